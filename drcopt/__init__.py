@@ -1,0 +1,19 @@
+"""drcopt: discrete distortion-rate-classification tradeoffs, answered with a proof."""
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
+
+from drcopt import closed_forms as closed_forms
+from drcopt import information as information
+from drcopt import sources as sources
+from drcopt.errors import CheckpointError as CheckpointError
+from drcopt.errors import DrcoptError as DrcoptError
+from drcopt.errors import InfeasibleError as InfeasibleError
+from drcopt.errors import InputError as InputError
+from drcopt.errors import MissingExtraError as MissingExtraError
+from drcopt.errors import NotSolvedError as NotSolvedError
+from drcopt.problem import Problem as Problem
+from drcopt.solution import Solution as Solution
+from drcopt.solve import min_classification_loss as min_classification_loss
+from drcopt.solve import solve as solve
+from drcopt.solve import solve_drc as solve_drc

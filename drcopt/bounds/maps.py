@@ -1,0 +1,217 @@
+"""The dual bound over maps, for the one-shot problem.
+
+A point is a mixture of maps f with weights λ_f whose column masses are py. For multipliers ν (masses), α ≥ 0
+(rate), γ ≥ 0 (H(S|Y,U)), β ≥ 0 (H(S|Y)) and slopes c(y, s), every point that meets the budgets and whose class
+posteriors τ_y(s) = T(s, y)/py(y) lie in a box [l, u] has
+
+  E d ≥ ν·py − αR − (β + γ)C + Σ_y py(y) Σ_s min_{t ∈ {l, u}} (β η(t) − c t)
+        + min_f [ Σ_x px (d(x,f(x)) − ν_{f(x)} + Σ_s W(x,s) c(f(x),s)) + α H(f(X)) + γ H(S|f(X)) ],
+
+η(t) = −t log t: H(S|Y) = Σ_y py Σ_s η(τ_y(s)), and β η(τ) ≥ c τ + min over the ends, η being concave. When the
+classifier sees Y the γ-term stays valid because H(S|Y,U) ≤ H(S|Y); when it sees Y and U, β must be 0.
+Splitting boxes and taking the least over all pieces keeps the bound valid.
+
+The cost of a map is a sum over its cells A_y = f⁻¹(y), so the minimum over all mⁿ maps is one over ordered
+partitions: :func:`drcopt.bounds.subsets.least_partitions` finds it with m·3ⁿ additions.
+
+For objective "classification-loss" the same with d = 0, β + γ ≤ 1 and no C bounds the loss from below.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import entr
+
+from drcopt._check import FloatArray
+from drcopt.bounds.base import effective_budgets, lowered
+from drcopt.bounds.subsets import least_partitions, subset_sums
+from drcopt.formulations import Formulation
+from drcopt.problem import Problem
+
+#: Most additions one exact minimum over maps may take, and most entries of its tables.
+WORK_LIMIT, TABLE_LIMIT = 1e8, 2**22
+#: Boxes are widened by this much, more than rounding can move a posterior.
+_SLACK = 1e-13
+
+
+class MapPricing:
+    """The least of Σ_x linear(x, f(x)) + α H(f(X)) + γ H(S|f(X)) over all maps f of one problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        n, m = problem.n, problem.m
+        self.exact = max(m - 2, 0) * 3.0**n <= WORK_LIMIT and m * 2.0**n <= TABLE_LIMIT
+        if self.exact:
+            joint = subset_sums((problem.px[:, None] * problem.ps_given_x).T)
+            total = joint.sum(axis=0)
+            self._rate = entr(np.minimum(total, 1.0))
+            self._loss = entr(joint).sum(axis=0) - entr(total)
+
+    def least(
+        self, linear: FloatArray, alpha: float, gamma: float, count: int = 1, turn: int = 0
+    ) -> tuple[float, NDArray[np.int64]]:
+        """The least value and up to ``count`` good maps, shape (≤ count, n); ``linear`` has shape (n, m)."""
+        cells = subset_sums(np.ascontiguousarray(linear.T))
+        cells += alpha * self._rate + gamma * self._loss
+        return least_partitions(cells, count, turn)
+
+
+@dataclass(frozen=True, eq=False)
+class MapLeaf:
+    """Multipliers for one box: ν of shape (m,), α, γ, β, and c of shape (m, k) or None for zeros."""
+
+    nu: FloatArray
+    rate: float
+    conditional: float
+    posterior: float = 0.0
+    slopes: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class MapSplit:
+    """τ_y(s) ≤ ``at`` in ``low``, ≥ ``at`` in ``high``: two trees that together cover the box."""
+
+    y: int
+    s: int
+    at: float
+    low: MapNode
+    high: MapNode
+
+
+MapNode = MapLeaf | MapSplit
+
+
+@dataclass(frozen=True, eq=False)
+class MapTree:
+    """Evidence: a tree of boxes of class posteriors with multipliers at its leaves.
+
+    ``objective`` is "distortion" or "classification-loss" (then it bounds the loss, in nats).
+    """
+
+    root: MapNode
+    objective: str = "distortion"
+
+    def leaves(self, problem: Problem) -> Iterator[tuple[MapLeaf, FloatArray]]:
+        """Every leaf with its box, an array (m, k, 2) of least and greatest τ_y(s)."""
+        stack: list[tuple[MapNode, FloatArray]] = [(self.root, posterior_box(problem))]
+        while stack:
+            node, box = stack.pop()
+            if isinstance(node, MapLeaf):
+                yield node, box
+            else:
+                stack += [(node.low, cut(box, node.y, node.s, 1, node.at))]
+                stack += [(node.high, cut(box, node.y, node.s, 0, node.at))]
+
+    def bound(self, formulation: Formulation) -> float:
+        """The least leaf bound, every minimum over maps computed afresh."""
+        pricing = MapPricing(formulation.problem)
+        return min(
+            leaf_bound(formulation, pricing, leaf, box, self.objective)
+            for leaf, box in self.leaves(formulation.problem)
+        )
+
+    def rescaled(self, scale: float, row_offset: FloatArray, column_offset: FloatArray) -> MapTree:
+        if self.objective == "classification-loss":
+            return self  # does not mention d
+        del row_offset  # adds the same to every map
+
+        def visit(node: MapNode) -> MapNode:
+            if isinstance(node, MapSplit):
+                return replace(node, low=visit(node.low), high=visit(node.high))
+            return MapLeaf(
+                scale * node.nu + column_offset,
+                scale * node.rate,
+                scale * node.conditional,
+                scale * node.posterior,
+                None if node.slopes is None else scale * node.slopes,
+            )
+
+        return replace(self, root=visit(self.root))
+
+
+def posterior_box(problem: Problem) -> FloatArray:
+    """A box (m, k, 2) that holds the class posteriors of every coupling in Γ(px, py).
+
+    Column y is py(y)·p with p(x) ≤ px(x)/py(y), so τ_y(s) = Σ_x p(x) W(x,s) is least when p fills the letters
+    of least W(x, s) first.
+    """
+    ends = np.empty((problem.m, problem.k, 2))
+    for s in range(problem.k):
+        w = problem.ps_given_x[:, s]
+        for side, order in enumerate((np.argsort(w), np.argsort(-w))):
+            room = problem.px[order, None] / np.maximum(problem.py, 1e-300)
+            filled = np.minimum(np.cumsum(room, axis=0), 1.0)
+            ends[:, s, side] = w[order] @ np.diff(filled, axis=0, prepend=0.0)
+    ends[..., 0] -= _SLACK
+    ends[..., 1] += _SLACK
+    return np.clip(ends, 0.0, 1.0)
+
+
+def cut(box: FloatArray, y: int, s: int, side: int, at: float) -> FloatArray:
+    """The part of a box with τ_y(s) ≤ at (side 1) or ≥ at (side 0), tightened by Σ_s τ_y(s) = 1."""
+    part = box.copy()
+    part[y, s, side] = min(part[y, s, 1], at) if side else max(part[y, s, 0], at)
+    low, high = part[y, :, 0], part[y, :, 1]
+    spare_low, spare_high = 1.0 - low.sum(), 1.0 - high.sum()
+    part[y, :, 0] = np.maximum(low, high + spare_high - _SLACK)
+    part[y, :, 1] = np.minimum(high, low + spare_low + _SLACK)
+    return part
+
+
+def is_empty(box: FloatArray) -> bool:
+    """Whether no posterior lies in the box, beyond doubt by rounding."""
+    return bool((box[..., 0] > box[..., 1] + 1e-11).any())
+
+
+def inner_problem(
+    formulation: Formulation, leaf: MapLeaf, box: FloatArray, objective: str
+) -> tuple[list[float], FloatArray]:
+    """Terms of the bound outside the minimum over maps, and that minimum's linear cost of shape (n, m)."""
+    problem = formulation.problem
+    rate_budget, loss_budget = effective_budgets(formulation)
+    linear = -np.broadcast_to(leaf.nu, (problem.n, problem.m))
+    terms = [float(leaf.nu @ problem.py), -leaf.rate * rate_budget]
+    if objective == "distortion":
+        linear = linear + problem.d
+        terms.append(-(leaf.posterior + leaf.conditional) * loss_budget)
+    if leaf.posterior or leaf.slopes is not None:
+        slopes = np.zeros((problem.m, problem.k)) if leaf.slopes is None else leaf.slopes
+        linear = linear + problem.ps_given_x @ slopes.T
+        ends = leaf.posterior * entr(box) - slopes[..., None] * box
+        terms.append(float(problem.py @ ends.min(axis=-1).sum(axis=-1)))
+    return terms, problem.px[:, None] * linear
+
+
+def leaf_bound(
+    formulation: Formulation, pricing: MapPricing, leaf: MapLeaf, box: FloatArray, objective: str = "distortion"
+) -> float:
+    """The dual bound at one leaf, rounded down; −inf if the multipliers are not usable."""
+    if is_empty(box):
+        return math.inf
+    problem = formulation.problem
+    if not _usable(leaf, problem, formulation, objective):
+        return -math.inf
+    terms, linear = inner_problem(formulation, leaf, box, objective)
+    least, _ = pricing.least(linear, leaf.rate, leaf.conditional)
+    slopes = 0.0 if leaf.slopes is None else float(np.abs(leaf.slopes).max())
+    information = leaf.rate + leaf.conditional + leaf.posterior
+    return lowered(
+        math.fsum([*terms, least]),
+        float(np.abs(linear).max(axis=1).sum()) + float(np.abs(leaf.nu) @ problem.py) + problem.k * slopes,
+        information * math.log(problem.n + problem.m + problem.k + 1.0),
+    )
+
+
+def _usable(leaf: MapLeaf, problem: Problem, formulation: Formulation, objective: str) -> bool:
+    arrays = [(leaf.nu, (problem.m,))] + ([] if leaf.slopes is None else [(leaf.slopes, (problem.m, problem.k))])
+    fits = all(np.shape(a) == shape and np.isfinite(a).all() for a, shape in arrays)
+    scalars = (leaf.rate, leaf.conditional, leaf.posterior)
+    fits = fits and all(0 <= a < math.inf for a in scalars)
+    if formulation.classifier_sees == "YU" and leaf.posterior > 0:
+        return False  # H(S|Y) may exceed the budget there
+    return fits and (objective == "distortion" or leaf.conditional + leaf.posterior <= 1.0 + 1e-15)

@@ -1,0 +1,297 @@
+"""Pricing for two classes: a one-dimensional search over t = τ(0) with a proof between the grid points.
+
+For letter y let ψ(t) = min { ⟨c, p⟩ + α D(p‖px) : ⟨w, p⟩ = t } with w = W(·, 0). It is convex, and for any
+slope μ the line μ t − Λ(μ), Λ(μ) = α log Σ px exp((μ w − c)/α), supports it at t(μ) = Λ'(μ). The price is
+the least of φ(t) = ψ(t) + β h(t) over an interval, h the (concave) binary entropy. The interval is cut
+into cells whose ends are contact points; on a cell φ is bounded below by the best of
+
+- the supporting lines of ψ plus the chord of h,
+- the tangents of φ where φ is proved convex, and its ends where it is proved concave.
+
+Convexity is proved from ψ'' = α / Var_μ(w): the variance changes by at most a factor exp(r |Δμ| / α) between
+two slopes, r the range of w, because a third central moment is at most r times the second.
+Cells whose bound is too low are cut again, all letters at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from drcopt._check import FloatArray
+from drcopt.bounds.base import ROUNDING
+from drcopt.bounds.pricing.gibbs import Priced, gibbs, softmin
+from drcopt.information import binary_entropy
+
+#: Cells an interval starts with, rounds of refinement at most.
+_CELLS, _ROUNDS = 8, 60
+
+
+def price_binary(
+    cost: FloatArray,
+    alpha: float,
+    beta: float,
+    log_px: FloatArray,
+    w: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
+    tol: float,
+) -> Priced:
+    """See :func:`drcopt.bounds.pricing.price`; ``low``, ``high`` (m,) bound t for each letter, α > 0."""
+    n, m = cost.shape
+    least_w, greatest_w = float(w.min()), float(w.max())
+    low, high = np.maximum(low, least_w), np.minimum(high, greatest_w)
+    size = float(np.abs(cost).max()) + alpha * (1.0 - float(log_px.min())) + beta
+    slack = max(tol, ROUNDING * size)
+    # A row whose sum rounds to 1 ± 1e-16 must not make its own posterior's box empty.
+    empty = low > high + 1e-12
+    high = np.maximum(high, low)
+    letters = np.flatnonzero(~empty)
+    lower = np.full(m, np.inf)
+    if greatest_w - least_w < 1e-13:
+        p = gibbs(-cost.T, log_px, alpha)[0]
+        h = min(float(binary_entropy(least_w)), float(binary_entropy(greatest_w)))
+        lower[letters] = softmin(cost, log_px, alpha)[letters] + beta * h
+        return Priced(lower, letters, p[letters], lower[letters], np.zeros(len(letters), dtype=bool))
+
+    search = _Search(cost, alpha, beta, log_px, w, low, high)
+    cells = search.first_cells(letters)
+    best = np.full(m, np.inf)
+    closed = np.full(m, np.inf)
+    for _ in range(_ROUNDS):
+        np.minimum.at(best, search.y, search.phi)
+        bound = search.bound(cells)
+        # Halving the distance to tol leaves room for the next rounds' better "best".
+        todo = (bound < best[cells.y] - slack) & (cells.b - cells.a > 1e-14)
+        np.minimum.at(closed, cells.y[~todo], bound[~todo])
+        if not todo.any():
+            break
+        cells = search.cut(cells.take(todo), best)
+    else:
+        np.minimum.at(closed, cells.y, search.bound(cells))
+    # A supporting line of slope μ is only known to rounding times |μ|.
+    steepest = np.zeros(m)
+    np.maximum.at(steepest, search.y, np.abs(search.mu))
+    lower[letters] = (np.minimum(closed, best) - 4 * 2.0**-53 * steepest)[letters]
+    return search.minimisers(lower, best)
+
+
+@dataclass(eq=False)
+class _Cells:
+    """Intervals [a, b] of letter y with the points (indices) whose lines support ψ at either end.
+
+    ``open_a`` (``open_b``) marks an end at the extreme of w, where the supporting line would be vertical.
+    """
+
+    y: np.ndarray
+    a: FloatArray
+    b: FloatArray
+    left: np.ndarray
+    right: np.ndarray
+    open_a: np.ndarray
+    open_b: np.ndarray
+
+    def take(self, where: np.ndarray) -> _Cells:
+        return _Cells(*(getattr(self, name)[where] for name in self.__dataclass_fields__))
+
+
+class _Search:
+    """Contact points found so far, growing arrays of letter, slope, contact, value."""
+
+    def __init__(
+        self,
+        cost: FloatArray,
+        alpha: float,
+        beta: float,
+        log_px: FloatArray,
+        w: FloatArray,
+        low: FloatArray,
+        high: FloatArray,
+    ) -> None:
+        self.cost_t, self.alpha, self.beta, self.log_px, self.w = cost.T, alpha, beta, log_px, w
+        self.low, self.high = low, high
+        self.least, self.greatest = float(w.min()), float(w.max())
+        self.y = np.zeros(0, dtype=np.intp)
+        self.mu = self.t = self.var = self.line = self.phi = self.slope = np.zeros(0)
+        # Posteriors of the two extremes of w, where μ → ∓∞; a column per letter.
+        self.extreme: list[tuple[FloatArray, FloatArray]] = []
+        for end in (self.least, self.greatest):
+            there = w == end
+            p = np.zeros((cost.shape[1], len(w)))
+            p[:, there], total = gibbs(-cost.T[:, there], log_px[there], alpha)
+            self.extreme.append((p, -total + beta * binary_entropy(end)))
+
+    def posterior(self, y: np.ndarray, mu: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return gibbs(mu[:, None] * self.w - self.cost_t[y], self.log_px, self.alpha)
+
+    def moments(self, y: np.ndarray, mu: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Λ(μ), t(μ), Var_μ(w)."""
+        p, total = self.posterior(y, mu)
+        t = p @ self.w
+        return total, t, np.einsum("ji,ji->j", p, (self.w[None, :] - t[:, None]) ** 2)
+
+    def add(self, y: np.ndarray, mu: FloatArray) -> np.ndarray:
+        """Evaluate new slopes; returns the indices of the new points."""
+        total, t, var = self.moments(y, mu)
+        first = len(self.y)
+        clipped = np.clip(t, 1e-300, 1.0 - 1e-16)
+        inside = (t >= self.low[y] - 1e-13) & (t <= self.high[y] + 1e-13)
+        phi = np.where(inside, mu * t - total + self.beta * binary_entropy(np.clip(t, 0.0, 1.0)), np.inf)
+        slope = mu + self.beta * np.log((1.0 - clipped) / clipped)
+        for name, new in (("y", y), ("mu", mu), ("t", t), ("var", var), ("line", -total), ("phi", phi), ("slope", slope)):
+            setattr(self, name, np.concatenate([getattr(self, name), new]))
+        return np.arange(first, len(self.y))
+
+    def slopes_at(self, y: np.ndarray, target: FloatArray, sharp: np.ndarray) -> FloatArray:
+        """μ with t(μ) ≈ target, by Newton kept inside a bracket; to full accuracy where ``sharp``."""
+        r = self.greatest - self.least
+        mu = np.zeros(len(y))
+        below, above = np.full(len(y), -np.inf), np.full(len(y), np.inf)
+        reach = np.full(len(y), self.alpha / r)
+        for _ in range(80):
+            p, _ = self.posterior(y, mu)
+            t = p @ self.w
+            var = np.einsum("ji,ji->j", p, (self.w[None, :] - t[:, None]) ** 2)
+            # Distances from the ends summed directly: t alone cancels when p all but sits on an end.
+            ta, tb = p @ (self.w - self.least), p @ (self.greatest - self.w)
+            miss = t - target
+            below, above = np.where(miss < 0, mu, below), np.where(miss > 0, mu, above)
+            room = np.minimum(target - self.least, self.greatest - target)
+            done = np.abs(miss) <= np.where(sharp, 1e-15, 0.05) * np.maximum(room, 1e-14)
+            if done.all():
+                break
+            # Newton on the log-odds of t within its range, which is close to linear in μ at both ends.
+            ta, tb = np.maximum(ta, 1e-300), np.maximum(tb, 1e-300)
+            goal = np.log((target - self.least) / (self.greatest - target))
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                step = (goal - np.log(ta / tb)) * ta * tb / r * self.alpha / np.maximum(var, 1e-300)
+            step = np.clip(np.nan_to_num(step), -1e3 * reach, 1e3 * reach)
+            trial = mu + step
+            middle = 0.5 * (below + above)
+            outside = (trial <= below) | (trial >= above)
+            reach = np.where(np.isfinite(middle), reach, 2.0 * reach)
+            trial = np.where(outside & np.isfinite(middle), middle, trial)
+            mu = np.where(done, mu, trial)
+        return mu
+
+    def first_cells(self, letters: np.ndarray) -> _Cells:
+        """Cut every letter's interval into equal cells."""
+        low, high = self.low[letters], self.high[letters]
+        r = self.greatest - self.least
+        grid = low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, _CELLS + 1)
+        open_low, open_high = low <= self.least + 1e-12 * r, high >= self.greatest - 1e-12 * r
+        inset = np.minimum(0.02 * (high - low), 0.01 * r)
+        targets = grid.copy()
+        targets[:, 0] = np.where(open_low, np.maximum(low + inset, self.least + 1e-9 * r), low)
+        targets[:, -1] = np.where(open_high, np.minimum(high - inset, self.greatest - 1e-9 * r), high)
+        targets = np.clip(targets, self.least + 1e-10 * r, self.greatest - 1e-10 * r)
+        sharp = np.zeros_like(targets, dtype=bool)
+        sharp[:, 0], sharp[:, -1] = ~open_low, ~open_high
+        y = np.repeat(letters, _CELLS + 1)
+        mu = np.sort(self.slopes_at(y, targets.ravel(), sharp.ravel()).reshape(targets.shape), axis=1)
+        index = self.add(y, mu.ravel()).reshape(targets.shape)
+        cuts = np.clip(self.t[index], low[:, None], high[:, None])
+        parts = []
+        no = np.zeros(len(letters), dtype=bool)
+        for j in range(_CELLS):
+            a, b = cuts[:, j], cuts[:, j + 1]
+            # A pinned end belongs to the cell exactly, wherever its line touches.
+            a = low if j == 0 else a
+            b = high if j == _CELLS - 1 else b
+            parts.append(_Cells(letters, a, np.maximum(a, b), index[:, j], index[:, j + 1], no, no))
+        # Between an extreme of w and the outermost contact there is one more cell with a single line.
+        for mask, side in ((open_low, 0), (open_high, -1)):
+            edge = index[mask, side]
+            end = low[mask] if side == 0 else high[mask]
+            a, b = (end, cuts[mask, 0]) if side == 0 else (cuts[mask, -1], end)
+            flag = np.ones(int(mask.sum()), dtype=bool)
+            parts.append(_Cells(letters[mask], a, np.maximum(a, b), edge, edge, flag & (side == 0), flag & (side == -1)))
+        parts[0] = _replace_end(parts[0], a=np.where(open_low, cuts[:, 0], low))
+        parts[_CELLS - 1] = _replace_end(parts[_CELLS - 1], b=np.where(open_high, cuts[:, -1], high))
+        return _join(parts)
+
+    def bound(self, cells: _Cells) -> FloatArray:
+        """A lower bound on φ over every cell."""
+        i, j, a, b = cells.left, cells.right, cells.a, cells.b
+        ha, hb = self.beta * binary_entropy(a), self.beta * binary_entropy(b)
+        at_a = np.maximum(self.mu[i] * a + self.line[i], self.mu[j] * a + self.line[j])
+        at_b = np.maximum(self.mu[i] * b + self.line[i], self.mu[j] * b + self.line[j])
+        width = np.maximum(b - a, 1e-300)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            cross = np.clip(np.nan_to_num((self.line[i] - self.line[j]) / (self.mu[j] - self.mu[i])), a, b)
+            middle = np.maximum(self.mu[i] * cross + self.line[i], self.mu[j] * cross + self.line[j])
+            middle = middle + ha + (hb - ha) * ((cross - a) / width)
+            chord = np.minimum(np.minimum(at_a + ha, at_b + hb), middle)
+            # Var over the cell lies within exp(± r Δμ / 2α) of the geometric mean of its ends.
+            spread = np.exp((self.greatest - self.least) * (self.mu[j] - self.mu[i]) / (2.0 * self.alpha))
+            mean = np.sqrt(self.var[i] * self.var[j])
+            va, vb = a * (1.0 - a), b * (1.0 - b)
+            peak = np.where((a < 0.5) & (b > 0.5), 0.25, np.maximum(va, vb))
+            convex = self.alpha * np.minimum(va, vb) >= self.beta * mean * spread
+            concave = self.alpha * peak * spread <= self.beta * mean
+        closed = ~(cells.open_a | cells.open_b)
+        # Tangents of φ at the cell's ends: at contact points slope and value are exact.
+        fa, fb = at_a + ha, at_b + hb
+        sa = self.mu[i] + self.beta * _log_odds(a)
+        sb = self.mu[j] + self.beta * _log_odds(b)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            x = np.clip(np.nan_to_num((fb - fa + sa * a - sb * b) / (sa - sb)), a, b)
+            tangent = np.where(sa >= 0, fa, np.where(sb <= 0, fb, np.maximum(fa + sa * (x - a), fb + sb * (x - b))))
+        bound = np.where(closed & convex, np.maximum(chord, tangent), chord)
+        return np.asarray(np.where(closed & concave, np.maximum(bound, np.minimum(fa, fb)), bound))
+
+    def cut(self, cells: _Cells, best: FloatArray) -> _Cells:
+        """Two cells for each one."""
+        del best
+        i, j = cells.left, cells.right
+        reach = np.maximum(np.abs(self.mu[i]), self.alpha / (self.greatest - self.least))
+        mu = 0.5 * (self.mu[i] + self.mu[j])
+        # Where φ' changes sign its zero is the point to try, kept off the ends.
+        sa, sb = self.slope[i], self.slope[j]
+        span = self.mu[j] - self.mu[i]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            secant = self.mu[i] + np.clip(np.nan_to_num(-sa / (sb - sa), nan=0.5), 0.01, 0.99) * span
+        mu = np.where((sa < 0) & (sb > 0), secant, mu)
+        mu = np.where(cells.open_a, self.mu[i] - reach, np.where(cells.open_b, self.mu[j] + reach, mu))
+        k = self.add(cells.y, mu)
+        c = np.clip(self.t[k], cells.a, cells.b)
+        low = _Cells(cells.y, cells.a, c, np.where(cells.open_a, k, i), k, cells.open_a, np.zeros_like(cells.open_b))
+        high = _Cells(cells.y, c, cells.b, k, np.where(cells.open_b, k, j), np.zeros_like(cells.open_a), cells.open_b)
+        return _join([low, high])
+
+    def minimisers(self, lower: FloatArray, best: FloatArray) -> Priced:
+        """The best point of every basin: local minima among the contact points, and the extremes of w."""
+        order = np.lexsort((self.t, self.y))
+        y, phi = self.y[order], self.phi[order]
+        before = np.concatenate([[np.inf], np.where(y[1:] == y[:-1], phi[:-1], np.inf)])
+        after = np.concatenate([np.where(y[1:] == y[:-1], phi[1:], np.inf), [np.inf]])
+        keep = np.isfinite(phi) & (phi <= before) & (phi < after)
+        chosen = order[keep]
+        ys, ps, values = [self.y[chosen]], [self.posterior(self.y[chosen], self.mu[chosen])[0]], [self.phi[chosen]]
+        t = self.t[chosen]
+        pinned = [(t <= self.low[self.y[chosen]] + 1e-12) | (t >= self.high[self.y[chosen]] - 1e-12)]
+        for (p, value), end in zip(self.extreme, (self.least, self.greatest), strict=True):
+            here = np.flatnonzero((self.low <= end) & (self.high >= end) & np.isfinite(lower))
+            here = here[value[here] <= best[here]]
+            ys.append(here)
+            ps.append(p[here])
+            values.append(value[here])
+            pinned.append(np.ones(len(here), dtype=bool))
+        joined = np.concatenate(ys), np.concatenate(ps), np.concatenate(values), np.concatenate(pinned)
+        return Priced(lower, *joined)
+
+
+def _log_odds(t: FloatArray) -> FloatArray:
+    t = np.clip(t, 1e-300, 1.0 - 2.0**-53)
+    return np.asarray(np.log1p(-t) - np.log(t))
+
+
+def _replace_end(cells: _Cells, *, a: FloatArray | None = None, b: FloatArray | None = None) -> _Cells:
+    a = cells.a if a is None else a
+    b = cells.b if b is None else b
+    return _Cells(cells.y, a, np.maximum(a, b), cells.left, cells.right, cells.open_a, cells.open_b)
+
+
+def _join(parts: list[_Cells]) -> _Cells:
+    return _Cells(*(np.concatenate([getattr(p, name) for p in parts]) for name in _Cells.__dataclass_fields__))

@@ -1,0 +1,68 @@
+"""Chooses the oracle: closed form without classification, a line search for two classes, a spatial one for more."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from drcopt._check import FloatArray
+from drcopt.bounds.pricing.binary import price_binary
+from drcopt.bounds.pricing.gibbs import Priced, gibbs, softmin
+from drcopt.problem import Problem
+
+
+def price(
+    problem: Problem, cost: FloatArray, alpha: float, beta: float, box: FloatArray | None, *, tol: float = 0.0
+) -> Priced:
+    """min over pmfs p with Wᵀp in ``box[y]`` of ⟨cost[:, y], p⟩ + α D(p‖px) + β H(Wᵀp), for every letter y.
+
+    Parameters
+    ----------
+    problem : Problem
+        Without zero-mass letters.
+    cost : (n, m) array
+        d − f, in distortion.
+    alpha, beta : float
+        Multipliers ≥ 0, in distortion per nat.
+    box : (m, k, 2) array or None
+        Least and greatest τ_y(s); None (or a box no smaller than the range of W) for no restriction.
+    tol : float
+        How far below the least value the proved bound may stay (0: as close as arithmetic allows).
+    """
+    log_px = np.log(problem.px)
+    W = problem.ps_given_x
+    free = box is None or bool(
+        (box[:, :, 0] <= W.min(axis=0)).all() and (box[:, :, 1] >= W.max(axis=0)).all()
+    )
+    if free and (beta == 0 or problem.k == 1):
+        value = softmin(cost, log_px, alpha)
+        y = np.arange(problem.m)
+        if alpha > 0:
+            p = gibbs(-cost.T, log_px, alpha)[0]
+        else:
+            p = np.eye(problem.n)[cost.argmin(axis=0)]
+        return Priced(value, y, p, value, np.zeros(problem.m, dtype=bool))
+    penalty = 0.0
+    if alpha == 0:
+        # D(p‖px) ≤ log 1/min px: pay for a little entropy instead of treating the kinks of α = 0.
+        alpha = 1e-10 * max(float(np.ptp(cost)), beta)
+        penalty = alpha * float(-log_px.min())
+    if box is None:
+        box = np.broadcast_to(np.stack([W.min(axis=0), W.max(axis=0)], axis=-1), (problem.m, problem.k, 2))
+    if problem.k == 2:
+        low = np.maximum(box[:, 0, 0], 1.0 - box[:, 1, 1])
+        high = np.minimum(box[:, 0, 1], 1.0 - box[:, 1, 0])
+        priced = price_binary(cost, alpha, beta, log_px, W[:, 0], low, high, tol)
+    else:
+        from drcopt.bounds.pricing.spatial import price_spatial
+
+        priced = price_spatial(cost, alpha, beta, log_px, W, box, tol)
+    if penalty:
+        return Priced(priced.lower - penalty, priced.y, priced.p, priced.value, priced.pinned)
+    return priced
+
+
+def magnitude(cost: FloatArray, alpha: float, beta: float, log_px: FloatArray, k: int) -> float:
+    """Size of the largest terms in a priced value, for rounding allowances."""
+    return float(np.abs(cost).max()) + alpha * (float(-log_px.min()) + 1.0) + beta * math.log(k + 1.0)

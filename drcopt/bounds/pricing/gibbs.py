@@ -1,0 +1,44 @@
+"""What the pricing oracles share: the result type and Gibbs posteriors p ∝ px exp(score/α)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logsumexp
+
+from drcopt._check import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Priced:
+    """What pricing found.
+
+    ``lower`` (m,) is proved: no posterior of letter y in its box goes below it (inf: the box is empty).
+    The rest are candidate minimisers, the best of every basin that was found: letter ``y`` (J,), posterior
+    ``p`` (J, n), its ``value`` (J,), and whether its class posterior sits on the box ``pinned`` (J,).
+    """
+
+    lower: FloatArray
+    y: np.ndarray
+    p: FloatArray
+    value: FloatArray
+    pinned: np.ndarray
+
+
+def gibbs(scores: FloatArray, log_px: FloatArray, alpha: float) -> tuple[FloatArray, FloatArray]:
+    """Softmin over the last axis: posteriors p ∝ px exp(scores/α) and α log Σ px exp(scores/α), α > 0."""
+    exponent = log_px + scores / alpha
+    total = logsumexp(exponent, axis=-1)
+    return np.exp(exponent - total[..., None]), alpha * total
+
+
+def softmin(cost: FloatArray, log_px: FloatArray, alpha: float) -> FloatArray:
+    """min over p of ⟨c, p⟩ + α D(p‖px) for each column of ``cost`` (n, m); α = 0 gives the plain minimum."""
+    if alpha == 0:
+        return np.asarray(cost.min(axis=0))
+    middle = 0.5 * (cost.min(axis=0) + cost.max(axis=0))
+    if float(np.ptp(cost, axis=0).max()) < alpha:
+        # Near the mean, where −α log Σ px exp(−c/α) would lose all digits of c to a large α.
+        return np.asarray(middle - alpha * np.log1p(np.exp(log_px) @ np.expm1((middle - cost) / alpha)))
+    return np.asarray(-alpha * logsumexp(log_px[:, None] - cost / alpha, axis=0))

@@ -1,0 +1,138 @@
+"""The judge: recomputes everything from the problem's own arrays, repairs, and alone may say "optimal".
+
+An engine's point is rounded onto the marginals and, if it spends more than the rate budget, mixed with the
+independent coupling: I is convex, so I((1−θ)P + θ px pyᵀ) ≤ (1−θ) I(P). An engine's multipliers are worth
+what the dual bound evaluated at them says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from drcopt._check import FloatArray
+from drcopt.bounds import Evidence, Leaf, PosteriorTree
+from drcopt.bounds.base import ROUNDING
+from drcopt.formulations import Formulation, OneShot, Part
+
+#: A mixture's column sums may miss py by this much in total (single couplings are rounded exactly).
+MARGINAL_TOLERANCE = 1e-11
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """What proves an answer: the formulation, a point that meets it, and evidence for the bound.
+
+    ``upper`` is the distortion of ``parts`` (inf without a point) and ``lower`` the evaluated bound;
+    ``least_loss`` is a proved lower bound on the reachable classification loss, in nats (−inf if none was needed).
+    """
+
+    formulation: Formulation
+    parts: tuple[Part, ...] | None
+    evidence: Evidence | None
+    upper: float
+    lower: float
+    infeasibility: Evidence | None = None
+    least_loss: float = -math.inf
+
+    @property
+    def infeasible(self) -> bool:
+        """Whether it is proved that no point meets the budgets."""
+        return self.least_loss > self.formulation.classification_budget
+
+
+def certify(
+    formulation: Formulation,
+    parts: Sequence[Part] | None,
+    evidence: Evidence | None,
+    infeasibility: Evidence | None = None,
+) -> Certificate:
+    """Judge a point and evidence for ``formulation``, whose problem has no zero-mass letters."""
+    problem = formulation.problem
+    point = repair(formulation, parts) if parts else None
+    upper = math.inf if point is None else float((problem.d * formulation.coupling(point)).sum())
+    # Zero multipliers always give a valid bound: every letter y at its cheapest x.
+    lower = PosteriorTree(Leaf(np.zeros(problem.n), 0.0, 0.0)).bound(formulation)
+    if evidence is not None:
+        lower = max(lower, _value(evidence, formulation))
+    least = -math.inf if infeasibility is None else _value(infeasibility, formulation)
+    certificate = Certificate(formulation, point, evidence, upper, lower, infeasibility, least)
+    size = float(problem.d.max())
+    if point is not None and (lower > upper + 1e-9 * size or certificate.infeasible):
+        raise ArithmeticError(
+            f"drcopt contradicts itself: a point of distortion {upper!r} meets the budgets, yet the bound is {lower!r} "
+            f"(least classification loss {least!r} nats). This is a bug; please report it with the problem's arrays."
+        )
+    # Both ends carry rounding of the last digits.
+    return replace(certificate, lower=min(lower, upper))
+
+
+def _value(evidence: Evidence, formulation: Formulation) -> float:
+    value = float(evidence.bound(formulation))
+    return -math.inf if math.isnan(value) else value
+
+
+def repair(formulation: Formulation, parts: Sequence[Part]) -> tuple[Part, ...] | None:
+    """The point moved onto the marginals and within the rate; None if it cannot meet every budget."""
+    problem = formulation.problem
+    weights = np.array([part.weight for part in parts], dtype=np.float64)
+    arrays = [np.asarray(part.coupling, dtype=np.float64) for part in parts]
+    shape = (problem.n, problem.m)
+    if not np.isfinite(weights).all() or weights.min() < -1e-9 or not weights.sum() > 0:
+        return None
+    if any(a.shape != shape or not np.isfinite(a).all() for a in arrays):
+        return None
+    weights = np.maximum(weights, 0.0) / np.maximum(weights, 0.0).sum()
+    if isinstance(formulation, OneShot):
+        fixed = [replace(part, weight=float(w)) for part, w in zip(parts, weights, strict=True)]
+        mixed = formulation.coupling(fixed)
+        if np.abs(mixed.sum(axis=0) - problem.py).sum() > MARGINAL_TOLERANCE or not _maps_hold(formulation, fixed):
+            return None
+    else:
+        fixed = [
+            Part(float(w), round_onto_marginals(a, problem.px, problem.py)) for a, w in zip(arrays, weights, strict=True)
+        ]
+        spent, budget = formulation.rate(fixed), formulation.rate_budget
+        for _ in range(5):
+            if spent <= budget:
+                break
+            theta = min(1.0, 1.0 - budget / spent + 1e-15 * (1.0 + 1.0 / max(spent, 1e-300) * 1e-3))
+            fixed = [
+                replace(part, coupling=(1.0 - theta) * part.coupling + theta * problem.independent) for part in fixed
+            ]
+            spent = formulation.rate(fixed)
+    if formulation.rate(fixed) > formulation.rate_budget + ROUNDING:
+        return None
+    if formulation.classification_loss(fixed) > formulation.classification_budget + ROUNDING:
+        return None
+    return tuple(fixed)
+
+
+def _maps_hold(formulation: Formulation, parts: Sequence[Part]) -> bool:
+    """Every coupling is px(x) 1{y = f(x)} for its map f."""
+    px, n = formulation.problem.px, formulation.problem.n
+    for part in parts:
+        if part.map is None or part.map.shape != (n,) or part.map.min() < 0 or part.map.max() >= formulation.problem.m:
+            return False
+        expected = np.zeros_like(part.coupling)
+        expected[np.arange(n), part.map] = px
+        if not np.array_equal(expected, part.coupling):
+            return False
+    return True
+
+
+def round_onto_marginals(P: FloatArray, px: FloatArray, py: FloatArray) -> FloatArray:
+    """The coupling in Γ(px, py) near P: shrink rows, then columns, that are too heavy; add the rest rank-one."""
+    P = np.maximum(P, 0.0)
+    for axis, target in ((1, px), (0, py)):
+        sums = P.sum(axis=axis)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor = np.where(sums > target, target / sums, 1.0)
+        P = P * (factor[:, None] if axis == 1 else factor)
+    missing_x = np.maximum(px - P.sum(axis=1), 0.0)
+    missing_y = np.maximum(py - P.sum(axis=0), 0.0)
+    total = missing_y.sum()
+    return P + np.outer(missing_x, missing_y / total) if total > 0 else P

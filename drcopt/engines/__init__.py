@@ -1,0 +1,60 @@
+"""Engines propose a point and multipliers; they prove nothing.
+
+:data:`ENGINES` is the registry: name → what the engine takes and how to build it. Building imports what
+the engine needs, so that importing drcopt stays light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from drcopt.engines.base import Engine
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An engine's capabilities, and its constructor."""
+
+    formulations: tuple[str, ...]
+    active_classification: bool
+    build: Callable[[], Engine]
+
+
+def _newton() -> Engine:
+    from drcopt.engines.newton import Newton
+
+    return Newton()
+
+
+def _clarabel() -> Engine:
+    from drcopt.engines.expcone import ExpCone
+
+    return ExpCone("clarabel")
+
+
+def _scs() -> Engine:
+    from drcopt.engines.expcone import ExpCone
+
+    return ExpCone("scs")
+
+
+def _global() -> Engine:
+    from drcopt.engines.branch import Global
+
+    return Global()
+
+
+def _one_shot() -> Engine:
+    from drcopt.engines.one_shot import OneShotEngine
+
+    return OneShotEngine()
+
+
+ENGINES: Mapping[str, Kind] = {
+    "newton": Kind(("single-letter", "time-sharing"), False, _newton),
+    "global": Kind(("single-letter", "time-sharing"), True, _global),
+    "one-shot": Kind(("one-shot",), True, _one_shot),
+    "clarabel": Kind(("single-letter",), True, _clarabel),
+    "scs": Kind(("single-letter",), True, _scs),
+}

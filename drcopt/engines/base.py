@@ -1,0 +1,65 @@
+"""What an engine is: it proposes a point and multipliers, and says why it stopped. It proves nothing."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from drcopt.bounds import Evidence
+from drcopt.formulations import Formulation, Part
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop: the gap wanted (in units of the formulation's distortion) and a wall-clock deadline."""
+
+    tol: float
+    deadline: float = math.inf
+    node_limit: int | None = None
+
+    @property
+    def expired(self) -> bool:
+        """Whether the deadline has passed (:func:`time.monotonic` clock)."""
+        return time.monotonic() >= self.deadline
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, at least 0."""
+        return max(0.0, self.deadline - time.monotonic())
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """An engine's claim.
+
+    ``parts`` is the proposed point (None if it found none), ``evidence`` whatever a lower bound can be
+    recomputed from (None if it has none), ``infeasibility`` evidence that the classification loss cannot
+    be brought down to its budget, ``rate_multiplier`` and ``classification_multiplier`` in distortion
+    per nat (NaN if unknown), ``warm`` whatever lets the next point of a sweep start from this one.
+    """
+
+    parts: Sequence[Part] | None
+    evidence: Evidence | None
+    termination: str
+    rate_multiplier: float = math.nan
+    classification_multiplier: float = math.nan
+    infeasibility: Evidence | None = None
+    stats: dict[str, Any] = field(default_factory=dict)
+    warm: Any = None
+
+
+class Engine(Protocol):
+    """Anything with a name, a list of formulations and :meth:`propose`."""
+
+    name: ClassVar[str]
+    #: Names of the formulations it takes.
+    formulations: ClassVar[tuple[str, ...]]
+    #: Whether it takes an active classification budget.
+    active_classification: ClassVar[bool]
+
+    def propose(self, formulation: Formulation, limits: Limits, warm: Any = None) -> Proposal:
+        """Propose an answer to ``formulation``, whose problem has no zero-mass letters and d scaled to [0, 1]."""
+        ...

@@ -1,0 +1,136 @@
+"""The native engine for rate-only problems: one smooth concave dual, Newton's method, warm starts along a sweep."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.optimize import linprog
+from scipy.sparse import eye_array, kron, vstack
+
+from drcopt import information
+from drcopt._check import FloatArray
+from drcopt.bounds import Leaf, PosteriorTree
+from drcopt.engines.base import Limits, Proposal
+from drcopt.engines.transport import State, Transport
+from drcopt.formulations import Formulation, Part
+from drcopt.problem import Problem
+
+#: Points of a sweep that the next one is extrapolated from.
+_HISTORY = 4
+#: Largest n·m for which the linear program is tried where the path does not end by itself.
+_LP_ENTRIES = 250_000
+
+
+class Newton:
+    """Solves min ⟨d, P⟩ over Γ(px, py) with I(P) ≤ R; a classification budget is left to others.
+
+    The row potentials f (or the column potentials, whichever side is smaller), the multiplier ε of the
+    rate and nothing else are unknown; see :mod:`drcopt.engines.transport`. Where the rate budget is slack the
+    answer is an optimal-transport plan: the path ε → 0 ends in one, and HiGHS is asked where it does not.
+    """
+
+    name: ClassVar[str] = "newton"
+    formulations: ClassVar[tuple[str, ...]] = ("single-letter", "time-sharing")
+    active_classification: ClassVar[bool] = False
+
+    def propose(self, formulation: Formulation, limits: Limits, warm: Any = None) -> Proposal:
+        """See :class:`drcopt.engines.base.Engine`."""
+        problem = formulation.problem
+        flipped = problem.n > problem.m
+        transport = (
+            Transport(problem.py, problem.px, problem.d.T) if flipped else Transport(problem.px, problem.py, problem.d)
+        )
+        tol = min(limits.tol * 1e-3, 1e-10)
+        rate = formulation.rate_budget
+        stats: dict[str, Any] = {}
+        if rate >= min(problem.entropy_x, problem.entropy_y):
+            return self._transport_end(problem, stats, None)
+        start = _extrapolate(transport, rate, warm)
+        state = transport.solve(start, rate, tol) if start is not None else None
+        if state is None or transport.miss(state, rate) > 100 * tol:
+            state = transport.follow(rate, tol)
+        stats["kernel_evaluations"] = transport.evaluations
+        slack = state.epsilon == 0.0 or (state.rate < rate and state.epsilon * (rate - state.rate) > tol)
+        if slack and state.epsilon > 0 and problem.n * problem.m <= _LP_ENTRIES:
+            return self._transport_end(problem, stats, state.P.T if flipped else state.P, rate)
+        f = _row_potentials(transport, state) if flipped else state.f
+        return Proposal(
+            parts=[Part(1.0, state.P.T if flipped else state.P)],
+            evidence=PosteriorTree(Leaf(f, state.epsilon, 0.0)),
+            termination=(
+                "the rate budget is slack: an optimal-transport plan" if slack else "Newton's method converged"
+            ) if transport.miss(state, rate) <= 100 * tol or slack else "Newton's method stalled",
+            rate_multiplier=state.epsilon,
+            classification_multiplier=0.0,
+            stats=stats,
+            warm=_remember(state, rate, warm) if state.epsilon > 0 else warm,
+        )
+
+    def _transport_end(
+        self, problem: Problem, stats: dict[str, Any], near: FloatArray | None, rate: float = math.inf
+    ) -> Proposal:
+        """Optimal transport by linear programming; ``near`` is a plan of almost its cost and less information."""
+        plan, f = optimal_transport(problem)
+        stats["linear_programs"] = 1
+        information_of_plan = information.mutual_information(plan)
+        if near is not None and information_of_plan > rate:
+            # I is convex: this much of the vertex plan keeps the mixture within the rate.
+            weight = (rate - information.mutual_information(near)) / (
+                information_of_plan - information.mutual_information(near)
+            )
+            plan = max(weight, 0.0) * plan + (1.0 - max(weight, 0.0)) * near
+        return Proposal(
+            parts=[Part(1.0, plan)],
+            evidence=PosteriorTree(Leaf(f, 0.0, 0.0)),
+            termination="the rate budget is slack: optimal transport, a linear program solved by HiGHS",
+            rate_multiplier=0.0,
+            classification_multiplier=0.0,
+            stats=stats,
+        )
+
+
+def optimal_transport(problem: Problem) -> tuple[FloatArray, FloatArray]:
+    """An optimal plan of shape (n, m) and row potentials f of shape (n,), by HiGHS."""
+    n, m = problem.n, problem.m
+    rows = vstack([kron(eye_array(n), np.ones((1, m))), kron(np.ones((1, n)), eye_array(m))], format="csr")
+    answer = linprog(
+        problem.d.ravel(), A_eq=rows, b_eq=np.concatenate([problem.px, problem.py]), bounds=(0, None), method="highs",
+        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
+    )
+    if answer.x is None:
+        return problem.independent.copy(), np.zeros(n)
+    return np.maximum(answer.x.reshape(n, m), 0.0), np.asarray(answer.eqlin.marginals[:n])
+
+
+def _row_potentials(transport: Transport, state: State) -> FloatArray:
+    """Potentials of the eliminated side: f = −ε log Σ py exp((g − d)/ε), or min(d − g) at ε = 0."""
+    g, epsilon = state.f, state.epsilon
+    score = g[:, None] - transport.cost
+    if epsilon == 0:
+        return np.asarray(-score.max(axis=0))
+    top = score.max(axis=0)
+    return np.asarray(-top - epsilon * np.log(transport.px @ np.exp((score - top) / epsilon)))
+
+
+def _remember(state: State, rate: float, warm: Any) -> dict[str, FloatArray]:
+    new = {"rates": np.array([rate]), "potentials": state.f[None, :], "log_epsilon": np.array([math.log(state.epsilon)])}
+    if warm is None or warm["potentials"].shape[1] != len(state.f):
+        return new
+    return {key: np.concatenate([warm[key], value])[-_HISTORY:] for key, value in new.items()}
+
+
+def _extrapolate(transport: Transport, rate: float, warm: Any) -> State | None:
+    """The polynomial in log R through the last points, evaluated at the next rate."""
+    if warm is None or warm["potentials"].shape[1] != len(transport.px):
+        return None
+    x, at = np.log(warm["rates"]), math.log(rate)
+    # Only points that are not far away compared with the step say anything about the next one.
+    weights = [np.prod([(at - b) / (a - b) for b in x if b != a]) for a in x]
+    if len(set(x)) < len(x) or np.abs(weights).max() > 50:
+        x, weights = x[-1:], [1.0]
+    used = slice(-len(x), None)
+    f = np.asarray(weights) @ warm["potentials"][used]
+    log_epsilon = float(np.asarray(weights) @ warm["log_epsilon"][used])
+    return transport.evaluate(f, math.exp(log_epsilon), 0.0, rate)

@@ -1,0 +1,21 @@
+"""What is minimised: a problem, two budgets in nats, and how rate and classification loss are counted.
+
+==============  ========================  ==========================  =================================
+formulation     minimise E d(X,Y) over    rate counted as             classification loss counted as
+==============  ========================  ==========================  =================================
+single-letter   couplings P in Γ(px,py)   I(X;Y)                      H(S|Y)
+time-sharing    mixtures of couplings,    Σ λ_q I_q(X;Y)              Σ λ_q H_q(S|Y)
+                each in Γ(px,py)
+one-shot        mixtures of maps f with   Σ λ_f H(f(X))               "Y": H(S|Y) of the mixed coupling
+                Σ λ_f P_f in Γ(px,py)                                 "YU": Σ λ_f H(S|f(X))
+==============  ========================  ==========================  =================================
+"""
+
+from drcopt.formulations.base import Formulation as Formulation
+from drcopt.formulations.base import Part as Part
+from drcopt.formulations.one_shot import OneShot as OneShot
+from drcopt.formulations.single_letter import SingleLetter as SingleLetter
+from drcopt.formulations.time_sharing import TimeSharing as TimeSharing
+
+NAMES = ("single-letter", "time-sharing", "one-shot")
+CLASSIFIER_SEES = ("Y", "YU")

@@ -1,0 +1,166 @@
+"""What a solve returns: always the same fields, whatever happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from drcopt._check import FloatArray
+
+#: Every status and what it promises.
+STATUSES: Mapping[str, str] = {
+    "optimal": "a coupling that meets every budget, and a proof that none is better by more than tol",
+    "feasible": "a coupling that meets every budget and a valid lower bound, further apart than tol",
+    "infeasible": "a proof that no coupling meets the budgets",
+    "unknown": "neither a coupling that meets the budgets nor a proof that none exists",
+}
+
+
+@dataclass(frozen=True)
+class Multipliers:
+    """−d distortion / d budget, in distortion per unit of information; NaN where unknown."""
+
+    rate: float
+    classification: float
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """How far the returned coupling is from meeting each condition, recomputed from the caller's arrays.
+
+    Marginal residuals are the sum of absolute errors; ``rate`` and ``classification`` are the amount by
+    which the budget is exceeded, in the solution's units (0 when met).
+    """
+
+    row_marginal: float
+    column_marginal: float
+    negativity: float
+    rate: float
+    classification: float
+
+
+@dataclass(frozen=True, eq=False)
+class Component:
+    """One part of a mixture: its weight, its coupling and, for one-shot codes, its map.
+
+    ``map`` holds f(x) for each x, or is None for time-sharing. ``distortion`` is E d under this component,
+    ``rate`` is I_q(X;Y) (time-sharing) or H(f(X)) (one-shot), ``classification_loss`` is H_q(S|Y).
+    """
+
+    weight: float
+    coupling: FloatArray
+    map: np.ndarray | None
+    distortion: float
+    rate: float
+    classification_loss: float
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """The components shared by encoder and decoder through the common randomness U (or Q)."""
+
+    components: tuple[Component, ...]
+
+    def __len__(self) -> int:
+        return len(self.components)
+
+    def __iter__(self) -> Iterator[Component]:
+        return iter(self.components)
+
+    @property
+    def weights(self) -> FloatArray:
+        """Probabilities of the components."""
+        return np.array([c.weight for c in self.components])
+
+    def sample(self, x: Any, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw U and reconstruct: for letters ``x`` return (y, u), u the index of the component used.
+
+        A one-shot code applies the map of component u; time-sharing draws y from its coupling.
+        """
+        x = np.asarray(x, dtype=np.intp)
+        weights = self.weights
+        u = rng.choice(len(weights), size=x.shape, p=weights / weights.sum())
+        y = np.empty(x.shape, dtype=np.intp)
+        for q, component in enumerate(self.components):
+            here = u == q
+            if component.map is not None:
+                y[here] = component.map[x[here]]
+                continue
+            rows = component.coupling / component.coupling.sum(axis=1, keepdims=True).clip(1e-300)
+            y[here] = (rng.random((int(here.sum()), 1)) > np.cumsum(rows[x[here]], axis=1)).sum(axis=1)
+        return np.minimum(y, self.components[0].coupling.shape[1] - 1), u
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """The answer to one problem at one pair of budgets, with its proof.
+
+    Attributes
+    ----------
+    status : str
+        "optimal", "feasible", "infeasible" or "unknown"; :data:`STATUSES` says what each promises.
+    termination : str
+        Why the engine stopped, in words.
+    distortion : float
+        E d(X,Y) of ``coupling``: an upper bound on the optimum. inf if infeasible, NaN if unknown.
+    lower_bound : float
+        A proved lower bound on the optimum; −inf if none is known, inf if infeasible.
+    gap : float
+        distortion − lower_bound.
+    coupling : (n, m) array
+        The joint pmf of (X, Y); all NaN if there is none.
+    rate, classification_loss : float
+        What the formulation's two budgets limit, evaluated at the answer, in ``units``.
+    multipliers : Multipliers
+        −d distortion / d budget of the dual solution.
+    residuals : Residuals
+        Recomputed from the caller's arrays.
+    engine : str
+        Which engine proposed the answer.
+    seconds : float
+        Wall-clock time.
+    stats : dict
+        Counts the engine kept (iterations, kernel evaluations, nodes, columns ...).
+    mixture : Mixture or None
+        Components for "time-sharing" and "one-shot"; None for "single-letter".
+    certificate : object or None
+        The dual evidence behind ``lower_bound``.
+    formulation, classifier_sees, rate_budget, classification_budget, units
+        What was asked, budgets in ``units``.
+    """
+
+    status: str
+    termination: str
+    distortion: float
+    lower_bound: float
+    coupling: FloatArray
+    rate: float
+    classification_loss: float
+    multipliers: Multipliers
+    residuals: Residuals
+    engine: str
+    seconds: float
+    formulation: str
+    classifier_sees: str
+    rate_budget: float
+    classification_budget: float
+    units: str
+    mixture: Mixture | None = None
+    certificate: Any = None
+    stats: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def gap(self) -> float:
+        """distortion − lower_bound: 0 if infeasible is proved, NaN if there is no point."""
+        return 0.0 if self.status == "infeasible" else self.distortion - self.lower_bound
+
+    def __repr__(self) -> str:
+        limits = [f"R={self.rate_budget:.6g}", f"C={self.classification_budget:.6g}"]
+        return (
+            f"Solution({self.status}: distortion={self.distortion:.8g}, lower_bound={self.lower_bound:.8g}, "
+            f"gap={self.gap:.2g}; rate={self.rate:.6g}, classification_loss={self.classification_loss:.6g} "
+            f"{self.units}; {self.formulation}, {', '.join(limits)} {self.units}; engine={self.engine})"
+        )

@@ -1,0 +1,338 @@
+"""The one place that knows problems, formulations, engines and the certificate."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from drcopt import _check, information
+from drcopt.bounds import DataProcessing, Evidence, Independent
+from drcopt.certificate import Certificate, certify
+from drcopt.engines import ENGINES
+from drcopt.engines.base import Engine, Limits, Proposal
+from drcopt.errors import InfeasibleError, InputError, NotSolvedError
+from drcopt.formulations import CLASSIFIER_SEES, NAMES, Formulation, OneShot, Part, SingleLetter, TimeSharing
+from drcopt.problem import Problem
+from drcopt.solution import Component, Mixture, Multipliers, Residuals, Solution
+
+ON_FAILURE = ("raise", "return")
+
+
+def solve_drc(
+    px: ArrayLike,
+    py: ArrayLike,
+    ps_given_x: ArrayLike,
+    R: float | None,
+    C: float | None,
+    *,
+    d: ArrayLike | str = "hamming",
+    formulation: str = "single-letter",
+    classifier_sees: str = "Y",
+    units: str = "bits",
+    engine: str = "auto",
+    tol: float = 1e-6,
+    time_limit: float | None = None,
+    on_failure: str = "raise",
+) -> Solution:
+    """The least E d(X,Y) with I(X;Y) ≤ R and H(S|Y) ≤ C, with a coupling and a proved lower bound.
+
+    Parameters
+    ----------
+    px, py : (n,) and (m,) arrays
+        Source and reconstruction pmfs.
+    ps_given_x : (n, k) array
+        Channel p(s|x) from source letter to class; rows sum to 1.
+    R, C : float or None
+        Rate and classification budgets in ``units``; None (or inf) for no such budget.
+    d : (n, m) array or "hamming" or "squared-error"
+        Distortion d(x, y) ≥ 0.
+    formulation : {"single-letter", "time-sharing", "one-shot"}
+        See :mod:`drcopt.formulations`.
+    classifier_sees : {"Y", "YU"}
+        One-shot only: whether the budget limits H(S|Y) or H(S|Y,U).
+    units : {"bits", "nats"}
+        Of budgets, rates, losses and multipliers.
+    engine : str
+        "auto" chooses; ``drcopt.engines.ENGINES`` lists the names.
+    tol : float
+        Absolute gap wanted, relative to max d.
+    time_limit : float or None
+        Seconds; at the limit the best point and the valid bound found so far come back.
+    on_failure : {"raise", "return"}
+        Whether "infeasible" and "unknown" raise or come back as a Solution.
+
+    Raises
+    ------
+    InputError
+        Before anything is solved, if an argument breaks a rule.
+    InfeasibleError
+        If no coupling meets the budgets; it names the least C that can be met.
+    NotSolvedError
+        If neither a point nor a proof of infeasibility was found.
+
+    Examples
+    --------
+    >>> solution = solve_drc([0.5, 0.5], [0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]], R=0.5, C=None)
+    >>> solution.status, round(solution.distortion, 6)
+    ('optimal', 0.110028)
+    """
+    return solve(
+        Problem(px, py, ps_given_x, d),
+        R=R,
+        C=C,
+        formulation=formulation,
+        classifier_sees=classifier_sees,
+        units=units,
+        engine=engine,
+        tol=tol,
+        time_limit=time_limit,
+        on_failure=on_failure,
+    )
+
+
+def solve(
+    problem: Problem, *, R: float | None = None, C: float | None = None, on_failure: str = "raise", **settings: Any
+) -> Solution:
+    """:func:`solve_drc` for a :class:`Problem`; keywords as there."""
+    return Session(problem, **settings).solve(R, C, on_failure=on_failure)
+
+
+def min_classification_loss(
+    problem: Problem, *, R: float | None = None, on_failure: str = "raise", **settings: Any
+) -> Solution:
+    """The least H(S|Y) that can be reached at rate R: the edge of the feasible set, C_min(R).
+
+    ``classification_loss`` of the solution is reached by its coupling; ``lower_bound`` (in ``units``) is proved.
+    ``distortion`` holds the same value as ``classification_loss``: it is the objective here.
+    """
+    return Session(problem, **settings).least_loss(R, on_failure=on_failure)
+
+
+class Session:
+    """Solves one problem at many budgets, letting each point start from the last.
+
+    ``warm`` is what the last point left behind, a dict of small float arrays or None; set it to resume a
+    sweep exactly where another process stopped. Settings are the keywords of :func:`solve_drc`.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        formulation: str = "single-letter",
+        classifier_sees: str = "Y",
+        units: str = "bits",
+        engine: str = "auto",
+        tol: float = 1e-6,
+        time_limit: float | None = None,
+    ) -> None:
+        if not isinstance(problem, Problem):
+            raise InputError(
+                f"problem must be a drcopt.Problem; it is a {type(problem).__name__}. "
+                "Build one with Problem(px, py, ps_given_x, d)."
+            )
+        self.problem = problem
+        self.formulation = _check.choice("formulation", formulation, NAMES)
+        self.classifier_sees = _check.choice("classifier_sees", classifier_sees, CLASSIFIER_SEES)
+        if classifier_sees == "YU" and formulation != "one-shot":
+            raise InputError(
+                f'classifier_sees="YU" needs formulation="one-shot"; formulation is {formulation!r}. '
+                "Only one-shot codes have common randomness U."
+            )
+        self.units = _check.choice("units", units, information.NATS_PER)
+        self.engine = _check.choice("engine", engine, ("auto", *ENGINES))
+        if engine != "auto" and formulation not in ENGINES[engine].formulations:
+            able = [name for name, kind in ENGINES.items() if formulation in kind.formulations]
+            raise InputError(
+                f"engine {engine!r} does not take formulation {formulation!r}. Pass engine='auto' or one of {able}."
+            )
+        self.tol = _check.positive("tol", tol) or 0.0
+        self.time_limit = _check.positive("time_limit", time_limit, allow_none=True)
+        self.warm: dict[str, Any] | None = None
+        self._reduced = problem.reduced()
+        self._standard, self._change = self._reduced.standardised()
+        self._engines: dict[str, Engine] = {}
+
+    def solve(self, R: float | None, C: float | None, *, on_failure: str = "raise") -> Solution:
+        """The solution at one pair of budgets, in the session's units."""
+        _check.choice("on_failure", on_failure, ON_FAILURE)
+        started = time.monotonic()
+        rate, loss = (information.to_nats(_check.budget(n, v), self.units) for n, v in (("R", R), ("C", C)))
+        question = self._question(rate, loss)
+        proposal, engine = self._answer(question, self._limits(started))
+        certificate = self._certify(question, proposal)
+        solution = self._solution(certificate, proposal, engine, R, C, time.monotonic() - started)
+        if on_failure == "raise":
+            self._raise_failure(solution, certificate)
+        return solution
+
+    # -- asking ------------------------------------------------------------------------------------------------
+
+    def _question(self, rate: float, loss: float) -> Formulation:
+        if self.formulation == "one-shot":
+            return OneShot(self._reduced, rate, loss, self.classifier_sees)
+        return (SingleLetter if self.formulation == "single-letter" else TimeSharing)(self._reduced, rate, loss)
+
+    def _limits(self, started: float) -> Limits:
+        scale = float(self._reduced.d.max()) / self._change.scale
+        return Limits(self.tol * scale, started + self.time_limit if self.time_limit else math.inf)
+
+    def _answer(self, question: Formulation, limits: Limits) -> tuple[Proposal, str]:
+        """Settle what needs no engine, then ask one about the standardised problem."""
+        problem = self._reduced
+        if question.classification_budget < DataProcessing().bound(question):
+            return Proposal(None, None, "H(S|X) alone exceeds the budget", infeasibility=DataProcessing()), "analytic"
+        only = question.rate_budget == 0 or min(problem.n, problem.m) == 1
+        if only and self.formulation != "one-shot":
+            return _independent(question), "analytic"
+        standard = question.with_problem(self._standard)
+        name = self.engine
+        if name == "auto":
+            name, settled = self._choose(standard, limits)
+            if settled is not None:
+                return settled, name
+        proposal = self._use(name).propose(standard, limits, self.warm)
+        self.warm = proposal.warm
+        return proposal, name
+
+    def _choose(self, standard: Formulation, limits: Limits) -> tuple[str, Proposal | None]:
+        """Rate-only first: its answer is the answer wherever it happens to meet the classification budget."""
+        if self.formulation == "one-shot":
+            return "one-shot", None
+        free = replace(standard, classification_budget=math.inf)
+        proposal = self._use("newton").propose(free, limits, self.warm)
+        if standard.classification_budget >= standard.problem.entropy_s or (
+            certify(standard, proposal.parts, None).parts is not None
+        ):
+            self.warm = proposal.warm
+            return "newton", proposal
+        return "global", None
+
+    def _use(self, name: str) -> Engine:
+        if name not in self._engines:
+            self._engines[name] = ENGINES[name].build()
+        return self._engines[name]
+
+    # -- judging -----------------------------------------------------------------------------------------------
+
+    def _certify(self, question: Formulation, proposal: Proposal) -> Certificate:
+        change = self._change
+
+        def back(evidence: Evidence | None) -> Evidence | None:
+            return None if evidence is None else evidence.rescaled(change.scale, change.row, change.column)
+
+        return certify(question, proposal.parts, back(proposal.evidence), back(proposal.infeasibility))
+
+    def _solution(
+        self, certificate: Certificate, proposal: Proposal, engine: str, R: float | None, C: float | None, seconds: float
+    ) -> Solution:
+        question, parts = certificate.formulation, certificate.parts
+        problem, support = self.problem, self.problem.support
+        tol = self.tol * float(self._reduced.d.max())
+
+        def unit(nats: float) -> float:
+            return information.from_nats(nats, self.units)
+
+        if certificate.infeasible:
+            status, distortion, lower = "infeasible", math.inf, math.inf
+        elif parts is None:
+            status, distortion, lower = "unknown", math.nan, certificate.lower
+        else:
+            distortion, lower = certificate.upper, certificate.lower
+            status = "optimal" if distortion - lower <= tol else "feasible"
+        if parts is None:
+            coupling = np.full((problem.n, problem.m), math.nan)
+            rate = loss = math.nan
+            residuals = Residuals(math.nan, math.nan, math.nan, math.nan, math.nan)
+        else:
+            coupling = support.restore(question.coupling(parts))
+            rate, loss = question.rate(parts), question.classification_loss(parts)
+            residuals = Residuals(
+                row_marginal=float(np.abs(coupling.sum(axis=1) - problem.px).sum()),
+                column_marginal=float(np.abs(coupling.sum(axis=0) - problem.py).sum()),
+                negativity=max(0.0, -float(coupling.min())),
+                rate=max(0.0, unit(rate - question.rate_budget)),
+                classification=max(0.0, unit(loss - question.classification_budget)),
+            )
+        scale = self._change.scale * information.NATS_PER[self.units]
+        return Solution(
+            status=status,
+            termination=proposal.termination,
+            distortion=distortion,
+            lower_bound=lower,
+            coupling=coupling,
+            rate=unit(rate),
+            classification_loss=unit(loss),
+            multipliers=Multipliers(
+                proposal.rate_multiplier * scale, proposal.classification_multiplier * scale
+            ),
+            residuals=residuals,
+            engine=engine,
+            seconds=seconds,
+            formulation=self.formulation,
+            classifier_sees=self.classifier_sees,
+            rate_budget=math.inf if R is None else float(R),
+            classification_budget=math.inf if C is None else float(C),
+            units=self.units,
+            mixture=self._mixture(question, parts) if self.formulation != "single-letter" and parts else None,
+            certificate=certificate,
+            stats=proposal.stats,
+        )
+
+    def _mixture(self, question: Formulation, parts: tuple[Part, ...]) -> Mixture:
+        support, unit = self.problem.support, lambda nats: information.from_nats(nats, self.units)
+        components = []
+        for part in parts:
+            full_map = None
+            if part.map is not None:
+                full_map = np.full(self.problem.n, support.y[part.map[0]], dtype=np.intp)
+                full_map[support.x] = support.y[part.map]
+            alone = [Part(1.0, part.coupling, part.map)]
+            single = replace(question, classification_budget=math.inf)
+            components.append(
+                Component(
+                    weight=part.weight,
+                    coupling=support.restore(part.coupling),
+                    map=full_map,
+                    distortion=self._reduced.distortion(part.coupling),
+                    rate=unit(single.rate(alone)),
+                    classification_loss=unit(self._reduced.classification_loss(part.coupling)),
+                )
+            )
+        return Mixture(tuple(components))
+
+    def _raise_failure(self, solution: Solution, certificate: Certificate) -> None:
+        if solution.status == "infeasible":
+            least = information.from_nats(certificate.least_loss, self.units)
+            limit = f"at R = {solution.rate_budget:g} {self.units}" if math.isfinite(solution.rate_budget) else "at any rate"
+            raise InfeasibleError(
+                f"C = {solution.classification_budget:.8g} {self.units} cannot be met {limit}: the classification loss is "
+                f"at least {least:.8g} {self.units} there (proved). Raise C to that or more, or raise R.",
+                budget="C",
+                least=least,
+                units=self.units,
+            )
+        if solution.status == "unknown":
+            raise NotSolvedError(
+                f"no coupling that meets R = {solution.rate_budget:g}, C = {solution.classification_budget:g} "
+                f"{self.units} was found, and none was proved impossible ({solution.termination}). "
+                "Raise time_limit, or pass on_failure='return' to get the bound."
+            )
+
+
+def _independent(question: Formulation) -> Proposal:
+    """With R = 0 or a one-letter alphabet the independent coupling is the only one."""
+    coupling = question.problem.independent
+    return Proposal(
+        parts=[Part(1.0, coupling)],
+        evidence=Independent(),
+        termination="X and Y must be independent: one coupling is left",
+        rate_multiplier=math.inf if question.rate_budget == 0 and min(coupling.shape) > 1 else 0.0,
+        classification_multiplier=0.0,
+        infeasibility=Independent("classification-loss"),
+    )

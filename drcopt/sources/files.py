@@ -1,0 +1,180 @@
+"""Problems by name, from files and to files."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drcopt._files import atomic_write
+from drcopt.errors import InputError
+from drcopt.problem import Problem
+from drcopt.sources.bernoulli import bernoulli
+from drcopt.sources.gaussian import gaussian_grid
+from drcopt.sources.images import images
+
+#: Every named source and what it is, in a line.
+NAMES: dict[str, str] = {
+    "bernoulli": "X ~ Bern(px), Y ~ Bern(py), S = X xor Bern(p1); Hamming distortion",
+    "gaussian": "jointly Gaussian X and S, Gaussian Y, on finite grids; squared error",
+    "digits:super-resolution": "8x8 digits from their 2x2 block averages; S the digit; squared error per pixel",
+    "digits:denoising": "8x8 digits from copies with Gaussian noise; S the digit; squared error per pixel",
+    "digits:inpainting": "8x8 digits from copies with a masked centre; S the digit; squared error per pixel",
+}
+
+_BUILDERS: dict[str, Callable[..., Problem]] = {
+    "bernoulli": bernoulli,
+    "gaussian": gaussian_grid,
+    **{name: partial(images, name.partition(":")[2]) for name in NAMES if name.startswith("digits:")},
+}
+
+_KEYS = ("px", "py", "ps_given_x", "d")
+
+
+def named(source: str | os.PathLike[str], **options: Any) -> Problem:
+    """The problem that a name or a file means.
+
+    Parameters
+    ----------
+    source : str or path
+        A name from :data:`NAMES`, or a file ending in ``.npz`` or ``.json`` that holds ``px``, ``py``,
+        ``ps_given_x`` and optionally ``d`` (an array or a name; "hamming" if absent).
+    **options
+        Those of :func:`~drcopt.sources.bernoulli`, :func:`~drcopt.sources.gaussian_grid` or
+        :func:`~drcopt.sources.images`; none for a file.
+
+    Raises
+    ------
+    InputError
+        If there is no such name, file or option, or the file does not hold a problem.
+
+    Examples
+    --------
+    >>> named("bernoulli", px=0.5)
+    Problem(n=2, m=2, k=2, H(X)=1.0000 bits, H(Y)=0.8113 bits, H(S)=1.0000 bits, max d=1)
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        raise InputError(f"source must be a name or a path; it is {source!r}. Pass one of {_known()}.")
+    if isinstance(source, str) and source in _BUILDERS:
+        return _build(source, options)
+    path = Path(source)
+    if path.suffix.lower() not in _READERS:
+        raise InputError(
+            f"source must be a known name or a file ending in .npz or .json; it is {os.fspath(source)!r}. "
+            f"Pass one of {_known()}, or such a file."
+        )
+    if options:
+        raise InputError(f"a source read from a file takes no options; {', '.join(options)} arrived. Leave them out.")
+    return _read(path)
+
+
+def save(problem: Problem, path: str | os.PathLike[str]) -> None:
+    """Write ``px``, ``py``, ``ps_given_x`` and ``d`` to a ``.npz`` or ``.json`` file that :func:`named` reads.
+
+    The file is written whole or not at all, and replaces one that is there.
+
+    Raises
+    ------
+    InputError
+        If the name ends otherwise, or its folder is missing or not writable.
+    """
+    arrays = {key: getattr(problem, key) for key in _KEYS}
+    suffix = Path(path).suffix.lower()
+    if suffix == ".npz":
+        with atomic_write(path, "wb") as binary:
+            np.savez_compressed(binary, **arrays)
+    elif suffix == ".json":
+        with atomic_write(path) as text:
+            json.dump({key: array.tolist() for key, array in arrays.items()}, text)
+            text.write("\n")
+    else:
+        raise InputError(f"path must end in .npz or .json; it is {os.fspath(path)!r}. Add one of them.")
+
+
+def _known() -> str:
+    return ", ".join(NAMES)
+
+
+def _build(name: str, options: dict[str, Any]) -> Problem:
+    builder = _BUILDERS[name]
+    known = list(inspect.signature(builder).parameters)
+    for key in options:
+        if key not in known:
+            raise InputError(
+                f"options of source {name!r} must be among {', '.join(known)}; {key} arrived. Check its spelling."
+            )
+    return builder(**options)
+
+
+def _read(path: Path) -> Problem:
+    try:
+        found = _READERS[path.suffix.lower()](path)
+    except OSError as reason:
+        raise InputError(
+            f"source must be a readable file; {path} is not ({reason.strerror or reason}). "
+            f"Check the path, or pass one of {_known()}."
+        ) from None
+    missing = [key for key in _KEYS[:3] if key not in found]
+    if missing:
+        raise InputError(
+            f"{path} must hold px, py and ps_given_x; it lacks {', '.join(missing)} and holds "
+            f"{', '.join(found) or 'nothing'}. Add what is missing."
+        )
+    unknown = [key for key in found if key not in _KEYS]
+    if unknown:
+        # Ignoring "distortion" or "D" would quietly solve the Hamming problem instead.
+        raise InputError(
+            f"{path} must hold {', '.join(_KEYS)} and nothing else; it holds {', '.join(unknown)}. "
+            "Rename or remove it."
+        )
+    try:
+        return Problem(found["px"], found["py"], found["ps_given_x"], found.get("d", "hamming"))
+    except InputError as reason:
+        raise InputError(f"in {path}, {reason}") from None
+    except OverflowError:
+        raise InputError(f"{path} must hold numbers that fit a float; one does not. Rescale it.") from None
+
+
+def _read_npz(path: Path) -> Mapping[str, Any]:
+    try:
+        with open(path, "rb") as handle:
+            archive = np.load(handle, allow_pickle=False)
+            # An .npy file under this name loads too, as one array without a name.
+            found = dict(archive) if isinstance(archive, Mapping) else {}
+    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as reason:
+        raise InputError(
+            f"{path} must be an .npz archive of numeric arrays; it could not be read ({_line(reason)}). "
+            "Write it with numpy.savez or drcopt.sources.save."
+        ) from None
+    # A name for d arrives as an array of one string.
+    return {key: str(a) if a.ndim == 0 and a.dtype.kind == "U" else a for key, a in found.items()}
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as reason:
+        raise InputError(
+            f"{path} must be valid JSON in UTF-8; it could not be read ({_line(reason)}). Correct it there."
+        ) from None
+    if not isinstance(found, dict):
+        raise InputError(
+            f"{path} must hold a JSON object with px, py, ps_given_x and d; it holds a {type(found).__name__}. "
+            'Write {"px": [...], "py": [...], "ps_given_x": [[...]]}.'
+        )
+    return found
+
+
+def _line(reason: Exception) -> str:
+    return " ".join(str(reason).split()) or type(reason).__name__
+
+
+_READERS: dict[str, Callable[[Path], Mapping[str, Any]]] = {".npz": _read_npz, ".json": _read_json}

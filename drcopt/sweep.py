@@ -1,0 +1,335 @@
+"""Many budgets, one table: in chains that start each point from the last, resumable, on any executor."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import metadata
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from drcopt import _check
+from drcopt._checkpoint import Checkpoint, Record, Warm
+from drcopt.errors import CheckpointError, InputError
+from drcopt.information import NATS_PER, from_nats, to_nats
+from drcopt.problem import Problem
+from drcopt.solution import Solution
+from drcopt.solve import Session
+from drcopt.tables import COLUMNS, frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Budgets = float | None | Iterable[float | None]
+
+#: Points in a chain: long where a point is cheap and mostly gains from its neighbour, short where it is not.
+LONG_CHAIN, SHORT_CHAIN = 64, 8
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A chain of points at one C, in the order they are solved; the unit of work that goes to a worker."""
+
+    session: type[Session]
+    problem: Problem
+    settings: Mapping[str, Any]
+    C: float
+    #: (place in the table, R), R ascending.
+    points: tuple[tuple[int, float], ...]
+    warm: Warm = None
+
+
+def sweep(
+    problem: Problem,
+    *,
+    R: Budgets = None,
+    C: Budgets = None,
+    formulation: str = "single-letter",
+    classifier_sees: str = "Y",
+    units: str = "bits",
+    engine: str = "auto",
+    tol: float = 1e-6,
+    time_limit: float | None = None,
+    executor: Executor | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    progress: bool | None = None,
+) -> pd.DataFrame:
+    """Solve a problem at every pair of budgets and tabulate the answers.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to solve.
+    R, C : float, None or sequence of them
+        Rate and classification budgets in ``units``; None or inf means no such budget.
+    formulation, classifier_sees, engine, tol, time_limit
+        As in :func:`drcopt.solve`, for every point.
+    units : str
+        Units of ``R`` and ``C``, "bits" or "nats". The table is in bits either way.
+    executor : concurrent.futures.Executor, optional
+        Runs chains of points side by side: a process pool, or the executor of a Dask or MPI cluster. It is
+        not shut down. The points are grouped the same way without it, so the table is the same.
+    checkpoint : path, optional
+        A file that records each finished row. If it exists, its rows are taken from it and only the
+        others are computed; the table equals that of a run that was never interrupted. Without an executor
+        a row is recorded as soon as it is solved, with one as soon as its chain is.
+    progress : bool, optional
+        Whether to draw a progress bar on stderr; None: if stderr is a terminal.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per pair: for each C as given, for each R as given. :data:`drcopt.tables.MEANINGS` explains
+        the columns. A point that fails is a row with status "unknown" whose ``termination`` says why.
+
+    Raises
+    ------
+    InputError
+        If an argument breaks a rule; nothing has been solved then.
+    CheckpointError
+        If the checkpoint cannot be used, or was begun with another problem or other settings.
+
+    Notes
+    -----
+    A row lost with its worker process is "unknown" but not recorded in the checkpoint: running the sweep
+    again computes it.
+    """
+    if not isinstance(problem, Problem):
+        raise InputError(
+            f"problem must be a drcopt.Problem; it is {type(problem).__name__}. "
+            f"Build one: drcopt.Problem(px, py, ps_given_x, d)."
+        )
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise InputError(
+            f"executor must be a concurrent.futures.Executor or None; it is {executor!r}. "
+            f"Pass e.g. concurrent.futures.ProcessPoolExecutor()."
+        )
+    _check.choice("units", units, NATS_PER)
+    rates, losses = _budgets("R", R, units), _budgets("C", C, units)
+    settings: dict[str, Any] = {
+        "formulation": formulation,
+        "classifier_sees": classifier_sees,
+        "units": "bits",
+        "engine": engine,
+        "tol": _check.positive("tol", tol),
+        "time_limit": _check.positive("time_limit", time_limit, allow_none=True),
+    }
+    # Refuses what it cannot solve now, rather than once for every row.
+    Session(problem, **settings)
+    chains = plan(rates, losses, formulation)
+    header = {
+        "problem": problem.fingerprint,
+        **settings,
+        "rate_budgets": rates,
+        "classification_budgets": losses,
+        "chains": [len(points) for _, points in chains],
+        "columns": list(COLUMNS),
+    }
+    with nullcontext() if checkpoint is None else Checkpoint(checkpoint, header) as book:
+        records = {} if book is None else dict(book.done)
+        blocks = list(_remaining([Block(Session, problem, settings, C_, points) for C_, points in chains], records))
+        disable = None if progress is None else not progress
+        with tqdm(total=len(rates) * len(losses), initial=len(records), unit="point", disable=disable) as bar:
+
+            def keep(record: Record, *, lost: bool = False) -> None:
+                if book is not None and not lost:
+                    book.append(record)
+                records[record.row] = record
+                bar.update()
+
+            if executor is None:
+                for block in blocks:
+                    for record in solve_points(block):
+                        keep(record)
+            else:
+                _run(blocks, executor, keep)
+    return frame([records[row].cells for row in range(len(records))])
+
+
+def plan(rates: list[float], losses: list[float], formulation: str) -> list[tuple[float, tuple[tuple[int, float], ...]]]:
+    """The chains of a sweep: for each, C and its (place in the table, R) pairs.
+
+    They depend on what is asked and on nothing else, least of all on how many workers there are: what a
+    point starts from, and so its last digits, must not either.
+    """
+    chains = []
+    for i, C in enumerate(losses):
+        ascending = sorted((R, i * len(rates) + j) for j, R in enumerate(rates))
+        length = LONG_CHAIN if math.isinf(C) and formulation == "single-letter" else SHORT_CHAIN
+        for start in range(0, len(ascending), length):
+            chains.append((C, tuple((row, R) for R, row in ascending[start : start + length])))
+    return chains
+
+
+def solve_points(block: Block) -> Iterator[Record]:
+    """Solve a chain, point by point; a point that raises becomes a row that says so."""
+    session, warm = None, block.warm
+    for row, R in block.points:
+        started = time.perf_counter()
+        try:
+            if session is None:
+                session = block.session(block.problem, **block.settings)
+            # Set even where it would be the same: a resumed chain has nothing else to start from.
+            session.warm = warm
+            solution = session.solve(R, block.C, on_failure="return")
+            answer, warm = _answer(solution), _canonical(session.warm)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other points are not to suffer
+            answer = _no_answer(block, f"{type(error).__name__}: {error}", time.perf_counter() - started)
+            # Whatever state it is in, the next point must not depend on it: a resumed chain could not.
+            session, warm = None, None
+        yield Record(row, _cells(block, R, answer), warm)
+
+
+def solve_block(block: Block) -> list[Record]:
+    """Solve a chain in a worker."""
+    return list(solve_points(block))
+
+
+def _run(blocks: Iterable[Block], executor: Executor, keep: Callable[..., None]) -> None:
+    waiting: dict[Future[list[Record]], Block] = {}
+    try:
+        for block in blocks:
+            try:
+                waiting[executor.submit(solve_block, block)] = block
+            except BrokenExecutor as error:
+                _lose(block, error, keep)
+        for future in as_completed(list(waiting)):
+            block = waiting.pop(future)
+            try:
+                records = future.result()
+            except Exception as error:  # noqa: BLE001 - solve_block raises none: its worker is broken
+                _lose(block, error, keep)
+            else:
+                for record in records:
+                    keep(record)
+    except KeyboardInterrupt:
+        for future in [f for f in waiting if f.done() and not f.cancelled() and f.exception() is None]:
+            del waiting[future]
+            for record in future.result():
+                keep(record)
+        raise
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _lose(block: Block, error: Exception, keep: Callable[..., None]) -> None:
+    for row, R in block.points:
+        answer = _no_answer(block, f"{type(error).__name__}: {error}", math.nan)
+        keep(Record(row, _cells(block, R, answer), None), lost=True)
+
+
+def _remaining(blocks: Iterable[Block], done: Mapping[int, Record]) -> Iterator[Block]:
+    """What is left of each chain, starting from where it stopped."""
+    known = 0
+    for block in blocks:
+        rows = [row for row, _ in block.points]
+        solved = 0
+        while solved < len(rows) and rows[solved] in done:
+            solved += 1
+        known += solved
+        if 0 < solved:
+            block = replace(block, points=block.points[solved:], warm=done[rows[solved - 1]].warm)
+        if block.points:
+            yield block
+    if known < len(done):
+        raise CheckpointError(
+            "checkpoint is damaged: it holds rows whose predecessors it lacks. Delete it and start again."
+        )
+
+
+def _budgets(name: str, value: Budgets, units: str) -> list[float]:
+    one = not isinstance(value, Iterable) or isinstance(value, str) or np.ndim(value) == 0  # type: ignore[arg-type]
+    if one:
+        budgets = [_check.budget(name, value)]
+    else:
+        items = list(value)  # type: ignore[arg-type]
+        if not items or any(np.ndim(item) for item in items):  # type: ignore[arg-type]
+            raise InputError(
+                f"{name} must be one budget or a flat sequence of at least one; it is {value!r}. "
+                f"Pass e.g. {name}=[0.5, 1.0]."
+            )
+        budgets = [_check.budget(f"{name}[{i}]", item) for i, item in enumerate(items)]
+    return budgets if units == "bits" else [from_nats(to_nats(budget, units), "bits") for budget in budgets]
+
+
+def _answer(solution: Solution) -> dict[str, Any]:
+    return {
+        "distortion": float(solution.distortion),
+        "lower_bound": float(solution.lower_bound),
+        "gap": float(solution.gap),
+        "rate_bits": float(solution.rate),
+        "classification_loss_bits": float(solution.classification_loss),
+        "rate_multiplier": float(solution.multipliers.rate),
+        "classification_multiplier": float(solution.multipliers.classification),
+        "status": solution.status,
+        "termination": _one_line(solution.termination),
+        "engine": solution.engine,
+        "seconds": float(solution.seconds),
+    }
+
+
+def _no_answer(block: Block, why: str, seconds: float) -> dict[str, Any]:
+    unknown = dict.fromkeys(
+        (
+            "distortion",
+            "gap",
+            "rate_bits",
+            "classification_loss_bits",
+            "rate_multiplier",
+            "classification_multiplier",
+        ),
+        math.nan,
+    )
+    return {
+        **unknown,
+        "lower_bound": -math.inf,
+        "status": "unknown",
+        "termination": _one_line(why),
+        "engine": str(block.settings["engine"]),
+        "seconds": seconds,
+    }
+
+
+def _cells(block: Block, R: float, answer: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "formulation": block.settings["formulation"],
+        "classifier_sees": block.settings["classifier_sees"],
+        "rate_budget_bits": R,
+        "classification_budget_bits": block.C,
+        **answer,
+        "problem_fingerprint": block.problem.fingerprint,
+        "tol": block.settings["tol"],
+        # Asked where the point is solved, which may be another machine, and kept through a resume.
+        **{f"{package}_version": version(package) for package in ("drcopt", "numpy", "scipy")},
+    }
+
+
+@cache
+def version(package: str) -> str:
+    """The installed version of a package; "unknown" in a source tree that is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _canonical(warm: Warm) -> Warm:
+    # Copies in one layout: what is read back from a checkpoint must not differ in the order of a sum, and
+    # the session may overwrite its own arrays.
+    if warm is None:
+        return None
+    return {name: np.array(value, dtype=np.float64, order="C") for name, value in warm.items()}
+
+
+def _one_line(text: str) -> str:
+    # A lone surrogate (from an undecodable file name, say) could not be written to a file.
+    return " ".join(text.split()).encode("utf-8", "backslashreplace").decode()

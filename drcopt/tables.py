@@ -1,0 +1,262 @@
+"""Sweep tables: the columns, and CSV or Parquet files that give back exactly what was written."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from drcopt import _check
+from drcopt._files import atomic_write
+from drcopt.errors import InputError
+
+if TYPE_CHECKING:  # pandas takes half a second to import; only calls need it
+    import pandas as pd
+
+#: Every column of a sweep table, in order, and what it means. Information is in bits throughout.
+MEANINGS: Mapping[str, str] = {
+    "formulation": "single-letter, time-sharing or one-shot",
+    "classifier_sees": "Y or YU: what the classifier is given",
+    "rate_budget_bits": "R; inf: no such budget",
+    "classification_budget_bits": "C; inf: no such budget",
+    "distortion": "E d(X,Y) of the best point found, an upper bound; inf: infeasible, nan: none found",
+    "lower_bound": "proved lower bound on the optimum; -inf: none known, inf: infeasible",
+    "gap": "distortion - lower_bound",
+    "rate_bits": "rate of the point found",
+    "classification_loss_bits": "classification loss of the point found",
+    "rate_multiplier": "-d distortion / d R, in distortion per bit",
+    "classification_multiplier": "-d distortion / d C, in distortion per bit",
+    "status": "optimal, feasible, infeasible or unknown (drcopt.solution.STATUSES)",
+    "termination": "why the engine stopped, on one line",
+    "engine": "engine that proposed the point (the one asked for, where it failed)",
+    "seconds": "wall-clock time of the point",
+    "problem_fingerprint": "hash of the problem's arrays",
+    "tol": "gap asked for, relative to max d",
+    "drcopt_version": "drcopt that computed the row",
+    "numpy_version": "NumPy that computed the row",
+    "scipy_version": "SciPy that computed the row",
+}
+
+#: The columns of a sweep table, in order.
+COLUMNS: tuple[str, ...] = tuple(MEANINGS)
+
+#: The columns that hold text; every other one holds float64.
+TEXT_COLUMNS = frozenset(
+    {"formulation", "classifier_sees", "status", "termination", "engine", "problem_fingerprint"}
+    | {name for name in COLUMNS if name.endswith("_version")}
+)
+
+SUFFIXES = (".csv", ".parquet")
+
+
+def frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The sweep table with these rows: :data:`COLUMNS` in order, text or float64."""
+    return _from_columns({name: [row[name] for row in rows] for name in COLUMNS})
+
+
+def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
+    """Write a sweep table to ``path``, whole or not at all.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With the columns :data:`COLUMNS` in that order. The index is not written.
+    path : str or path
+        Ends in ``.csv`` or ``.parquet`` (which needs the extra ``parquet``). An existing file is replaced.
+
+    Returns
+    -------
+    Path
+        ``path``, so that ``read_table(write_table(table, path))`` equals ``table``.
+
+    Raises
+    ------
+    InputError
+        If the suffix is unknown, the folder missing, or ``table`` is not a sweep table.
+    MissingExtraError
+        If Parquet is asked for and pyarrow is not installed.
+    """
+    path = check_destination(path)
+    columns = _columns_of(table)
+    if path.suffix.lower() == ".csv":
+        with atomic_write(path, "w") as text:
+            _print_csv(columns, text)
+    else:
+        pyarrow, parquet = _pyarrow()
+        types = {name: pyarrow.string() if name in TEXT_COLUMNS else pyarrow.float64() for name in COLUMNS}
+        # From lists, not through pandas, which would turn nan into null.
+        data = pyarrow.table({name: pyarrow.array(columns[name], types[name]) for name in COLUMNS})
+        with atomic_write(path, "wb") as binary:
+            parquet.write_table(data, binary)
+    return path
+
+
+def print_csv(table: pd.DataFrame, handle: IO[str]) -> None:
+    """Write a sweep table as CSV text to an open file or stream."""
+    _print_csv(_columns_of(table), handle)
+
+
+def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a table that :func:`write_table` wrote, exactly as it was.
+
+    Parameters
+    ----------
+    path : str or path
+        A ``.csv`` or ``.parquet`` file.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same values and dtypes, bit for bit (inf and nan included), on a fresh RangeIndex.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or unreadable, has an unknown suffix, or does not hold a sweep table.
+    MissingExtraError
+        If it is Parquet and pyarrow is not installed.
+    """
+    path = Path(path)
+    suffix = _suffix(path)
+    if suffix == ".parquet":
+        _pyarrow()
+    try:
+        columns = _read_csv(path) if suffix == ".csv" else _read_parquet(path)
+    except OSError as reason:
+        raise InputError(
+            f"path must name a table that can be read; {path} cannot ({reason.strerror or _line(reason)}). "
+            f"Write one with drcopt.tables.write_table or `drcopt sweep --out`."
+        ) from None
+    return _from_columns(columns)
+
+
+def check_destination(path: str | os.PathLike[str]) -> Path:
+    """``path`` as a Path if a table could be written there; callers check before hours of solving, not after."""
+    path = Path(path)
+    if _suffix(path) == ".parquet":
+        _pyarrow()
+    folder = path.parent
+    if not folder.is_dir():
+        raise InputError(f"path must lie in an existing folder; {folder} is not one. Create it first.")
+    if path.is_dir():
+        raise InputError(f"path must name a file; {path} is a folder. Add a file name to it.")
+    return path
+
+
+def _suffix(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(
+            f"path must end in {' or '.join(SUFFIXES)}; it is {str(path)!r}. Give the file one of these suffixes."
+        )
+    return suffix
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    purpose = "Reading or writing Parquet"
+    return _check.require("pyarrow", "parquet", purpose), _check.require("pyarrow.parquet", "parquet", purpose)
+
+
+def _columns_of(table: pd.DataFrame) -> dict[str, list[Any]]:
+    _require_columns("table", list(table.columns))
+    columns: dict[str, list[Any]] = {}
+    for name in COLUMNS:
+        values = table[name].tolist()
+        wanted: type = str if name in TEXT_COLUMNS else float
+        for i, value in enumerate(values):
+            if not isinstance(value, wanted):
+                raise InputError(
+                    f"column {name} must hold {'text' if wanted is str else 'float64'}; row {i} holds {value!r}. "
+                    f"Pass the table as drcopt.sweep returned it."
+                )
+        columns[name] = values
+    return columns
+
+
+def _from_columns(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(
+        {name: pd.Series(columns[name], dtype="str" if name in TEXT_COLUMNS else "float64") for name in COLUMNS}
+    )
+
+
+def _print_csv(columns: Mapping[str, list[Any]], handle: IO[str]) -> None:
+    writer = csv.writer(handle, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    # The csv module writes a float as its repr, the shortest text that reads back as the same float.
+    writer.writerows(zip(*(columns[name] for name in COLUMNS), strict=True))
+
+
+def _read_csv(path: Path) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    with open(path, encoding="utf-8", newline="") as handle:
+        reader = csv.reader(handle, strict=True)
+        try:
+            _require_columns(str(path), next(reader, []))
+            for cells in reader:
+                if len(cells) != len(COLUMNS):
+                    raise InputError(
+                        f"{path}, line {reader.line_num}: a row must have {len(COLUMNS)} cells; it has {len(cells)}. "
+                        f"Was the file cut short or edited?"
+                    )
+                for name, cell in zip(COLUMNS, cells, strict=True):
+                    columns[name].append(cell if name in TEXT_COLUMNS else _number(name, cell, path, reader.line_num))
+        except (UnicodeDecodeError, csv.Error) as reason:
+            raise _not_a_table(path, reason) from None
+    return columns
+
+
+def _number(name: str, cell: str, path: Path, line: int) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        raise InputError(
+            f"{path}, line {line}: {name} must be a number; it is {cell!r}. Was the file edited?"
+        ) from None
+
+
+def _read_parquet(path: Path) -> dict[str, list[Any]]:
+    pyarrow, parquet = _pyarrow()
+    with open(path, "rb") as handle:
+        try:
+            data = parquet.ParquetFile(handle).read()
+        except (pyarrow.ArrowException, OSError) as reason:
+            raise _not_a_table(path, reason) from None
+    _require_columns(str(path), data.column_names)
+    for field in data.schema:
+        text = field.name in TEXT_COLUMNS
+        if field.type not in ((pyarrow.string(), pyarrow.large_string()) if text else (pyarrow.float64(),)):
+            raise InputError(
+                f"{path}: column {field.name} must hold {'text' if text else 'float64'}; it holds {field.type}. "
+                f"Write it with drcopt.tables.write_table."
+            )
+    columns: dict[str, list[Any]] = data.to_pydict()
+    # Other writers turn nan, and perhaps empty text, into null.
+    nulls = {name: "" if name in TEXT_COLUMNS else math.nan for name in COLUMNS}
+    return {name: [nulls[name] if value is None else value for value in columns[name]] for name in COLUMNS}
+
+
+def _require_columns(what: str, found: Iterable[Any]) -> None:
+    found = [str(name) for name in found]
+    if tuple(found) == COLUMNS:
+        return
+    missing = [name for name in COLUMNS if name not in found]
+    extra = [name for name in found if name not in COLUMNS]
+    parts = [f"lacks {', '.join(missing)}"] if missing else []
+    parts += [f"also has {', '.join(extra)}"] if extra else []
+    raise InputError(
+        f"{what} must have the columns of a sweep (drcopt.tables.COLUMNS), in that order; "
+        f"it {' and '.join(parts) or 'has them in another order'}. Pass a table that drcopt.sweep returned."
+    )
+
+
+def _not_a_table(path: Path, reason: Exception) -> InputError:
+    return InputError(f"{path} must hold a sweep table; it does not ({_line(reason)}). Write it again with write_table.")
+
+
+def _line(reason: Exception) -> str:
+    return " ".join(str(reason).split())
