@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 Budgets = float | None | Iterable[float | None]
 
+#: (place in the table, R) of each point of a chain.
+Points = tuple[tuple[int, float], ...]
+
 #: Points in a chain: long where a point is cheap and mostly gains from its neighbour, short where it is not.
 LONG_CHAIN, SHORT_CHAIN = 64, 8
 
@@ -42,8 +45,7 @@ class Block:
     problem: Problem
     settings: Mapping[str, Any]
     C: float
-    #: (place in the table, R), R ascending.
-    points: tuple[tuple[int, float], ...]
+    points: Points
     warm: Warm = None
 
 
@@ -154,7 +156,7 @@ def sweep(
     return frame([records[row].cells for row in range(len(records))])
 
 
-def plan(rates: list[float], losses: list[float], formulation: str) -> list[tuple[float, tuple[tuple[int, float], ...]]]:
+def plan(rates: list[float], losses: list[float], formulation: str) -> list[tuple[float, Points]]:
     """The chains of a sweep: for each, C and its (place in the table, R) pairs.
 
     They depend on what is asked and on nothing else, least of all on how many workers there are: what a
@@ -178,10 +180,10 @@ def solve_points(block: Block) -> Iterator[Record]:
             if session is None:
                 session = block.session(block.problem, **block.settings)
             # Set even where it would be the same: a resumed chain has nothing else to start from.
-            session.warm = warm
+            session.warm = None if warm is None else dict(warm)
             solution = session.solve(R, block.C, on_failure="return")
             answer, warm = _answer(solution), _canonical(session.warm)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other points are not to suffer
+        except Exception as error:  # whatever it is, the other points are not to suffer
             answer = _no_answer(block, f"{type(error).__name__}: {error}", time.perf_counter() - started)
             # Whatever state it is in, the next point must not depend on it: a resumed chain could not.
             session, warm = None, None
@@ -205,7 +207,7 @@ def _run(blocks: Iterable[Block], executor: Executor, keep: Callable[..., None])
             block = waiting.pop(future)
             try:
                 records = future.result()
-            except Exception as error:  # noqa: BLE001 - solve_block raises none: its worker is broken
+            except Exception as error:  # solve_block raises none: its worker is broken
                 _lose(block, error, keep)
             else:
                 for record in records:
@@ -236,7 +238,7 @@ def _remaining(blocks: Iterable[Block], done: Mapping[int, Record]) -> Iterator[
         while solved < len(rows) and rows[solved] in done:
             solved += 1
         known += solved
-        if 0 < solved:
+        if solved:
             block = replace(block, points=block.points[solved:], warm=done[rows[solved - 1]].warm)
         if block.points:
             yield block
@@ -247,11 +249,10 @@ def _remaining(blocks: Iterable[Block], done: Mapping[int, Record]) -> Iterator[
 
 
 def _budgets(name: str, value: Budgets, units: str) -> list[float]:
-    one = not isinstance(value, Iterable) or isinstance(value, str) or np.ndim(value) == 0  # type: ignore[arg-type]
-    if one:
+    if not isinstance(value, Iterable) or isinstance(value, str) or (isinstance(value, np.ndarray) and not value.ndim):
         budgets = [_check.budget(name, value)]
     else:
-        items = list(value)  # type: ignore[arg-type]
+        items = list(value)
         if not items or any(np.ndim(item) for item in items):  # type: ignore[arg-type]
             raise InputError(
                 f"{name} must be one budget or a flat sequence of at least one; it is {value!r}. "

@@ -255,7 +255,7 @@ def _require_columns(what: str, found: Iterable[Any]) -> None:
 
 
 def _not_a_table(path: Path, reason: Exception) -> InputError:
-    return InputError(f"{path} must hold a sweep table; it does not ({_line(reason)}). Write it again with write_table.")
+    return InputError(f"{path} must hold a sweep table; it does not ({_line(reason)}). Write it with write_table.")
 
 
 def _line(reason: Exception) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,8 @@ from scipy.special import entr
 from drcopt._check import FloatArray
 from drcopt.bounds.maps import MapPricing
 from drcopt.engines.base import Limits
-from drcopt.engines.columns import Column, Duals, Generated, Master, Priced, generate
+from drcopt.engines.columns import Column, Duals, Generated, Master, Priced, generate, polished
+from drcopt.information import conditional_entropy
 from drcopt.problem import Problem
 
 #: Maps asked of one pricing, and maps a program starts from at most.
@@ -167,6 +169,39 @@ class MapProgram:
 
 
 @dataclass(frozen=True, eq=False)
+class MapMixture:
+    """Maps and their weights."""
+
+    maps: tuple[MapColumn, ...]
+    weights: FloatArray
+
+    def mean(self, values: Iterable[float]) -> float:
+        """Σ_f λ_f value(f)."""
+        return math.fsum(w * v for w, v in zip(self.weights, values, strict=True))
+
+    @property
+    def distortion(self) -> float:
+        """E d."""
+        return self.mean(f.distortion for f in self.maps)
+
+    @property
+    def rate(self) -> float:
+        """Σ_f λ_f H(f(X))."""
+        return self.mean(f.rate for f in self.maps)
+
+    @property
+    def joint(self) -> FloatArray:
+        """T(y, s), shape (m, k)."""
+        return np.asarray(sum(w * f.joint for w, f in zip(self.weights, self.maps, strict=True)))
+
+    def loss(self, classifier_sees: str) -> float:
+        """H(S|Y) for "Y", Σ_f λ_f H(S|f(X)) for "YU"."""
+        if classifier_sees == "Y":
+            return conditional_entropy(self.joint.T)
+        return self.mean(f.loss for f in self.maps)
+
+
+@dataclass(frozen=True, eq=False)
 class ProgramPoint:
     """A solved program."""
 
@@ -184,18 +219,13 @@ class ProgramPoint:
         """The most by which a budget or row is exceeded."""
         return float(self.ended.point.overrun.max(initial=0.0))
 
-    @property
-    def mixture(self) -> tuple[list[MapColumn], FloatArray]:
-        """The maps in use and their weights, as the solver left them."""
-        weights = self.ended.point.weights
-        used = [q for q, c in enumerate(self.master.columns) if c.payload is not None and weights[q] > 1e-12]
-        return [self.master.columns[q].payload for q in used], weights[used]
-
-    @property
-    def joint(self) -> FloatArray:
-        """T(y, s) of the mixture, shape (m, k)."""
-        maps, weights = self.mixture
-        return np.asarray(sum(w * f.joint for w, f in zip(weights, maps, strict=True)))
+    @cached_property
+    def mixture(self) -> MapMixture:
+        """The maps in use, with weights that meet the masses to rounding."""
+        master = self.master
+        weights = polished(master.columns, self.ended.point.weights, master.targets, master.budgets)
+        used = [q for q in np.flatnonzero(weights > 0) if master.columns[q].payload is not None]
+        return MapMixture(tuple(master.columns[q].payload for q in used), weights[used])
 
 
 def transport_maps(problem: Problem) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:

@@ -6,13 +6,12 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.optimize import linprog
-from scipy.sparse import eye_array, kron, vstack
 
 from drcopt import information
 from drcopt._check import FloatArray
 from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.engines.base import Limits, Proposal
+from drcopt.engines.linear import optimal_transport
 from drcopt.engines.transport import State, Transport
 from drcopt.formulations import Formulation, Part
 from drcopt.problem import Problem
@@ -89,19 +88,6 @@ class Newton:
             classification_multiplier=0.0,
             stats=stats,
         )
-
-
-def optimal_transport(problem: Problem) -> tuple[FloatArray, FloatArray]:
-    """An optimal plan of shape (n, m) and row potentials f of shape (n,), by HiGHS."""
-    n, m = problem.n, problem.m
-    rows = vstack([kron(eye_array(n), np.ones((1, m))), kron(np.ones((1, n)), eye_array(m))], format="csr")
-    answer = linprog(
-        problem.d.ravel(), A_eq=rows, b_eq=np.concatenate([problem.px, problem.py]), bounds=(0, None), method="highs",
-        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
-    )
-    if answer.x is None:
-        return problem.independent.copy(), np.zeros(n)
-    return np.maximum(answer.x.reshape(n, m), 0.0), np.asarray(answer.eqlin.marginals[:n])
 
 
 def _row_potentials(transport: Transport, state: State) -> FloatArray:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from drcopt._check import FloatArray
 from drcopt.bounds.pricing.binary import price_binary
 from drcopt.bounds.pricing.gibbs import Priced, gibbs, softmin
+from drcopt.bounds.pricing.hull import price_hull
 from drcopt.problem import Problem
 
 
@@ -43,26 +42,19 @@ def price(
         else:
             p = np.eye(problem.n)[cost.argmin(axis=0)]
         return Priced(value, y, p, value, np.zeros(problem.m, dtype=bool))
-    penalty = 0.0
-    if alpha == 0:
-        # D(p‖px) ≤ log 1/min px: pay for a little entropy instead of treating the kinks of α = 0.
-        alpha = 1e-10 * max(float(np.ptp(cost)), beta)
-        penalty = alpha * float(-log_px.min())
     if box is None:
         box = np.broadcast_to(np.stack([W.min(axis=0), W.max(axis=0)], axis=-1), (problem.m, problem.k, 2))
     if problem.k == 2:
         low = np.maximum(box[:, 0, 0], 1.0 - box[:, 1, 1])
         high = np.minimum(box[:, 0, 1], 1.0 - box[:, 1, 0])
-        priced = price_binary(cost, alpha, beta, log_px, W[:, 0], low, high, tol)
-    else:
-        from drcopt.bounds.pricing.spatial import price_spatial
+        if alpha == 0:
+            return price_hull(cost, beta, W[:, 0], low, high)
+        return price_binary(cost, alpha, beta, log_px, W[:, 0], low, high, tol)
+    from drcopt.bounds.pricing.spatial import price_spatial
 
-        priced = price_spatial(cost, alpha, beta, log_px, W, box, tol)
-    if penalty:
-        return Priced(priced.lower - penalty, priced.y, priced.p, priced.value, priced.pinned)
-    return priced
-
-
-def magnitude(cost: FloatArray, alpha: float, beta: float, log_px: FloatArray, k: int) -> float:
-    """Size of the largest terms in a priced value, for rounding allowances."""
-    return float(np.abs(cost).max()) + alpha * (float(-log_px.min()) + 1.0) + beta * math.log(k + 1.0)
+    if alpha > 0:
+        return price_spatial(cost, alpha, beta, log_px, W, box, tol)
+    # D(p‖px) ≤ log 1/min px: pay for a little entropy instead of treating the kinks of α = 0.
+    alpha = 1e-8 * max(float(np.ptp(cost)), beta)
+    priced = price_spatial(cost, alpha, beta, log_px, W, box, tol)
+    return Priced(priced.lower + alpha * float(log_px.min()), priced.y, priced.p, priced.value, priced.pinned)

@@ -1,0 +1,43 @@
+"""What a closed form returns, and the budget rules both families share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+#: A classification budget short by at most this many nats counts as met: entropies in float64 carry no more.
+SLACK = 1e-14
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """The value of a closed form at one pair of budgets; ``float(result)`` is the distortion.
+
+    Attributes
+    ----------
+    distortion : float
+        The least distortion; inf where no scheme meets the budgets.
+    feasible : bool
+        Whether the formula says that the budgets can be met.
+    regime : str
+        Which case applied: "optimal-transport floor", "rate-limited", "classification-limited",
+        "label-flipped", "infeasible", or "zero" (printed Gaussian formula only).
+    formula : str
+        The expression that was evaluated.
+    parameter : float
+        The scalar that attains it (named by the function that returns it); nan where infeasible.
+    """
+
+    distortion: float
+    feasible: bool
+    regime: str
+    formula: str
+    parameter: float
+
+    def __float__(self) -> float:
+        return self.distortion
+
+
+def infeasible(rule: str) -> ClosedForm:
+    """The answer where the budgets cannot be met; ``rule`` is the inequality that fails."""
+    return ClosedForm(math.inf, False, "infeasible", f"infeasible unless {rule}", math.nan)

@@ -1,0 +1,282 @@
+"""Maximises the posterior dual bound over its multipliers (f, α, β), on one box of class posteriors.
+
+The bound is concave in z = (f, α, β) and piecewise smooth: for each letter y the least of a few smooth
+functions, one per basin of posteriors. Every priced posterior p gives a cut (a column of the primal),
+
+  v_y ≤ ⟨d(·,y), p⟩ − ⟨f, p⟩ + α D(p‖px) + β H(Wᵀp),
+
+and each step maximises the cuts plus the curvature of the active ones (their Hessian −KᵀM⁻¹K, M the Hessian
+in p, K its mixed derivative), a small quadratic program. Near the optimum that is Newton's method with ties
+between basins resolved by the weights, which are the primal's: weight w_j of posterior p_j under letter y.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import clarabel
+import numpy as np
+from scipy import sparse
+from scipy.special import rel_entr, xlogy
+
+from drcopt._check import FloatArray
+from drcopt.bounds.pricing import Priced, price
+from drcopt.engines.base import Limits
+from drcopt.problem import Problem
+
+#: Below this (for d in [0, 1]) α is taken as 0, where the bound is polyhedral and priced exactly.
+LEAST_ALPHA = 1e-6
+#: Cuts kept per letter besides the ones just priced.
+_KEPT = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """What the bound is on: cost (n, m), the budgets, and the ranges α and β may take (equal ends fix them)."""
+
+    problem: Problem
+    cost: FloatArray
+    rate_budget: float
+    classification_budget: float
+    alpha: tuple[float, float] = (0.0, math.inf)
+    beta: tuple[float, float] = (0.0, math.inf)
+
+    def clip(self, z: FloatArray) -> FloatArray:
+        """z with α and β in range."""
+        z = z.copy()
+        z[-2] = min(max(z[-2] if z[-2] > LEAST_ALPHA else 0.0, self.alpha[0]), self.alpha[1])
+        z[-1] = min(max(z[-1], self.beta[0]), self.beta[1])
+        return z
+
+    def price(self, z: FloatArray, box: FloatArray | None, tol: float) -> tuple[float, Priced]:
+        """The bound at z and the posteriors that give it."""
+        f, alpha, beta = z[:-2], float(z[-2]), float(z[-1])
+        priced = price(self.problem, self.cost - f[:, None], alpha, beta, box, tol=tol)
+        value = f @ self.problem.px - alpha * self.rate_budget - beta * self.classification_budget
+        return float(value + self.problem.py @ priced.lower), priced
+
+
+@dataclass(eq=False)
+class Columns:
+    """Posteriors p (J, n) of letters y (J,), their cost, divergence and class entropy."""
+
+    y: np.ndarray
+    p: FloatArray
+    cost: FloatArray
+    divergence: FloatArray
+    entropy: FloatArray
+    pinned: np.ndarray
+
+    @classmethod
+    def of(cls, objective: Objective, y: np.ndarray, p: FloatArray, pinned: np.ndarray) -> Columns:
+        """Columns for given posteriors."""
+        problem = objective.problem
+        tau = p @ problem.ps_given_x
+        return cls(
+            y,
+            p,
+            np.einsum("ji,ji->j", p, objective.cost.T[y]),
+            rel_entr(p, problem.px).sum(axis=1),
+            -xlogy(tau, tau).sum(axis=1),
+            pinned,
+        )
+
+    def take(self, index: np.ndarray) -> Columns:
+        """Some of them."""
+        return Columns(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+    def join(self, other: Columns) -> Columns:
+        """All of both."""
+        return Columns(
+            *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in self.__dataclass_fields__)
+        )
+
+    def value(self, z: FloatArray) -> FloatArray:
+        """Right-hand side of every cut at z."""
+        return np.asarray(self.cost - self.p @ z[:-2] + z[-2] * self.divergence + z[-1] * self.entropy)
+
+
+@dataclass(eq=False)
+class Ascent:
+    """Where the ascent ended: multipliers z, the bound there, the columns and their weights (the relaxed primal)."""
+
+    z: FloatArray
+    bound: float
+    columns: Columns
+    weights: FloatArray
+    steps: int = 0
+    priced: int = 0
+
+
+def ascend(
+    objective: Objective,
+    z: FloatArray,
+    box: FloatArray | None,
+    columns: Columns | None,
+    *,
+    target: float,
+    tol: float,
+    steps: int = 25,
+    deadline: Limits | None = None,
+) -> Ascent:
+    """Raise the bound from z until it passes ``target`` or the model promises less than ``tol`` more."""
+    problem = objective.problem
+    z = objective.clip(z)
+    best, priced = objective.price(z, box, 0.1 * tol)
+    fresh = Columns.of(objective, priced.y, priced.p, priced.pinned)
+    bundle = fresh if columns is None else fresh.join(columns)
+    weights = _first_weights(problem, bundle, z)
+    damping, taken, pricings = 1.0, 0, 1
+    for taken in range(1, steps + 1):
+        if best >= target or math.isinf(best) or (deadline is not None and deadline.expired):
+            break
+        curvature = _curvature(problem, bundle, weights, z)
+        answer = _maximise_model(objective, bundle, z, curvature * damping)
+        if answer is None:
+            damping *= 10.0
+            if damping > 1e6:
+                break
+            continue
+        trial, weights, promised = answer
+        if promised - best <= tol:
+            break
+        value, priced = objective.price(trial, box, 0.1 * tol)
+        pricings += 1
+        new = Columns.of(objective, priced.y, priced.p, priced.pinned)
+        if value >= best + 0.05 * (promised - best):
+            z, best, damping = trial, value, max(damping * 0.3, 1.0)
+        else:
+            if value > best:
+                z, best = trial, value
+            damping = min(damping * 3.0, 1e6)
+        bundle, weights = _trim(bundle.join(new), np.concatenate([weights, np.zeros(len(new.y))]), z, len(new.y))
+    return Ascent(z, best, bundle, weights, taken, pricings)
+
+
+def _first_weights(problem: Problem, bundle: Columns, z: FloatArray) -> FloatArray:
+    """All of py(y) on the lowest cut of each letter."""
+    value, weights = bundle.value(z), np.zeros(len(bundle.y))
+    for y in range(problem.m):
+        mine = np.flatnonzero(bundle.y == y)
+        if len(mine):
+            weights[mine[value[mine].argmin()]] = problem.py[y]
+    return weights
+
+
+def _trim(bundle: Columns, weights: FloatArray, z: FloatArray, newest: int) -> tuple[Columns, FloatArray]:
+    """Keep the newest cuts, those with weight, and the lowest few of each letter."""
+    value = bundle.value(z)
+    keep = weights > 1e-12
+    keep[-newest:] = True
+    order = np.lexsort((value, bundle.y))
+    start = np.searchsorted(bundle.y[order], bundle.y[order])
+    keep[order[np.arange(len(order)) - start < _KEPT]] = True
+    # The same posterior priced twice is one cut.
+    index = np.flatnonzero(keep)
+    _, first = np.unique(np.round(np.column_stack([bundle.y[index], bundle.p[index]]), 11), axis=0, return_index=True)
+    unique = np.sort(first)
+    merged = weights[index]
+    lost = np.setdiff1d(np.arange(len(index)), unique)
+    for i in lost:  # hand its weight to its twin
+        twin = unique[np.abs(bundle.p[index[unique]] - bundle.p[index[i]]).sum(axis=1)
+                      + (bundle.y[index[unique]] != bundle.y[index[i]]) * 9.0 < 1e-9]
+        if len(twin):
+            merged[twin[0]] += merged[i]
+    return bundle.take(index[unique]), merged[unique]
+
+
+def _curvature(problem: Problem, bundle: Columns, weights: FloatArray, z: FloatArray) -> FloatArray:
+    """Σ w_j KᵀM⁻¹K over columns with weight: minus the Hessian of the smooth bound, (n+2, n+2)."""
+    n, W = problem.n, problem.ps_given_x
+    # A tiny α would make the curvature (and so the damping) huge where the bound is all but piecewise linear.
+    alpha, beta = max(z[-2], 1e-3), z[-1]
+    total = np.zeros((n + 2, n + 2))
+    for j in np.flatnonzero(weights > 1e-10):
+        p = np.maximum(bundle.p[j], 1e-300)
+        tau = p @ W
+        A = p / alpha
+        inverse = np.diag(A)
+        if beta > 0:
+            AW = A[:, None] * W
+            small = np.diag(np.maximum(tau, 1e-300) / beta) - W.T @ AW
+            # M is positive definite only while this is; elsewhere the entropy's curvature is left out.
+            floor = np.linalg.eigvalsh(small)[0]
+            if bundle.pinned[j] or floor > 1e-9 * np.trace(np.diag(tau)) / beta:
+                if not bundle.pinned[j]:
+                    inverse = inverse + AW @ np.linalg.solve(small, AW.T)
+        fixed = np.column_stack([np.ones(n), W[:, :-1]]) if bundle.pinned[j] else np.ones((n, 1))
+        held = inverse @ fixed
+        inverse = inverse - held @ np.linalg.pinv(fixed.T @ held) @ held.T
+        K = np.zeros((n, n + 2))
+        K[:, :n] = -np.eye(n)
+        K[:, n] = np.log(p / problem.px)
+        K[:, n + 1] = -(W @ np.log(np.maximum(tau, 1e-300)))
+        total += weights[j] * (K.T @ inverse @ K)
+    return total
+
+
+def _maximise_model(
+    objective: Objective, bundle: Columns, z: FloatArray, curvature: FloatArray
+) -> tuple[FloatArray, FloatArray, float] | None:
+    """Maximise the cuts less half the curvature around z: (new z, weights of the cuts, value of the cuts there)."""
+    problem = objective.problem
+    n, m, J = problem.n, problem.m, len(bundle.y)
+    size = n + 2 + m
+    scale = max(float(np.trace(curvature)) / (n + 2), 1e-12)
+    curvature = curvature + 1e-9 * scale * np.eye(n + 2) + 1e-10 * np.eye(n + 2)
+    gradient = np.concatenate(
+        [problem.px, [-objective.rate_budget, -objective.classification_budget], problem.py]
+    )
+    # The step, not z, is the unknown: a quadratic program in small numbers is solved to more digits.
+    v0 = np.full(m, np.inf)
+    value = bundle.value(z)
+    np.minimum.at(v0, bundle.y, value)
+    P = sparse.csc_matrix(np.triu(np.block([[curvature, np.zeros((n + 2, m))], [np.zeros((m, size))]])))
+    cuts = np.zeros((J, size))
+    cuts[:, :n] = bundle.p
+    cuts[:, n] = -bundle.divergence
+    cuts[:, n + 1] = -bundle.entropy
+    cuts[np.arange(J), n + 2 + bundle.y] = 1.0
+    sides, ends = [], []
+    fixed_rows, fixed_ends = [], []
+    for i, (low, high), now in ((n, objective.alpha, z[n]), (n + 1, objective.beta, z[n + 1])):
+        row = np.zeros(size)
+        row[i] = 1.0
+        if low == high:
+            fixed_rows.append(row)
+            fixed_ends.append(low - now)
+            continue
+        sides.append(-row)
+        ends.append(now - low)
+        if math.isfinite(high):
+            sides.append(row)
+            ends.append(high - now)
+    A = sparse.csc_matrix(np.vstack([*fixed_rows, cuts, *sides]))
+    b = np.concatenate([fixed_ends, value - v0[bundle.y], ends])
+    cones = [clarabel.ZeroConeT(len(fixed_rows))] if fixed_rows else []
+    cones.append(clarabel.NonnegativeConeT(J + len(sides)))
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-10
+    settings.max_iter = 60
+    try:
+        answer = clarabel.DefaultSolver(P, -gradient, A, b, cones, settings).solve()
+    except BaseException as reason:  # a panic of the solver's core arrives as a BaseException
+        if isinstance(reason, (KeyboardInterrupt, SystemExit)):
+            raise
+        return None
+    x = np.asarray(answer.x)
+    if not np.isfinite(x).all() or "Solved" not in str(answer.status):
+        return None
+    weights = np.maximum(np.asarray(answer.z)[len(fixed_rows) : len(fixed_rows) + J], 0.0)
+    trial = objective.clip(z + x[: n + 2])
+    v = np.full(m, np.inf)
+    np.minimum.at(v, bundle.y, bundle.value(trial))
+    promised = (
+        trial[:n] @ problem.px
+        - trial[n] * objective.rate_budget
+        - trial[n + 1] * objective.classification_budget
+        + problem.py @ v
+    )
+    return trial, weights, float(promised)

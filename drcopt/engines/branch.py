@@ -1,0 +1,174 @@
+"""The global engine: a certified optimum of the reverse-convex problem.
+
+Upper bounds come from the convex-concave procedure, lower bounds from branch and bound on class posteriors.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+
+from drcopt._check import FloatArray
+from drcopt.bounds import Evidence, PosteriorTree
+from drcopt.bounds.base import effective_budgets
+from drcopt.engines.ascent import Objective
+from drcopt.engines.base import Limits, Proposal
+from drcopt.engines.descent import Descent, descend, reduce_loss
+from drcopt.engines.newton import Newton
+from drcopt.engines.search import Search
+from drcopt.formulations import Formulation, Part, SingleLetter
+from drcopt.problem import Problem
+
+#: Points aim this far inside the classification budget (nats), so that rounding the marginals keeps them feasible.
+_MARGIN = 1e-11
+
+
+class Global:
+    """Single-letter problems with an active classification budget, to a proved gap."""
+
+    name: ClassVar[str] = "global"
+    formulations: ClassVar[tuple[str, ...]] = ("single-letter",)
+    active_classification: ClassVar[bool] = True
+
+    def propose(self, formulation: Formulation, limits: Limits, warm: Any = None) -> Proposal:
+        """See :class:`drcopt.engines.base.Engine`."""
+        problem = formulation.problem
+        rate, budget = effective_budgets(formulation)
+        points = _Points(problem, rate, budget, limits)
+        stats: dict[str, Any] = {}
+        points.start()
+        infeasibility: Evidence | None = None
+        if points.best is None:
+            search = least_loss_search(problem, rate, limits, points.low, stop_above=budget, stop_below=budget)
+            stats["loss_nodes"] = search.nodes
+            infeasibility = PosteriorTree(search.tree(), "classification-loss")
+            if search.lower > budget:
+                return Proposal(
+                    None, None, "the least classification loss is above its budget", infeasibility=infeasibility, stats=stats
+                )
+            points.start_from(search.found)
+        objective = Objective(problem, problem.d, rate, budget)
+        search = Search(objective, limits, points.improve, points.value)
+        points.watch(search)
+        search.run(points.multipliers())
+        stats |= {"nodes": search.nodes, "pricings": search.priced, "descents": points.descents}
+        best = points.best
+        leaf_z = search.root.z
+        return Proposal(
+            parts=None if best is None else [Part(1.0, best.P)],
+            evidence=PosteriorTree(search.tree()),
+            termination=search.termination,
+            rate_multiplier=float(leaf_z[-2]) if best is None else best.rate_multiplier,
+            classification_multiplier=float(leaf_z[-1]) if best is None else best.classification_multiplier,
+            infeasibility=infeasibility,
+            stats=stats,
+            warm=warm,
+        )
+
+
+class _Points:
+    """The best feasible coupling so far, and the starts worth trying."""
+
+    def __init__(self, problem: Problem, rate: float, budget: float, limits: Limits) -> None:
+        self.problem, self.rate, self.budget, self.limits = problem, rate, budget - _MARGIN, limits
+        self.best: Descent | None = None
+        self.value = math.inf
+        self.low = problem.independent
+        self.descents = 0
+        self._search: Search | None = None
+        self._tried: list[FloatArray] = []
+
+    def start(self) -> None:
+        """From the rate-only optimum; if its tangent leaves no room, from a coupling of small loss."""
+        free = SingleLetter(self.problem, self.rate, math.inf)
+        proposal = Newton().propose(free, self.limits)
+        P = self.problem.independent if proposal.parts is None else proposal.parts[0].coupling
+        self.try_from(P)
+        if self.best is None:
+            found = reduce_loss(self.problem, self.rate, P, self.limits, target=self.budget)
+            self.low = found.P
+            self.start_from(found)
+
+    def start_from(self, found: Descent | None) -> None:
+        """Descend from a coupling that meets the budget."""
+        if found is None:
+            return
+        self.low = found.P
+        if found.loss <= self.budget:
+            self.try_from(found.P)
+            self._keep(found)
+
+    def try_from(self, P: FloatArray, multipliers: tuple[FloatArray, float, float] | None = None) -> None:
+        """One run of the convex-concave procedure."""
+        self.descents += 1
+        answer = descend(self.problem, self.problem.d, self.rate, self.budget, P, self.limits, multipliers=multipliers)
+        if answer is not None:
+            self._keep(answer)
+
+    def _keep(self, answer: Descent) -> None:
+        value = float((self.problem.d * answer.P).sum())
+        if answer.loss <= self.budget + 0.5 * _MARGIN and value < self.value:
+            self.best, self.value = answer, value
+            if self._search is not None:
+                self._search.upper = value
+
+    def watch(self, search: Search) -> None:
+        """Tell ``search`` of every better point."""
+        self._search = search
+
+    def improve(self, P: FloatArray, z: FloatArray) -> None:
+        """Descend from a node's suggestion unless one like it was tried."""
+        tau = self.problem.ps_given_x.T @ P
+        if any(np.abs(tau - other).sum() < 1e-3 for other in self._tried):
+            return
+        self._tried.append(tau)
+        self.try_from(P, (z[:-2], max(float(z[-2]), 1e-6), float(z[-1])))
+
+    def multipliers(self) -> FloatArray:
+        """Where the ascent starts: the convex step's KKT multipliers."""
+        if self.best is None:
+            return np.concatenate([self.problem.d @ self.problem.py, [0.1, 0.1]])
+        best = self.best
+        return np.concatenate([best.f, [best.rate_multiplier, best.classification_multiplier]])
+
+
+class LossSearch(Search):
+    """A search for the least classification loss; ``found`` is the best coupling."""
+
+    found: Descent | None = None
+
+
+def least_loss_search(
+    problem: Problem,
+    rate: float,
+    limits: Limits,
+    start: FloatArray,
+    *,
+    stop_above: float = math.inf,
+    stop_below: float = -math.inf,
+) -> LossSearch:
+    """min H(S|Y) with I(X;Y) ≤ rate, bounded below by branch and bound."""
+    objective = Objective(
+        problem, np.zeros((problem.n, problem.m)), rate, 0.0, beta=(1.0, 1.0)
+    )
+    tried: list[FloatArray] = []
+
+    def improve(P: FloatArray, z: FloatArray) -> None:
+        del z
+        tau = problem.ps_given_x.T @ P
+        if any(np.abs(tau - other).sum() < 1e-2 for other in tried):
+            return
+        tried.append(tau)
+        keep(reduce_loss(problem, rate, P, limits, target=search.stop_below - 2 * _MARGIN))
+
+    def keep(found: Descent) -> None:
+        if found.loss < search.upper:
+            search.found, search.upper = found, found.loss
+
+    search = LossSearch(objective, limits, improve, math.inf, stop_above, stop_below)
+    first = reduce_loss(problem, rate, start, limits)
+    keep(first)
+    search.run(np.concatenate([first.f, [max(first.rate_multiplier, 1e-3), 1.0]]))
+    return search

@@ -1,0 +1,154 @@
+"""The convex-concave procedure: feasible couplings of falling distortion, or of falling classification loss.
+
+H(S|Y) is concave in the coupling, so its tangent at any class posteriors τ lies above it:
+H(S|Y) ≤ ⟨ℓ, P⟩ with ℓ(x, y) = −Σ_s W(x, s) log τ_y(s). Each step is a rate-constrained transport with that
+linear budget, and every step's coupling meets the true one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linprog
+
+from drcopt._check import FloatArray
+from drcopt.engines.base import Limits
+from drcopt.engines.linear import transport_rows
+from drcopt.engines.transport import LEAST_EPSILON, State, Transport
+from drcopt.problem import Problem
+
+#: τ is moved this far towards the class prior, so that log τ stays finite; a tangent there is as valid.
+_INSET = 1e-14
+
+
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """A coupling with the potentials and multipliers of the last convex step."""
+
+    P: FloatArray
+    f: FloatArray
+    rate_multiplier: float
+    classification_multiplier: float
+    loss: float
+    kernel_evaluations: int
+
+
+def tangent(problem: Problem, P: FloatArray) -> FloatArray:
+    """ℓ (n, m) at the class posteriors of P."""
+    T = problem.ps_given_x.T @ P
+    tau = T / np.maximum(T.sum(axis=0), 1e-300)
+    tau = (1 - _INSET) * tau + _INSET * problem.ps[:, None]
+    return np.asarray(-problem.ps_given_x @ np.log(np.maximum(tau, 1e-300)))
+
+
+def descend(
+    problem: Problem,
+    cost: FloatArray,
+    rate: float,
+    budget: float,
+    P: FloatArray,
+    limits: Limits,
+    *,
+    multipliers: tuple[FloatArray, float, float] | None = None,
+    steps: int = 200,
+    tol: float = 1e-11,
+) -> Descent | None:
+    """min ⟨cost, P⟩ with I(P) ≤ rate and H(S|Y) ≤ budget, from the tangent at P; None if no step was feasible."""
+    best: Descent | None = None
+    state: State | None = None
+    value, evaluations = math.inf, 0
+    for _ in range(steps):
+        linear = tangent(problem, P)
+        transport = Transport(problem.px, problem.py, cost, linear, budget)
+        state = _convex_step(transport, rate, state, multipliers)
+        multipliers = None
+        evaluations += transport.evaluations
+        if _misses(state, rate, budget) or state.epsilon <= 2 * LEAST_EPSILON:
+            # Either the tangent's budget cannot be met from here, or the rate is slack: a linear program.
+            plan = _linear_step(problem, cost, linear, budget)
+            if plan is None or problem.rate(plan[0]) > rate:
+                if _misses(state, rate, budget):
+                    break
+                P, f, alpha, beta = state.P, state.f, state.epsilon, state.beta
+            else:
+                P, f, beta = plan
+                alpha, state = 0.0, None
+        else:
+            P, f, alpha, beta = state.P, state.f, state.epsilon, state.beta
+        now = float(np.einsum("xy,xy->", cost, P))
+        best = Descent(P, f, alpha, beta, problem.classification_loss(P), evaluations)
+        if value - now <= tol or limits.expired:
+            break
+        value = now
+    return best
+
+
+def _convex_step(
+    transport: Transport, rate: float, last: State | None, multipliers: tuple[FloatArray, float, float] | None
+) -> State:
+    """Solve one tangent problem from the best start at hand, falling back on the path from large ε."""
+    if last is not None:
+        multipliers = (last.f, last.epsilon, last.beta)
+    if multipliers is not None:
+        f, epsilon, beta = multipliers
+        state = transport.solve(transport.evaluate(f, max(epsilon, 1e-3), beta, rate), rate, 1e-13, steps=40)
+        if not _misses(state, rate, transport.linear_budget):
+            return state
+    state = transport.follow(rate, 1e-9)
+    if state.epsilon == 0.0:
+        state = transport.evaluate(state.f, 1e-2, 0.0, rate)
+    return transport.solve(state, rate, 1e-13, steps=60)
+
+
+def _misses(state: State, rate: float, budget: float) -> bool:
+    return (
+        not math.isfinite(state.value)
+        or state.linear > budget + 1e-9
+        or state.error > 1e-7
+        or state.rate > rate * (1 + 1e-7) + 1e-12
+    )
+
+
+def _linear_step(
+    problem: Problem, cost: FloatArray, linear: FloatArray, budget: float
+) -> tuple[FloatArray, FloatArray, float] | None:
+    """min ⟨cost, P⟩ with ⟨linear, P⟩ ≤ budget and no rate budget: (P, f, β), or None."""
+    answer = linprog(
+        cost.ravel(),
+        A_ub=linear.reshape(1, -1),
+        b_ub=[budget],
+        A_eq=transport_rows(problem.n, problem.m),
+        b_eq=np.concatenate([problem.px, problem.py]),
+        bounds=(0, None),
+        method="highs",
+    )
+    if answer.status != 0 or answer.x is None:
+        return None
+    plan = np.maximum(answer.x.reshape(cost.shape), 0.0)
+    return plan, np.asarray(answer.eqlin.marginals[: problem.n]), max(0.0, -float(answer.ineqlin.marginals[0]))
+
+
+def reduce_loss(
+    problem: Problem, rate: float, P: FloatArray, limits: Limits, *, target: float = -math.inf, steps: int = 100
+) -> Descent:
+    """min H(S|Y) with I(P) ≤ rate, from the tangent at P, until it is below ``target`` or stops falling."""
+    loss, evaluations = problem.classification_loss(P), 0
+    best = Descent(P, np.zeros(problem.n), 0.0, 1.0, loss, 0)
+    for _ in range(steps):
+        cost = tangent(problem, P)
+        scale = max(float(np.ptp(cost)), 1e-300)
+        transport = Transport(problem.px, problem.py, cost / scale)
+        state = transport.follow(rate, 1e-12)
+        evaluations += transport.evaluations
+        if state.error > 1e-7 or state.rate > rate * (1 + 1e-7) + 1e-12:
+            break
+        P = state.P
+        new = problem.classification_loss(P)
+        if new < best.loss:
+            best = Descent(P, scale * state.f, scale * state.epsilon, 1.0, new, evaluations)
+        if best.loss <= target or loss - new <= 1e-12 or limits.expired:
+            break
+        loss = new
+    return best

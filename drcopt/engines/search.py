@@ -1,0 +1,190 @@
+"""Branch and bound on class posteriors: the tree under the dual ascent, with a better point where one is found.
+
+A node holds a box (m, k, 2) for the class posteriors τ_y. Its bound comes from the ascent; where the relaxed
+solution gives a letter several posteriors, the box is cut at their mean and the children start from the
+parent's multipliers and columns.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.special import xlogy
+
+from drcopt._check import FloatArray
+from drcopt.bounds import Leaf, Split
+from drcopt.bounds.posterior import Node, whole_box
+from drcopt.engines.ascent import Ascent, Columns, Objective, ascend
+from drcopt.engines.base import Limits
+
+#: A point found by the search: its value and anything that describes it.
+Improve = Callable[[FloatArray, FloatArray], None]
+
+
+@dataclass(eq=False)
+class _Open:
+    """A node waiting to be cut: its box, what the ascent left there, and where it hangs in the tree."""
+
+    box: FloatArray
+    ascent: Ascent
+    place: _Place
+    cut: tuple[int, int, float]
+
+
+@dataclass(eq=False)
+class _Place:
+    """A mutable spot of the tree: a leaf's multipliers until it is split."""
+
+    z: FloatArray
+    split: tuple[int, int, float] | None = None
+    children: tuple[_Place, _Place] | None = None
+
+    def freeze(self) -> Node:
+        """The finished tree."""
+        if self.split is None or self.children is None:
+            return Leaf(self.z[:-2].copy(), float(self.z[-2]), float(self.z[-1]))
+        low, high = (child.freeze() for child in self.children)
+        return Split(*self.split, low, high)
+
+
+@dataclass(eq=False)
+class Search:
+    """One branch and bound.
+
+    ``upper`` is the best value known; whoever finds a better point lowers it. ``improve(P, z)`` is called with
+    the coupling a node's relaxed solution suggests and the multipliers there, and may lower ``upper``.
+    ``stop_above``: the search ends once the bound passes this (used to prove a budget cannot be met).
+    """
+
+    objective: Objective
+    limits: Limits
+    improve: Improve
+    upper: float = math.inf
+    stop_above: float = math.inf
+    stop_below: float = -math.inf
+    nodes: int = 0
+    priced: int = 0
+    root: _Place = field(init=False)
+    lower: float = field(init=False, default=-math.inf)
+    termination: str = field(init=False, default="")
+    columns: Columns | None = None
+
+    def run(self, z: FloatArray) -> None:
+        """Search from multipliers z; leaves ``lower``, ``termination`` and the tree."""
+        self.root = _Place(self.objective.clip(z))
+        tol = self.limits.tol
+        ticket = itertools.count()
+        heap: list[tuple[float, int, _Open]] = []
+        closed = math.inf  # the least bound of leaves that will not be cut again
+
+        def visit(box: FloatArray, z: FloatArray, columns: Columns | None, place: _Place, floor: float) -> None:
+            nonlocal closed
+            node = self._bound(box, z, columns, floor)
+            place.z = node.z
+            bound = max(node.bound, floor)
+            if bound < self.upper - 0.5 * tol:
+                self._suggest(node)
+            cut = None if bound >= self.upper - 0.5 * tol else self._cut(node, box)
+            if cut is None or bound >= self.stop_above:
+                closed = min(closed, bound)
+            else:
+                heapq.heappush(heap, (bound, next(ticket), _Open(box, node, place, cut)))
+
+        problem = self.objective.problem
+        visit(whole_box(problem), self.root.z, self.columns, self.root, -math.inf)
+        while True:
+            self.lower = min(closed, heap[0][0] if heap else math.inf)
+            if not heap:
+                self.termination = "the tree is exhausted"
+                break
+            if self.lower >= self.upper - tol or self.lower >= self.stop_above:
+                self.termination = "the gap is closed" if self.lower < self.stop_above else "the bound passed its target"
+                break
+            if self.upper <= self.stop_below:
+                self.termination = "a point good enough was found"
+                break
+            if self.limits.expired:
+                self.termination = "the time limit was reached"
+                break
+            if self.limits.node_limit is not None and self.nodes >= self.limits.node_limit:
+                self.termination = "the node limit was reached"
+                break
+            bound, _, node = heapq.heappop(heap)
+            if bound >= self.upper - 0.5 * tol:
+                closed = min(closed, bound)
+                continue
+            y, s, at = node.cut
+            node.place.split = node.cut
+            node.place.children = (_Place(node.ascent.z), _Place(node.ascent.z))
+            for child, side in zip(node.place.children, (1, 0), strict=True):
+                box = node.box.copy()
+                box[y, s, side] = at
+                if problem.k == 2:  # the other class mirrors it
+                    box[y, 1 - s, 1 - side] = 1.0 - at
+                visit(box, node.ascent.z, node.ascent.columns, child, bound)
+
+    def tree(self) -> Node:
+        """The tree so far, with the multipliers of every leaf."""
+        return self.root.freeze()
+
+    def _bound(self, box: FloatArray, z: FloatArray, columns: Columns | None, floor: float) -> Ascent:
+        del floor
+        self.nodes += 1
+        if columns is not None:
+            columns = _inside(columns, box, self.objective)
+        gap = self.upper - self.lower if math.isfinite(self.lower) else math.inf
+        tol = max(0.02 * self.limits.tol, min(1e-3 * gap, 1e-4)) if math.isfinite(gap) else 0.1 * self.limits.tol
+        target = min(self.upper - 0.5 * self.limits.tol, self.stop_above)
+        node = ascend(self.objective, z, box, columns, target=target, tol=tol, deadline=self.limits)
+        self.priced += node.priced
+        return node
+
+    def _suggest(self, node: Ascent) -> None:
+        problem = self.objective.problem
+        P = np.zeros((problem.m, problem.n))
+        np.add.at(P, node.columns.y, node.weights[:, None] * node.columns.p)
+        total = P.sum(axis=1, keepdims=True)
+        P = np.where(total > 0.5 * problem.py[:, None], P / np.maximum(total, 1e-300), problem.px) * problem.py[:, None]
+        self.improve(P.T, node.z)
+
+    def _cut(self, node: Ascent, box: FloatArray) -> tuple[int, int, float] | None:
+        """The letter whose posteriors differ most in entropy, cut where they average; None if none do."""
+        problem, c = self.objective.problem, node.columns
+        W = problem.ps_given_x
+        best, answer = 0.0, None
+        tau = c.p @ W
+        for y in range(problem.m):
+            mine = np.flatnonzero((c.y == y) & (node.weights > 1e-9 * problem.py[y]))
+            if len(mine) < 2:
+                continue
+            w = node.weights[mine] / node.weights[mine].sum()
+            mean = w @ tau[mine]
+            spread = float(-xlogy(mean, mean).sum() - w @ c.entropy[mine]) * problem.py[y]
+            if spread <= best:
+                continue
+            variance = w @ (tau[mine] - mean) ** 2 / np.maximum(mean * (1 - mean), 1e-12)
+            s = int(variance.argmax())
+            low, high = box[y, s]
+            values = tau[mine, s]
+            # Between the two clouds, not hugging either end of the box.
+            at = float(np.clip(mean[s], low + 0.05 * (high - low), high - 0.05 * (high - low)))
+            at = float(np.clip(at, values.min() + 0.1 * np.ptp(values), values.max() - 0.1 * np.ptp(values)))
+            if not low < at < high:
+                continue
+            best, answer = spread, (y, s, at)
+        if best * max(node.z[-1], 1e-3) <= 1e-13:
+            return None
+        return answer
+
+
+def _inside(columns: Columns, box: FloatArray, objective: Objective) -> Columns:
+    """Columns whose class posterior lies in the box of their letter."""
+    tau = columns.p @ objective.problem.ps_given_x
+    own = box[columns.y]
+    keep = ((tau >= own[:, :, 0] - 1e-12) & (tau <= own[:, :, 1] + 1e-12)).all(axis=1)
+    return columns.take(np.flatnonzero(keep))
