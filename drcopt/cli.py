@@ -369,7 +369,7 @@ def _report(solution: Solution) -> str:
         ),
         "rate multiplier": f"{multipliers.rate:.6g} distortion per {unit}",
         "classification multiplier": f"{multipliers.classification:.6g} distortion per {unit}",
-        "engine": f"{solution.engine}: {solution.termination}",
+        "engine": f"{solution.engine}: {' '.join(solution.termination.split())}",
         "seconds": f"{solution.seconds:.3g}",
     }
     return "\n".join(f"{name:27}{value}" for name, value in lines.items())

@@ -126,6 +126,11 @@ class Problem:
         """H(S|X) in nats: the least classification loss any reconstruction could have."""
         return information.conditional_entropy((self.px[:, None] * self.ps_given_x).T)
 
+    @cached_property
+    def contraction(self) -> float:
+        """Strong data-processing constant η of p(s|x), rounded up: I(S;Y) ≤ η I(X;Y) for every reconstruction."""
+        return information.contraction_coefficient(self.ps_given_x)
+
     def distortion(self, coupling: FloatArray) -> float:
         """E d(X,Y) of a coupling of shape (n, m)."""
         return float((self.d * coupling).sum())

@@ -9,7 +9,7 @@ the program over *all* columns. Time-sharing and one-shot codes differ only in t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,17 +23,28 @@ _TOLERANCE = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
-    """What one unit of weight costs, contributes to the equalities and uses of the budgets.
+class Columns:
+    """c columns: what one unit of weight costs (c,), adds to the equalities (c, p), uses of the budgets (c, q).
 
-    ``key`` tells columns apart; ``payload`` is whatever the column stands for.
+    ``payloads`` are what the columns stand for; two columns with equal payloads are the same column.
     """
 
-    cost: float
-    equality: FloatArray
-    usage: FloatArray
-    key: Hashable
-    payload: Any = None
+    costs: FloatArray
+    equalities: FloatArray
+    usages: FloatArray
+    payloads: Sequence[Hashable]
+
+    def __len__(self) -> int:
+        return len(self.payloads)
+
+    def __getitem__(self, chosen: Any) -> Columns:
+        chosen = np.atleast_1d(chosen)
+        payloads = [self.payloads[q] for q in chosen]
+        return Columns(self.costs[chosen], self.equalities[chosen], self.usages[chosen], payloads)
+
+    def reduced_costs(self, duals: Duals) -> FloatArray:
+        """cost − equality·ν + usage·multipliers of each column."""
+        return np.asarray(self.costs - self.equalities @ duals.equality + self.usages @ duals.budgets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +64,9 @@ class Duals:
 
 @dataclass(frozen=True, eq=False)
 class MasterPoint:
-    """A solution over the columns so far: weights in their order, duals, value, and budget overruns."""
+    """A solution over the columns of the moment: weights, duals, value, and how far budgets are exceeded."""
 
+    columns: Columns
     weights: FloatArray
     duals: Duals
     objective: float
@@ -82,26 +94,29 @@ class Master:
         self.targets = np.asarray(targets, dtype=np.float64)
         self.budgets = np.asarray(budgets, dtype=np.float64)
         self.penalty = penalty
-        self.columns: list[Column] = []
-        self._keys: set[Hashable] = set()
-        self._costs: list[float] = []
-        self._equalities: list[FloatArray] = []
-        self._usages: list[FloatArray] = []
+        p, q = len(self.targets), len(self.budgets)
+        self.columns = Columns(np.empty(0), np.empty((0, p)), np.empty((0, q)), [])
+        self._known: set[Hashable] = set()
 
-    def add(self, columns: Iterable[Column]) -> int:
-        """Add the columns whose key is new; returns how many were."""
-        before = len(self.columns)
-        for column in columns:
-            if column.key not in self._keys:
-                self._keys.add(column.key)
-                self.columns.append(column)
-                self._costs.append(column.cost)
-                self._equalities.append(column.equality)
-                self._usages.append(column.usage)
-        return len(self.columns) - before
+    def add(self, batch: Columns) -> int:
+        """Add the columns whose payload is new; returns how many were."""
+        fresh = []
+        for q, payload in enumerate(batch.payloads):
+            if payload not in self._known:
+                self._known.add(payload)
+                fresh.append(q)
+        if fresh:
+            old, new = self.columns, batch[fresh]
+            self.columns = Columns(
+                np.concatenate([old.costs, new.costs]),
+                np.concatenate([old.equalities, new.equalities]),
+                np.concatenate([old.usages, new.usages]),
+                [*old.payloads, *new.payloads],
+            )
+        return len(fresh)
 
     def solve(self) -> MasterPoint:
-        """Solve the linear program with HiGHS's simplex method.
+        """Solve the linear program with HiGHS's dual simplex method.
 
         Raises
         ------
@@ -110,13 +125,13 @@ class Master:
         """
         finite = np.flatnonzero(np.isfinite(self.budgets))
         q = len(finite)
-        costs = np.concatenate([self._costs, np.full(q, self.penalty)])
-        equalities = np.concatenate([np.array(self._equalities), np.zeros((q, len(self.targets)))]).T
-        usages = np.concatenate([np.array(self._usages)[:, finite], -np.eye(q)]).T
+        columns = self.columns
+        equalities = np.concatenate([columns.equalities, np.zeros((q, len(self.targets)))]).T
+        usages = np.concatenate([columns.usages[:, finite], -np.eye(q)]).T
         result: Any = None
         for presolve in (False, True):
             result = linprog(
-                costs,
+                np.concatenate([columns.costs, np.full(q, self.penalty)]),
                 A_ub=usages if q else None,
                 b_ub=self.budgets[finite] if q else None,
                 A_eq=equalities,
@@ -132,17 +147,40 @@ class Master:
                 break
         else:
             raise MasterError(f"HiGHS ended with status {result.status}: {result.message}")
-        count = len(self.columns)
         multipliers, overrun = np.zeros(len(self.budgets)), np.zeros(len(self.budgets))
         if q:
             multipliers[finite] = np.maximum(-result.ineqlin.marginals, 0.0)
-            overrun[finite] = result.x[count:]
+            overrun[finite] = result.x[len(columns) :]
         duals = Duals(np.array(result.eqlin.marginals), multipliers)
-        return MasterPoint(np.maximum(result.x[:count], 0.0), duals, float(result.fun), overrun)
+        weights = np.maximum(result.x[: len(columns)], 0.0)
+        return MasterPoint(columns, weights, duals, float(result.fun), overrun)
 
-    def reduced_cost(self, column: Column, duals: Duals) -> float:
-        """cost − equality·ν + usage·multipliers."""
-        return float(column.cost - column.equality @ duals.equality + column.usage @ duals.budgets)
+    def polished(self, point: MasterPoint) -> FloatArray:
+        """The point's weights moved to meet the targets, and the budgets they use up, to rounding.
+
+        The simplex method solves for its basis to its own tolerance only; least squares over the columns in
+        use takes the rest. Where a weight would turn negative, nonnegative least squares decides.
+        """
+        used = np.flatnonzero(point.weights > 1e-13)
+        w, columns = point.weights[used], point.columns[used]
+        usage = columns.usages.T
+        tight = np.isfinite(self.budgets) & (usage @ w > self.budgets - 1e-8) & (point.overrun < 1e-9)
+        rows = np.vstack([columns.equalities.T, usage[tight]])
+        aim = np.concatenate([self.targets, np.minimum(self.budgets, usage @ w)[tight]])
+
+        def error(v: FloatArray) -> float:
+            return float(np.abs(rows @ v - aim).max())
+
+        for _ in range(3):
+            step = w + np.linalg.lstsq(rows, aim - rows @ w, rcond=1e-12)[0]
+            if (step >= 0).all() and error(step) < error(w):
+                w = step
+        if error(w) > 1e-13:
+            fitted = nnls(rows, aim)[0]
+            w = fitted if error(fitted) < error(w) else w
+        full = np.zeros_like(point.weights)
+        full[used] = w
+        return full
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +188,7 @@ class Priced:
     """An oracle's answer: a lower bound on the program over all columns, and columns worth adding."""
 
     bound: float
-    columns: Sequence[Column]
+    columns: Columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,11 +200,6 @@ class Generated:
     duals: Duals
     rounds: int
     reason: str  # "converged", "cutoff", "stopped" or "stalled"
-
-    @property
-    def gap(self) -> float:
-        """Value of the last master point less the best bound."""
-        return self.point.objective - self.bound
 
 
 def generate(
@@ -192,7 +225,7 @@ def generate(
             rounds += 1
             if best is None or priced.bound > bound:
                 best, bound = duals, priced.bound
-            useful = [c for c in priced.columns if master.reduced_cost(c, point.duals) < -1e-14]
+            useful = priced.columns[np.flatnonzero(priced.columns.reduced_costs(point.duals) < -1e-14)]
             new = master.add(useful)
             if point.objective - bound <= tol or bound >= cutoff or stop() or new:
                 break
@@ -204,29 +237,3 @@ def generate(
         ):
             if ended:
                 return Generated(point, bound, best, rounds, reason)
-
-
-def polished(columns: Sequence[Column], weights: FloatArray, targets: FloatArray, budgets: FloatArray) -> FloatArray:
-    """``weights`` moved as little as it takes to meet the targets, and budgets they met, to rounding.
-
-    The simplex basis is solved to the solver's tolerance only; least squares in the columns in use takes the
-    rest. Where a weight would turn negative, nonnegative least squares decides.
-    """
-    used = np.flatnonzero(weights > 1e-13)
-    w = weights[used]
-    A = np.array([columns[q].equality for q in used]).T
-    usage = np.array([columns[q].usage for q in used]).T
-    tight = np.isfinite(budgets) & (usage @ w > budgets - 1e-8)
-    rows = np.vstack([A, usage[tight]])
-    aim = np.concatenate([targets, np.minimum(budgets, usage @ w)[tight]])
-    for _ in range(3):
-        step = np.linalg.lstsq(rows, aim - rows @ w, rcond=1e-12)[0]
-        if (w + step >= 0).all() and np.abs(rows @ (w + step) - aim).max() <= np.abs(rows @ w - aim).max():
-            w = w + step
-    if np.abs(A @ w - targets).max() > 1e-13:
-        fitted = nnls(rows, aim)[0]
-        if np.abs(rows @ fitted - aim).max() < np.abs(rows @ w - aim).max():
-            w = fitted
-    full = np.zeros_like(weights)
-    full[used] = w
-    return full

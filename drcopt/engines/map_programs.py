@@ -1,17 +1,17 @@
 """Linear programs over mixtures of maps, solved by generating maps.
 
-  min Σ_f λ_f cost(f)   over λ ≥ 0 with Σ_f λ_f P_f^Y = py, Σ_f λ_f H(f(X)) ≤ R, Σ_f λ_f H(S|f(X)) ≤ C
-  and rows ⟨A_j, T⟩ ≤ b_j on T(y, s) = Σ_f λ_f P_f(s, y).
+  min Σ_f λ_f cost(f)   over λ ≥ 0 with Σ_f λ_f P_f^Y = py, Σ_f λ_f H(f(X)) ≤ R, Σ_f λ_f H(S|f(X)) ≤ C,
+  Σ_f λ_f E d(X, f(X)) ≤ D and rows ⟨A_j, T⟩ ≤ b_j on T(y, s) = Σ_f λ_f P_f(y, s).
 
-cost(f) is E d(X, f(X)), or, for objective "classification-loss", there is one variable z to be minimised that
-takes the place of C (and is added to the b_j of rows marked ``loss``).
+The cost is E d(X, f(X)), or ⟨A, T_f⟩, or that of one variable z ≥ 0 which is added to C and to the b_j of rows
+that bound the classification loss: the least loss.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -22,29 +22,102 @@ from scipy.special import entr
 from drcopt._check import FloatArray
 from drcopt.bounds.maps import MapPricing
 from drcopt.engines.base import Limits
-from drcopt.engines.columns import Column, Duals, Generated, Master, Priced, generate, polished
+from drcopt.engines.columns import Columns, Duals, Generated, Master, Priced, generate
 from drcopt.information import conditional_entropy
 from drcopt.problem import Problem
 
 #: Maps asked of one pricing, and maps a program starts from at most.
 _MAPS_PER_PRICING, _START = 8, 400
 
+Indices = NDArray[np.int64]
+
+
+class MapPool:
+    """The maps seen so far, in rows: E d, H(f(X)), H(S|f(X)), column masses (·, m) and T_f (·, m, k)."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self._index: dict[bytes, int] = {}
+        self.maps = np.empty((0, problem.n), dtype=np.int64)
+        self.distortion, self.rate, self.loss = np.empty(0), np.empty(0), np.empty(0)
+        self.masses = np.empty((0, problem.m))
+        self.joint = np.empty((0, problem.m, problem.k))
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+    def add(self, maps: NDArray[np.int64]) -> Indices:
+        """Where the maps, shape (count, n), are in the pool; new ones are appended."""
+        fresh = []
+        indices = []
+        for f in np.ascontiguousarray(maps, dtype=np.int64):
+            key = f.tobytes()
+            if key not in self._index:
+                self._index[key] = len(self._index)
+                fresh.append(f)
+            indices.append(self._index[key])
+        if fresh:
+            self._append(np.array(fresh))
+        return np.array(indices, dtype=np.int64)
+
+    def _append(self, maps: NDArray[np.int64]) -> None:
+        p = self.problem
+        members = (maps[:, :, None] == np.arange(p.m)).astype(np.float64)
+        joint = np.einsum("fxy,xs->fys", members, p.px[:, None] * p.ps_given_x)
+        masses = np.einsum("fxy,x->fy", members, p.px)
+        loss = np.maximum(0.0, entr(joint).sum(axis=(1, 2)) - entr(joint.sum(axis=2)).sum(axis=1))
+        self.maps = np.concatenate([self.maps, maps])
+        self.distortion = np.concatenate([self.distortion, p.d[np.arange(p.n), maps] @ p.px])
+        self.rate = np.concatenate([self.rate, entr(masses).clip(0.0).sum(axis=1)])
+        self.loss = np.concatenate([self.loss, loss])
+        self.masses = np.concatenate([self.masses, masses])
+        self.joint = np.concatenate([self.joint, joint])
+
+
+class Workshop:
+    """What all programs of one problem share: the pricing, the pool of maps, limits and counts."""
+
+    def __init__(self, problem: Problem, limits: Limits) -> None:
+        self.problem, self.limits = problem, limits
+        self.pricing, self.pool = MapPricing(problem), MapPool(problem)
+        self.pricings = self.programs = 0
+        # Constant maps meet the masses at no rate: with them no program lacks a point.
+        self.constants = self.pool.add(np.repeat(np.arange(problem.m)[:, None], problem.n, axis=1))
+
 
 @dataclass(frozen=True, eq=False)
-class MapColumn:
-    """A map with what the programs need: E d, its column masses (m,), T_f(y, s) (m, k), H(f(X)), H(S|f(X))."""
+class Mixture:
+    """Maps of a pool and their weights."""
 
-    map: NDArray[np.int64]
-    distortion: float
-    masses: FloatArray
-    joint: FloatArray
-    rate: float
-    loss: float
+    pool: MapPool
+    maps: Indices
+    weights: FloatArray
 
     @property
-    def key(self) -> bytes:
-        """Equal for equal maps."""
-        return self.map.tobytes()
+    def distortion(self) -> float:
+        """E d."""
+        return math.fsum(self.weights * self.pool.distortion[self.maps])
+
+    @property
+    def rate(self) -> float:
+        """Σ_f λ_f H(f(X))."""
+        return math.fsum(self.weights * self.pool.rate[self.maps])
+
+    @cached_property
+    def joint(self) -> FloatArray:
+        """T(y, s), shape (m, k)."""
+        return np.asarray(np.tensordot(self.weights, self.pool.joint[self.maps], axes=1))
+
+    @property
+    def posteriors(self) -> FloatArray:
+        """τ_y(s), shape (m, k)."""
+        return self.joint / self.joint.sum(axis=1, keepdims=True)
+
+    def loss(self, classifier_sees: str) -> float:
+        """H(S|Y) for "Y", Σ_f λ_f H(S|f(X)) for "YU"."""
+        if classifier_sees == "Y":
+            return conditional_entropy(self.joint.T)
+        return math.fsum(self.weights * self.pool.loss[self.maps])
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,53 +129,36 @@ class Row:
     loss: bool = False
 
 
-@dataclass(eq=False)
-class Workshop:
-    """What all programs of one problem share: the pricing, the maps seen so far, limits and counts."""
-
-    problem: Problem
-    limits: Limits
-    pricing: MapPricing
-    pool: dict[bytes, MapColumn] = field(default_factory=dict)
-    pricings: int = 0
-
-    def __post_init__(self) -> None:
-        # Constant maps come first: they meet the masses and any rate, so no program lacks a point.
-        self.constants = self.columns(np.repeat(np.arange(self.problem.m)[:, None], self.problem.n, axis=1))
-
-    def columns(self, maps: NDArray[np.int64]) -> list[MapColumn]:
-        """The maps, shape (count, n), as columns; new ones enter the pool."""
-        p = self.problem
-        found = []
-        for f in np.ascontiguousarray(maps, dtype=np.int64):
-            column = self.pool.get(f.tobytes())
-            if column is None:
-                joint = np.zeros((p.m, p.k))
-                np.add.at(joint, f, p.px[:, None] * p.ps_given_x)
-                masses = np.bincount(f, weights=p.px, minlength=p.m)
-                distortion = float(p.px @ p.d[np.arange(p.n), f])
-                loss = max(0.0, float(entr(joint).sum() - entr(joint.sum(axis=1)).sum()))
-                column = MapColumn(f, distortion, masses, joint, float(entr(masses).sum()), loss)
-                self.pool[column.key] = column
-            found.append(column)
-        return found
-
-
 @dataclass(frozen=True, eq=False)
 class MapProgram:
-    """One linear program over mixtures of maps; budgets of inf are no budgets."""
+    """One linear program over mixtures of maps; limits of inf are no limits.
+
+    ``minimise`` is "distortion", "loss" (then the limits of loss rows are added to the least loss z, and
+    ``loss`` other than inf asks that z be at least H(S|Y,U)), or an array A of shape (m, k) for ⟨A, T⟩.
+    """
 
     workshop: Workshop
     rate: float
     loss: float = math.inf
     rows: Sequence[Row] = ()
-    objective: str = "distortion"
+    minimise: str | FloatArray = "distortion"
+    distortion: float = math.inf
 
-    @property
+    @cached_property
     def budgets(self) -> FloatArray:
-        """Right-hand sides: rate, loss, rows."""
-        loss = 0.0 if self.objective != "distortion" and self.loss < math.inf else self.loss
-        return np.array([self.rate, loss, *(row.limit for row in self.rows)])
+        """Right-hand sides: rate, loss, distortion, rows."""
+        loss = 0.0 if self._least_loss and self.loss < math.inf else self.loss
+        return np.array([self.rate, loss, self.distortion, *(row.limit for row in self.rows)])
+
+    @cached_property
+    def _least_loss(self) -> bool:
+        return isinstance(self.minimise, str) and self.minimise == "loss"
+
+    @cached_property
+    def _coefficients(self) -> FloatArray:
+        """(rows, m, k)."""
+        p = self.workshop.problem
+        return np.array([row.coefficients for row in self.rows]).reshape(len(self.rows), p.m, p.k)
 
     def solve(
         self,
@@ -111,94 +167,62 @@ class MapProgram:
         cutoff: float = math.inf,
         near: Duals | None = None,
         penalty: float = 1e3,
-        maps: Iterable[MapColumn] | None = None,
+        only: Indices | None = None,
     ) -> ProgramPoint:
-        """Generate maps until the gap is ``tol`` or the bound passes ``cutoff``; with ``maps``, use only those.
+        """Generate maps until the gap is ``tol`` or the bound passes ``cutoff``; with ``only``, use those alone.
 
         ``near`` are duals of a similar program: of a large pool, the maps of least reduced cost there start.
         """
-        master = Master(self.workshop.problem.py, self.budgets, penalty)
-        if self.objective != "distortion":
-            slack = np.array([0.0, -1.0, *(-1.0 if row.loss else 0.0 for row in self.rows)])
-            master.add([Column(1.0, np.zeros(len(master.targets)), slack, "z")])
-        master.add(map(self.column, self.workshop.constants))
-        if maps is not None:
-            master.add(map(self.column, maps))
+        shop = self.workshop
+        shop.programs += 1
+        master = Master(shop.problem.py, self.budgets, penalty)
+        if self._least_loss:
+            relief = np.array([0.0, -1.0, 0.0, *(-1.0 if row.loss else 0.0 for row in self.rows)])
+            master.add(Columns(np.ones(1), np.zeros((1, shop.problem.m)), relief[None], ["z"]))
+        master.add(self.columns(shop.constants))
+        if only is not None:
+            master.add(self.columns(only))
             point = master.solve()
             return ProgramPoint(self, master, Generated(point, -math.inf, point.duals, 0, "restricted"))
-        start = list(map(self.column, self.workshop.pool.values()))
+        start = self.columns(np.arange(len(shop.pool)))
         if len(start) > _START and near is not None:
-            costs = np.array([master.reduced_cost(c, near) for c in start])
-            start = [start[i] for i in np.argpartition(costs, _START)[:_START]]
-        elif len(start) > 4 * _START:
-            start = start[-4 * _START :]
+            start = start[np.argpartition(start.reduced_costs(near), _START)[:_START]]
         master.add(start)
-        limits = self.workshop.limits
-        ended = generate(master, self.oracle, tol=tol, cutoff=cutoff, stop=lambda: limits.expired)
+        ended = generate(master, self.oracle, tol=tol, cutoff=cutoff, stop=lambda: shop.limits.expired)
         return ProgramPoint(self, master, ended)
 
-    def column(self, f: MapColumn) -> Column:
-        """The map as a column of this program."""
-        usage = np.array([f.rate, f.loss, *(float((row.coefficients * f.joint).sum()) for row in self.rows)])
-        cost = f.distortion if self.objective == "distortion" else 0.0
-        return Column(cost, f.masses, usage, f.key, f)
+    def columns(self, maps: Indices) -> Columns:
+        """Maps of the pool as columns of this program."""
+        pool = self.workshop.pool
+        if not isinstance(self.minimise, str):
+            costs = np.tensordot(pool.joint[maps], self.minimise, axes=2)
+        else:
+            costs = np.zeros(len(maps)) if self._least_loss else pool.distortion[maps]
+        rows = np.einsum("fys,jys->fj", pool.joint[maps], self._coefficients)
+        usages = np.column_stack([pool.rate[maps], pool.loss[maps], pool.distortion[maps], rows])
+        return Columns(costs, pool.masses[maps], usages, maps.tolist())
 
     def slopes(self, duals: Duals) -> FloatArray:
-        """Σ_j μ_j A_j, the cost per unit of T(y, s), shape (m, k)."""
-        zero = np.zeros((self.workshop.problem.m, self.workshop.problem.k))
-        return sum((mu * row.coefficients for mu, row in zip(duals.budgets[2:], self.rows, strict=True)), zero)
+        """The cost per unit of T(y, s) at these duals, shape (m, k)."""
+        slopes = np.tensordot(duals.budgets[3:], self._coefficients, axes=1)
+        return np.asarray(slopes if isinstance(self.minimise, str) else slopes + self.minimise)
 
     def oracle(self, duals: Duals) -> Priced:
         """The Lagrangian bound at these duals, and the maps of least reduced cost."""
         shop, p = self.workshop, self.workshop.problem
-        linear = p.ps_given_x @ self.slopes(duals).T - duals.equality
-        if self.objective == "distortion":
-            linear = linear + p.d
-        alpha, gamma = float(duals.budgets[0]), float(duals.budgets[1])
-        least, maps = shop.pricing.least(
-            p.px[:, None] * linear, alpha, gamma, count=_MAPS_PER_PRICING, turn=shop.pricings
-        )
+        alpha, gamma, theta = (float(mu) for mu in duals.budgets[:3])
+        if isinstance(self.minimise, str) and not self._least_loss:
+            theta += 1.0
+        linear = theta * p.d + p.ps_given_x @ self.slopes(duals).T - duals.equality
+        least, maps = shop.pricing.least(p.px[:, None] * linear, alpha, gamma, _MAPS_PER_PRICING, shop.pricings)
         shop.pricings += 1
-        paid = [mu * b for mu, b in zip(duals.budgets, self.budgets, strict=True) if mu > 0]
-        bound = math.fsum([float(duals.equality @ p.py), least, *(-c for c in paid)])
-        if self.objective != "distortion":
-            # z costs 1 and relieves the loss rows: the bound holds only while their multipliers sum to at most 1.
-            excess = gamma + sum(mu for mu, row in zip(duals.budgets[2:], self.rows, strict=True) if row.loss)
-            bound = bound if excess <= 1 + 1e-12 else -math.inf
-        return Priced(bound, [self.column(f) for f in shop.columns(maps)])
-
-
-@dataclass(frozen=True, eq=False)
-class MapMixture:
-    """Maps and their weights."""
-
-    maps: tuple[MapColumn, ...]
-    weights: FloatArray
-
-    def mean(self, values: Iterable[float]) -> float:
-        """Σ_f λ_f value(f)."""
-        return math.fsum(w * v for w, v in zip(self.weights, values, strict=True))
-
-    @property
-    def distortion(self) -> float:
-        """E d."""
-        return self.mean(f.distortion for f in self.maps)
-
-    @property
-    def rate(self) -> float:
-        """Σ_f λ_f H(f(X))."""
-        return self.mean(f.rate for f in self.maps)
-
-    @property
-    def joint(self) -> FloatArray:
-        """T(y, s), shape (m, k)."""
-        return np.asarray(sum(w * f.joint for w, f in zip(self.weights, self.maps, strict=True)))
-
-    def loss(self, classifier_sees: str) -> float:
-        """H(S|Y) for "Y", Σ_f λ_f H(S|f(X)) for "YU"."""
-        if classifier_sees == "Y":
-            return conditional_entropy(self.joint.T)
-        return self.mean(f.loss for f in self.maps)
+        paid = [-mu * b for mu, b in zip(duals.budgets, self.budgets, strict=True) if mu > 0]
+        bound = math.fsum([float(duals.equality @ p.py), least, *paid])
+        if self._least_loss:
+            # z costs 1 and relieves the loss rows: their multipliers may sum to at most 1.
+            charged = gamma + sum(mu for mu, row in zip(duals.budgets[3:], self.rows, strict=True) if row.loss)
+            bound = bound if charged <= 1 + 1e-12 else -math.inf
+        return Priced(bound, self.columns(shop.pool.add(maps)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,13 +243,18 @@ class ProgramPoint:
         """The most by which a budget or row is exceeded."""
         return float(self.ended.point.overrun.max(initial=0.0))
 
+    @property
+    def maps(self) -> Indices:
+        """The maps in the last master."""
+        return np.array([q for q in self.ended.point.columns.payloads if q != "z"], dtype=np.int64)
+
     @cached_property
-    def mixture(self) -> MapMixture:
+    def mixture(self) -> Mixture:
         """The maps in use, with weights that meet the masses to rounding."""
-        master = self.master
-        weights = polished(master.columns, self.ended.point.weights, master.targets, master.budgets)
-        used = [q for q in np.flatnonzero(weights > 0) if master.columns[q].payload is not None]
-        return MapMixture(tuple(master.columns[q].payload for q in used), weights[used])
+        weights = self.master.polished(self.ended.point)
+        payloads = self.ended.point.columns.payloads
+        used = [q for q in np.flatnonzero(weights > 0) if payloads[q] != "z"]
+        return Mixture(self.program.workshop.pool, np.array([payloads[q] for q in used]), weights[used])
 
 
 def transport_maps(problem: Problem) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:

@@ -53,8 +53,8 @@ def price(
     from drcopt.bounds.pricing.spatial import price_spatial
 
     if alpha > 0:
-        return price_spatial(cost, alpha, beta, log_px, W, box, tol)
+        return price_spatial(cost, alpha, beta, log_px, W, box, tol, problem.contraction)
     # D(p‖px) ≤ log 1/min px: pay for a little entropy instead of treating the kinks of α = 0.
     alpha = 1e-8 * max(float(np.ptp(cost)), beta)
-    priced = price_spatial(cost, alpha, beta, log_px, W, box, tol)
+    priced = price_spatial(cost, alpha, beta, log_px, W, box, tol, problem.contraction)
     return Priced(priced.lower + alpha * float(log_px.min()), priced.y, priced.p, priced.value, priced.pinned)

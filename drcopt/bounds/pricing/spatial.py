@@ -1,0 +1,253 @@
+"""Pricing for three or more classes: a spatial search over boxes of class posteriors.
+
+φ(p) = ⟨c, p⟩ + α D(p‖px) + β H(Wᵀp) is split as a convex part and a remainder,
+
+  G(p) = ⟨c, p⟩ + α D(p‖px) + β₀ H(Wᵀp),  β₀ = min(β, α/η),   and (β − β₀) H(Wᵀp),
+
+η the strong data-processing constant of W. On a box l ≤ τ ≤ u the remainder, concave and separable in
+τ, lies above its chords, Σ_s η(τ_s) ≥ Σ_s a_s + b_s τ_s. At any ν the Gibbs posterior
+p ∝ px exp((−c − (β−β₀)Wb + Wν)/α) has a gradient of G + chords that depends on x through Wr only,
+r = ν − β₀ log τ(p), so that for every q in the box
+
+  G(q) + chords(q) ≥ G(p) + chords(p) + Σ_s min(r_s (l_s − τ_s), r_s (u_s − τ_s)).
+
+Newton's method on ν makes that tight; cells whose bound stays too low are cut where the chords are worst.
+With β ≤ α/η nothing is left for chords and one cell settles it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import rel_entr, xlogy
+
+from drcopt._check import FloatArray
+from drcopt.bounds.base import ROUNDING
+from drcopt.bounds.pricing.gibbs import Priced, gibbs
+
+#: Cells in all before the search settles for the bound it has, and Newton steps a cell.
+_MOST_CELLS, _STEPS = 6000, 12
+
+
+@dataclass(eq=False)
+class _Cells:
+    """Boxes of letter y: least and greatest τ (J, k), bound, and the Gibbs posterior that gave it."""
+
+    y: np.ndarray
+    low: FloatArray
+    high: FloatArray
+    bound: FloatArray
+    p: FloatArray
+    tau: FloatArray
+
+    def take(self, where: np.ndarray) -> _Cells:
+        return _Cells(*(getattr(self, name)[where] for name in self.__dataclass_fields__))
+
+
+def price_spatial(
+    cost: FloatArray,
+    alpha: float,
+    beta: float,
+    log_px: FloatArray,
+    W: FloatArray,
+    box: FloatArray,
+    tol: float,
+    contraction: float,
+) -> Priced:
+    """See :func:`drcopt.bounds.pricing.price`; α > 0, ``contraction`` an upper bound on η."""
+    m = cost.shape[1]
+    size = float(np.abs(cost).max()) + min(alpha, float(np.ptp(cost))) * (1.0 - float(log_px.min())) + beta
+    slack = max(tol, ROUNDING * size)
+    convex = beta if contraction <= 0 else min(beta, alpha / contraction)
+    oracle = _Oracle(cost.T, alpha, beta, convex, log_px, W)
+    low = np.maximum(box[:, :, 0], W.min(axis=0))
+    high = np.minimum(box[:, :, 1], W.max(axis=0))
+    letters, low, high = _tightened(np.arange(m), low, high)
+    lower, best = np.full(m, np.inf), np.full(m, np.inf)
+    best_p = np.zeros((m, len(log_px)))
+    found: list[_Cells] = []
+    cells = oracle.relax(letters, low, high)
+    count = len(letters)
+    while len(cells.y):
+        value = oracle.value(cells.y, cells.p)
+        inside = ((cells.tau >= box[cells.y, :, 0] - 1e-9) & (cells.tau <= box[cells.y, :, 1] + 1e-9)).all(axis=1)
+        value = np.where(inside, value, np.inf)
+        for j in np.flatnonzero(value < best[cells.y]):
+            if value[j] < best[cells.y[j]]:
+                best[cells.y[j]], best_p[cells.y[j]] = value[j], cells.p[j]
+        found.append(cells.take(np.flatnonzero(inside)))
+        open_ = (cells.bound < best[cells.y] - slack) & ((cells.high - cells.low).max(axis=1) > 1e-9)
+        if convex == beta or count > _MOST_CELLS:
+            open_[:] = False
+        np.minimum.at(lower, cells.y[~open_], cells.bound[~open_])
+        cells = oracle.cut(cells.take(np.flatnonzero(open_)))
+        count += len(cells.y)
+    reached = np.flatnonzero(np.isfinite(best))
+    lower[reached] = np.minimum(lower[reached], best[reached])
+    return _candidates(oracle, found, lower - ROUNDING * size, box)
+
+
+def _tightened(y: np.ndarray, low: FloatArray, high: FloatArray) -> tuple[np.ndarray, FloatArray, FloatArray]:
+    """Boxes shrunk by Σ τ = 1; empty ones dropped."""
+    for _ in range(2):
+        high = np.minimum(high, 1.0 - (low.sum(axis=1, keepdims=True) - low))
+        low = np.maximum(low, 1.0 - (high.sum(axis=1, keepdims=True) - high))
+    keep = (low <= high + 1e-12).all(axis=1)
+    return y[keep], low[keep], np.maximum(low, high)[keep]
+
+
+class _Oracle:
+    """Relaxations of many cells at once."""
+
+    def __init__(
+        self, cost_t: FloatArray, alpha: float, beta: float, convex: float, log_px: FloatArray, W: FloatArray
+    ) -> None:
+        self.cost_t, self.alpha, self.beta, self.convex, self.log_px, self.W = cost_t, alpha, beta, convex, log_px, W
+
+    def value(self, y: np.ndarray, p: FloatArray) -> FloatArray:
+        """φ(p)."""
+        tau = p @ self.W
+        divergence = rel_entr(p, np.exp(self.log_px)).sum(axis=1)
+        return np.asarray(
+            np.einsum("ji,ji->j", p, self.cost_t[y]) + self.alpha * divergence - self.beta * xlogy(tau, tau).sum(axis=1)
+        )
+
+    def relax(self, y: np.ndarray, low: FloatArray, high: FloatArray) -> _Cells:
+        """The best bound that a few Newton steps on ν give for every cell."""
+        rest = self.beta - self.convex
+        a, b = _chords(low, high)
+        base = -self.cost_t[y] - rest * (b @ self.W.T)
+        constant = rest * a.sum(axis=1)
+        nu = np.zeros_like(low) if self.convex == 0 else self.convex * np.log(np.maximum(0.5 * (low + high), 1e-12))
+        best = np.full(len(y), -np.inf)
+        best_p, best_tau = np.zeros((len(y), len(self.log_px))), np.zeros_like(low)
+        on_low, on_high = np.zeros_like(low, dtype=bool), np.zeros_like(low, dtype=bool)
+        steps = _STEPS if rest > 0 else 5 * _STEPS
+        for step in range(steps):
+            p, total = gibbs(base + nu @ self.W.T, self.log_px, self.alpha)
+            tau = p @ self.W
+            log_tau = np.log(np.maximum(tau, 1e-300))
+            r = nu - self.convex * log_tau
+            # G(p) + chords(p) = ⟨ν, τ⟩ − α log Z + β₀ H(τ) + constant.
+            height = np.einsum("js,js->j", nu, tau) - total - self.convex * xlogy(tau, tau).sum(axis=1) + constant
+            bound = height + _least_linear(r, low - tau, high - tau)
+            better = bound > best
+            best = np.where(better, bound, best)
+            best_p[better], best_tau[better] = p[better], tau[better]
+            if step < steps - 1:
+                # A face is entered by leaving the box and left when its multiplier changes sign.
+                on_low = (tau < low) | (on_low & (r > 0))
+                on_high = (tau > high) | (on_high & (r < 0))
+                target = np.where(on_low, low - tau, np.where(on_high, high - tau, 0.0))
+                move = self._newton(p, tau, r, on_low | on_high, target)
+                if float(np.abs(move).max(initial=0.0)) < 1e-13 * self.alpha:
+                    break
+                nu = nu + move
+        return _Cells(y, low, high, best, best_p, best_tau)
+
+    def _newton(
+        self, p: FloatArray, tau: FloatArray, r: FloatArray, face: np.ndarray, target: FloatArray
+    ) -> FloatArray:
+        """A step of ν towards r = 0 off the faces and dτ = target on them."""
+        W, k = self.W, self.W.shape[1]
+        covariance = np.einsum("ji,is,it->jst", p, W, W) - tau[:, :, None] * tau[:, None, :]
+        slope = covariance / self.alpha
+        free_rows = np.eye(k) - self.convex * slope / np.maximum(tau, 1e-300)[:, :, None]
+        matrix = np.where(face[:, :, None], slope, free_rows)
+        rhs = np.where(face, target, -r)
+        ridge = 1e-10 * (1.0 + np.abs(slope).max(axis=(1, 2)))
+        step = np.linalg.solve(matrix + ridge[:, None, None] * np.eye(k), rhs[:, :, None])[:, :, 0]
+        step = np.nan_to_num(step)
+        # Σ τ is fixed, so ν matters up to a constant; long steps leave the region where τ(ν) is near linear.
+        step -= step.mean(axis=1, keepdims=True) * (self.convex == 0)
+        longest = np.abs(step).max(axis=1, keepdims=True)
+        return np.asarray(step * np.minimum(1.0, 4.0 * self.alpha / np.maximum(longest, 1e-300) + 0.05))
+
+    def cut(self, cells: _Cells) -> _Cells:
+        """Every cell in two, across the class whose chord errs most at the posterior found."""
+        if not len(cells.y):
+            return cells
+        tau = np.clip(cells.tau, cells.low, cells.high)
+        a, b = _chords(cells.low, cells.high)
+        error = -xlogy(tau, tau) - (a + b * tau)
+        rows = np.arange(len(tau))
+        s = error.argmax(axis=1)
+        flat = error[rows, s] <= 1e-15
+        s = np.where(flat, (cells.high - cells.low).argmax(axis=1), s)
+        l, h = cells.low[rows, s], cells.high[rows, s]
+        at = np.clip(tau[rows, s], l + 0.15 * (h - l), h - 0.15 * (h - l))
+        below, above = cells.high.copy(), cells.low.copy()
+        below[rows, s], above[rows, s] = at, at
+        y, low, high = _tightened(
+            np.concatenate([cells.y, cells.y]),
+            np.concatenate([cells.low, above]),
+            np.concatenate([below, cells.high]),
+        )
+        return self.relax(y, low, high)
+
+
+def _chords(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """a, b with a + b t ≤ −t log t on [low, high], tight at both ends."""
+    at_low, at_high = -xlogy(low, low), -xlogy(high, high)
+    width = high - low
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Where the ends (all but) meet any line through the lower end value and slope 0 is below.
+        b = np.where(width > 1e-12, (at_high - at_low) / width, 0.0)
+    a = np.minimum(at_low - b * low, at_high - b * high)
+    return a, b
+
+
+def _least_linear(r: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Lower bound on r·δ over low ≤ δ ≤ high with Σ δ = 0: the best over shifts of r by one of its entries."""
+    shifts = np.concatenate([np.zeros((len(r), 1)), r], axis=1)
+    moved = r[:, None, :] - shifts[:, :, None]
+    value = np.minimum(moved * low[:, None, :], moved * high[:, None, :]).sum(axis=2)
+    return np.asarray(value.max(axis=1))
+
+
+def _candidates(oracle: _Oracle, found: list[_Cells], lower: FloatArray, box: FloatArray) -> Priced:
+    """The lowest posteriors of every letter that are apart from each other, polished."""
+    n, k = oracle.W.shape
+    y = np.concatenate([c.y for c in found]) if found else np.zeros(0, dtype=np.intp)
+    p = np.concatenate([c.p for c in found]) if found else np.zeros((0, n))
+    value = oracle.value(y, p)
+    tau = p @ oracle.W
+    chosen: list[int] = []
+    for letter in range(len(lower)):
+        mine = np.flatnonzero(y == letter)
+        kept: list[int] = []
+        for j in mine[np.argsort(value[mine], kind="stable")][:400]:
+            if all(np.abs(tau[j] - tau[i]).sum() > 0.05 for i in kept):
+                kept.append(int(j))
+            if len(kept) == 4:
+                break
+        chosen += kept
+    index = np.array(chosen, dtype=np.intp)
+    y, p, value = y[index], p[index], value[index]
+    p, value = _polish(oracle, y, p, value, box)
+    tau = p @ oracle.W
+    width = np.maximum(box[y, :, 1] - box[y, :, 0], 1e-300)
+    inner = (box[y, :, 0] > oracle.W.min(axis=0)) & (tau < box[y, :, 0] + 1e-7 * width)
+    outer = (box[y, :, 1] < oracle.W.max(axis=0)) & (tau > box[y, :, 1] - 1e-7 * width)
+    return Priced(lower, y, p, value, (inner | outer).any(axis=1))
+
+
+def _polish(
+    oracle: _Oracle, y: np.ndarray, p: FloatArray, value: FloatArray, box: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Newton steps on the stationarity condition ν = β log τ, kept where they help and stay in the box."""
+    W, k = oracle.W, oracle.W.shape[1]
+    nu = oracle.beta * np.log(np.maximum(p @ W, 1e-300))
+    for _ in range(6):
+        trial, _ = gibbs(nu @ W.T - oracle.cost_t[y], oracle.log_px, oracle.alpha)
+        tau = trial @ W
+        new = oracle.value(y, trial)
+        good = (new < value) & ((tau >= box[y, :, 0]) & (tau <= box[y, :, 1])).all(axis=1)
+        p, value = np.where(good[:, None], trial, p), np.where(good, new, value)
+        slope = (np.einsum("ji,is,it->jst", trial, W, W) - tau[:, :, None] * tau[:, None, :]) / oracle.alpha
+        r = nu - oracle.beta * np.log(np.maximum(tau, 1e-300))
+        matrix = np.eye(k) - oracle.beta * slope / np.maximum(tau, 1e-300)[:, :, None]
+        step = -np.einsum("jst,jt->js", np.linalg.pinv(matrix, rcond=1e-12), r)
+        nu = nu + np.clip(step, -4 * oracle.alpha, 4 * oracle.alpha)
+    return p, value
