@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from drcopt._check import FloatArray
-from drcopt.bounds import Evidence, Leaf, PosteriorTree
+from drcopt.bounds import DataProcessing, Evidence, Leaf, PosteriorTree
 from drcopt.bounds.base import ROUNDING
 from drcopt.formulations import Formulation, OneShot, Part
 
@@ -26,7 +26,8 @@ MARGINAL_TOLERANCE = 1e-11
 class Certificate:
     """What proves an answer: the formulation, a point that meets it, and evidence for the bound.
 
-    ``upper`` is the distortion of ``parts`` (inf without a point) and ``lower`` the evaluated bound;
+    ``upper`` is the objective at ``parts`` (inf without a point) and ``lower`` the evaluated bound: distortion, or
+    for evidence with objective "classification-loss" that, in nats;
     ``least_loss`` is a proved lower bound on the reachable classification loss, in nats (−inf if none was needed).
     """
 
@@ -37,6 +38,11 @@ class Certificate:
     lower: float
     infeasibility: Evidence | None = None
     least_loss: float = -math.inf
+
+    @property
+    def objective(self) -> str:
+        """"distortion", or "classification-loss" where the evidence bounds that."""
+        return "distortion" if self.evidence is None else getattr(self.evidence, "objective", "distortion")
 
     @property
     def infeasible(self) -> bool:
@@ -53,17 +59,20 @@ def certify(
     """Judge a point and evidence for ``formulation``, whose problem has no zero-mass letters."""
     problem = formulation.problem
     point = repair(formulation, parts) if parts else None
-    upper = math.inf if point is None else float((problem.d * formulation.coupling(point)).sum())
-    # Zero multipliers always give a valid bound: every letter y at its cheapest x.
-    lower = PosteriorTree(Leaf(np.zeros(problem.n), 0.0, 0.0)).bound(formulation)
+    if getattr(evidence, "objective", "distortion") == "classification-loss":
+        upper = math.inf if point is None else formulation.classification_loss(point)
+        lower, size = _value(DataProcessing(), formulation), problem.entropy_s
+    else:
+        upper = math.inf if point is None else float((problem.d * formulation.coupling(point)).sum())
+        # Zero multipliers always give a valid bound: every letter y at its cheapest x.
+        lower, size = PosteriorTree(Leaf(np.zeros(problem.n), 0.0, 0.0)).bound(formulation), float(problem.d.max())
     if evidence is not None:
         lower = max(lower, _value(evidence, formulation))
     least = -math.inf if infeasibility is None else _value(infeasibility, formulation)
     certificate = Certificate(formulation, point, evidence, upper, lower, infeasibility, least)
-    size = float(problem.d.max())
     if point is not None and (lower > upper + 1e-9 * size or certificate.infeasible):
         raise ArithmeticError(
-            f"drcopt contradicts itself: a point of distortion {upper!r} meets the budgets, yet the bound is {lower!r} "
+            f"drcopt contradicts itself: a point of value {upper!r} meets the budgets, yet the bound is {lower!r} "
             f"(least classification loss {least!r} nats). This is a bug; please report it with the problem's arrays."
         )
     # Both ends carry rounding of the last digits.

@@ -107,9 +107,12 @@ class Solution:
     distortion : float
         E d(X,Y) of ``coupling``: an upper bound on the optimum. inf if infeasible, NaN if unknown.
     lower_bound : float
-        A proved lower bound on the optimum; −inf if none is known, inf if infeasible.
+        A proved lower bound on the objective's optimum; −inf if none is known, inf if infeasible.
     gap : float
-        distortion − lower_bound.
+        objective − lower_bound.
+    objective : str
+        What was minimised: "distortion", or "classification-loss" (by ``min_classification_loss``), whose
+        ``lower_bound`` and ``gap`` are then in ``units`` and bound ``classification_loss``.
     coupling : (n, m) array
         The joint pmf of (X, Y); all NaN if there is none.
     rate, classification_loss : float
@@ -148,14 +151,18 @@ class Solution:
     rate_budget: float
     classification_budget: float
     units: str
+    objective: str = "distortion"
     mixture: Mixture | None = None
     certificate: Any = None
     stats: dict[str, Any] = field(default_factory=dict)
 
     @property
     def gap(self) -> float:
-        """distortion − lower_bound: 0 if infeasible is proved, NaN if there is no point."""
-        return 0.0 if self.status == "infeasible" else self.distortion - self.lower_bound
+        """objective − lower_bound: 0 if infeasible is proved, NaN if there is no point."""
+        if self.status == "infeasible":
+            return 0.0
+        value = self.distortion if self.objective == "distortion" else self.classification_loss
+        return value - self.lower_bound
 
     def __repr__(self) -> str:
         limits = [f"R={self.rate_budget:.6g}", f"C={self.classification_budget:.6g}"]

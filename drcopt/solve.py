@@ -107,8 +107,15 @@ def min_classification_loss(
 ) -> Solution:
     """The least H(S|Y) that can be reached at rate R: the edge of the feasible set, C_min(R).
 
-    ``classification_loss`` of the solution is reached by its coupling; ``lower_bound`` (in ``units``) is proved.
-    ``distortion`` holds the same value as ``classification_loss``: it is the objective here.
+    ``classification_loss`` of the solution is reached by its coupling and ``lower_bound`` is proved, both in
+    ``units``; ``gap`` is their difference and ``tol`` limits it. Keywords as in :func:`solve_drc`.
+
+    Examples
+    --------
+    >>> problem = Problem([0.5, 0.5], [0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]])
+    >>> edge = min_classification_loss(problem, R=0.5)
+    >>> edge.status, round(edge.classification_loss, 5)
+    ('optimal', 0.7121)
     """
     return Session(problem, **settings).least_loss(R, on_failure=on_failure)
 
@@ -167,6 +174,31 @@ class Session:
         proposal, engine = self._answer(question, self._limits(started))
         certificate = self._certify(question, proposal)
         solution = self._solution(certificate, proposal, engine, R, C, time.monotonic() - started)
+        if on_failure == "raise":
+            self._raise_failure(solution, certificate)
+        return solution
+
+    def least_loss(self, R: float | None, *, on_failure: str = "raise") -> Solution:
+        """See :func:`min_classification_loss`."""
+        _check.choice("on_failure", on_failure, ON_FAILURE)
+        if self.formulation != "single-letter":
+            raise InputError(
+                f"min_classification_loss takes formulation 'single-letter'; it is {self.formulation!r}. "
+                "Leave formulation out, or bisect C with solve for the others."
+            )
+        started = time.monotonic()
+        question = self._question(information.to_nats(_check.budget("R", R), self.units), math.inf)
+        limits = replace(self._limits(started), tol=information.to_nats(self.tol, self.units))
+        problem = self._reduced
+        if question.rate_budget == 0 or min(problem.n, problem.m) == 1:
+            proposal, engine = _independent(question), "analytic"
+            proposal = replace(proposal, evidence=proposal.infeasibility, infeasibility=None)
+        else:
+            from drcopt.engines.branch import Global
+
+            proposal, engine = Global().least_loss(question, limits), "global"
+        certificate = self._certify(question, proposal)
+        solution = self._solution(certificate, proposal, engine, R, None, time.monotonic() - started)
         if on_failure == "raise":
             self._raise_failure(solution, certificate)
         return solution
@@ -233,7 +265,8 @@ class Session:
     ) -> Solution:
         question, parts = certificate.formulation, certificate.parts
         problem, support = self.problem, self.problem.support
-        tol = self.tol * float(self._reduced.d.max())
+        loss_is_objective = certificate.objective == "classification-loss"
+        tol = information.to_nats(self.tol, self.units) if loss_is_objective else self.tol * float(self._reduced.d.max())
 
         def unit(nats: float) -> float:
             return information.from_nats(nats, self.units)
@@ -243,8 +276,8 @@ class Session:
         elif parts is None:
             status, distortion, lower = "unknown", math.nan, certificate.lower
         else:
-            distortion, lower = certificate.upper, certificate.lower
-            status = "optimal" if distortion - lower <= tol else "feasible"
+            distortion, lower = self._reduced.distortion(question.coupling(parts)), certificate.lower
+            status = "optimal" if certificate.upper - lower <= tol else "feasible"
         if parts is None:
             coupling = np.full((problem.n, problem.m), math.nan)
             rate = loss = math.nan
@@ -264,7 +297,8 @@ class Session:
             status=status,
             termination=proposal.termination,
             distortion=distortion,
-            lower_bound=lower,
+            lower_bound=unit(lower) if loss_is_objective else lower,
+            objective=certificate.objective,
             coupling=coupling,
             rate=unit(rate),
             classification_loss=unit(loss),

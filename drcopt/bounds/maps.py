@@ -1,14 +1,15 @@
 """The dual bound over maps, for the one-shot problem.
 
-A point is a mixture of maps f with weights λ_f whose column masses are py. For multipliers ν (masses), α ≥ 0
-(rate), γ ≥ 0 (H(S|Y,U)), β ≥ 0 (H(S|Y)) and slopes c(y, s), every point that meets the budgets and whose class
-posteriors τ_y(s) = T(s, y)/py(y) lie in a box [l, u] has
+A point is a mixture of maps f with weights λ_f whose column masses are py. Write L(A) = P(X∈A) H(S|X∈A), so that
+H(S|f(X)) = Σ_y L(f⁻¹(y)), and η(t) = −t log t, so that H(S|Y) = Σ_y py(y) Σ_s η(τ_y(s)) with class posteriors
+τ_y(s) = T(y, s)/py(y). For multipliers ν(y) (masses), α ≥ 0 (rate), β(y), γ(y) ≥ 0 and slopes c(y, s), every
+point that meets the budgets and whose posteriors lie in a box [l, u] has
 
-  E d ≥ ν·py − αR − (β + γ)C + Σ_y py(y) Σ_s min_{t ∈ {l, u}} (β η(t) − c t)
-        + min_f [ Σ_x px (d(x,f(x)) − ν_{f(x)} + Σ_s W(x,s) c(f(x),s)) + α H(f(X)) + γ H(S|f(X)) ],
+  E d ≥ ν·py − αR − C max_y (β + γ)(y) + Σ_y py(y) Σ_s min_{t ∈ {l, u}} (β(y) η(t) − c(y, s) t)
+        + min_f [ Σ_x px (d(x,f(x)) − ν(f(x)) + Σ_s W(x,s) c(f(x),s)) + α H(f(X)) + Σ_y γ(y) L(f⁻¹(y)) ].
 
-η(t) = −t log t: H(S|Y) = Σ_y py Σ_s η(τ_y(s)), and β η(τ) ≥ c τ + min over the ends, η being concave. When the
-classifier sees Y the γ-term stays valid because H(S|Y,U) ≤ H(S|Y); when it sees Y and U, β must be 0.
+Letter by letter, H(S|Y=y) py(y) is at least both Σ_f λ_f L(f⁻¹(y)) and, η being concave, what c and the ends of
+the box say. When the classifier sees Y and U the loss is Σ_f λ_f H(S|f(X)) and β must be 0.
 Splitting boxes and taking the least over all pieces keeps the bound valid.
 
 The cost of a map is a sum over its cells A_y = f⁻¹(y), so the minimum over all mⁿ maps is one over ordered
@@ -22,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +42,7 @@ _SLACK = 1e-13
 
 
 class MapPricing:
-    """The least of Σ_x linear(x, f(x)) + α H(f(X)) + γ H(S|f(X)) over all maps f of one problem."""
+    """The least of Σ_x linear(x, f(x)) + α H(f(X)) + Σ_y γ(y) L(f⁻¹(y)) over all maps f of one problem."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -53,23 +55,39 @@ class MapPricing:
             self._loss = entr(joint).sum(axis=0) - entr(total)
 
     def least(
-        self, linear: FloatArray, alpha: float, gamma: float, count: int = 1, turn: int = 0
+        self, linear: FloatArray, alpha: float, gamma: FloatArray, count: int = 1, turn: int = 0
     ) -> tuple[float, NDArray[np.int64]]:
-        """The least value and up to ``count`` good maps, shape (≤ count, n); ``linear`` has shape (n, m)."""
+        """The least value and up to ``count`` good maps, shape (≤ count, n); linear (n, m), gamma (m,)."""
         cells = subset_sums(np.ascontiguousarray(linear.T))
-        cells += alpha * self._rate + gamma * self._loss
+        cells += alpha * self._rate + gamma[:, None] * self._loss
         return least_partitions(cells, count, turn)
 
 
 @dataclass(frozen=True, eq=False)
 class MapLeaf:
-    """Multipliers for one box: ν of shape (m,), α, γ, β, and c of shape (m, k) or None for zeros."""
+    """Multipliers for one box: ν, γ and β of shape (m,), α, and c of shape (m, k)."""
 
     nu: FloatArray
     rate: float
-    conditional: float
-    posterior: float = 0.0
-    slopes: FloatArray | None = None
+    conditional: FloatArray
+    posterior: FloatArray
+    slopes: FloatArray
+
+    @classmethod
+    def linear(cls, problem: Problem, nu: FloatArray, rate: float = 0.0, conditional: float = 0.0) -> Self:
+        """A leaf that needs no box: β = 0, c = 0 and one γ."""
+        m, k = problem.m, problem.k
+        return cls(nu, rate, np.full(m, conditional), np.zeros(m), np.zeros((m, k)))
+
+    def scaled(self, scale: float, nu_offset: FloatArray | float = 0.0) -> Self:
+        """All multipliers times ``scale``, and then ν plus ``nu_offset``."""
+        return type(self)(
+            scale * self.nu + nu_offset,
+            scale * self.rate,
+            scale * self.conditional,
+            scale * self.posterior,
+            scale * self.slopes,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,13 +141,7 @@ class MapTree:
         def visit(node: MapNode) -> MapNode:
             if isinstance(node, MapSplit):
                 return replace(node, low=visit(node.low), high=visit(node.high))
-            return MapLeaf(
-                scale * node.nu + column_offset,
-                scale * node.rate,
-                scale * node.conditional,
-                scale * node.posterior,
-                None if node.slopes is None else scale * node.slopes,
-            )
+            return node.scaled(scale, column_offset)
 
         return replace(self, root=visit(self.root))
 
@@ -168,25 +180,6 @@ def is_empty(box: FloatArray) -> bool:
     return bool((box[..., 0] > box[..., 1] + 1e-11).any())
 
 
-def inner_problem(
-    formulation: Formulation, leaf: MapLeaf, box: FloatArray, objective: str
-) -> tuple[list[float], FloatArray]:
-    """Terms of the bound outside the minimum over maps, and that minimum's linear cost of shape (n, m)."""
-    problem = formulation.problem
-    rate_budget, loss_budget = effective_budgets(formulation)
-    linear = -np.broadcast_to(leaf.nu, (problem.n, problem.m))
-    terms = [float(leaf.nu @ problem.py), -leaf.rate * rate_budget]
-    if objective == "distortion":
-        linear = linear + problem.d
-        terms.append(-(leaf.posterior + leaf.conditional) * loss_budget)
-    if leaf.posterior or leaf.slopes is not None:
-        slopes = np.zeros((problem.m, problem.k)) if leaf.slopes is None else leaf.slopes
-        linear = linear + problem.ps_given_x @ slopes.T
-        ends = leaf.posterior * entr(box) - slopes[..., None] * box
-        terms.append(float(problem.py @ ends.min(axis=-1).sum(axis=-1)))
-    return terms, problem.px[:, None] * linear
-
-
 def leaf_bound(
     formulation: Formulation, pricing: MapPricing, leaf: MapLeaf, box: FloatArray, objective: str = "distortion"
 ) -> float:
@@ -194,24 +187,34 @@ def leaf_bound(
     if is_empty(box):
         return math.inf
     problem = formulation.problem
-    if not _usable(leaf, problem, formulation, objective):
+    if not _usable(leaf, formulation, objective):
         return -math.inf
-    terms, linear = inner_problem(formulation, leaf, box, objective)
+    rate_budget, loss_budget = effective_budgets(formulation)
+    linear = problem.ps_given_x @ leaf.slopes.T - leaf.nu
+    terms = [float(leaf.nu @ problem.py), -leaf.rate * rate_budget]
+    if objective == "distortion":
+        linear = linear + problem.d
+        terms.append(-float((leaf.posterior + leaf.conditional).max()) * loss_budget)
+    ends = leaf.posterior[:, None, None] * entr(box) - leaf.slopes[..., None] * box
+    terms.append(float(problem.py @ ends.min(axis=-1).sum(axis=-1)))
+    linear *= problem.px[:, None]
     least, _ = pricing.least(linear, leaf.rate, leaf.conditional)
-    slopes = 0.0 if leaf.slopes is None else float(np.abs(leaf.slopes).max())
-    information = leaf.rate + leaf.conditional + leaf.posterior
+    information = leaf.rate + float(leaf.conditional.max() + leaf.posterior.max())
     return lowered(
         math.fsum([*terms, least]),
-        float(np.abs(linear).max(axis=1).sum()) + float(np.abs(leaf.nu) @ problem.py) + problem.k * slopes,
+        float(np.abs(linear).max(axis=1).sum()) + float(np.abs(leaf.nu) @ problem.py),
+        problem.k * float(np.abs(leaf.slopes).max()),
         information * math.log(problem.n + problem.m + problem.k + 1.0),
     )
 
 
-def _usable(leaf: MapLeaf, problem: Problem, formulation: Formulation, objective: str) -> bool:
-    arrays = [(leaf.nu, (problem.m,))] + ([] if leaf.slopes is None else [(leaf.slopes, (problem.m, problem.k))])
-    fits = all(np.shape(a) == shape and np.isfinite(a).all() for a, shape in arrays)
-    scalars = (leaf.rate, leaf.conditional, leaf.posterior)
-    fits = fits and all(0 <= a < math.inf for a in scalars)
-    if formulation.classifier_sees == "YU" and leaf.posterior > 0:
+def _usable(leaf: MapLeaf, formulation: Formulation, objective: str) -> bool:
+    m, k = formulation.problem.m, formulation.problem.k
+    arrays = [(leaf.nu, (m,)), (leaf.conditional, (m,)), (leaf.posterior, (m,)), (leaf.slopes, (m, k))]
+    if not all(np.shape(a) == shape and np.isfinite(a).all() for a, shape in arrays):
+        return False
+    if not (0 <= leaf.rate < math.inf and leaf.conditional.min() >= 0 and leaf.posterior.min() >= 0):
+        return False
+    if formulation.classifier_sees == "YU" and leaf.posterior.max() > 0:
         return False  # H(S|Y) may exceed the budget there
-    return fits and (objective == "distortion" or leaf.conditional + leaf.posterior <= 1.0 + 1e-15)
+    return objective == "distortion" or bool((leaf.conditional + leaf.posterior).max() <= 1.0 + 1e-15)

@@ -67,6 +67,18 @@ class Global:
             warm=warm,
         )
 
+    def least_loss(self, formulation: Formulation, limits: Limits) -> Proposal:
+        """The least H(S|Y) within the rate budget; ``limits.tol`` in nats."""
+        problem = formulation.problem
+        rate, _ = effective_budgets(formulation)
+        search = least_loss_search(problem, rate, limits, problem.independent)
+        return Proposal(
+            parts=None if search.found is None else [Part(1.0, search.found.P)],
+            evidence=PosteriorTree(search.tree(), "classification-loss"),
+            termination=search.termination,
+            stats={"nodes": search.nodes, "pricings": search.priced},
+        )
+
 
 class _Points:
     """The best feasible coupling so far, and the starts worth trying."""
@@ -118,10 +130,10 @@ class _Points:
         """Tell ``search`` of every better point."""
         self._search = search
 
-    def improve(self, P: FloatArray, z: FloatArray) -> None:
+    def improve(self, P: FloatArray, z: FloatArray, force: bool) -> None:
         """Descend from a node's suggestion unless one like it was tried."""
         tau = self.problem.ps_given_x.T @ P
-        if any(np.abs(tau - other).sum() < 1e-3 for other in self._tried):
+        if not force and any(np.abs(tau - other).sum() < 1e-3 for other in self._tried):
             return
         self._tried.append(tau)
         self.try_from(P, (z[:-2], max(float(z[-2]), 1e-6), float(z[-1])))
@@ -155,10 +167,10 @@ def least_loss_search(
     )
     tried: list[FloatArray] = []
 
-    def improve(P: FloatArray, z: FloatArray) -> None:
+    def improve(P: FloatArray, z: FloatArray, force: bool) -> None:
         del z
         tau = problem.ps_given_x.T @ P
-        if any(np.abs(tau - other).sum() < 1e-2 for other in tried):
+        if not force and any(np.abs(tau - other).sum() < 1e-2 for other in tried):
             return
         tried.append(tau)
         keep(reduce_loss(problem, rate, P, limits, target=search.stop_below - 2 * _MARGIN))

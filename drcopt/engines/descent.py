@@ -133,9 +133,12 @@ def _linear_step(
 def reduce_loss(
     problem: Problem, rate: float, P: FloatArray, limits: Limits, *, target: float = -math.inf, steps: int = 100
 ) -> Descent:
-    """min H(S|Y) with I(P) ≤ rate, from the tangent at P, until it is below ``target`` or stops falling."""
-    loss, evaluations = problem.classification_loss(P), 0
-    best = Descent(P, np.zeros(problem.n), 0.0, 1.0, loss, 0)
+    """min H(S|Y) with I(P) ≤ rate, from the tangent at P, until it is below ``target`` or stops falling.
+
+    P itself need not meet the marginals or the rate; failing all else the independent coupling comes back.
+    """
+    loss, evaluations = math.inf, 0
+    best = Descent(problem.independent, np.zeros(problem.n), 0.0, 1.0, problem.entropy_s, 0)
     for _ in range(steps):
         cost = tangent(problem, P)
         scale = max(float(np.ptp(cost)), 1e-300)

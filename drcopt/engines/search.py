@@ -22,8 +22,8 @@ from drcopt.bounds.posterior import Node, whole_box
 from drcopt.engines.ascent import Ascent, Columns, Objective, ascend
 from drcopt.engines.base import Limits
 
-#: A point found by the search: its value and anything that describes it.
-Improve = Callable[[FloatArray, FloatArray], None]
+#: Called with a coupling (n, m) to start from, multipliers, and whether to try it however like another it is.
+Improve = Callable[[FloatArray, FloatArray, bool], None]
 
 
 @dataclass(eq=False)
@@ -56,7 +56,7 @@ class _Place:
 class Search:
     """One branch and bound.
 
-    ``upper`` is the best value known; whoever finds a better point lowers it. ``improve(P, z)`` is called with
+    ``upper`` is the best value known; whoever finds a better point lowers it. ``improve(P, z, force)`` is called with
     the coupling a node's relaxed solution suggests and the multipliers there, and may lower ``upper``.
     ``stop_above``: the search ends once the bound passes this (used to prove a budget cannot be met).
     """
@@ -87,9 +87,15 @@ class Search:
             node = self._bound(box, z, columns, floor)
             place.z = node.z
             bound = max(node.bound, floor)
+            cut = None
             if bound < self.upper - 0.5 * tol:
-                self._suggest(node)
-            cut = None if bound >= self.upper - 0.5 * tol else self._cut(node, box)
+                cut = self._cut(node, box)
+                # Without letters that split, the relaxed solution is a point of the problem: never pass it by.
+                self.improve(self._coupling(node), node.z, cut is None)
+                if cut is None:
+                    cut = self._widest(node, box)
+                if bound >= self.upper - 0.5 * tol:
+                    cut = None
             if cut is None or bound >= self.stop_above:
                 closed = min(closed, bound)
             else:
@@ -144,13 +150,14 @@ class Search:
         self.priced += node.priced
         return node
 
-    def _suggest(self, node: Ascent) -> None:
+    def _coupling(self, node: Ascent) -> FloatArray:
+        """The relaxed solution with every letter's posteriors averaged, shape (n, m)."""
         problem = self.objective.problem
         P = np.zeros((problem.m, problem.n))
         np.add.at(P, node.columns.y, node.weights[:, None] * node.columns.p)
         total = P.sum(axis=1, keepdims=True)
         P = np.where(total > 0.5 * problem.py[:, None], P / np.maximum(total, 1e-300), problem.px) * problem.py[:, None]
-        self.improve(P.T, node.z)
+        return P.T
 
     def _cut(self, node: Ascent, box: FloatArray) -> tuple[int, int, float] | None:
         """The letter whose posteriors differ most in entropy, cut where they average; None if none do."""
@@ -180,6 +187,21 @@ class Search:
         if best * max(node.z[-1], 1e-3) <= 1e-13:
             return None
         return answer
+
+    def _widest(self, node: Ascent, box: FloatArray) -> tuple[int, int, float] | None:
+        """Where no letter splits but the bound still lags: the box whose chord of the entropy errs most."""
+        problem, c = self.objective.problem, node.columns
+        tau = np.full((problem.m, problem.k), np.nan)
+        for y in range(problem.m):
+            mine = np.flatnonzero((c.y == y) & (node.weights > 0))
+            if len(mine):
+                tau[y] = node.weights[mine] @ (c.p[mine] @ problem.ps_given_x) / node.weights[mine].sum()
+        low, high = box[:, :, 0], box[:, :, 1]
+        tau = np.clip(np.where(np.isnan(tau), 0.5 * (low + high), tau), low + 0.2 * (high - low), high - 0.2 * (high - low))
+        error = problem.py[:, None] * (high - low) ** 2 / np.maximum(tau, 1e-9)
+        error[high - low < 1e-7] = 0.0
+        y, s = np.unravel_index(int(error.argmax()), error.shape)
+        return None if error[y, s] <= 0 else (int(y), int(s), float(tau[y, s]))
 
 
 def _inside(columns: Columns, box: FloatArray, objective: Objective) -> Columns:

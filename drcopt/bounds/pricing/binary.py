@@ -168,7 +168,8 @@ class _Search:
                 step = (goal - np.log(ta / tb)) * ta * tb / r * self.alpha / np.maximum(var, 1e-300)
             step = np.clip(np.nan_to_num(step), -1e3 * reach, 1e3 * reach)
             trial = mu + step
-            middle = 0.5 * (below + above)
+            bracketed = np.isfinite(below) & np.isfinite(above)
+            middle = np.where(bracketed, 0.5 * (np.where(bracketed, below, 0.0) + np.where(bracketed, above, 0.0)), np.inf)
             outside = (trial <= below) | (trial >= above)
             reach = np.where(np.isfinite(middle), reach, 2.0 * reach)
             trial = np.where(outside & np.isfinite(middle), middle, trial)
