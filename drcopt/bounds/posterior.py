@@ -116,7 +116,8 @@ def leaf_bound(formulation: Formulation, leaf: Leaf, box: FloatArray, objective:
         cost, beta, classification_budget = -np.broadcast_to(f[:, None], (problem.n, problem.m)), 1.0, 0.0
     else:
         cost = problem.d - f[:, None]
-    least = price(problem, cost, alpha, beta, box).lower
+    sharp = 0.0 if problem.k == 2 else 1e-9 * (float(np.ptp(cost)) + beta)
+    least = price(problem, cost, alpha, beta, box, tol=sharp).lower
     if np.isposinf(least).any():
         return math.inf  # an empty box: no coupling has its posteriors there
     terms = (f * problem.px, [-alpha * rate_budget, -beta * classification_budget], problem.py * least)

@@ -66,10 +66,9 @@ class Columns:
     cost: FloatArray
     divergence: FloatArray
     entropy: FloatArray
-    pinned: np.ndarray
 
     @classmethod
-    def of(cls, objective: Objective, y: np.ndarray, p: FloatArray, pinned: np.ndarray) -> Columns:
+    def of(cls, objective: Objective, y: np.ndarray, p: FloatArray) -> Columns:
         """Columns for given posteriors."""
         problem = objective.problem
         tau = p @ problem.ps_given_x
@@ -79,7 +78,6 @@ class Columns:
             np.einsum("ji,ji->j", p, objective.cost.T[y]),
             rel_entr(p, problem.px).sum(axis=1),
             -xlogy(tau, tau).sum(axis=1),
-            pinned,
         )
 
     def take(self, index: np.ndarray) -> Columns:
@@ -123,15 +121,15 @@ def ascend(
     """Raise the bound from z until it passes ``target`` or the model promises less than ``tol`` more."""
     problem = objective.problem
     z = objective.clip(z)
-    best, priced = objective.price(z, box, 0.1 * tol)
-    fresh = Columns.of(objective, priced.y, priced.p, priced.pinned)
+    best, priced = objective.price(z, box, max(0.1 * tol, 1e-8))
+    fresh = Columns.of(objective, priced.y, priced.p)
     bundle = fresh if columns is None else fresh.join(columns)
     weights = _first_weights(problem, bundle, z)
     damping, taken, pricings = 1.0, 0, 1
     for taken in range(1, steps + 1):
         if best >= target or math.isinf(best) or (deadline is not None and deadline.expired):
             break
-        curvature = _curvature(problem, bundle, weights, z)
+        curvature = _curvature(problem, bundle, weights, z, box)
         answer = _maximise_model(objective, bundle, z, curvature * damping)
         if answer is None:
             damping *= 10.0
@@ -141,9 +139,10 @@ def ascend(
         trial, weights, promised = answer
         if promised - best <= tol:
             break
-        value, priced = objective.price(trial, box, 0.1 * tol)
+        # No sharper than this step can use: the proof between grid points is most of the work.
+        value, priced = objective.price(trial, box, max(0.1 * tol, min(0.02 * (promised - best), 1e-5)))
         pricings += 1
-        new = Columns.of(objective, priced.y, priced.p, priced.pinned)
+        new = Columns.of(objective, priced.y, priced.p)
         if value >= best + 0.05 * (promised - best):
             z, best, damping = trial, value, max(damping * 0.3, 1.0)
         else:
@@ -186,8 +185,13 @@ def _trim(bundle: Columns, weights: FloatArray, z: FloatArray, newest: int) -> t
     return bundle.take(index[unique]), merged[unique]
 
 
-def _curvature(problem: Problem, bundle: Columns, weights: FloatArray, z: FloatArray) -> FloatArray:
-    """Σ w_j KᵀM⁻¹K over columns with weight: minus the Hessian of the smooth bound, (n+2, n+2)."""
+def _curvature(
+    problem: Problem, bundle: Columns, weights: FloatArray, z: FloatArray, box: FloatArray | None
+) -> FloatArray:
+    """Σ w_j KᵀM⁻¹K over columns with weight: minus the Hessian of the smooth bound, (n+2, n+2).
+
+    A posterior on a face of its box moves along the face only: M⁻¹ is projected on that.
+    """
     n, W = problem.n, problem.ps_given_x
     # A tiny α would make the curvature (and so the damping) huge where the bound is all but piecewise linear.
     alpha, beta = max(z[-2], 1e-3), z[-1]
@@ -195,25 +199,41 @@ def _curvature(problem: Problem, bundle: Columns, weights: FloatArray, z: FloatA
     for j in np.flatnonzero(weights > 1e-10):
         p = np.maximum(bundle.p[j], 1e-300)
         tau = p @ W
+        faces = _faces(tau, box[bundle.y[j]], W) if box is not None else np.zeros(problem.k, dtype=bool)
         A = p / alpha
-        inverse = np.diag(A)
+        held = np.column_stack([np.ones(n), W[:, faces]])
+        inverse = _projected(np.diag(A), held)
         if beta > 0:
             AW = A[:, None] * W
             small = np.diag(np.maximum(tau, 1e-300) / beta) - W.T @ AW
-            # M is positive definite only while this is; elsewhere the entropy's curvature is left out.
-            floor = np.linalg.eigvalsh(small)[0]
-            if bundle.pinned[j] or floor > 1e-9 * np.trace(np.diag(tau)) / beta:
-                if not bundle.pinned[j]:
-                    inverse = inverse + AW @ np.linalg.solve(small, AW.T)
-        fixed = np.column_stack([np.ones(n), W[:, :-1]]) if bundle.pinned[j] else np.ones((n, 1))
-        held = inverse @ fixed
-        inverse = inverse - held @ np.linalg.pinv(fixed.T @ held) @ held.T
+            if not faces.any() and np.linalg.eigvalsh(small)[0] > 1e-9 / beta:
+                inverse = _projected(np.diag(A) + AW @ np.linalg.solve(small, AW.T), held)
+            elif faces.any() and not faces.all():
+                # M may be indefinite off the face; what counts is its inverse along it.
+                trial = _projected(np.diag(A) + AW @ np.linalg.pinv(small) @ AW.T, held)
+                least, *_, most = np.linalg.eigvalsh(trial)
+                inverse = trial if least >= -1e-9 * most else inverse
         K = np.zeros((n, n + 2))
         K[:, :n] = -np.eye(n)
         K[:, n] = np.log(p / problem.px)
         K[:, n + 1] = -(W @ np.log(np.maximum(tau, 1e-300)))
         total += weights[j] * (K.T @ inverse @ K)
     return total
+
+
+def _faces(tau: FloatArray, box: FloatArray, W: FloatArray) -> np.ndarray:
+    """Classes whose posterior sits on a face of the box that lies inside the range of W."""
+    low, high = box[:, 0], box[:, 1]
+    near = 1e-5 * (high - low) + 1e-12
+    return np.asarray(
+        ((low > W.min(axis=0)) & (tau < low + near)) | ((high < W.max(axis=0)) & (tau > high - near))
+    )
+
+
+def _projected(inverse: FloatArray, held: FloatArray) -> FloatArray:
+    """M⁻¹ restricted to steps v with heldᵀ v = 0."""
+    moved = inverse @ held
+    return np.asarray(inverse - moved @ np.linalg.pinv(held.T @ moved) @ moved.T)
 
 
 def _maximise_model(

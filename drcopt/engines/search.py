@@ -85,7 +85,8 @@ class Search:
         def visit(box: FloatArray, z: FloatArray, columns: Columns | None, place: _Place, floor: float) -> None:
             nonlocal closed
             node = self._bound(box, z, columns, floor)
-            place.z = node.z
+            # The parent's multipliers hold in the smaller box too, if the ascent did no better.
+            place.z = node.z if node.bound >= floor else z
             bound = max(node.bound, floor)
             cut = None
             if bound < self.upper - 0.5 * tol:

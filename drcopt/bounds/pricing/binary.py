@@ -53,7 +53,7 @@ def price_binary(
         p = gibbs(-cost.T, log_px, alpha)[0]
         h = min(float(binary_entropy(least_w)), float(binary_entropy(greatest_w)))
         lower[letters] = softmin(cost, log_px, alpha)[letters] + beta * h
-        return Priced(lower, letters, p[letters], lower[letters], np.zeros(len(letters), dtype=bool))
+        return Priced(lower, letters, p[letters], lower[letters])
 
     search = _Search(cost, alpha, beta, log_px, w, low, high)
     cells = search.first_cells(letters)
@@ -270,17 +270,13 @@ class _Search:
         keep = np.isfinite(phi) & (phi <= before) & (phi < after)
         chosen = order[keep]
         ys, ps, values = [self.y[chosen]], [self.posterior(self.y[chosen], self.mu[chosen])[0]], [self.phi[chosen]]
-        t = self.t[chosen]
-        pinned = [(t <= self.low[self.y[chosen]] + 1e-12) | (t >= self.high[self.y[chosen]] - 1e-12)]
         for (p, value), end in zip(self.extreme, (self.least, self.greatest), strict=True):
             here = np.flatnonzero((self.low <= end) & (self.high >= end) & np.isfinite(lower))
             here = here[value[here] <= best[here]]
             ys.append(here)
             ps.append(p[here])
             values.append(value[here])
-            pinned.append(np.ones(len(here), dtype=bool))
-        joined = np.concatenate(ys), np.concatenate(ps), np.concatenate(values), np.concatenate(pinned)
-        return Priced(lower, *joined)
+        return Priced(lower, np.concatenate(ys), np.concatenate(ps), np.concatenate(values))
 
 
 def _log_odds(t: FloatArray) -> FloatArray:

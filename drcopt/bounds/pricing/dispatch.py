@@ -41,7 +41,7 @@ def price(
             p = gibbs(-cost.T, log_px, alpha)[0]
         else:
             p = np.eye(problem.n)[cost.argmin(axis=0)]
-        return Priced(value, y, p, value, np.zeros(problem.m, dtype=bool))
+        return Priced(value, y, p, value)
     if box is None:
         box = np.broadcast_to(np.stack([W.min(axis=0), W.max(axis=0)], axis=-1), (problem.m, problem.k, 2))
     if problem.k == 2:
@@ -57,4 +57,4 @@ def price(
     # D(p‖px) ≤ log 1/min px: pay for a little entropy instead of treating the kinks of α = 0.
     alpha = 1e-8 * max(float(np.ptp(cost)), beta)
     priced = price_spatial(cost, alpha, beta, log_px, W, box, tol, problem.contraction)
-    return Priced(priced.lower + alpha * float(log_px.min()), priced.y, priced.p, priced.value, priced.pinned)
+    return Priced(priced.lower + alpha * float(log_px.min()), priced.y, priced.p, priced.value)

@@ -16,21 +16,23 @@ class Priced:
 
     ``lower`` (m,) is proved: no posterior of letter y in its box goes below it (inf: the box is empty).
     The rest are candidate minimisers, the best of every basin that was found: letter ``y`` (J,), posterior
-    ``p`` (J, n), its ``value`` (J,), and whether its class posterior sits on the box ``pinned`` (J,).
+    ``p`` (J, n) and its ``value`` (J,).
     """
 
     lower: FloatArray
     y: np.ndarray
     p: FloatArray
     value: FloatArray
-    pinned: np.ndarray
 
 
 def gibbs(scores: FloatArray, log_px: FloatArray, alpha: float) -> tuple[FloatArray, FloatArray]:
     """Softmin over the last axis: posteriors p ∝ px exp(scores/α) and α log Σ px exp(scores/α), α > 0."""
     exponent = log_px + scores / alpha
-    total = logsumexp(exponent, axis=-1)
-    return np.exp(exponent - total[..., None]), alpha * total
+    top = exponent.max(axis=-1)
+    p = np.exp(exponent - top[..., None])
+    total = p.sum(axis=-1)
+    p /= total[..., None]
+    return p, alpha * (top + np.log(total))
 
 
 def softmin(cost: FloatArray, log_px: FloatArray, alpha: float) -> FloatArray:

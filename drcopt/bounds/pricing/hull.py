@@ -18,7 +18,7 @@ def price_hull(cost: FloatArray, beta: float, w: FloatArray, low: FloatArray, hi
     n, m = cost.shape
     order = np.argsort(w, kind="stable")
     lower = np.full(m, np.inf)
-    ys, ps, values, pinned = [], [], [], []
+    ys, ps, values = [], [], []
     for y in range(m):
         a, b = max(float(low[y]), float(w.min())), min(float(high[y]), float(w.max()))
         if a > b + 1e-12:
@@ -33,7 +33,6 @@ def price_hull(cost: FloatArray, beta: float, w: FloatArray, low: FloatArray, hi
             ys.append(y)
             ps.append(p)
             values.append(c[i] + beta * float(binary_entropy(t[i])))
-            pinned.append(True)
         for end in (a, b):
             if end in t[inside]:
                 continue
@@ -48,9 +47,8 @@ def price_hull(cost: FloatArray, beta: float, w: FloatArray, low: FloatArray, hi
             ys.append(y)
             ps.append(p)
             values.append(value + beta * float(binary_entropy(end)))
-            pinned.append(True)
         lower[y] = min(v for v, owner in zip(values, ys, strict=True) if owner == y)
-    return Priced(lower, np.array(ys, dtype=np.intp), np.array(ps).reshape(-1, n), np.array(values), np.array(pinned, dtype=bool))
+    return Priced(lower, np.array(ys, dtype=np.intp), np.array(ps).reshape(-1, n), np.array(values))
 
 
 def _lower_hull(t: FloatArray, c: FloatArray) -> list[int]:

@@ -32,7 +32,7 @@ _MOST_CELLS, _STEPS = 6000, 12
 
 @dataclass(eq=False)
 class _Cells:
-    """Boxes of letter y: least and greatest τ (J, k), bound, and the Gibbs posterior that gave it."""
+    """Boxes of letter y: least and greatest τ (J, k), bound, and the Gibbs posterior and ν that gave it."""
 
     y: np.ndarray
     low: FloatArray
@@ -40,6 +40,7 @@ class _Cells:
     bound: FloatArray
     p: FloatArray
     tau: FloatArray
+    nu: FloatArray
 
     def take(self, where: np.ndarray) -> _Cells:
         return _Cells(*(getattr(self, name)[where] for name in self.__dataclass_fields__))
@@ -60,23 +61,29 @@ def price_spatial(
     size = float(np.abs(cost).max()) + min(alpha, float(np.ptp(cost))) * (1.0 - float(log_px.min())) + beta
     slack = max(tol, ROUNDING * size)
     convex = beta if contraction <= 0 else min(beta, alpha / contraction)
-    oracle = _Oracle(cost.T, alpha, beta, convex, log_px, W)
+    oracle = _Oracle(cost.T, alpha, beta, convex, log_px, W, slack)
     low = np.maximum(box[:, :, 0], W.min(axis=0))
     high = np.minimum(box[:, :, 1], W.max(axis=0))
-    letters, low, high = _tightened(np.arange(m), low, high)
+    letters, low, high = _tightened(low, high)
     lower, best = np.full(m, np.inf), np.full(m, np.inf)
-    best_p = np.zeros((m, len(log_px)))
-    found: list[_Cells] = []
+    found: list[tuple[np.ndarray, FloatArray]] = []
+    reach = 1e-9 + 2.0 * slack
+
+    def consider(y: np.ndarray, p: FloatArray) -> None:
+        tau = p @ W
+        # A posterior on a face meets it only as sharply as its cell was solved.
+        inside = ((tau >= box[y, :, 0] - reach) & (tau <= box[y, :, 1] + reach)).all(axis=1)
+        y, p = y[inside], p[inside]
+        np.minimum.at(best, y, oracle.value(y, p))
+        found.append((y, p))
+
     cells = oracle.relax(letters, low, high)
+    for y, p in ((letters, cells.p), oracle.corners(m)):
+        consider(y, p)
+        consider(y, oracle.descend(y, p))
     count = len(letters)
     while len(cells.y):
-        value = oracle.value(cells.y, cells.p)
-        inside = ((cells.tau >= box[cells.y, :, 0] - 1e-9) & (cells.tau <= box[cells.y, :, 1] + 1e-9)).all(axis=1)
-        value = np.where(inside, value, np.inf)
-        for j in np.flatnonzero(value < best[cells.y]):
-            if value[j] < best[cells.y[j]]:
-                best[cells.y[j]], best_p[cells.y[j]] = value[j], cells.p[j]
-        found.append(cells.take(np.flatnonzero(inside)))
+        consider(cells.y, cells.p)
         open_ = (cells.bound < best[cells.y] - slack) & ((cells.high - cells.low).max(axis=1) > 1e-9)
         if convex == beta or count > _MOST_CELLS:
             open_[:] = False
@@ -85,25 +92,33 @@ def price_spatial(
         count += len(cells.y)
     reached = np.flatnonzero(np.isfinite(best))
     lower[reached] = np.minimum(lower[reached], best[reached])
-    return _candidates(oracle, found, lower - ROUNDING * size, box)
+    return _candidates(oracle, np.concatenate([y for y, _ in found]), np.concatenate([p for _, p in found]), lower - ROUNDING * size, box)
 
 
-def _tightened(y: np.ndarray, low: FloatArray, high: FloatArray) -> tuple[np.ndarray, FloatArray, FloatArray]:
-    """Boxes shrunk by Σ τ = 1; empty ones dropped."""
+def _tightened(low: FloatArray, high: FloatArray) -> tuple[np.ndarray, FloatArray, FloatArray]:
+    """Boxes shrunk by Σ τ = 1, and which of them (indices) are not empty."""
     for _ in range(2):
         high = np.minimum(high, 1.0 - (low.sum(axis=1, keepdims=True) - low))
         low = np.maximum(low, 1.0 - (high.sum(axis=1, keepdims=True) - high))
     keep = (low <= high + 1e-12).all(axis=1)
-    return y[keep], low[keep], np.maximum(low, high)[keep]
+    return np.flatnonzero(keep), low[keep], np.maximum(low, high)[keep]
 
 
 class _Oracle:
     """Relaxations of many cells at once."""
 
     def __init__(
-        self, cost_t: FloatArray, alpha: float, beta: float, convex: float, log_px: FloatArray, W: FloatArray
+        self,
+        cost_t: FloatArray,
+        alpha: float,
+        beta: float,
+        convex: float,
+        log_px: FloatArray,
+        W: FloatArray,
+        slack: float,
     ) -> None:
         self.cost_t, self.alpha, self.beta, self.convex, self.log_px, self.W = cost_t, alpha, beta, convex, log_px, W
+        self.slack = slack
 
     def value(self, y: np.ndarray, p: FloatArray) -> FloatArray:
         """φ(p)."""
@@ -113,38 +128,61 @@ class _Oracle:
             np.einsum("ji,ji->j", p, self.cost_t[y]) + self.alpha * divergence - self.beta * xlogy(tau, tau).sum(axis=1)
         )
 
-    def relax(self, y: np.ndarray, low: FloatArray, high: FloatArray) -> _Cells:
+    def relax(self, y: np.ndarray, low: FloatArray, high: FloatArray, nu: FloatArray | None = None) -> _Cells:
         """The best bound that a few Newton steps on ν give for every cell."""
         rest = self.beta - self.convex
         a, b = _chords(low, high)
         base = -self.cost_t[y] - rest * (b @ self.W.T)
         constant = rest * a.sum(axis=1)
-        nu = np.zeros_like(low) if self.convex == 0 else self.convex * np.log(np.maximum(0.5 * (low + high), 1e-12))
-        best = np.full(len(y), -np.inf)
-        best_p, best_tau = np.zeros((len(y), len(self.log_px))), np.zeros_like(low)
+        if nu is None:
+            nu = self.convex * np.log(np.maximum(0.5 * (low + high), 1e-12))
+        cells = _Cells(
+            y, low, high, np.full(len(y), -np.inf), np.zeros((len(y), len(self.log_px))), np.zeros_like(low), nu.copy()
+        )
         on_low, on_high = np.zeros_like(low, dtype=bool), np.zeros_like(low, dtype=bool)
-        steps = _STEPS if rest > 0 else 5 * _STEPS
-        for step in range(steps):
-            p, total = gibbs(base + nu @ self.W.T, self.log_px, self.alpha)
+        todo = np.arange(len(y))
+        for _ in range(_STEPS if rest > 0 else 5 * _STEPS):
+            p, total = gibbs(base[todo] + nu @ self.W.T, self.log_px, self.alpha)
             tau = p @ self.W
-            log_tau = np.log(np.maximum(tau, 1e-300))
-            r = nu - self.convex * log_tau
+            r = nu - self.convex * np.log(np.maximum(tau, 1e-300))
             # G(p) + chords(p) = ⟨ν, τ⟩ − α log Z + β₀ H(τ) + constant.
-            height = np.einsum("js,js->j", nu, tau) - total - self.convex * xlogy(tau, tau).sum(axis=1) + constant
-            bound = height + _least_linear(r, low - tau, high - tau)
-            better = bound > best
-            best = np.where(better, bound, best)
-            best_p[better], best_tau[better] = p[better], tau[better]
-            if step < steps - 1:
-                # A face is entered by leaving the box and left when its multiplier changes sign.
-                on_low = (tau < low) | (on_low & (r > 0))
-                on_high = (tau > high) | (on_high & (r < 0))
-                target = np.where(on_low, low - tau, np.where(on_high, high - tau, 0.0))
-                move = self._newton(p, tau, r, on_low | on_high, target)
-                if float(np.abs(move).max(initial=0.0)) < 1e-13 * self.alpha:
-                    break
-                nu = nu + move
-        return _Cells(y, low, high, best, best_p, best_tau)
+            height = np.einsum("js,js->j", nu, tau) - total - self.convex * xlogy(tau, tau).sum(axis=1) + constant[todo]
+            loss = _least_linear(r, low[todo] - tau, high[todo] - tau)
+            # ⟨ν, τ⟩ and α log Z cancel: what is lost there is in proportion to ν.
+            bound = height + loss - 16 * 2.0**-53 * (np.abs(nu).max(axis=1) + np.abs(r).max(axis=1))
+            better = bound > cells.bound[todo]
+            at = todo[better]
+            cells.bound[at], cells.p[at], cells.tau[at], cells.nu[at] = bound[better], p[better], tau[better], nu[better]
+            # Not there yet: the gradient still costs, or τ is still outside the box (an error of second order).
+            outside = np.maximum(low[todo] - tau, tau - high[todo]).max(axis=1)
+            rough = (loss < -0.2 * self.slack) | (outside > 0.1 * self.slack**0.5)
+            if not rough.any():
+                break
+            # A face is entered by leaving the box and left when its multiplier changes sign.
+            on_low = (tau < low[todo]) | (on_low & (r > 0))
+            on_high = (tau > high[todo]) | (on_high & (r < 0))
+            target = np.where(on_low, low[todo] - tau, np.where(on_high, high[todo] - tau, 0.0))
+            nu = nu + self._newton(p, tau, r, on_low | on_high, target)
+            todo, nu, on_low, on_high = todo[rough], nu[rough], on_low[rough], on_high[rough]
+        return cells
+
+    def descend(self, y: np.ndarray, p: FloatArray, steps: int = 12) -> FloatArray:
+        """Convex-concave steps on φ from p: each moves to the Gibbs posterior of the entropy's tangent."""
+        for _ in range(steps):
+            log_tau = np.log(np.maximum(p @ self.W, 1e-300))
+            p, _ = gibbs(self.beta * (log_tau @ self.W.T) - self.cost_t[y], self.log_px, self.alpha)
+        return p
+
+    def corners(self, m: int) -> tuple[np.ndarray, FloatArray]:
+        """Letters and posteriors on the extremes: all mass where p(s|x) is greatest, for every y and s."""
+        ys, ps = [], []
+        for s in range(self.W.shape[1]):
+            there = self.W[:, s] == self.W[:, s].max()
+            p = np.zeros((m, len(self.log_px)))
+            p[:, there], _ = gibbs(-self.cost_t[:, there], self.log_px[there], self.alpha)
+            ys.append(np.arange(m))
+            ps.append(p)
+        return np.concatenate(ys), np.concatenate(ps)
 
     def _newton(
         self, p: FloatArray, tau: FloatArray, r: FloatArray, face: np.ndarray, target: FloatArray
@@ -159,8 +197,9 @@ class _Oracle:
         ridge = 1e-10 * (1.0 + np.abs(slope).max(axis=(1, 2)))
         step = np.linalg.solve(matrix + ridge[:, None, None] * np.eye(k), rhs[:, :, None])[:, :, 0]
         step = np.nan_to_num(step)
-        # Σ τ is fixed, so ν matters up to a constant; long steps leave the region where τ(ν) is near linear.
-        step -= step.mean(axis=1, keepdims=True) * (self.convex == 0)
+        # Σ τ = 1, so with no free coordinate ν is determined up to a constant only.
+        adrift = face.all(axis=1) | (self.convex == 0)
+        step -= step.mean(axis=1, keepdims=True) * adrift[:, None]
         longest = np.abs(step).max(axis=1, keepdims=True)
         return np.asarray(step * np.minimum(1.0, 4.0 * self.alpha / np.maximum(longest, 1e-300) + 0.05))
 
@@ -179,12 +218,8 @@ class _Oracle:
         at = np.clip(tau[rows, s], l + 0.15 * (h - l), h - 0.15 * (h - l))
         below, above = cells.high.copy(), cells.low.copy()
         below[rows, s], above[rows, s] = at, at
-        y, low, high = _tightened(
-            np.concatenate([cells.y, cells.y]),
-            np.concatenate([cells.low, above]),
-            np.concatenate([below, cells.high]),
-        )
-        return self.relax(y, low, high)
+        kept, low, high = _tightened(np.concatenate([cells.low, above]), np.concatenate([below, cells.high]))
+        return self.relax(np.tile(cells.y, 2)[kept], low, high, np.tile(cells.nu, (2, 1))[kept])
 
 
 def _chords(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -206,11 +241,8 @@ def _least_linear(r: FloatArray, low: FloatArray, high: FloatArray) -> FloatArra
     return np.asarray(value.max(axis=1))
 
 
-def _candidates(oracle: _Oracle, found: list[_Cells], lower: FloatArray, box: FloatArray) -> Priced:
+def _candidates(oracle: _Oracle, y: np.ndarray, p: FloatArray, lower: FloatArray, box: FloatArray) -> Priced:
     """The lowest posteriors of every letter that are apart from each other, polished."""
-    n, k = oracle.W.shape
-    y = np.concatenate([c.y for c in found]) if found else np.zeros(0, dtype=np.intp)
-    p = np.concatenate([c.p for c in found]) if found else np.zeros((0, n))
     value = oracle.value(y, p)
     tau = p @ oracle.W
     chosen: list[int] = []
@@ -226,11 +258,7 @@ def _candidates(oracle: _Oracle, found: list[_Cells], lower: FloatArray, box: Fl
     index = np.array(chosen, dtype=np.intp)
     y, p, value = y[index], p[index], value[index]
     p, value = _polish(oracle, y, p, value, box)
-    tau = p @ oracle.W
-    width = np.maximum(box[y, :, 1] - box[y, :, 0], 1e-300)
-    inner = (box[y, :, 0] > oracle.W.min(axis=0)) & (tau < box[y, :, 0] + 1e-7 * width)
-    outer = (box[y, :, 1] < oracle.W.max(axis=0)) & (tau > box[y, :, 1] - 1e-7 * width)
-    return Priced(lower, y, p, value, (inner | outer).any(axis=1))
+    return Priced(lower, y, p, value)
 
 
 def _polish(
@@ -238,6 +266,8 @@ def _polish(
 ) -> tuple[FloatArray, FloatArray]:
     """Newton steps on the stationarity condition ν = β log τ, kept where they help and stay in the box."""
     W, k = oracle.W, oracle.W.shape[1]
+    if not len(y):
+        return p, value
     nu = oracle.beta * np.log(np.maximum(p @ W, 1e-300))
     for _ in range(6):
         trial, _ = gibbs(nu @ W.T - oracle.cost_t[y], oracle.log_px, oracle.alpha)
