@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -33,9 +34,23 @@ def workers(jobs: int) -> Iterator[ProcessPoolExecutor | None]:
                     pool.submit(cores)
             yield pool
         except BaseException:
+            _forget_pending(pool)
             for child in multiprocessing.active_children():
                 child.terminate()
             raise
+
+
+def _forget_pending(pool: ProcessPoolExecutor) -> None:
+    """Return when the pool's thread has dropped its cancelled futures: it fails on them if a worker dies first."""
+    try:
+        last = pool.submit(cores)
+    except RuntimeError:  # broken already
+        return
+    pool.shutdown(wait=False, cancel_futures=True)
+    for _ in range(100):
+        if last.running() or last.done():  # the queue is in order: those before it have been seen to
+            return
+        time.sleep(0.01)
 
 
 @contextmanager

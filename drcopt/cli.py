@@ -231,9 +231,7 @@ def sources() -> None:
 @click.option("--time-limit", type=float, help="Seconds; without it, none.")
 @click.option("--json", "as_json", is_flag=True, help='Print JSON; nan and inf are written as "nan" and "inf".')
 @click.option("--coupling", type=click.Path(path_type=Path), help="Write p(x,y) to this .csv or .npy file.")
-def solve(
-    source: str, R: float | None, C: float | None, as_json: bool, coupling: Path | None, **settings: Any
-) -> None:
+def solve(source: str, R: float | None, C: float | None, as_json: bool, coupling: Path | None, **settings: Any) -> None:
     """Solve one problem at one pair of budgets.
 
     Exits with 1 if the budgets cannot be met, or if nothing was found.

@@ -103,6 +103,15 @@ def sweep(
     -----
     A row lost with its worker process is "unknown" but not recorded in the checkpoint: running the sweep
     again computes it.
+
+    Examples
+    --------
+    >>> from drcopt import sources
+    >>> table = sweep(sources.bernoulli(), R=[0.2, 0.5], C=None)
+    >>> print(table[["rate_budget_bits", "distortion", "status"]].round(6).to_string())
+       rate_budget_bits  distortion   status
+    0               0.2    0.185632  optimal
+    1               0.5    0.074826  optimal
     """
     if not isinstance(problem, Problem):
         raise InputError(

@@ -185,10 +185,15 @@ def _from_columns(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
 
 
 def _print_csv(columns: Mapping[str, list[Any]], handle: IO[str]) -> None:
-    writer = csv.writer(handle, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    # The csv module writes a float as its repr, the shortest text that reads back as the same float.
-    writer.writerows(zip(*(columns[name] for name in COLUMNS), strict=True))
+    handle.write(",".join(COLUMNS) + "\n")
+    for cells in zip(*(columns[name] for name in COLUMNS), strict=True):
+        # The repr of a float is the shortest text that reads back as the same float.
+        handle.write(",".join(_quoted(cell) if isinstance(cell, str) else repr(cell) for cell in cells) + "\n")
+
+
+def _quoted(text: str) -> str:
+    # Not csv.writer, which may leave a lone carriage return unquoted, which csv.reader takes for a line end.
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
 
 
 def _read_csv(path: Path) -> dict[str, list[Any]]:

@@ -1,0 +1,74 @@
+"""Run a sweep in a child, SIGKILL it at a random instant, again and again; then let it end.
+
+Usage: kill_loop.py FOLDER KILLS SEED. Prints a JSON line. A process of its own because it forks: that is
+what makes a kill cost milliseconds instead of a start of Python.
+"""
+
+import importlib
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import fakes
+import pandas  # noqa: F401 - before the fork, not in every child
+
+from drcopt.problem import Problem
+
+module = importlib.import_module("drcopt.sweep")
+module.Session = fakes.FakeSession
+PROBLEM = Problem([0.5, 0.5], [0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]])
+DELAY = 0.002
+
+
+def rates(kills):
+    """More than the kills leave time for."""
+    return [i / 16 for i in range(10 * kills)]
+
+
+def work(folder, kills):
+    table = module.sweep(
+        PROBLEM,
+        R=rates(kills),
+        C=[float("inf"), 0.5],
+        checkpoint=folder / "rows.jsonl",
+        progress=False,
+    )
+    (folder / "resumed.csv").write_text(fakes.without_seconds(table), encoding="utf-8")
+
+
+def main(folder, kills, seed):
+    rng = random.Random(seed)
+    os.environ["FAKE_LOG"] = str(folder / "log")
+    os.environ["FAKE_DELAY"] = str(DELAY)
+    killed, start = 0, 0.0
+    for life in range(kills):
+        began = time.monotonic()
+        child = os.fork()
+        if child == 0:
+            work(folder, kills)
+            os._exit(0)
+        if life == 0:  # learn how long it takes to solve a first point, so that kills fall on both sides of it
+            while not (folder / "log").exists():
+                time.sleep(0.001)
+            start = time.monotonic() - began
+        time.sleep(rng.uniform(0, start + 15 * DELAY))
+        os.kill(child, signal.SIGKILL)
+        killed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    recorded = (folder / "rows.jsonl").read_bytes().count(b"\n") - 1
+    os.environ["FAKE_DELAY"] = "0"
+    work(folder, kills)
+    solved = (folder / "log").read_bytes().count(b"\n")
+    del os.environ["FAKE_LOG"]
+    whole = module.sweep(PROBLEM, R=rates(kills), C=[float("inf"), 0.5], progress=False)
+    (folder / "whole.csv").write_text(fakes.without_seconds(whole), encoding="utf-8")
+    print(json.dumps({"killed": killed, "recorded": recorded, "solved": solved, "rows": len(whole)}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,387 @@
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import FakeSession, without_seconds
+
+from drcopt._checkpoint import Checkpoint, Record
+from drcopt.errors import CheckpointError
+from drcopt.problem import Problem
+from drcopt.sweep import sweep
+
+HERE = Path(__file__).parent
+HEADER = {"problem": "abc", "tol": 1e-6, "rate_budgets": [0.0, math.inf], "columns": ["a", "b"]}
+
+
+@pytest.fixture(autouse=True)
+def _fake(monkeypatch):
+    monkeypatch.setattr(sys.modules["drcopt.sweep"], "Session", FakeSession)
+
+
+@pytest.fixture
+def problem():
+    return Problem([0.5, 0.5], [0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]])
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "rows.jsonl"
+
+
+def record(row, a=0.1, b="x", warm=None):
+    return Record(row, {"a": a, "b": b}, warm)
+
+
+def run(problem, path=None, R=(0.0, 0.5, 1.0, math.inf), C=(math.inf, 0.5), **settings):
+    return sweep(problem, R=R, C=C, checkpoint=path, progress=False, **settings)
+
+
+def interrupted(problem, path):
+    """A checkpoint with the rows before R = 0.5 of the first chain."""
+    with pytest.raises(KeyboardInterrupt):
+        run(problem, path, engine="interrupts")
+    return path.read_bytes()
+
+
+def test_records_come_back_bit_for_bit(path):
+    floats = [0.1 + 0.2, math.inf, -math.inf, -0.0, 5e-324, math.nan]
+    warm = {"P": np.random.default_rng(1).normal(size=(2, 3, 1)), "none": np.empty((0, 2)), "scalar": np.array(math.pi)}
+    with Checkpoint(path, HEADER) as book:
+        for row, a in enumerate(floats):
+            book.append(record(row, a, 'tricky "≤"\n, ', warm))
+    with Checkpoint(path, HEADER) as book:
+        assert [np.float64(r.cells["a"]).tobytes() for r in book.done.values()] == [
+            np.float64(a).tobytes() for a in floats
+        ]
+        for r in book.done.values():
+            assert r.cells["b"] == 'tricky "≤"\n, '
+            assert r.warm.keys() == warm.keys()
+            for name in warm:
+                assert r.warm[name].dtype == np.float64
+                assert r.warm[name].shape == warm[name].shape
+                assert r.warm[name].tobytes() == warm[name].tobytes()
+                assert r.warm[name].flags.writeable
+
+
+def test_lines_are_json(path):
+    with Checkpoint(path, HEADER) as book:
+        book.append(record(0))
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert list(lines[0]) == ["drcopt_checkpoint", *HEADER, "crc32"]
+    assert list(lines[1]) == ["row", "cells", "warm", "crc32"]
+
+
+def test_truncation_at_every_byte(path):
+    """What is left after a cut anywhere is the whole records before it, and appending goes on from there."""
+    with Checkpoint(path, HEADER) as book:
+        for row in range(3):
+            book.append(record(row, warm={"w": np.array([row / 3])}))
+    whole = path.read_bytes()
+    ends = [i + 1 for i, byte in enumerate(whole) if byte == ord("\n")]
+    for length in range(len(whole) + 1):
+        path.write_bytes(whole[:length])
+        with Checkpoint(path, HEADER) as book:
+            kept = sum(end <= length for end in ends[1:])
+            assert list(book.done) == list(range(kept))
+            assert path.stat().st_size == ends[kept]
+            for row in range(kept, 3):
+                book.append(record(row, warm={"w": np.array([row / 3])}))
+        assert path.read_bytes() == whole
+
+
+def test_sweep_resumes_from_its_last_record_cut_at_every_byte(problem, path):
+    whole = without_seconds(run(problem))
+    run(problem, path)
+    content = path.read_bytes()
+    last = content.rstrip(b"\n").rindex(b"\n") + 1
+    for length in range(last, len(content) + 1):
+        path.write_bytes(content[:length])
+        assert without_seconds(run(problem, path)) == whole
+
+
+@pytest.mark.parametrize("rows", range(9))
+def test_resuming_after_any_row_equals_never_stopping(problem, path, rows, tmp_path, monkeypatch):
+    whole = without_seconds(run(problem))
+    run(problem, path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[: 1 + rows]))
+    monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
+    assert without_seconds(run(problem, path)) == whole
+    assert len((tmp_path / "log").read_text().splitlines() if rows < 8 else []) == 8 - rows
+    assert without_seconds(run(problem, path)) == whole
+    assert len((tmp_path / "log").read_text().splitlines() if rows < 8 else []) == 8 - rows, "computed twice"
+
+
+def test_seconds_of_recorded_rows_are_kept(problem, path):
+    first = run(problem, path)
+    assert run(problem, path)["seconds"].tolist() == first["seconds"].tolist()
+
+
+def test_a_failed_point_is_recorded_and_resumes_exactly(problem, path):
+    whole = without_seconds(run(problem, engine="raises"))
+    run(problem, path, engine="raises")
+    lines = path.read_bytes().splitlines(keepends=True)
+    for rows in range(len(lines)):
+        path.write_bytes(b"".join(lines[: 1 + rows]))
+        assert without_seconds(run(problem, path, engine="raises")) == whole
+
+
+def test_interrupt_keeps_what_is_done_and_is_not_swallowed(problem, path):
+    content = interrupted(problem, path)
+    assert content.count(b"\n") == 2  # the header and R = 0
+    assert interrupted(problem, path) == content
+
+
+def kill_loop(folder, kills, seed):
+    command = [sys.executable, "-W", "error", str(HERE / "kill_loop.py"), str(folder), str(kills), str(seed)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert ran.returncode == 0, ran.stderr
+    counts = json.loads(ran.stdout)
+    assert counts["killed"] == kills
+    assert counts["recorded"] >= kills / 2, "the kills came too early to try anything"
+    # A point solved and killed before it was recorded is solved again; nothing else is.
+    assert counts["rows"] <= counts["solved"] <= counts["rows"] + kills
+    assert (folder / "resumed.csv").read_bytes() == (folder / "whole.csv").read_bytes()
+
+
+def test_killed_again_and_again(tmp_path):
+    kill_loop(tmp_path, kills=15, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [2, 3])
+def test_killed_two_hundred_times(tmp_path, seed):
+    kill_loop(tmp_path, kills=200, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"tol": 1e-7}, "tol is 1e-06 there and 1e-07 here"),
+        ({"engine": "slow"}, "engine is 'auto' there and 'slow' here"),
+        ({"time_limit": 3}, "time_limit is None there and 3.0 here"),
+        ({"formulation": "one-shot"}, "formulation is 'single-letter' there and 'one-shot' here"),
+        ({"R": [0.0]}, "rate_budgets has 4 values there and 1 here"),
+        ({"R": [0.0, 0.5, 1.5, math.inf]}, "rate_budgets[2] is 1.0 there and 1.5 here"),
+        ({"C": [0.4, 0.5]}, "classification_budgets[0] is inf there and 0.4 here"),
+    ],
+)
+def test_other_settings_are_refused_by_name(problem, path, change, difference):
+    run(problem, path)
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError) as error:
+        run(problem, path, **change)
+    assert difference in str(error.value)
+    assert str(error.value).startswith(f"checkpoint {path} belongs to another sweep: ")
+    assert str(error.value).endswith("Resume it as it was begun, or give this sweep another file.")
+    assert path.read_bytes() == before
+
+
+def test_another_problem_is_refused(problem, path):
+    run(problem, path)
+    other = Problem([0.25, 0.75], [0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]])
+    with pytest.raises(
+        CheckpointError, match=f"problem is '{problem.fingerprint}' there and '{other.fingerprint}' here"
+    ):
+        run(other, path)
+
+
+def test_the_same_budgets_in_other_units_resume(problem, path):
+    nats = run(problem, path, R=[0.3, 0.6], C=None, units="nats")
+    bits = run(problem, path, R=nats["rate_budget_bits"].tolist(), C=None)
+    assert bits["seconds"].tolist() == nats["seconds"].tolist()
+
+
+def test_another_version_of_the_format_is_refused(path, monkeypatch):
+    with Checkpoint(path, HEADER):
+        pass
+    monkeypatch.setattr("drcopt._checkpoint.FORMAT", 2)
+    with pytest.raises(CheckpointError, match="has format version 1; this drcopt reads version 2"):
+        Checkpoint(path, HEADER)
+
+
+@pytest.mark.parametrize("content", [b"notes", b"notes\n", b"{}\n", b"\n", b'{"a":1}\n{"b":2}\n', b"\xff\x00"])
+def test_somebody_elses_file_is_refused_and_left_alone(path, content):
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="is not a drcopt checkpoint; it was left as it is"):
+        Checkpoint(path, HEADER)
+    assert path.read_bytes() == content
+
+
+def test_damage_in_the_middle_is_refused(path):
+    with Checkpoint(path, HEADER) as book:
+        for row in range(3):
+            book.append(record(row))
+    whole = path.read_bytes()
+    start = whole.index(b"\n") + 1
+    end = whole.index(b"\n", start)
+    for position in range(start, end):
+        for flip in (0x01, 0x80):
+            damaged = bytearray(whole)
+            damaged[position] ^= flip
+            path.write_bytes(damaged)
+            with pytest.raises(CheckpointError, match="is damaged at line 2 of 4"):
+                Checkpoint(path, HEADER)
+            assert path.read_bytes() == damaged
+    path.write_bytes(whole + whole[start : end + 1])
+    with pytest.raises(CheckpointError, match="is damaged at line 5 of 5"):
+        Checkpoint(path, HEADER)
+
+
+def test_damage_in_the_header_is_refused(path):
+    with Checkpoint(path, HEADER) as book:
+        book.append(record(0))
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"abc", b"abd"))
+    with pytest.raises(CheckpointError, match="is not a drcopt checkpoint"):
+        Checkpoint(path, HEADER)
+
+
+def test_a_missing_row_inside_a_chain_is_damage(problem, path):
+    run(problem, path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], *lines[3:]]))
+    with pytest.raises(CheckpointError, match="it holds rows whose predecessors it lacks"):
+        run(problem, path)
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_solving(problem, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
+    (tmp_path / "file").write_text("")
+    for place, reason in [
+        (tmp_path / "file" / "rows", "Not a directory"),
+        (tmp_path / "nowhere" / "rows", "No such file or directory"),
+        (tmp_path, "Is a directory"),
+    ]:
+        with pytest.raises(CheckpointError) as error:
+            run(problem, place)
+        assert str(error.value) == (
+            f"checkpoint must be a file that can be written; {place} is not ({reason}). "
+            f"Choose a file in an existing, writable folder."
+        )
+    assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_refused(problem, tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(CheckpointError, match="Permission denied"):
+            run(problem, tmp_path / "rows")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CheckpointError, match="must be a regular file"):
+        Checkpoint(tmp_path / "pipe", HEADER)
+
+
+def test_a_second_writer_is_refused(problem, path):
+    pytest.importorskip("fcntl")
+    run(problem, path)
+    header = json.loads(path.read_bytes().splitlines()[0])
+    del header["drcopt_checkpoint"], header["crc32"]
+    with (
+        Checkpoint(path, header),
+        pytest.raises(CheckpointError, match=f"{re.escape(str(path))} is in use by another sweep"),
+    ):
+        run(problem, path)
+    run(problem, path)
+
+
+def test_a_forked_worker_that_outlives_its_parent_does_not_hold_the_lock(path):
+    pytest.importorskip("fcntl")
+    program = f"""
+import os, signal, time
+from drcopt._checkpoint import Checkpoint
+header = {{"columns": []}}
+book = Checkpoint({str(path)!r}, header)
+said, say = os.pipe()
+worker = os.fork()
+if worker == 0:
+    os.write(say, b"here")
+    time.sleep(60)
+    os._exit(0)
+os.read(said, 4)
+try:
+    book.close()
+    Checkpoint({str(path)!r}, header)
+    print("free")
+finally:
+    os.kill(worker, signal.SIGKILL)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    command = [sys.executable, "-u", "-c", program]
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert ran.stdout == "free\n", ran.stderr
+
+
+def test_a_disk_that_fills_up(problem, path, monkeypatch):
+    whole = without_seconds(run(problem))
+    run(problem, path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.unlink()
+    real, written = os.write, 0
+
+    def write(descriptor, data):
+        nonlocal written
+        written += 1
+        if written == 4:  # half of the third row
+            return real(descriptor, data[: len(data) // 2])
+        if written > 4:
+            raise OSError(28, "No space left on device")
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(CheckpointError) as error:
+        run(problem, path)
+    assert str(error.value) == (
+        f"checkpoint {path} could not be written (No space left on device). The 2 rows recorded before are safe: "
+        f"make room and run the same sweep again."
+    )
+    monkeypatch.undo()
+    assert len(path.read_bytes().splitlines()) == 3
+    assert path.read_bytes().endswith(b"\n")
+    assert path.read_bytes().splitlines(keepends=True)[0] == lines[0]
+    monkeypatch.setattr(sys.modules["drcopt.sweep"], "Session", FakeSession)
+    assert without_seconds(run(problem, path)) == whole
+
+
+def test_a_file_size_limit(problem, path):
+    resource = pytest.importorskip("resource")
+    whole = without_seconds(run(problem))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2500, before[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"could not be written \(File too large\)"):
+            run(problem, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_bytes().endswith(b"\n")
+    assert without_seconds(run(problem, path)) == whole
+
+
+def test_a_write_that_was_interrupted_leaves_no_residue(path, monkeypatch):
+    """An append after an interrupted one must not leave the tail of the longer record behind it."""
+    with Checkpoint(path, HEADER) as book:
+        with monkeypatch.context() as patch:
+
+            def interrupt(descriptor):
+                raise KeyboardInterrupt
+
+            patch.setattr(os, "fsync", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                book.append(record(0, b="long" * 100))
+        book.append(record(1))
+    with Checkpoint(path, HEADER) as book:
+        assert list(book.done) == [1]

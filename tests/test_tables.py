@@ -1,0 +1,192 @@
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
+
+from drcopt import _check, tables
+from drcopt.errors import InputError, MissingExtraError
+from drcopt.tables import COLUMNS, MEANINGS, TEXT_COLUMNS, frame, read_table, write_table
+
+SUFFIXES = (".csv", ".parquet")
+NASTY_TEXT = ("", "nan", "None", "1e5", ' a, "b"\nc\r\nd\r ', "≤ ∞", "'", ",", "\r")
+NASTY_FLOATS = (math.inf, -math.inf, math.nan, -0.0, 5e-324, 1 / 3, 0.1 + 0.2, 1.7976931348623157e308, 1e22, 12345.0)
+
+
+def nasty():
+    rows = []
+    for i in range(len(NASTY_FLOATS)):
+        texts = {name: NASTY_TEXT[(i + j) % len(NASTY_TEXT)] for j, name in enumerate(sorted(TEXT_COLUMNS))}
+        floats = {name: NASTY_FLOATS[(i + j) % len(NASTY_FLOATS)] for j, name in enumerate(COLUMNS)}
+        rows.append({**floats, **texts})
+    return frame(rows)
+
+
+def bits(table):
+    return [table[name].to_numpy().view(np.int64).tolist() for name in COLUMNS if name not in TEXT_COLUMNS]
+
+
+def test_columns_are_the_contract():
+    contract = (
+        *("formulation", "classifier_sees", "rate_budget_bits", "classification_budget_bits", "distortion"),
+        *("lower_bound", "gap", "rate_bits", "classification_loss_bits", "rate_multiplier"),
+        *("classification_multiplier", "status", "termination", "engine", "seconds", "problem_fingerprint", "tol"),
+        *("drcopt_version", "numpy_version", "scipy_version"),
+    )
+    assert contract == COLUMNS
+    assert all(meaning and "\n" not in meaning for meaning in MEANINGS.values())
+    assert TEXT_COLUMNS.issubset(COLUMNS)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_round_trip_of_nasty_values(tmp_path, suffix):
+    table = nasty()
+    path = tmp_path / f"table{suffix}"
+    assert write_table(table, path) == path
+    back = read_table(path)
+    assert_frame_equal(back, table, check_exact=True)
+    assert bits(back) == bits(table)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_round_trip_of_no_rows(tmp_path, suffix):
+    table = frame([])
+    assert_frame_equal(read_table(write_table(table, tmp_path / f"table{suffix}")), table, check_exact=True)
+
+
+@given(data=st.data())
+@settings(derandomize=True, deadline=None, max_examples=25)
+def test_round_trip_of_anything(tmp_path_factory, data):
+    """read_table(write_table(t)) = t."""
+    text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+    row = st.fixed_dictionaries({name: text if name in TEXT_COLUMNS else st.floats() for name in COLUMNS})
+    table = frame(data.draw(st.lists(row, max_size=3)))
+    folder = tmp_path_factory.mktemp("tables")
+    for suffix in SUFFIXES:
+        back = read_table(write_table(table, folder / f"table{suffix}"))
+        assert_frame_equal(back, table, check_exact=True)
+
+
+def test_csv_is_plain_text_that_says_inf(tmp_path):
+    path = write_table(nasty(), tmp_path / "t.csv")
+    head, first = path.read_text(encoding="utf-8").split("\n")[:2]
+    assert head == ",".join(COLUMNS)
+    assert re.search(r"(^|,)-?inf(,|$)", first)
+
+
+def test_index_of_a_filtered_table_is_not_written(tmp_path):
+    table = nasty()
+    part = table[table["tol"] > 0]
+    assert 0 < len(part) < len(table)
+    assert_frame_equal(read_table(write_table(part, tmp_path / "t.csv")), part.reset_index(drop=True), check_exact=True)
+
+
+def test_parquet_from_other_writers_with_nulls_for_nan(tmp_path):
+    table = nasty()
+    table.to_parquet(tmp_path / "t.parquet", index=False)  # pandas writes nan as null
+    assert_frame_equal(read_table(tmp_path / "t.parquet"), table, check_exact=True)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path, suffix, monkeypatch):
+    path = write_table(nasty(), tmp_path / f"t{suffix}")
+    before = path.read_bytes()
+
+    def fail(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        write_table(frame([]), path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("name", ["table", "table.xlsx", "table.csv.gz"])
+def test_unknown_suffix(tmp_path, name):
+    path = tmp_path / name
+    message = f"path must end in .csv or .parquet; it is {str(path)!r}. Give the file one of these suffixes."
+    for call in (lambda: write_table(nasty(), path), lambda: read_table(path)):
+        with pytest.raises(InputError) as error:
+            call()
+        assert str(error.value) == message
+    assert not path.exists()
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(InputError, match=r"must name a table that can be read; .*t\.csv cannot \(No such file"):
+        read_table(tmp_path / "t.csv")
+    with pytest.raises(InputError, match=r"existing folder; .*nowhere is not one\. Create it first"):
+        write_table(nasty(), tmp_path / "nowhere" / "t.csv")
+    (tmp_path / "d.csv").mkdir()
+    with pytest.raises(InputError, match=r"must name a file; .* is a folder"):
+        write_table(nasty(), tmp_path / "d.csv")
+    with pytest.raises(InputError, match=r"cannot \(Is a directory\)"):
+        read_table(tmp_path / "d.csv")
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda t: t.drop(columns="gap"), "it lacks gap"),
+        (lambda t: t.assign(more=1.0), "it also has more"),
+        (lambda t: t.rename(columns={"gap": "Gap"}), "it lacks gap and also has Gap"),
+        (lambda t: t[list(COLUMNS[::-1])], "it has them in another order"),
+        (lambda t: t.assign(gap="wide"), "column gap must hold float64; row 0 holds 'wide'"),
+        (lambda t: t.assign(status=1.0), "column status must hold text; row 0 holds 1.0"),
+    ],
+)
+def test_write_refuses_what_is_not_a_sweep_table(tmp_path, change, complaint):
+    with pytest.raises(InputError, match=re.escape(complaint)):
+        write_table(change(nasty()), tmp_path / "t.csv")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_read_refuses_other_columns(tmp_path, suffix):
+    other = pd.DataFrame({"a": [1.0], "b": [2.0]})
+    path = tmp_path / f"t{suffix}"
+    other.to_csv(path, index=False) if suffix == ".csv" else other.to_parquet(path)
+    with pytest.raises(InputError, match=r"must have the columns of a sweep .*it lacks formulation, .* also has a, b"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00garbage", b"PAR1"])
+def test_read_refuses_garbage(tmp_path, suffix, content):
+    path = tmp_path / f"t{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(str(path))):
+        read_table(path)
+
+
+def test_read_refuses_damaged_csv(tmp_path):
+    path = write_table(frame(nasty().to_dict("records")[:1]).assign(termination="x"), tmp_path / "t.csv")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.rstrip("\n").rpartition(",")[0], encoding="utf-8")
+    with pytest.raises(InputError, match=f"a row must have {len(COLUMNS)} cells; it has {len(COLUMNS) - 1}"):
+        read_table(path)
+    path.write_text(",".join(COLUMNS) + "\n" + ",".join("x" for _ in COLUMNS) + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match="line 2: rate_budget_bits must be a number; it is 'x'"):
+        read_table(path)
+
+
+def test_read_refuses_parquet_of_other_types(tmp_path):
+    path = tmp_path / "t.parquet"
+    frame([]).astype({"gap": "int64"}).to_parquet(path)
+    with pytest.raises(InputError, match="column gap must hold float64; it holds int64"):
+        read_table(path)
+
+
+def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
+    def without(module):
+        raise ImportError(module)
+
+    monkeypatch.setattr(_check.importlib, "import_module", without)
+    with pytest.raises(MissingExtraError, match=r"needs pyarrow.*pip install 'drcopt\[parquet\]'"):
+        tables.check_destination(tmp_path / "t.parquet")
+    assert tables.check_destination(tmp_path / "t.csv") == tmp_path / "t.csv"
