@@ -18,6 +18,7 @@ from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.descent import Descent, descend, reduce_loss
 from drcopt.engines.newton import Newton
 from drcopt.engines.search import Search
+from drcopt.engines.sharing import share
 from drcopt.formulations import Formulation, Part, SingleLetter
 from drcopt.problem import Problem
 
@@ -26,14 +27,16 @@ _MARGIN = 1e-11
 
 
 class Global:
-    """Single-letter problems with an active classification budget, to a proved gap."""
+    """Problems with an active classification budget, to a proved gap; time-sharing by :mod:`drcopt.engines.sharing`."""
 
     name: ClassVar[str] = "global"
-    formulations: ClassVar[tuple[str, ...]] = ("single-letter",)
+    formulations: ClassVar[tuple[str, ...]] = ("single-letter", "time-sharing")
     active_classification: ClassVar[bool] = True
 
     def propose(self, formulation: Formulation, limits: Limits, warm: Any = None) -> Proposal:
         """See :class:`drcopt.engines.base.Engine`."""
+        if formulation.name == "time-sharing":
+            return share(formulation, limits)
         problem = formulation.problem
         rate, budget = effective_budgets(formulation)
         points = _Points(problem, rate, budget, limits)

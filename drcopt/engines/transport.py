@@ -168,15 +168,15 @@ class Transport:
         spread = self.cost - (self.cost @ self.py)[:, None] - self.px @ self.cost + self.px @ self.cost @ self.py
         size = math.sqrt(float(self.px @ spread**2 @ self.py))
         epsilon = min(max(size / math.sqrt(2.0 * max(rate, 1e-300)), LEAST_EPSILON), 1e12)
-        s = self._settle(self.evaluate(self.cost @ self.py, epsilon, beta, rate), rate)
+        s = self.settle(self.evaluate(self.cost @ self.py, epsilon, beta, rate), rate)
         while s.rate > rate and s.epsilon < 1e12:  # the Gaussian guess was too small: go up until the rate is below
-            s = self._settle(self.evaluate(s.f, 2.0 * s.epsilon, beta, rate), rate)
+            s = self.settle(self.evaluate(s.f, 2.0 * s.epsilon, beta, rate), rate)
         factor = 0.4
         while s.rate < rate * (1 - 1e-3) and s.epsilon > LEAST_EPSILON and factor < 0.97:
             drift = self._drift(s)
             if s.epsilon < 0.1 and (end := self._at_zero(s, drift, tol)) is not None:
                 return end
-            trial = self._settle(self.evaluate(s.f + math.log(factor) * drift, s.epsilon * factor, beta, rate), rate)
+            trial = self.settle(self.evaluate(s.f + math.log(factor) * drift, s.epsilon * factor, beta, rate), rate)
             if trial.error > 1e-6:
                 factor = math.sqrt(factor)
                 continue
@@ -194,7 +194,7 @@ class Transport:
                 weight = 0.5
             weight = min(max(weight, 0.1), 0.9)
             epsilon = math.exp((1 - weight) * math.log(low.epsilon) + weight * math.log(high.epsilon))
-            s = self._settle(self.evaluate(low.f + weight * (high.f - low.f), epsilon, low.beta, rate), rate)
+            s = self.settle(self.evaluate(low.f + weight * (high.f - low.f), epsilon, low.beta, rate), rate)
             answer = self.solve(s, rate, tol, steps=25)
             if self.miss(answer, rate) <= 100 * tol:
                 return answer
@@ -217,8 +217,8 @@ class Transport:
             return None
         return replace(s, f=f, epsilon=0.0, value=value)
 
-    def _settle(self, s: State, rate: float, *, steps: int = 40) -> State:
-        """Newton in f alone, with a Sinkhorn step where a row is off by a factor: there exp is far from linear."""
+    def settle(self, s: State, rate: float, *, steps: int = 40) -> State:
+        """Newton in f alone at fixed ε and β, with a Sinkhorn step where a row is off by a factor: there exp is far from linear."""
         for _ in range(steps):
             if s.error <= 1e-10:
                 break
