@@ -185,5 +185,5 @@ def least_loss_search(
     search = LossSearch(objective, limits, improve, math.inf, stop_above, stop_below)
     first = reduce_loss(problem, rate, start, limits)
     keep(first)
-    search.run(np.concatenate([first.f, [max(first.rate_multiplier, 1e-3), 1.0]]))
+    search.run(np.concatenate([first.f, [first.rate_multiplier, 1.0]]))
     return search

@@ -7,7 +7,8 @@ import numpy as np
 from drcopt._check import FloatArray
 from drcopt.bounds.pricing.binary import price_binary
 from drcopt.bounds.pricing.gibbs import Priced, gibbs, softmin
-from drcopt.bounds.pricing.hull import price_hull
+from drcopt.bounds.pricing.spatial import price_spatial
+from drcopt.bounds.pricing.vertices import MOST_VERTICES, count, price_vertices
 from drcopt.problem import Problem
 
 
@@ -44,17 +45,15 @@ def price(
         return Priced(value, y, p, value)
     if box is None:
         box = np.broadcast_to(np.stack([W.min(axis=0), W.max(axis=0)], axis=-1), (problem.m, problem.k, 2))
+    if alpha == 0:
+        if max(count(own, W) for own in box) <= MOST_VERTICES:
+            return price_vertices(cost, beta, W, box)
+        # D(p‖px) ≤ log 1/min px: pay for a little entropy instead of visiting that many vertices.
+        alpha = 1e-8 * max(float(np.ptp(cost)), beta)
+        priced = price(problem, cost, alpha, beta, box, tol=tol)
+        return Priced(priced.lower + alpha * float(log_px.min()), priced.y, priced.p, priced.value)
     if problem.k == 2:
         low = np.maximum(box[:, 0, 0], 1.0 - box[:, 1, 1])
         high = np.minimum(box[:, 0, 1], 1.0 - box[:, 1, 0])
-        if alpha == 0:
-            return price_hull(cost, beta, W[:, 0], low, high)
         return price_binary(cost, alpha, beta, log_px, W[:, 0], low, high, tol)
-    from drcopt.bounds.pricing.spatial import price_spatial
-
-    if alpha > 0:
-        return price_spatial(cost, alpha, beta, log_px, W, box, tol, problem.contraction)
-    # D(p‖px) ≤ log 1/min px: pay for a little entropy instead of treating the kinks of α = 0.
-    alpha = 1e-8 * max(float(np.ptp(cost)), beta)
-    priced = price_spatial(cost, alpha, beta, log_px, W, box, tol, problem.contraction)
-    return Priced(priced.lower + alpha * float(log_px.min()), priced.y, priced.p, priced.value)
+    return price_spatial(cost, alpha, beta, log_px, W, box, tol, problem.contraction)

@@ -17,6 +17,7 @@ With β ≤ α/η nothing is left for chords and one cell settles it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,6 +135,7 @@ class _Oracle:
         a, b = _chords(low, high)
         base = -self.cost_t[y] - rest * (b @ self.W.T)
         constant = rest * a.sum(axis=1)
+        fresh = nu is None
         if nu is None:
             nu = self.convex * np.log(np.maximum(0.5 * (low + high), 1e-12))
         cells = _Cells(
@@ -141,8 +143,9 @@ class _Oracle:
         )
         on_low, on_high = np.zeros_like(low, dtype=bool), np.zeros_like(low, dtype=bool)
         todo = np.arange(len(y))
-        for _ in range(_STEPS if rest > 0 else 5 * _STEPS):
-            p, total = gibbs(base[todo] + nu @ self.W.T, self.log_px, self.alpha)
+        for smooth in self.schedule(fresh, _STEPS if rest > 0 else 5 * _STEPS):
+            score = base[todo] + nu @ self.W.T
+            p, total = gibbs(score, self.log_px, self.alpha)
             tau = p @ self.W
             r = nu - self.convex * np.log(np.maximum(tau, 1e-300))
             # G(p) + chords(p) = ⟨ν, τ⟩ − α log Z + β₀ H(τ) + constant.
@@ -158,13 +161,28 @@ class _Oracle:
             rough = (loss < -0.2 * self.slack) | (outside > 0.1 * self.slack**0.5)
             if not rough.any():
                 break
+            if smooth > self.alpha:  # steps follow the smoother problem, bounds the true one
+                p, _ = gibbs(score, self.log_px, smooth)
+                tau = p @ self.W
+                r = nu - self.convex * np.log(np.maximum(tau, 1e-300))
+                rough[:] = True
             # A face is entered by leaving the box and left when its multiplier changes sign.
             on_low = (tau < low[todo]) | (on_low & (r > 0))
             on_high = (tau > high[todo]) | (on_high & (r < 0))
             target = np.where(on_low, low[todo] - tau, np.where(on_high, high[todo] - tau, 0.0))
-            nu = nu + self._newton(p, tau, r, on_low | on_high, target)
+            nu = nu + self._newton(p, tau, r, on_low | on_high, target, smooth)
             todo, nu, on_low, on_high = todo[rough], nu[rough], on_low[rough], on_high[rough]
         return cells
+
+    def schedule(self, fresh: bool, steps: int) -> list[float]:
+        """The α of every Newton step: from a smooth problem down to the true one where that is all but polyhedral."""
+        gentle = 0.02 * float(np.ptp(self.cost_t) + self.beta)
+        if self.alpha >= gentle:
+            return [self.alpha] * steps
+        if not fresh:
+            gentle = max(self.alpha, 1e-3 * gentle)
+        path = gentle * 0.3 ** np.arange(math.ceil(math.log(gentle / max(self.alpha, 1e-9)) / math.log(1 / 0.3)))
+        return [max(float(a), self.alpha) for a in np.repeat(path, 2)] + [max(self.alpha, 1e-9)] * (steps // 2)
 
     def descend(self, y: np.ndarray, p: FloatArray, steps: int = 12) -> FloatArray:
         """Convex-concave steps on φ from p: each moves to the Gibbs posterior of the entropy's tangent."""
@@ -185,12 +203,12 @@ class _Oracle:
         return np.concatenate(ys), np.concatenate(ps)
 
     def _newton(
-        self, p: FloatArray, tau: FloatArray, r: FloatArray, face: np.ndarray, target: FloatArray
+        self, p: FloatArray, tau: FloatArray, r: FloatArray, face: np.ndarray, target: FloatArray, alpha: float
     ) -> FloatArray:
         """A step of ν towards r = 0 off the faces and dτ = target on them."""
         W, k = self.W, self.W.shape[1]
         covariance = np.einsum("ji,is,it->jst", p, W, W) - tau[:, :, None] * tau[:, None, :]
-        slope = covariance / self.alpha
+        slope = covariance / alpha
         free_rows = np.eye(k) - self.convex * slope / np.maximum(tau, 1e-300)[:, :, None]
         matrix = np.where(face[:, :, None], slope, free_rows)
         rhs = np.where(face, target, -r)
@@ -201,7 +219,7 @@ class _Oracle:
         adrift = face.all(axis=1) | (self.convex == 0)
         step -= step.mean(axis=1, keepdims=True) * adrift[:, None]
         longest = np.abs(step).max(axis=1, keepdims=True)
-        return np.asarray(step * np.minimum(1.0, 4.0 * self.alpha / np.maximum(longest, 1e-300) + 0.05))
+        return np.asarray(step * np.minimum(1.0, 4.0 * alpha / np.maximum(longest, alpha) + 0.05))
 
     def cut(self, cells: _Cells) -> _Cells:
         """Every cell in two, across the class whose chord errs most at the posterior found."""
