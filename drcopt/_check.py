@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import math
 from collections.abc import Iterable
@@ -16,26 +17,19 @@ from drcopt.errors import InputError, MissingExtraError
 #: A pmf whose sum is within this of 1 is normalised (single-precision histograms are); beyond it, refused.
 SUM_TOLERANCE = 1e-6
 
+#: Shapes as messages give them, by number of axes.
+SHAPES = {1: "(n,)", 2: "(rows, columns)"}
+
 FloatArray = NDArray[np.float64]
 
 
 def real_array(name: str, value: ArrayLike, ndim: int, *, nonnegative: bool = True) -> FloatArray:
     """A fresh float64 copy of ``value`` with ``ndim`` axes, finite and (by default) nonnegative."""
-    try:
-        array = np.array(value)
-        if np.iscomplexobj(array):
-            raise TypeError("complex entries")
-        array = array.astype(np.float64)
-    except (TypeError, ValueError, OverflowError) as reason:
-        raise InputError(
-            f"{name} must be an array of real numbers; it could not be read as one ({reason}). "
-            f"Pass a list or NumPy array of floats."
-        ) from None
+    array = _floats(name, value, ndim)
     if array.ndim != ndim:
-        shape = {1: "(n,)", 2: "(rows, columns)"}[ndim]
         raise InputError(
-            f"{name} must have {ndim} ax{'is' if ndim == 1 else 'es'}, shape {shape}; "
-            f"it has shape {array.shape}. Reshape it."
+            f"{name} must have shape {SHAPES[ndim]}; it has shape {array.shape}. "
+            + ("Flatten it if it is a row or column." if ndim == 1 else "Give one row per letter of X.")
         )
     if array.size == 0:
         raise InputError(f"{name} must not be empty; it has shape {array.shape}. Give it at least one letter.")
@@ -43,7 +37,7 @@ def real_array(name: str, value: ArrayLike, ndim: int, *, nonnegative: bool = Tr
     if len(bad):
         raise InputError(
             f"{name} must be finite; {_at(name, bad[0])} is {array[tuple(bad[0])]}. "
-            f"Replace or remove the {len(bad)} non-finite entr{'y' if len(bad) == 1 else 'ies'}."
+            + ("Replace or remove it." if len(bad) == 1 else f"Replace or remove the {len(bad)} non-finite entries.")
         )
     if nonnegative:
         bad = np.argwhere(array < 0)
@@ -56,14 +50,41 @@ def real_array(name: str, value: ArrayLike, ndim: int, *, nonnegative: bool = Tr
     return array
 
 
+def _floats(name: str, value: ArrayLike, ndim: int) -> FloatArray:
+    def refuse(reason: str) -> InputError:
+        return InputError(
+            f"{name} must be an array of real numbers, shape {SHAPES[ndim]}; {reason}. "
+            "Pass a list or NumPy array of floats."
+        )
+
+    if np.ma.is_masked(value):
+        raise InputError(
+            f"{name} must have a value everywhere; it is a masked array with entries masked out. Fill or remove them."
+        )
+    try:
+        array = np.array(value)
+    except (TypeError, ValueError, OverflowError):
+        raise refuse("its rows differ in length or are no sequences") from None
+    if array.ndim == 0:
+        raise refuse(f"it is {shown(value)}")
+    # Text would convert, and dates count days; a caller who passes either has picked the wrong column.
+    if array.dtype.kind not in "biufO":
+        raise refuse(f"its entries are of type {array.dtype.type.__name__}")
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as reason:
+        raise refuse(f"it holds something else ({reason})") from None
+
+
 def pmf(name: str, value: ArrayLike) -> tuple[FloatArray, float]:
     """A normalised, read-only pmf and the amount its sum was off 1."""
     array = real_array(name, value, 1)
-    total = math.fsum(array)
+    total = _sum(array)
     if abs(total - 1.0) > SUM_TOLERANCE:
         raise InputError(
             f"{name} must sum to 1 (tolerance {SUM_TOLERANCE:g}); it sums to {total:.10g}. "
-            f"Pass {name} / {name}.sum() if it is an unnormalised histogram."
+            + (f"Pass {name} / {name}.sum() if it is an unnormalised histogram."
+               if 0 < total < math.inf else "Pass probabilities.")
         )
     return freeze(_normalised(array, total)), total - 1.0
 
@@ -72,17 +93,20 @@ def channel(name: str, value: ArrayLike, rows: int) -> tuple[FloatArray, float]:
     """A normalised, read-only row-stochastic matrix with ``rows`` rows, and its largest row-sum error."""
     array = real_array(name, value, 2)
     if array.shape[0] != rows:
-        turned = array.ndim == 2 and array.shape[1] == rows
+        turned = array.shape[1] == rows
         raise InputError(
             f"{name} must have one row per letter of px, shape ({rows}, k); it has shape {array.shape}. "
             + ("Pass its transpose." if turned else "Give one row p(s|x) for each x.")
         )
-    totals = np.array([math.fsum(row) for row in array])
+    totals = np.array([_sum(row) for row in array])
     worst = int(np.argmax(np.abs(totals - 1.0)))
     if abs(totals[worst] - 1.0) > SUM_TOLERANCE:
+        turned = len(array) == array.shape[1] and all(abs(_sum(column) - 1.0) <= SUM_TOLERANCE for column in array.T)
         raise InputError(
             f"each row of {name} must sum to 1 (tolerance {SUM_TOLERANCE:g}); row {worst} sums to "
-            f"{totals[worst]:.10g}. Pass W / W.sum(axis=1, keepdims=True) if it holds counts."
+            f"{totals[worst]:.10g}. "
+            + ("Its columns do: pass its transpose." if turned
+               else f"Pass {name} / {name}.sum(axis=1, keepdims=True) if it holds counts.")
         )
     return freeze(_normalised(array, totals[:, None])), float(np.abs(totals - 1.0).max())
 
@@ -114,7 +138,9 @@ def choice(name: str, value: Any, options: Iterable[str]) -> str:
     """One of a few names."""
     known = list(options)
     if not isinstance(value, str) or value not in known:
-        raise InputError(f"{name} must be one of {', '.join(map(repr, known))}; it is {value!r}. Pass one of them.")
+        near = difflib.get_close_matches(str(value).lower(), known, n=1)
+        repair = f"Did you mean {near[0]!r}?" if near else "Pass one of them."
+        raise InputError(f"{name} must be one of {', '.join(map(repr, known))}; it is {shown(value)}. {repair}")
     return value
 
 
@@ -127,6 +153,12 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
             f"{purpose} needs {module.split('.')[0]}, which is not installed. "
             f"Run: pip install 'drcopt[{extra}]'"
         ) from None
+
+
+def shown(value: Any) -> str:
+    """``value`` as a message can show it: its repr on one line, cut where it gets long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def freeze(array: FloatArray) -> FloatArray:
@@ -142,14 +174,23 @@ def _normalised(array: FloatArray, total: float | FloatArray) -> FloatArray:
 
 def _number(name: str, value: Any, repair: str) -> float:
     try:
-        if isinstance(value, (bool, str)):
+        # float() takes text, and warns of arrays with one entry.
+        if isinstance(value, (bool, np.bool_, str, bytes)) or np.ndim(value):
             raise TypeError
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name} must be a number; it is {value!r}. {repair}") from None
+        raise InputError(f"{name} must be a number; it is {shown(value)}. {repair}") from None
     if math.isnan(number):
         raise InputError(f"{name} must be a number; it is nan. {repair}")
     return number
+
+
+def _sum(array: FloatArray) -> float:
+    """A sum correctly rounded; inf where it overflows."""
+    try:
+        return math.fsum(array)
+    except OverflowError:
+        return math.inf
 
 
 def _at(name: str, index: Any) -> str:

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from drcopt._check import FloatArray, choice, freeze, real_array
+from drcopt._check import FloatArray, choice, freeze, real_array, shown
 from drcopt.errors import InputError
 
 NAMES = ("hamming", "squared-error")
+
+#: Distortions above this could overflow where they are multiplied by a multiplier.
+LARGEST = 1e300
 
 
 def hamming(n: int, m: int) -> FloatArray:
@@ -27,10 +30,9 @@ def squared_error(x: ArrayLike, y: ArrayLike) -> FloatArray:
     InputError
         If an alphabet is not finite, or the two have vectors of different lengths.
     """
-    points = [np.asarray(a, dtype=np.float64) for a in (x, y)]
     flat = [
-        real_array(name, a.reshape(-1, 1) if a.ndim == 1 else a, 2, nonnegative=False)
-        for name, a in zip(("x", "y"), points, strict=True)
+        real_array(name, np.reshape(a, (-1, 1)) if _is_flat(a) else a, 2, nonnegative=False)
+        for name, a in (("x", x), ("y", y))
     ]
     if flat[0].shape[1] != flat[1].shape[1]:
         raise InputError(
@@ -48,7 +50,13 @@ def from_function(d: Callable[[Any, Any], float], x: Sequence[Any], y: Sequence[
     array([[0., 1., 2.],
            [1., 0., 1.]])
     """
-    return real_array("d", [[d(a, b) for b in y] for a in x], 2)
+    if not callable(d):
+        raise InputError(f"d must be a function of two letters; it is {shown(d)}. Pass e.g. lambda a, b: abs(a - b).")
+    letters = {"x": list(x), "y": list(y)}
+    for name, alphabet in letters.items():
+        if not alphabet:
+            raise InputError(f"alphabet {name} must not be empty; it has no letters. Give it at least one.")
+    return real_array("d", [[d(a, b) for b in letters["y"]] for a in letters["x"]], 2)
 
 
 def matrix(d: ArrayLike | str, n: int, m: int) -> FloatArray:
@@ -59,7 +67,14 @@ def matrix(d: ArrayLike | str, n: int, m: int) -> FloatArray:
     if isinstance(d, str):
         name = choice("d", d, NAMES)
         return freeze(hamming(n, m) if name == "hamming" else squared_error(np.arange(n), np.arange(m)))
+    if callable(d):
+        raise InputError(
+            f"d must be a name or an array of shape ({n}, {m}); it is a function. "
+            "Pass drcopt.distortion.from_function(d, x, y) with the two alphabets."
+        )
     array = real_array("d", d, 2)
+    if array.max() > LARGEST:
+        raise InputError(f"d must be at most {LARGEST:g}; its largest entry is {array.max():.6g}. Divide it by that.")
     if array.shape != (n, m):
         turned = array.shape == (m, n)
         raise InputError(
@@ -67,3 +82,10 @@ def matrix(d: ArrayLike | str, n: int, m: int) -> FloatArray:
             + ("Pass its transpose." if turned else "Give one row per letter of X, one column per letter of Y.")
         )
     return freeze(array)
+
+
+def _is_flat(alphabet: ArrayLike) -> bool:
+    try:
+        return np.ndim(alphabet) == 1
+    except ValueError:  # ragged: real_array explains
+        return False

@@ -1,10 +1,9 @@
 """Branch and bound on class posteriors, for one-shot codes whose classifier sees Y alone.
 
-H(S|Y) = Σ_y py Σ_s η(τ_y(s)) is concave in the mixture, so H(S|Y) ≤ C is no linear constraint. On a box of
-posteriors the chords of η lie below it: with them a node is a linear program over maps, whose value is a lower
-bound, and the chords' error falls with the square of the box. Tangents lie above: a program with H(S|Y) replaced
-by the cross-entropy −Σ T log q is a restriction for every q, and q = τ at a feasible point keeps that point, so
-repeating it only improves (a convex-concave step).
+On a box of posteriors H(S|Y) has two linear bounds from below, explained in :mod:`drcopt.bounds.maps`: the
+chords of η, and the mixed loss of the cells with η extended by its tangents outside the box. With a share z(y)
+above both for every letter and Σ z ≤ C a node is a linear program over maps, and both errors fall with the square
+of the box. Ends of a box where no point beats the incumbent are cut off by programs of the same kind.
 """
 
 from __future__ import annotations
@@ -21,11 +20,13 @@ from drcopt._check import FloatArray
 from drcopt.bounds.base import effective_budgets
 from drcopt.bounds.maps import MapLeaf, MapNode, MapSplit, MapTree, cut, is_empty, posterior_box
 from drcopt.engines.columns import Duals
-from drcopt.engines.map_programs import Indices, MapProgram, Mixture, ProgramPoint, Row, Workshop
-from drcopt.formulations import Formulation
+from drcopt.engines.map_programs import MapProgram, ProgramPoint
+from drcopt.engines.map_search import TangentSearch
 
-#: Budgets of proposed points are met with this much to spare, relative.
-MARGIN = 1e-13
+#: Where the rows of a relaxation are: rate, Σ z, distortion, then m chords, m losses, and the cuts.
+_SHARES, _DISTORTION, _CHORDS = 1, 2, 3
+#: A box is tightened where that takes at least this fraction of a width.
+_WORTHWHILE = 0.1
 
 
 @dataclass(eq=False)
@@ -48,255 +49,209 @@ class Node:
 
     def halves(self, y: int, s: int, at: float) -> tuple[Node, Node]:
         """Split at τ_y(s) = at; both halves start from this node's leaf."""
-        low, high = (
-            Node(cut(self.box, y, s, side, at), self.cuts | {(y, s, side): at}, self.bound, self.leaf,
-                 self._duals_with(y, s, side))
-            for side in (1, 0)
-        )
+        low, high = (self._part(y, s, side, at) for side in (1, 0))
         self.split = (y, s, at, low, high)
         return low, high
 
-    def _duals_with(self, y: int, s: int, side: int) -> Duals | None:
-        """The duals with a zero for the row that a new cut adds."""
-        if self.duals is None or (y, s, side) in self.cuts:
-            return self.duals
-        return Duals(self.duals.equality, np.append(self.duals.budgets, 0.0))
-
-
-@dataclass(frozen=True, eq=False)
-class Incumbent:
-    """A mixture that meets the budgets, its objective, and the multipliers of the program that found it."""
-
-    mixture: Mixture
-    value: float
-    rate_multiplier: float
-    classification_multiplier: float
+    def _part(self, y: int, s: int, side: int, at: float) -> Node:
+        duals = self.duals
+        if duals is not None and (y, s, side) not in self.cuts:  # a new row, with a multiplier of zero
+            duals = Duals(duals.equality, np.append(duals.budgets, 0.0))
+        return Node(cut(self.box, y, s, side, at), self.cuts | {(y, s, side): at}, self.bound, self.leaf, duals)
 
 
 @dataclass(eq=False)
-class Search:
-    """Minimise E d, or for objective "classification-loss" H(S|Y), over mixtures of maps within the budgets."""
+class Branching:
+    """Best-first search that proves how good ``search``'s incumbent is, and improves it on the way.
 
-    formulation: Formulation
-    workshop: Workshop
-    objective: str = "distortion"
-    best: Incumbent | None = None
+    ``goal`` is a bound that is high enough: nodes that reach it are closed.
+    """
+
+    search: TangentSearch
+    goal: float = math.inf
     nodes: int = 0
     lower: float = -math.inf
-    root: Node | None = None
-    stop_at: float = -math.inf
-    passes: int = 5
-    _budgets: tuple[float, float] = field(init=False)
+    root: Node = field(init=False)
 
     def __post_init__(self) -> None:
-        self._budgets = effective_budgets(self.formulation)
+        self.workshop = self.search.workshop
+        self.problem = self.workshop.problem
+        self.budgets = effective_budgets(self.search.formulation)
+        # With ν = 0 and no budgets the bound is E min_y d ≥ 0 (or H(S|Y) ≥ 0).
+        self.root = Node(posterior_box(self.problem), {}, 0.0, MapLeaf.linear(self.problem, np.zeros(self.problem.m)))
 
     @property
-    def tol(self) -> float:
-        """The gap wanted."""
-        return self.workshop.limits.tol
-
-    @property
-    def value(self) -> float:
-        """Of the incumbent; inf without one."""
-        return math.inf if self.best is None else self.best.value
-
-    @property
-    def evidence(self) -> MapTree | None:
+    def evidence(self) -> MapTree:
         """The tree so far."""
-        return None if self.root is None else MapTree(self.root.frozen(), self.objective)
-
-    @property
-    def minimise(self) -> str:
-        return "distortion" if self.objective == "distortion" else "loss"
-
-    # Upper bounds
-
-    def tangent_steps(self, posteriors: FloatArray, only: Indices | None = None, steps: int = 30) -> None:
-        """Convex-concave steps from ``posteriors`` (m, k), feasible or not; with ``only``, among those maps."""
-        p = self.workshop.problem
-        rate, loss = (b * (1 - MARGIN) for b in self._budgets)
-        before = math.inf
-        for _ in range(steps):
-            q = (1 - 1e-12) * posteriors + 1e-12 * p.ps
-            row = Row(-np.log(q), loss if self.objective == "distortion" else 0.0, loss=True)
-            program = MapProgram(self.workshop, rate, rows=[row], minimise=self.minimise)
-            point = program.solve(tol=0.1 * self.tol, only=only)
-            value = self.offer(point)
-            if not value < before - 1e-3 * self.tol or self.workshop.limits.expired:
-                break
-            if only is not None and value > self.value + 0.1:
-                break
-            before = value
-            posteriors = point.mixture.posteriors
-
-    def offer(self, point: ProgramPoint) -> float:
-        """The objective of a program's mixture, kept if it is feasible and better; inf if infeasible."""
-        if point.overrun > 1e-9:
-            return math.inf
-        mixture = point.mixture
-        if mixture.rate > self._budgets[0]:
-            return math.inf
-        value = loss = mixture.loss("Y")
-        if self.objective == "distortion":
-            value = mixture.distortion if loss <= self._budgets[1] else math.inf
-        if value < self.value:
-            alpha, *losses = point.ended.point.duals.budgets
-            self.best = Incumbent(mixture, value, float(alpha), float(sum(losses)))
-        return value
-
-    # Lower bounds
-
-    def rows(self, node: Node, loss: float) -> list[Row]:
-        """The chords of η on the node's box, to sum to at most ``loss``, and its cuts."""
-        p = self.workshop.problem
-        low, high = node.box[..., 0], node.box[..., 1]
-        width = high - low
-        rise = entr(high) - entr(low)
-        slopes = np.where(width > 1e-12, rise / np.where(width > 1e-12, width, 1.0), 0.0)
-        heights = np.where(width > 1e-12, entr(low) - slopes * low, np.minimum(entr(low), entr(high)))
-        rows = [Row(slopes, loss - float(p.py @ heights.sum(axis=1)), loss=True)]
-        for (y, s, side), at in node.cuts.items():
-            unit = np.zeros((p.m, p.k))
-            unit[y, s] = 1.0 if side else -1.0
-            rows.append(Row(unit, (at if side else -at) * p.py[y]))
-        return rows
-
-    def program(self, node: Node) -> MapProgram:
-        """The relaxation on the node's box."""
-        rate, loss = self._budgets
-        rows = self.rows(node, loss if self.objective == "distortion" else 0.0)
-        return MapProgram(self.workshop, rate, loss, rows, self.minimise)
-
-    def relax(self, node: Node, cutoff: float) -> ProgramPoint:
-        """Solve the node's relaxation and keep its multipliers."""
-        penalty = 1e3
-        while True:
-            point = self.program(node).solve(tol=0.02 * self.tol, cutoff=cutoff, near=node.duals, penalty=penalty)
-            if point.ended.bound > node.bound:
-                node.bound, node.duals = point.ended.bound, point.ended.duals
-                node.leaf = leaf_of(point.program, node.duals, 1.0)
-            done = point.overrun <= 1e-9 or node.bound >= cutoff or penalty >= 1e9
-            if done or self.workshop.limits.expired:
-                return point
-            penalty *= 1e3  # the box may hold no point at all: a price high enough shows it
-
-    def tighten(self, node: Node) -> Node:
-        """Cut off the ends of the box where no point can be better than the incumbent.
-
-        The most of ±T(y, s) subject to the relaxation and to the objective being at most the cutoff bounds
-        τ_y(s); divided by the multiplier of that last row, the multipliers prove that the objective is at
-        least the cutoff beyond it.
-        """
-        p = self.workshop.problem
-        rate, loss = self._budgets
-        for y in range(p.m):
-            for s in range(1 if p.k == 2 else p.k):
-                for side in (1, 0):
-                    low, high = node.box[y, s]
-                    unit = np.zeros((p.m, p.k))
-                    unit[y, s] = -1.0 if side else 1.0
-                    if self.objective == "distortion":
-                        program = MapProgram(self.workshop, rate, loss, self.rows(node, loss), unit, self.cutoff)
-                    else:
-                        program = MapProgram(self.workshop, rate, self.cutoff, self.rows(node, self.cutoff), unit)
-                    near = None
-                    point = program.solve(tol=0.02 * p.py[y] * (high - low), near=near)
-                    duals = point.ended.duals
-                    theta = float(duals.budgets[2] if self.objective == "distortion" else duals.budgets[[1, 3]].sum())
-                    used = max(theta, 1e-6)
-                    end = point.ended.bound - (used - theta) * self.cutoff - 1e-9
-                    at = (-end if side else end) / p.py[y]
-                    if (high - at if side else at - low) < 0.1 * (high - low):
-                        continue
-                    at = min(max(at, low), high)
-                    inner, outer = node.halves(y, s, at)[:: 1 if side else -1]
-                    outer.leaf, outer.bound = leaf_of(program, duals, 1 / used), self.cutoff
-                    node = inner
-                    if is_empty(node.box):
-                        return node
-        return node
-
-    def run(self, node_limit: int | None = None) -> None:
-        """Best-first search until the gap is ``tol``, the limits are reached or ``stop_at`` is settled.
-
-        With ``stop_at`` the search ends once the incumbent is at most that.
-        """
-        p = self.workshop.problem
-        # With ν = 0 and no budgets the bound is E min_y d ≥ 0 (or H(S|·) ≥ 0).
-        self.root = Node(posterior_box(p), {}, 0.0, MapLeaf(np.zeros(p.m), 0.0, 0.0))
-        order = itertools.count()
-        closed = math.inf
-        start = self.root
-        if self.best is not None:
-            for _ in range(self.passes):
-                width = np.ptp(start.box, axis=-1).sum()
-                start = self.tighten(start)
-                closed = min(closed, self.cutoff)
-                if VERBOSE: print('   tighten', width, np.ptp(start.box, axis=-1).sum(), self.workshop.pricings)
-                if np.ptp(start.box, axis=-1).sum() > 0.8 * width:
-                    break
-        heap = [(0.0, next(order), start)]
-        while heap and self.value > self.stop_at:
-            self.lower = min(closed, heap[0][0])
-            out_of_nodes = node_limit is not None and self.nodes >= node_limit
-            if self.value - self.lower <= self.tol or self.workshop.limits.expired or out_of_nodes:
-                return
-            node = heapq.heappop(heap)[2]
-            if node.bound >= self.cutoff:
-                closed = min(closed, node.bound)
-                continue
-            self.nodes += 1
-            point = self.relax(node, self.cutoff)
-            if VERBOSE and self.nodes<4: print('   node', node.bound, self.value)
-            if node.bound < self.cutoff:
-                self.improve(point)
-            if node.bound >= self.cutoff:
-                closed = min(closed, node.bound)
-                continue
-            for child in self.branch(node, point.mixture.posteriors):
-                if not is_empty(child.box):
-                    heapq.heappush(heap, (child.bound, next(order), child))
-        self.lower = min([closed, *(entry[0] for entry in heap)])
+        return MapTree(self.root.frozen(), self.search.objective)
 
     @property
     def cutoff(self) -> float:
         """A node whose bound reaches this needs no further work."""
-        if self.best is not None:
-            return self.best.value - 0.5 * self.tol
-        worst = float(self.workshop.problem.d.max()) if self.objective == "distortion" else math.inf
-        return worst * (1 + 1e-9) + self.tol  # above it, nothing is feasible there
+        if self.search.best is not None:
+            return min(self.goal, self.search.value - 0.5 * self.workshop.limits.tol)
+        # Above the largest distortion nothing is feasible.
+        worst = float(self.problem.d.max()) if self.minimises_distortion else self.problem.entropy_s
+        return min(self.goal, worst * (1 + 1e-9) + self.workshop.limits.tol)
+
+    @property
+    def minimises_distortion(self) -> bool:
+        """Else it minimises the classification loss."""
+        return self.search.objective == "distortion"
+
+    def run(self, node_limit: int | None = None) -> None:
+        """Search until the gap is closed, the goal or the search's target is reached, or the limits are."""
+        order = itertools.count()
+        heap = [(self.root.bound, next(order), self.root)]
+        closed = math.inf
+        while True:
+            self.lower = min([closed, *(entry[0] for entry in heap[:1])])
+            enough = min(self.goal, self.search.value - self.workshop.limits.tol)
+            out_of_nodes = node_limit is not None and self.nodes >= node_limit
+            if not heap or self.lower >= enough or self.search.done or out_of_nodes:
+                return
+            node = heapq.heappop(heap)[2]
+            if node.bound < self.cutoff:
+                self.nodes += 1
+                point = self.relax(node)
+                if node.bound < self.cutoff:
+                    self.improve(point)
+            if node.bound >= self.cutoff:
+                closed = min(closed, node.bound)
+                continue
+            inner = self.tightened(node)
+            if inner is node:
+                children: tuple[Node, ...] = self.branch(node, point.mixture.posteriors)
+            else:  # relax it again before anything else
+                children = (inner,)
+                closed = min(closed, self.cutoff)
+            for child in children:
+                if not is_empty(child.box):
+                    heapq.heappush(heap, (child.bound, next(order), child))
 
     def improve(self, point: ProgramPoint) -> None:
         """Look for a better incumbent near a relaxation's solution."""
-        before = self.value
-        self.offer(point)
-        if self.nodes > 10 and self.nodes % 8:
+        before = self.search.value
+        self.search.offer(point)
+        if self.nodes > 8 and self.nodes % 8:
             return
-        # Among the maps at hand first: a linear program, no pricing.
-        self.tangent_steps(point.mixture.posteriors, point.maps)
-        if self.best is not None and self.value < before - 1e-3 * self.tol:
-            self.tangent_steps(self.best.mixture.posteriors)
+        # Among the maps at hand first: linear programs without pricing.
+        self.search.steps(point.mixture.posteriors, point.maps)
+        if self.search.best is not None and self.search.value < before:
+            self.search.steps(self.search.best.mixture.posteriors)
+        elif self.search.best is None:
+            self.search.start(point.mixture.posteriors)
+
+    def program(self, node: Node, objective: FloatArray, loss: float, distortion: float = math.inf) -> MapProgram:
+        """Minimise a form over the relaxation on the node's box, with Σ z ≤ loss and E d ≤ distortion."""
+        p, layout = self.problem, self.workshop.layout
+        low, high = node.box[..., 0], node.box[..., 1]
+        wide = high - low > 1e-12
+        slopes = np.where(wide, (entr(high) - entr(low)) / np.where(wide, high - low, 1.0), 0.0)
+        heights = np.where(wide, entr(low) - slopes * low, np.minimum(entr(low), entr(high)))
+        letters = np.eye(p.m)
+        forms = [layout.form(rate=1.0), layout.form(shares=1.0), layout.form(distortion=1.0)]
+        limits = [self.budgets[0], loss, distortion]
+        forms += [layout.form(joint=unit[:, None] * slopes, shares=-unit) for unit in letters]
+        limits += list(-p.py * heights.sum(axis=1))
+        forms += [layout.form(loss=unit, shares=-unit) for unit in letters]
+        limits += [0.0] * p.m
+        for (y, s, side), at in node.cuts.items():
+            forms.append(layout.form(joint=self._unit(y, s, 1.0 if side else -1.0)))
+            limits.append((at if side else -at) * p.py[y])
+        return MapProgram(self.workshop, objective, np.array(forms), np.array(limits), node.box)
+
+    def _unit(self, y: int, s: int, value: float) -> FloatArray:
+        unit = np.zeros((self.problem.m, self.problem.k))
+        unit[y, s] = value
+        return unit
+
+    def leaf(self, program: MapProgram, duals: Duals, scale: float = 1.0) -> MapLeaf:
+        """A relaxation's duals, times ``scale``, as evidence."""
+        p, layout = self.problem, self.workshop.layout
+        form = scale * program.lagrangian(duals)
+        conditional, chords = form[layout.loss], scale * duals.budgets[_CHORDS : _CHORDS + p.m]
+        if not self.minimises_distortion:  # rounding must not let them sum to more than 1
+            total = max(1.0, float((conditional + chords).max()))
+            conditional, chords = conditional / total, chords / total
+        slopes = form[layout.joint].reshape(p.m, p.k)
+        return MapLeaf(scale * duals.equality, float(form[0]), conditional, chords, slopes)
+
+    def relax(self, node: Node) -> ProgramPoint:
+        """Solve the node's relaxation and keep its multipliers."""
+        layout, limits = self.workshop.layout, self.workshop.limits
+        if self.minimises_distortion:
+            program = self.program(node, layout.form(distortion=1.0), self.budgets[1])
+        else:
+            program = self.program(node, layout.form(shares=1.0), math.inf)
+        penalty = 1e3
+        while True:
+            point = program.solve(tol=0.02 * limits.tol, cutoff=self.cutoff, near=node.duals, penalty=penalty)
+            if point.ended.bound > node.bound:
+                node.bound, node.duals = point.ended.bound, point.ended.duals
+                node.leaf = self.leaf(program, node.duals)
+            done = point.overrun <= 1e-9 or node.bound >= self.cutoff or penalty >= 1e9
+            if done or limits.expired:
+                return point
+            penalty *= 1e3  # the box may hold no point at all: a price high enough shows it
+
+    def tightened(self, node: Node) -> Node:
+        """The part of a node where its box cannot be shown to hold nothing better than the cutoff.
+
+        The most of ±T(y, s) over the relaxation with the objective at most the cutoff bounds τ_y(s). Divided by
+        the multiplier θ of that last condition, the multipliers prove that the objective is at least the cutoff
+        beyond; at θ = 0 any large multiple does.
+        """
+        p, limits = self.problem, self.workshop.limits
+        cutoff = self.cutoff
+        if self.search.best is None and cutoff < self.goal:
+            return node
+        middle = node.box.mean(axis=-1)
+        error = p.py[:, None] * (entr(middle) - entr(node.box).mean(axis=-1))
+        worthwhile = np.argwhere(error > 0.05 * error.max())
+        for y, s in worthwhile:
+            if s == 1 and p.k == 2:  # the complement of s = 0
+                continue
+            for side in (1, 0):
+                low, high = node.box[y, s]
+                if limits.expired or not high > low:
+                    return node
+                objective = self.workshop.layout.form(joint=self._unit(y, s, -1.0 if side else 1.0))
+                if self.minimises_distortion:
+                    program = self.program(node, objective, self.budgets[1], cutoff)
+                else:
+                    program = self.program(node, objective, cutoff)
+                row = _DISTORTION if self.minimises_distortion else _SHARES
+                near = None
+                if node.duals is not None:
+                    near = Duals(node.duals.equality, node.duals.budgets.copy())
+                    near.budgets[row] = 1.0
+                ended = program.solve(tol=0.02 * p.py[y] * (high - low), near=near).ended
+                theta = float(ended.duals.budgets[row])
+                used = max(theta, 1e-6)
+                end = ended.bound - (used - theta) * cutoff - 1e-9 * used
+                at = (-end if side else end) / p.py[y]
+                if (high - at if side else at - low) < _WORTHWHILE * (high - low):
+                    continue
+                halves = node.halves(y, s, min(max(at, low), high))
+                node, outer = halves if side else halves[::-1]
+                outer.leaf, outer.bound = self.leaf(program, ended.duals, 1 / used), cutoff
+                if is_empty(node.box):
+                    return node
+        return node
 
     def branch(self, node: Node, posteriors: FloatArray) -> tuple[Node, Node]:
         """Split where the chords are furthest below η at the relaxation's solution."""
         low, high = node.box[..., 0], node.box[..., 1]
         width = np.maximum(high - low, 1e-300)
         share = np.clip((posteriors - low) / width, 0.0, 1.0)
-        inside = low + share * width
-        error = entr(inside) - (1 - share) * entr(low) - share * entr(high)
-        letters = self.workshop.problem.py * error.sum(axis=1)
+        error = entr(low + share * width) - (1 - share) * entr(low) - share * entr(high)
+        letters = self.problem.py * error.sum(axis=1)
         y = int(np.argmax(letters))
-        if letters[y] < 1e-13:  # the box's corner: halve the widest instead
-            y = int(np.argmax(self.workshop.problem.py * width.max(axis=1)))
-            s, part = int(np.argmax(width[y])), 0.5
-        else:
+        if letters[y] > 1e-13:
             s = int(np.argmax(error[y]))
             part = min(max(float(share[y, s]), 0.15), 0.85)
+        else:  # a corner of the box: halve the widest instead
+            y = int(np.argmax(self.problem.py * width.max(axis=1)))
+            s, part = int(np.argmax(width[y])), 0.5
         return node.halves(y, s, float(low[y, s] + part * width[y, s]))
-
-VERBOSE=False
-def leaf_of(program: MapProgram, duals: Duals, scale: float) -> MapLeaf:
-    """A program's duals as evidence: rate, loss and chord rows come first."""
-    alpha, gamma, _, beta = (scale * float(mu) for mu in duals.budgets[:4])
-    return MapLeaf(scale * duals.equality, alpha, gamma, beta, scale * program.slopes(duals))

@@ -1,10 +1,11 @@
 """Linear programs over mixtures of maps, solved by generating maps.
 
-  min Σ_f λ_f cost(f)   over λ ≥ 0 with Σ_f λ_f P_f^Y = py, Σ_f λ_f H(f(X)) ≤ R, Σ_f λ_f H(S|f(X)) ≤ C,
-  Σ_f λ_f E d(X, f(X)) ≤ D and rows ⟨A_j, T⟩ ≤ b_j on T(y, s) = Σ_f λ_f P_f(y, s).
+A point has weights λ_f ≥ 0 with Σ_f λ_f P_f^Y = py, and shares z(y) ≥ 0 of a classification loss. Objective and
+constraints are linear forms in
 
-The cost is E d(X, f(X)), or ⟨A, T_f⟩, or that of one variable z ≥ 0 which is added to C and to the b_j of rows
-that bound the classification loss: the least loss.
+  rate Σ λ_f H(f(X)), distortion Σ λ_f E d(X, f(X)), losses Σ λ_f L_y(f⁻¹(y)), joint T(y, s) = Σ λ_f P_f(y, s), z(y),
+
+with L_y as in :mod:`drcopt.bounds.maps`.
 """
 
 from __future__ import annotations
@@ -20,28 +21,71 @@ from scipy.optimize import linprog
 from scipy.special import entr
 
 from drcopt._check import FloatArray
-from drcopt.bounds.maps import MapPricing
+from drcopt.bounds.maps import MapPricing, cell_losses
 from drcopt.engines.base import Limits
 from drcopt.engines.columns import Columns, Duals, Generated, Master, Priced, generate
 from drcopt.information import conditional_entropy
 from drcopt.problem import Problem
 
 #: Maps asked of one pricing, and maps a program starts from at most.
-_MAPS_PER_PRICING, _START = 8, 400
+_MAPS_PER_PRICING, _START = 8, 150
 
 Indices = NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Where a flat vector of coefficients keeps those of rate, distortion, losses, joint and shares."""
+
+    m: int
+    k: int
+
+    @property
+    def size(self) -> int:
+        """Length of the vector."""
+        return 2 + 2 * self.m + self.m * self.k
+
+    @property
+    def loss(self) -> slice:
+        """Σ λ_f L_y(f⁻¹(y)) for each y."""
+        return slice(2, 2 + self.m)
+
+    @property
+    def joint(self) -> slice:
+        """T(y, s), y by y."""
+        return slice(2 + self.m, 2 + self.m + self.m * self.k)
+
+    @property
+    def shares(self) -> slice:
+        """z(y) for each y."""
+        return slice(self.size - self.m, self.size)
+
+    def form(
+        self,
+        *,
+        rate: float = 0.0,
+        distortion: float = 0.0,
+        loss: FloatArray | float = 0.0,
+        joint: FloatArray | float = 0.0,
+        shares: FloatArray | float = 0.0,
+    ) -> FloatArray:
+        """A linear form from its parts; joint has shape (m, k)."""
+        v = np.zeros(self.size)
+        v[0], v[1], v[self.loss], v[self.shares] = rate, distortion, loss, shares
+        v[self.joint] = np.ravel(joint) if np.ndim(joint) else joint
+        return v
+
+
 class MapPool:
-    """The maps seen so far, in rows: E d, H(f(X)), H(S|f(X)), column masses (·, m) and T_f (·, m, k)."""
+    """The maps seen so far, in rows: the map (n,), its rate, distortion, masses (m,) and joint (m, k)."""
 
     def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+        self.problem, self.layout = problem, Layout(problem.m, problem.k)
         self._index: dict[bytes, int] = {}
         self.maps = np.empty((0, problem.n), dtype=np.int64)
-        self.distortion, self.rate, self.loss = np.empty(0), np.empty(0), np.empty(0)
         self.masses = np.empty((0, problem.m))
         self.joint = np.empty((0, problem.m, problem.k))
+        self._rate_distortion = np.empty((0, 2))
 
     def __len__(self) -> int:
         return len(self.maps)
@@ -65,13 +109,20 @@ class MapPool:
         members = (maps[:, :, None] == np.arange(p.m)).astype(np.float64)
         joint = np.einsum("fxy,xs->fys", members, p.px[:, None] * p.ps_given_x)
         masses = np.einsum("fxy,x->fy", members, p.px)
-        loss = np.maximum(0.0, entr(joint).sum(axis=(1, 2)) - entr(joint.sum(axis=2)).sum(axis=1))
+        rates = entr(masses).sum(axis=1).clip(0.0)
+        distortions = p.d[np.arange(p.n), maps] @ p.px
         self.maps = np.concatenate([self.maps, maps])
-        self.distortion = np.concatenate([self.distortion, p.d[np.arange(p.n), maps] @ p.px])
-        self.rate = np.concatenate([self.rate, entr(masses).clip(0.0).sum(axis=1)])
-        self.loss = np.concatenate([self.loss, loss])
         self.masses = np.concatenate([self.masses, masses])
         self.joint = np.concatenate([self.joint, joint])
+        self._rate_distortion = np.concatenate([self._rate_distortion, np.column_stack([rates, distortions])])
+
+    def values(self, maps: Indices, box: FloatArray | None = None) -> FloatArray:
+        """The quantities of the layout for some maps, with the losses of a box."""
+        values = np.zeros((len(maps), self.layout.size))
+        values[:, :2] = self._rate_distortion[maps]
+        values[:, self.layout.loss] = cell_losses(self.joint[maps], box)
+        values[:, self.layout.joint] = self.joint[maps].reshape(len(maps), -1)
+        return values
 
 
 class Workshop:
@@ -80,6 +131,7 @@ class Workshop:
     def __init__(self, problem: Problem, limits: Limits) -> None:
         self.problem, self.limits = problem, limits
         self.pricing, self.pool = MapPricing(problem), MapPool(problem)
+        self.layout = self.pool.layout
         self.pricings = self.programs = 0
         # Constant maps meet the masses at no rate: with them no program lacks a point.
         self.constants = self.pool.add(np.repeat(np.arange(problem.m)[:, None], problem.n, axis=1))
@@ -93,72 +145,51 @@ class Mixture:
     maps: Indices
     weights: FloatArray
 
-    @property
-    def distortion(self) -> float:
-        """E d."""
-        return math.fsum(self.weights * self.pool.distortion[self.maps])
+    @cached_property
+    def values(self) -> FloatArray:
+        """The quantities of the layout, losses without a box."""
+        return np.asarray(self.weights @ self.pool.values(self.maps))
 
     @property
     def rate(self) -> float:
         """Σ_f λ_f H(f(X))."""
-        return math.fsum(self.weights * self.pool.rate[self.maps])
+        return float(self.values[0])
 
-    @cached_property
-    def joint(self) -> FloatArray:
-        """T(y, s), shape (m, k)."""
-        return np.asarray(np.tensordot(self.weights, self.pool.joint[self.maps], axes=1))
+    @property
+    def distortion(self) -> float:
+        """E d."""
+        return float(self.values[1])
 
     @property
     def posteriors(self) -> FloatArray:
         """τ_y(s), shape (m, k)."""
-        return self.joint / self.joint.sum(axis=1, keepdims=True)
+        joint = self._joint
+        return joint / joint.sum(axis=1, keepdims=True)
+
+    @property
+    def _joint(self) -> FloatArray:
+        p = self.pool.problem
+        return self.values[self.pool.layout.joint].reshape(p.m, p.k)
 
     def loss(self, classifier_sees: str) -> float:
         """H(S|Y) for "Y", Σ_f λ_f H(S|f(X)) for "YU"."""
         if classifier_sees == "Y":
-            return conditional_entropy(self.joint.T)
-        return math.fsum(self.weights * self.pool.loss[self.maps])
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """⟨coefficients, T⟩ ≤ limit, coefficients (m, k); ``loss`` if it bounds the classification loss."""
-
-    coefficients: FloatArray
-    limit: float
-    loss: bool = False
+            return conditional_entropy(self._joint.T)
+        return float(self.values[self.pool.layout.loss].sum())
 
 
 @dataclass(frozen=True, eq=False)
 class MapProgram:
-    """One linear program over mixtures of maps; limits of inf are no limits.
+    """Minimise a linear form subject to linear forms (rows of ``forms``) being at most ``limits`` (inf: free).
 
-    ``minimise`` is "distortion", "loss" (then the limits of loss rows are added to the least loss z, and
-    ``loss`` other than inf asks that z be at least H(S|Y,U)), or an array A of shape (m, k) for ⟨A, T⟩.
+    ``box`` is that of the losses.
     """
 
     workshop: Workshop
-    rate: float
-    loss: float = math.inf
-    rows: Sequence[Row] = ()
-    minimise: str | FloatArray = "distortion"
-    distortion: float = math.inf
-
-    @cached_property
-    def budgets(self) -> FloatArray:
-        """Right-hand sides: rate, loss, distortion, rows."""
-        loss = 0.0 if self._least_loss and self.loss < math.inf else self.loss
-        return np.array([self.rate, loss, self.distortion, *(row.limit for row in self.rows)])
-
-    @cached_property
-    def _least_loss(self) -> bool:
-        return isinstance(self.minimise, str) and self.minimise == "loss"
-
-    @cached_property
-    def _coefficients(self) -> FloatArray:
-        """(rows, m, k)."""
-        p = self.workshop.problem
-        return np.array([row.coefficients for row in self.rows]).reshape(len(self.rows), p.m, p.k)
+    objective: FloatArray
+    forms: FloatArray
+    limits: FloatArray
+    box: FloatArray | None = None
 
     def solve(
         self,
@@ -175,10 +206,11 @@ class MapProgram:
         """
         shop = self.workshop
         shop.programs += 1
-        master = Master(shop.problem.py, self.budgets, penalty)
-        if self._least_loss:
-            relief = np.array([0.0, -1.0, 0.0, *(-1.0 if row.loss else 0.0 for row in self.rows)])
-            master.add(Columns(np.ones(1), np.zeros((1, shop.problem.m)), relief[None], ["z"]))
+        master = Master(shop.problem.py, self.limits, penalty)
+        if self.objective[shop.layout.shares].any() or self.forms[:, shop.layout.shares].any():
+            units = np.eye(shop.layout.size)[shop.layout.shares]
+            zero = np.zeros((len(units), shop.problem.m))
+            master.add(Columns(units @ self.objective, zero, units @ self.forms.T, range(-len(units), 0)))
         master.add(self.columns(shop.constants))
         if only is not None:
             master.add(self.columns(only))
@@ -194,34 +226,30 @@ class MapProgram:
     def columns(self, maps: Indices) -> Columns:
         """Maps of the pool as columns of this program."""
         pool = self.workshop.pool
-        if not isinstance(self.minimise, str):
-            costs = np.tensordot(pool.joint[maps], self.minimise, axes=2)
-        else:
-            costs = np.zeros(len(maps)) if self._least_loss else pool.distortion[maps]
-        rows = np.einsum("fys,jys->fj", pool.joint[maps], self._coefficients)
-        usages = np.column_stack([pool.rate[maps], pool.loss[maps], pool.distortion[maps], rows])
-        return Columns(costs, pool.masses[maps], usages, maps.tolist())
+        values = pool.values(maps, self.box)
+        return Columns(values @ self.objective, pool.masses[maps], values @ self.forms.T, maps.tolist())
 
-    def slopes(self, duals: Duals) -> FloatArray:
-        """The cost per unit of T(y, s) at these duals, shape (m, k)."""
-        slopes = np.tensordot(duals.budgets[3:], self._coefficients, axes=1)
-        return np.asarray(slopes if isinstance(self.minimise, str) else slopes + self.minimise)
+    def lagrangian(self, duals: Duals) -> FloatArray:
+        """Objective plus multipliers times forms."""
+        return np.asarray(self.objective + duals.budgets @ self.forms)
+
+    @cached_property
+    def _losses(self) -> FloatArray:
+        return self.workshop.pricing.losses(self.box)
 
     def oracle(self, duals: Duals) -> Priced:
         """The Lagrangian bound at these duals, and the maps of least reduced cost."""
         shop, p = self.workshop, self.workshop.problem
-        alpha, gamma, theta = (float(mu) for mu in duals.budgets[:3])
-        if isinstance(self.minimise, str) and not self._least_loss:
-            theta += 1.0
-        linear = theta * p.d + p.ps_given_x @ self.slopes(duals).T - duals.equality
-        least, maps = shop.pricing.least(p.px[:, None] * linear, alpha, gamma, _MAPS_PER_PRICING, shop.pricings)
+        form = self.lagrangian(duals)
+        slopes = form[shop.layout.joint].reshape(p.m, p.k)
+        linear = p.px[:, None] * (form[1] * p.d + p.ps_given_x @ slopes.T - duals.equality)
+        gamma = form[shop.layout.loss]
+        least, maps = shop.pricing.least(linear, form[0], gamma, self._losses, _MAPS_PER_PRICING, shop.pricings)
         shop.pricings += 1
-        paid = [-mu * b for mu, b in zip(duals.budgets, self.budgets, strict=True) if mu > 0]
-        bound = math.fsum([float(duals.equality @ p.py), least, *paid])
-        if self._least_loss:
-            # z costs 1 and relieves the loss rows: their multipliers may sum to at most 1.
-            charged = gamma + sum(mu for mu, row in zip(duals.budgets[3:], self.rows, strict=True) if row.loss)
-            bound = bound if charged <= 1 + 1e-12 else -math.inf
+        paid = [-mu * b for mu, b in zip(duals.budgets, self.limits, strict=True) if mu > 0]
+        # A share is at most H(S), which pays for coefficients that are below zero by rounding.
+        shares = p.entropy_s * float(np.minimum(form[shop.layout.shares], 0.0).sum())
+        bound = math.fsum([float(duals.equality @ p.py), least, shares, *paid])
         return Priced(bound, self.columns(shop.pool.add(maps)))
 
 
@@ -240,21 +268,21 @@ class ProgramPoint:
 
     @property
     def overrun(self) -> float:
-        """The most by which a budget or row is exceeded."""
+        """The most by which a limit is exceeded."""
         return float(self.ended.point.overrun.max(initial=0.0))
 
     @property
     def maps(self) -> Indices:
         """The maps in the last master."""
-        return np.array([q for q in self.ended.point.columns.payloads if q != "z"], dtype=np.int64)
+        return np.array([q for q in self.ended.point.columns.payloads if q >= 0], dtype=np.int64)
 
     @cached_property
     def mixture(self) -> Mixture:
         """The maps in use, with weights that meet the masses to rounding."""
         weights = self.master.polished(self.ended.point)
-        payloads = self.ended.point.columns.payloads
-        used = [q for q in np.flatnonzero(weights > 0) if payloads[q] != "z"]
-        return Mixture(self.program.workshop.pool, np.array([payloads[q] for q in used]), weights[used])
+        payloads = np.array(self.ended.point.columns.payloads)
+        used = (weights > 0) & (payloads >= 0)
+        return Mixture(self.program.workshop.pool, payloads[used], weights[used])
 
 
 def transport_maps(problem: Problem) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:

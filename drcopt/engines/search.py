@@ -22,6 +22,9 @@ from drcopt.bounds.posterior import Node, whole_box
 from drcopt.engines.ascent import Ascent, Columns, Objective, ascend
 from drcopt.engines.base import Limits
 
+#: How a search ends that the user stopped (Ctrl-C).
+INTERRUPTED = "interrupted"
+
 #: Called with a coupling (n, m) to start from, multipliers, and whether to try it however like another it is.
 Improve = Callable[[FloatArray, FloatArray, bool], None]
 
@@ -75,7 +78,14 @@ class Search:
     columns: Columns | None = None
 
     def run(self, z: FloatArray) -> None:
-        """Search from multipliers z; leaves ``lower``, ``termination`` and the tree."""
+        """Search from multipliers z; leaves ``lower``, ``termination`` and the tree, also when interrupted."""
+        try:
+            self._run(z)
+        except KeyboardInterrupt:
+            # Every place of the tree holds multipliers that are valid in its box, visited or not.
+            self.termination = INTERRUPTED
+
+    def _run(self, z: FloatArray) -> None:
         self.root = _Place(self.objective.clip(z))
         tol = self.limits.tol
         ticket = itertools.count()
