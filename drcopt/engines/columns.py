@@ -199,7 +199,7 @@ class Generated:
     bound: float
     duals: Duals
     rounds: int
-    reason: str  # "converged", "cutoff", "stopped" or "stalled"
+    reason: str  # "converged", "cutoff", "enough", "stopped" or "stalled"
 
 
 def generate(
@@ -208,10 +208,11 @@ def generate(
     *,
     tol: float,
     cutoff: float = math.inf,
+    enough: float = -math.inf,
     stop: Callable[[], bool] = lambda: False,
     smoothing: float = 0.5,
 ) -> Generated:
-    """Generate columns until value − bound ≤ tol, the bound reaches ``cutoff``, or ``stop()``.
+    """Generate columns until value − bound ≤ tol, bound ≥ ``cutoff``, value ≤ ``enough``, or ``stop()``.
 
     The oracle is asked at a mixture of the best duals so far and the master's (Wentges' smoothing), which
     damps the swings of degenerate masters; where that finds nothing new it is asked at the master's own.
@@ -219,21 +220,25 @@ def generate(
     best, bound, rounds = None, -math.inf, 0
     while True:
         point = master.solve()
+        new = 0
         for weight in (0.0,) if best is None else (smoothing, 0.0):
+            if point.objective <= enough:
+                break
             duals = point.duals if best is None else point.duals.mixed(best, weight)
             priced = oracle(duals)
             rounds += 1
             if best is None or priced.bound > bound:
                 best, bound = duals, priced.bound
-            useful = priced.columns[np.flatnonzero(priced.columns.reduced_costs(point.duals) < -1e-14)]
-            new = master.add(useful)
+            useful = priced.columns.reduced_costs(point.duals) < -1e-14
+            new = master.add(priced.columns[np.flatnonzero(useful)])
             if point.objective - bound <= tol or bound >= cutoff or stop() or new:
                 break
         for reason, ended in (
             ("converged", point.objective - bound <= tol),
             ("cutoff", bound >= cutoff),
+            ("enough", point.objective <= enough),
             ("stopped", stop()),
             ("stalled", not new),
         ):
             if ended:
-                return Generated(point, bound, best, rounds, reason)
+                return Generated(point, bound, point.duals if best is None else best, rounds, reason)

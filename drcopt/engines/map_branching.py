@@ -119,7 +119,7 @@ class Branching:
             if node.bound >= self.cutoff:
                 closed = min(closed, node.bound)
                 continue
-            inner = self.tightened(node)
+            inner = self.tightened(node, point.mixture.posteriors)
             if inner is node:
                 children: tuple[Node, ...] = self.branch(node, point.mixture.posteriors)
             else:  # relax it again before anything else
@@ -195,50 +195,63 @@ class Branching:
                 return point
             penalty *= 1e3  # the box may hold no point at all: a price high enough shows it
 
-    def tightened(self, node: Node) -> Node:
-        """The part of a node where its box cannot be shown to hold nothing better than the cutoff.
+    def tightened(self, node: Node, posteriors: FloatArray) -> Node:
+        """The part of a node left after cutting off ends of its box that hold nothing better than the cutoff.
+
+        ``posteriors`` are those of the relaxation's solution: the box need not be tried closer than that.
+        """
+        if self.search.best is None and self.cutoff < self.goal:
+            return node
+        p = self.problem
+        error = p.py[:, None] * (entr(node.box.mean(axis=-1)) - entr(node.box).mean(axis=-1))
+        reached = np.stack([posteriors, posteriors], axis=-1)
+        for y, s in np.argwhere(error > 0.05 * error.max()):
+            for side in (1, 0):
+                low, high = node.box[y, s]
+                if (s == 1 and p.k == 2) or high - low < 1e-9:  # s = 1 is the complement of s = 0
+                    continue
+                room = high - reached[y, s, 1] if side else reached[y, s, 0] - low
+                if room > _WORTHWHILE * (high - low):
+                    node = self._probe(node, y, s, side, reached)
+                if is_empty(node.box) or self.workshop.limits.expired:
+                    return node
+        return node
+
+    def _probe(self, node: Node, y: int, s: int, side: int, reached: FloatArray) -> Node:
+        """The node with one end cut off, or as it was if that is not worthwhile; extends ``reached``.
 
         The most of ±T(y, s) over the relaxation with the objective at most the cutoff bounds τ_y(s). Divided by
         the multiplier θ of that last condition, the multipliers prove that the objective is at least the cutoff
         beyond; at θ = 0 any large multiple does.
         """
-        p, limits = self.problem, self.workshop.limits
-        cutoff = self.cutoff
-        if self.search.best is None and cutoff < self.goal:
+        cutoff, py, (low, high) = self.cutoff, self.problem.py[y], node.box[y, s]
+        sign = -1.0 if side else 1.0
+        objective = self.workshop.layout.form(joint=self._unit(y, s, sign))
+        if self.minimises_distortion:
+            program, row = self.program(node, objective, self.budgets[1], cutoff), _DISTORTION
+        else:
+            program, row = self.program(node, objective, cutoff), _SHARES
+        least = _WORTHWHILE * (high - low)
+        enough = sign * py * (high - least if side else low + least)
+        near = None
+        if node.duals is not None:
+            near = Duals(node.duals.equality, node.duals.budgets.copy())
+            near.budgets[row] = 1.0
+        point = program.solve(tol=0.02 * py * (high - low), enough=enough, near=near)
+        if point.overrun <= 1e-9:
+            seen = point.mixture.posteriors
+            np.minimum(reached[..., 0], seen, out=reached[..., 0])
+            np.maximum(reached[..., 1], seen, out=reached[..., 1])
+        ended = point.ended
+        theta = float(ended.duals.budgets[row])
+        used = max(theta, 1e-6)
+        at = sign * (ended.bound - (used - theta) * cutoff - 1e-9 * used) / py
+        if ended.reason == "enough" or (high - at if side else at - low) < least:
             return node
-        middle = node.box.mean(axis=-1)
-        error = p.py[:, None] * (entr(middle) - entr(node.box).mean(axis=-1))
-        worthwhile = np.argwhere(error > 0.05 * error.max())
-        for y, s in worthwhile:
-            if s == 1 and p.k == 2:  # the complement of s = 0
-                continue
-            for side in (1, 0):
-                low, high = node.box[y, s]
-                if limits.expired or not high > low:
-                    return node
-                objective = self.workshop.layout.form(joint=self._unit(y, s, -1.0 if side else 1.0))
-                if self.minimises_distortion:
-                    program = self.program(node, objective, self.budgets[1], cutoff)
-                else:
-                    program = self.program(node, objective, cutoff)
-                row = _DISTORTION if self.minimises_distortion else _SHARES
-                near = None
-                if node.duals is not None:
-                    near = Duals(node.duals.equality, node.duals.budgets.copy())
-                    near.budgets[row] = 1.0
-                ended = program.solve(tol=0.02 * p.py[y] * (high - low), near=near).ended
-                theta = float(ended.duals.budgets[row])
-                used = max(theta, 1e-6)
-                end = ended.bound - (used - theta) * cutoff - 1e-9 * used
-                at = (-end if side else end) / p.py[y]
-                if (high - at if side else at - low) < _WORTHWHILE * (high - low):
-                    continue
-                halves = node.halves(y, s, min(max(at, low), high))
-                node, outer = halves if side else halves[::-1]
-                outer.leaf, outer.bound = self.leaf(program, ended.duals, 1 / used), cutoff
-                if is_empty(node.box):
-                    return node
-        return node
+        low_half, high_half = node.halves(y, s, min(max(at, low), high))
+        inner, outer = (low_half, high_half) if side else (high_half, low_half)
+        outer.leaf, outer.bound = self.leaf(program, ended.duals, 1 / used), cutoff
+        return inner
 
     def branch(self, node: Node, posteriors: FloatArray) -> tuple[Node, Node]:
         """Split where the chords are furthest below η at the relaxation's solution."""

@@ -196,13 +196,15 @@ class MapProgram:
         *,
         tol: float,
         cutoff: float = math.inf,
+        enough: float = -math.inf,
         near: Duals | None = None,
         penalty: float = 1e3,
         only: Indices | None = None,
     ) -> ProgramPoint:
-        """Generate maps until the gap is ``tol`` or the bound passes ``cutoff``; with ``only``, use those alone.
+        """Generate maps until the gap is ``tol``, the bound reaches ``cutoff`` or the value ``enough``.
 
         ``near`` are duals of a similar program: of a large pool, the maps of least reduced cost there start.
+        With ``only``, use those maps alone.
         """
         shop = self.workshop
         shop.programs += 1
@@ -220,7 +222,9 @@ class MapProgram:
         if len(start) > _START and near is not None:
             start = start[np.argpartition(start.reduced_costs(near), _START)[:_START]]
         master.add(start)
-        ended = generate(master, self.oracle, tol=tol, cutoff=cutoff, stop=lambda: shop.limits.expired)
+        ended = generate(
+            master, self.oracle, tol=tol, cutoff=cutoff, enough=enough, stop=lambda: shop.limits.expired
+        )
         return ProgramPoint(self, master, ended)
 
     def columns(self, maps: Indices) -> Columns:

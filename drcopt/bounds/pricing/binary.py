@@ -190,7 +190,9 @@ class _Search:
         sharp = np.zeros_like(targets, dtype=bool)
         sharp[:, 0], sharp[:, -1] = ~open_low, ~open_high
         y = np.repeat(letters, _CELLS + 1)
-        mu = np.sort(self.slopes_at(y, targets.ravel(), sharp.ravel()).reshape(targets.shape), axis=1)
+        mu = self.slopes_at(y, targets.ravel(), sharp.ravel()).reshape(targets.shape)
+        # Inner contacts are only roughly where they were aimed; none may lie beyond the ends.
+        mu = np.sort(np.clip(mu, mu[:, :1], mu[:, -1:]), axis=1)
         index = self.add(y, mu.ravel()).reshape(targets.shape)
         cuts = np.clip(self.t[index], low[:, None], high[:, None])
         parts = []
