@@ -1,8 +1,5 @@
 """drcopt: discrete distortion-rate-classification tradeoffs, answered with a proof."""
 
-from importlib import import_module as _import_module
-from typing import TYPE_CHECKING, Any
-
 from drcopt import closed_forms as closed_forms
 from drcopt import information as information
 from drcopt import sources as sources
@@ -17,3 +14,6 @@ from drcopt.solution import Solution as Solution
 from drcopt.solve import min_classification_loss as min_classification_loss
 from drcopt.solve import solve as solve
 from drcopt.solve import solve_drc as solve_drc
+from drcopt.sweep import sweep as sweep
+
+__version__ = "0.1.0"

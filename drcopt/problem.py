@@ -81,6 +81,11 @@ class Problem:
             f"H(Y)={bits(self.entropy_y)}, H(S)={bits(self.entropy_s)}, max d={self.d.max():g})"
         )
 
+    def _repr_html_(self) -> str:
+        from drcopt._html import problem_html
+
+        return problem_html(self)
+
     @property
     def n(self) -> int:
         """Letters of X."""

@@ -171,3 +171,8 @@ class Solution:
             f"gap={self.gap:.2g}; rate={self.rate:.6g}, classification_loss={self.classification_loss:.6g} "
             f"{self.units}; {self.formulation}, {', '.join(limits)} {self.units}; engine={self.engine})"
         )
+
+    def _repr_html_(self) -> str:
+        from drcopt._html import solution_html
+
+        return solution_html(self)

@@ -15,12 +15,15 @@ from drcopt.bounds import DataProcessing, Evidence, Independent
 from drcopt.certificate import Certificate, certify
 from drcopt.engines import ENGINES
 from drcopt.engines.base import Engine, Limits, Proposal
-from drcopt.errors import InfeasibleError, InputError, NotSolvedError
+from drcopt.errors import InfeasibleError, InputError, MissingExtraError, NotSolvedError
 from drcopt.formulations import CLASSIFIER_SEES, NAMES, Formulation, OneShot, Part, SingleLetter, TimeSharing
 from drcopt.problem import Problem
 from drcopt.solution import Component, Mixture, Multipliers, Residuals, Solution
 
 ON_FAILURE = ("raise", "return")
+
+#: Seconds an InfeasibleError may spend on finding the least loss it names.
+_EDGE_SECONDS = 5.0
 
 
 def solve_drc(
@@ -96,16 +99,41 @@ def solve_drc(
 
 
 def solve(
-    problem: Problem, *, R: float | None = None, C: float | None = None, on_failure: str = "raise", **settings: Any
+    problem: Problem,
+    *,
+    R: float | None = None,
+    C: float | None = None,
+    formulation: str = "single-letter",
+    classifier_sees: str = "Y",
+    units: str = "bits",
+    engine: str = "auto",
+    tol: float = 1e-6,
+    time_limit: float | None = None,
+    on_failure: str = "raise",
 ) -> Solution:
     """:func:`solve_drc` for a :class:`Problem`; keywords as there."""
-    return Session(problem, **settings).solve(R, C, on_failure=on_failure)
+    session = Session(
+        problem,
+        formulation=formulation,
+        classifier_sees=classifier_sees,
+        units=units,
+        engine=engine,
+        tol=tol,
+        time_limit=time_limit,
+    )
+    return session.solve(R, C, on_failure=on_failure)
 
 
 def min_classification_loss(
-    problem: Problem, *, R: float | None = None, on_failure: str = "raise", **settings: Any
+    problem: Problem,
+    *,
+    R: float | None = None,
+    units: str = "bits",
+    tol: float = 1e-6,
+    time_limit: float | None = None,
+    on_failure: str = "raise",
 ) -> Solution:
-    """The least H(S|Y) that can be reached at rate R: the edge of the feasible set, C_min(R).
+    """The least H(S|Y) that a coupling reaches at rate R: the edge of the feasible set, C_min(R).
 
     ``classification_loss`` of the solution is reached by its coupling and ``lower_bound`` is proved, both in
     ``units``; ``gap`` is their difference and ``tol`` limits it. Keywords as in :func:`solve_drc`.
@@ -115,9 +143,10 @@ def min_classification_loss(
     >>> problem = Problem([0.5, 0.5], [0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]])
     >>> edge = min_classification_loss(problem, R=0.5)
     >>> edge.status, round(edge.classification_loss, 5)
-    ('optimal', 0.7121)
+    ('optimal', 0.69732)
     """
-    return Session(problem, **settings).least_loss(R, on_failure=on_failure)
+    session = Session(problem, units=units, tol=tol, time_limit=time_limit)
+    return session.least_loss(R, on_failure=on_failure)
 
 
 class Session:
@@ -175,17 +204,22 @@ class Session:
         certificate = self._certify(question, proposal)
         solution = self._solution(certificate, proposal, engine, R, C, time.monotonic() - started)
         if on_failure == "raise":
-            self._raise_failure(solution, certificate)
+            self._raise_failure(solution, self._least(certificate, R))
         return solution
+
+    def _least(self, certificate: Certificate, R: float | None) -> float:
+        """For the message of an infeasible problem: the least reachable loss, proved, in nats."""
+        least = certificate.least_loss
+        if not certificate.infeasible or self.formulation != "single-letter":
+            return least
+        # The proof stopped as soon as it passed C; the edge itself is worth a few seconds more.
+        patience = min(self.time_limit or math.inf, _EDGE_SECONDS)
+        edge = Session(self._reduced, units="nats", tol=1e-6, time_limit=patience)
+        return max(least, edge.least_loss(None if R is None else information.to_nats(R, self.units)).lower_bound)
 
     def least_loss(self, R: float | None, *, on_failure: str = "raise") -> Solution:
         """See :func:`min_classification_loss`."""
         _check.choice("on_failure", on_failure, ON_FAILURE)
-        if self.formulation != "single-letter":
-            raise InputError(
-                f"min_classification_loss takes formulation 'single-letter'; it is {self.formulation!r}. "
-                "Leave formulation out, or bisect C with solve for the others."
-            )
         started = time.monotonic()
         question = self._question(information.to_nats(_check.budget("R", R), self.units), math.inf)
         limits = replace(self._limits(started), tol=information.to_nats(self.tol, self.units))
@@ -200,7 +234,7 @@ class Session:
         certificate = self._certify(question, proposal)
         solution = self._solution(certificate, proposal, engine, R, None, time.monotonic() - started)
         if on_failure == "raise":
-            self._raise_failure(solution, certificate)
+            self._raise_failure(solution, certificate.least_loss)
         return solution
 
     # -- asking ------------------------------------------------------------------------------------------------
@@ -228,16 +262,25 @@ class Session:
             name, settled = self._choose(standard, limits)
             if settled is not None:
                 return settled, name
-        proposal = self._use(name).propose(standard, limits, self.warm)
+        proposal = self._propose(name, standard, limits)
         self.warm = proposal.warm
         return proposal, name
+
+    def _propose(self, name: str, question: Formulation, limits: Limits) -> Proposal:
+        """Ask an engine. Whatever it throws, the answer is an interval: perhaps the trivial one."""
+        try:
+            return self._use(name).propose(question, limits, self.warm)
+        except MissingExtraError:
+            raise
+        except Exception as reason:
+            return Proposal(None, None, f"engine {name} failed: {type(reason).__name__}: {reason}")
 
     def _choose(self, standard: Formulation, limits: Limits) -> tuple[str, Proposal | None]:
         """Rate-only first: its answer is the answer wherever it happens to meet the classification budget."""
         if self.formulation == "one-shot":
             return "one-shot", None
         free = replace(standard, classification_budget=math.inf)
-        proposal = self._use("newton").propose(free, limits, self.warm)
+        proposal = self._propose("newton", free, limits)
         if standard.classification_budget >= standard.problem.entropy_s or (
             certify(standard, proposal.parts, None).parts is not None
         ):
@@ -266,7 +309,10 @@ class Session:
         question, parts = certificate.formulation, certificate.parts
         problem, support = self.problem, self.problem.support
         loss_is_objective = certificate.objective == "classification-loss"
-        tol = information.to_nats(self.tol, self.units) if loss_is_objective else self.tol * float(self._reduced.d.max())
+        if loss_is_objective:
+            tol = information.to_nats(self.tol, self.units)
+        else:
+            tol = self.tol * float(self._reduced.d.max())
 
         def unit(nats: float) -> float:
             return information.from_nats(nats, self.units)
@@ -293,6 +339,8 @@ class Session:
                 classification=max(0.0, unit(loss - question.classification_budget)),
             )
         scale = self._change.scale * information.NATS_PER[self.units]
+        if certificate.infeasible:
+            scale = math.nan  # there is no slope where there is no value
         return Solution(
             status=status,
             termination=proposal.termination,
@@ -319,7 +367,11 @@ class Session:
         )
 
     def _mixture(self, question: Formulation, parts: tuple[Part, ...]) -> Mixture:
-        support, unit = self.problem.support, lambda nats: information.from_nats(nats, self.units)
+        support = self.problem.support
+
+        def unit(nats: float) -> float:
+            return information.from_nats(nats, self.units)
+
         components = []
         for part in parts:
             full_map = None
@@ -340,13 +392,15 @@ class Session:
             )
         return Mixture(tuple(components))
 
-    def _raise_failure(self, solution: Solution, certificate: Certificate) -> None:
+    def _raise_failure(self, solution: Solution, least_loss: float) -> None:
         if solution.status == "infeasible":
-            least = information.from_nats(certificate.least_loss, self.units)
-            limit = f"at R = {solution.rate_budget:g} {self.units}" if math.isfinite(solution.rate_budget) else "at any rate"
+            least = information.from_nats(least_loss, self.units)
+            limited = math.isfinite(solution.rate_budget)
+            limit = f"at R = {solution.rate_budget:g} {self.units}" if limited else "at any rate"
             raise InfeasibleError(
-                f"C = {solution.classification_budget:.8g} {self.units} cannot be met {limit}: the classification loss is "
-                f"at least {least:.8g} {self.units} there (proved). Raise C to that or more, or raise R.",
+                f"C = {solution.classification_budget:.8g} {self.units} cannot be met {limit}: the classification loss "
+                f"is at least {least:.8g} {self.units} there (proved). Raise C above that"
+                f"{', or raise R' if limited else ''}.",
                 budget="C",
                 least=least,
                 units=self.units,

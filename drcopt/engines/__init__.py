@@ -30,7 +30,8 @@ def _newton() -> Engine:
 def _clarabel() -> Engine:
     from drcopt.engines.expcone import ExpCone
 
-    return ExpCone("clarabel")
+    engine: Engine = ExpCone("clarabel")
+    return engine
 
 
 def _scs() -> Engine:

@@ -41,12 +41,16 @@ class Objective:
     classification_budget: float
     alpha: tuple[float, float] = (0.0, math.inf)
     beta: tuple[float, float] = (0.0, math.inf)
+    #: With a slope η the ascent stays in β ≤ α/η, where pricing is convex and needs no search.
+    cone: float | None = None
 
     def clip(self, z: FloatArray) -> FloatArray:
         """z with α and β in range."""
         z = z.copy()
         z[-2] = min(max(z[-2] if z[-2] > LEAST_ALPHA else 0.0, self.alpha[0]), self.alpha[1])
         z[-1] = min(max(z[-1], self.beta[0]), self.beta[1])
+        if self.cone is not None:
+            z[-2] = max(z[-2], self.cone * z[-1])
         return z
 
     def price(self, z: FloatArray, box: FloatArray | None, tol: float) -> tuple[float, Priced]:
@@ -79,6 +83,11 @@ class Columns:
             rel_entr(p, problem.px).sum(axis=1),
             -xlogy(tau, tau).sum(axis=1),
         )
+
+    @classmethod
+    def none(cls, objective: Objective) -> Columns:
+        """No columns."""
+        return cls.of(objective, np.zeros(0, dtype=np.intp), np.zeros((0, objective.problem.n)))
 
     def take(self, index: np.ndarray) -> Columns:
         """Some of them."""
@@ -272,6 +281,11 @@ def _maximise_model(
         if math.isfinite(high):
             sides.append(row)
             ends.append(high - now)
+    if objective.cone is not None:
+        row = np.zeros(size)
+        row[n], row[n + 1] = -1.0, objective.cone
+        sides.append(row)
+        ends.append(z[n] - objective.cone * z[n + 1])
     A = sparse.csc_matrix(np.vstack([*fixed_rows, cuts, *sides]))
     b = np.concatenate([fixed_ends, value - v0[bundle.y], ends])
     cones = [clarabel.ZeroConeT(len(fixed_rows))] if fixed_rows else []

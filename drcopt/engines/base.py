@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from drcopt.bounds import Evidence
 from drcopt.formulations import Formulation, Part
@@ -52,13 +52,12 @@ class Proposal:
 
 
 class Engine(Protocol):
-    """Anything with a name, a list of formulations and :meth:`propose`."""
+    """Anything with a name and :meth:`propose`; what it takes is said in :data:`drcopt.engines.ENGINES`."""
 
-    name: ClassVar[str]
-    #: Names of the formulations it takes.
-    formulations: ClassVar[tuple[str, ...]]
-    #: Whether it takes an active classification budget.
-    active_classification: ClassVar[bool]
+    @property
+    def name(self) -> str:
+        """The name it is registered under."""
+        ...
 
     def propose(self, formulation: Formulation, limits: Limits, warm: Any = None) -> Proposal:
         """Propose an answer to ``formulation``, whose problem has no zero-mass letters and d scaled to [0, 1]."""

@@ -30,8 +30,6 @@ class Global:
     """Problems with an active classification budget, to a proved gap; time-sharing by :mod:`drcopt.engines.sharing`."""
 
     name: ClassVar[str] = "global"
-    formulations: ClassVar[tuple[str, ...]] = ("single-letter", "time-sharing")
-    active_classification: ClassVar[bool] = True
 
     def propose(self, formulation: Formulation, limits: Limits, warm: Any = None) -> Proposal:
         """See :class:`drcopt.engines.base.Engine`."""
@@ -44,14 +42,14 @@ class Global:
         points.start()
         infeasibility: Evidence | None = None
         if points.best is None:
-            search = least_loss_search(problem, rate, limits, points.low, stop_above=budget, stop_below=budget)
-            stats["loss_nodes"] = search.nodes
-            infeasibility = PosteriorTree(search.tree(), "classification-loss")
-            if search.lower > budget:
+            least = least_loss_search(problem, rate, limits, points.low, stop_above=budget, stop_below=budget)
+            stats["loss_nodes"] = least.nodes
+            infeasibility = PosteriorTree(least.tree(), "classification-loss")
+            if least.lower > budget:
                 return Proposal(
                     None, None, "the least classification loss is above its budget", infeasibility=infeasibility, stats=stats
                 )
-            points.start_from(search.found)
+            points.start_from(least.found)
         objective = Objective(problem, problem.d, rate, budget)
         search = Search(objective, limits, points.improve, points.value)
         points.watch(search)
@@ -102,7 +100,7 @@ class _Points:
         P = self.problem.independent if proposal.parts is None else proposal.parts[0].coupling
         self.try_from(P)
         if self.best is None:
-            found = reduce_loss(self.problem, self.rate, P, self.limits, target=self.budget)
+            found = lowest_loss(self.problem, self.rate, P, self.limits, target=self.budget)
             self.low = found.P
             self.start_from(found)
 
@@ -149,6 +147,21 @@ class _Points:
         return np.concatenate([best.f, [best.rate_multiplier, best.classification_multiplier]])
 
 
+def lowest_loss(
+    problem: Problem, rate: float, start: FloatArray, limits: Limits, *, target: float = -math.inf, tries: int = 6
+) -> Descent:
+    """The best of a few descents of H(S|Y), the first from ``start``, the others from random posteriors."""
+    rng = np.random.default_rng(0)
+    best = reduce_loss(problem, rate, start, limits, target=target)
+    for _ in range(tries):
+        if best.loss <= target or limits.expired:
+            break
+        guess = rng.dirichlet(np.full(problem.m, 0.3), size=problem.n) * problem.px[:, None]
+        found = reduce_loss(problem, rate, guess, limits, target=target)
+        best = min(best, found, key=lambda d: d.loss)
+    return best
+
+
 class LossSearch(Search):
     """A search for the least classification loss; ``found`` is the best coupling."""
 
@@ -183,7 +196,7 @@ def least_loss_search(
             search.found, search.upper = found, found.loss
 
     search = LossSearch(objective, limits, improve, math.inf, stop_above, stop_below)
-    first = reduce_loss(problem, rate, start, limits)
+    first = lowest_loss(problem, rate, start, limits, target=stop_below)
     keep(first)
     search.run(np.concatenate([first.f, [first.rate_multiplier, 1.0]]))
     return search

@@ -139,11 +139,17 @@ def reduce_loss(
     """
     loss, evaluations = math.inf, 0
     best = Descent(problem.independent, np.zeros(problem.n), 0.0, 1.0, problem.entropy_s, 0)
+    last: tuple[FloatArray, float] | None = None
     for _ in range(steps):
         cost = tangent(problem, P)
         scale = max(float(np.ptp(cost)), 1e-300)
         transport = Transport(problem.px, problem.py, cost / scale)
-        state = transport.follow(rate, 1e-12)
+        state = None
+        if last is not None:
+            state = transport.solve(transport.evaluate(last[0] / scale, last[1] / scale, 0.0, rate), rate, 1e-12, steps=20)
+        if state is None or transport.miss(state, rate) > 1e-9:
+            state = transport.follow(rate, 1e-12)
+        last = (scale * state.f, scale * state.epsilon) if state.epsilon > 0 else None
         evaluations += transport.evaluations
         if state.error > 1e-7 or state.rate > rate * (1 + 1e-7) + 1e-12:
             break

@@ -98,8 +98,6 @@ class ExpCone:
     """Proposes for the single-letter problem by cone programs; ``solver`` is "clarabel" or "scs"."""
 
     name: ClassVar[str] = "clarabel"
-    formulations: ClassVar[tuple[str, ...]] = ("single-letter",)
-    active_classification: ClassVar[bool] = True
 
     def __init__(self, solver: str = "clarabel") -> None:
         # One class under two names.

@@ -31,8 +31,6 @@ class Newton:
     """
 
     name: ClassVar[str] = "newton"
-    formulations: ClassVar[tuple[str, ...]] = ("single-letter", "time-sharing")
-    active_classification: ClassVar[bool] = False
 
     def propose(self, formulation: Formulation, limits: Limits, warm: Any = None) -> Proposal:
         """See :class:`drcopt.engines.base.Engine`."""

@@ -11,7 +11,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import xlogy
@@ -75,7 +75,6 @@ class Search:
     root: _Place = field(init=False)
     lower: float = field(init=False, default=-math.inf)
     termination: str = field(init=False, default="")
-    columns: Columns | None = None
 
     def run(self, z: FloatArray) -> None:
         """Search from multipliers z; leaves ``lower``, ``termination`` and the tree, also when interrupted."""
@@ -94,7 +93,7 @@ class Search:
 
         def visit(box: FloatArray, z: FloatArray, columns: Columns | None, place: _Place, floor: float) -> None:
             nonlocal closed
-            node = self._bound(box, z, columns, floor)
+            node = self._bound(box, z, columns)
             # The parent's multipliers hold in the smaller box too, if the ascent did no better.
             place.z = node.z if node.bound >= floor else z
             bound = max(node.bound, floor)
@@ -113,7 +112,9 @@ class Search:
                 heapq.heappush(heap, (bound, next(ticket), _Open(box, node, place, cut)))
 
         problem = self.objective.problem
-        visit(whole_box(problem), self.root.z, self.columns, self.root, -math.inf)
+        start = self._convex_start(self.root.z)
+        self.root.z, self.lower = start.z, start.bound
+        visit(whole_box(problem), start.z, start.columns, self.root, start.bound)
         while True:
             self.lower = min(closed, heap[0][0] if heap else math.inf)
             if not heap:
@@ -149,8 +150,19 @@ class Search:
         """The tree so far, with the multipliers of every leaf."""
         return self.root.freeze()
 
-    def _bound(self, box: FloatArray, z: FloatArray, columns: Columns | None, floor: float) -> Ascent:
-        del floor
+    def _convex_start(self, z: FloatArray) -> Ascent:
+        """The best multipliers that need no search, β ≤ α/η: cheap, valid, and often already optimal.
+
+        Only with three classes or more is pricing expensive enough to make this worth a step of its own.
+        """
+        objective, problem = self.objective, self.objective.problem
+        if problem.k == 2 or math.isfinite(objective.alpha[1]) or problem.contraction == 0:
+            return Ascent(z, -math.inf, Columns.none(objective), np.zeros(0))
+        convex = replace(objective, cone=problem.contraction)
+        target = min(self.upper - 0.5 * self.limits.tol, self.stop_above)
+        return ascend(convex, z, None, None, target=target, tol=0.1 * self.limits.tol, deadline=self.limits)
+
+    def _bound(self, box: FloatArray, z: FloatArray, columns: Columns | None) -> Ascent:
         self.nodes += 1
         if columns is not None:
             columns = _inside(columns, box, self.objective)
@@ -211,8 +223,8 @@ class Search:
         tau = np.clip(np.where(np.isnan(tau), 0.5 * (low + high), tau), low + 0.2 * (high - low), high - 0.2 * (high - low))
         error = problem.py[:, None] * (high - low) ** 2 / np.maximum(tau, 1e-9)
         error[high - low < 1e-7] = 0.0
-        y, s = np.unravel_index(int(error.argmax()), error.shape)
-        return None if error[y, s] <= 0 else (int(y), int(s), float(tau[y, s]))
+        y, s = divmod(int(error.argmax()), problem.k)
+        return None if error[y, s] <= 0 else (y, s, float(tau[y, s]))
 
 
 def _inside(columns: Columns, box: FloatArray, objective: Objective) -> Columns:

@@ -24,8 +24,9 @@ from drcopt.bounds.base import ROUNDING
 from drcopt.bounds.pricing.gibbs import Priced, gibbs, softmin
 from drcopt.information import binary_entropy
 
-#: Cells an interval starts with, rounds of refinement at most.
-_CELLS, _ROUNDS = 8, 60
+#: Cells an interval starts with, rounds of refinement and contact points (per letter) at most: where φ is flat
+#: without being convex or concave, refining would never end.
+_CELLS, _ROUNDS, _POINTS = 8, 60, 400
 
 
 def price_binary(
@@ -66,6 +67,9 @@ def price_binary(
         todo = (bound < best[cells.y] - slack) & (cells.b - cells.a > 1e-14)
         np.minimum.at(closed, cells.y[~todo], bound[~todo])
         if not todo.any():
+            break
+        if len(search.y) > _POINTS * len(letters):
+            np.minimum.at(closed, cells.y, bound)
             break
         cells = search.cut(cells.take(todo), best)
     else:

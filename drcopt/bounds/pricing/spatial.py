@@ -27,7 +27,8 @@ from drcopt._check import FloatArray
 from drcopt.bounds.base import ROUNDING
 from drcopt.bounds.pricing.gibbs import Priced, gibbs
 
-#: Cells in all before the search settles for the bound it has, and Newton steps a cell.
+#: Cells in all before the search settles for the bound it has (fewer with more classes: a cell costs k²), and
+#: Newton steps a cell.
 _MOST_CELLS, _STEPS = 6000, 12
 
 
@@ -82,11 +83,11 @@ def price_spatial(
     for y, p in ((letters, cells.p), oracle.corners(m)):
         consider(y, p)
         consider(y, oracle.descend(y, p))
-    count = len(letters)
+    count, most = len(letters), _MOST_CELLS * min(1.0, 9.0 / W.shape[1] ** 2)
     while len(cells.y):
         consider(cells.y, cells.p)
         open_ = (cells.bound < best[cells.y] - slack) & ((cells.high - cells.low).max(axis=1) > 1e-9)
-        if convex == beta or count > _MOST_CELLS:
+        if convex == beta or count > most:
             open_[:] = False
         np.minimum.at(lower, cells.y[~open_], cells.bound[~open_])
         cells = oracle.cut(cells.take(np.flatnonzero(open_)))
@@ -216,7 +217,7 @@ class _Oracle:
         step = np.linalg.solve(matrix + ridge[:, None, None] * np.eye(k), rhs[:, :, None])[:, :, 0]
         step = np.nan_to_num(step)
         # Σ τ = 1, so with no free coordinate ν is determined up to a constant only.
-        adrift = face.all(axis=1) | (self.convex == 0)
+        adrift = np.asarray(face.all(axis=1) | (self.convex == 0))
         step -= step.mean(axis=1, keepdims=True) * adrift[:, None]
         longest = np.abs(step).max(axis=1, keepdims=True)
         return np.asarray(step * np.minimum(1.0, 4.0 * alpha / np.maximum(longest, alpha) + 0.05))

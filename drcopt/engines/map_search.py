@@ -1,0 +1,140 @@
+"""Good mixtures of maps when the classifier sees Y alone, by linear programs over maps.
+
+H(S|Y) is concave in the mixture, so its tangents lie above it: H(S|Y) ≤ −Σ T(y, s) log q(s|y) for every q, with
+equality at q = τ. A program with the cross-entropy in the place of H(S|Y) is a restriction; from a feasible
+point, q = τ keeps that point, so repeating it only improves (a convex-concave step). Where such steps end
+depends on the side of p(s) on which each posterior lies, so the search also tries the other side, letter by letter.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from drcopt._check import FloatArray
+from drcopt.bounds.base import effective_budgets
+from drcopt.engines.map_programs import Indices, MapProgram, Mixture, ProgramPoint, Workshop
+from drcopt.formulations import Formulation
+
+#: Budgets of proposed points are met with this much to spare, relative.
+MARGIN = 1e-13
+
+
+@dataclass(frozen=True, eq=False)
+class Incumbent:
+    """A mixture that meets the budgets, its objective, and the multipliers of the program that found it."""
+
+    mixture: Mixture
+    value: float
+    rate_multiplier: float
+    classification_multiplier: float
+
+
+@dataclass(eq=False)
+class TangentSearch:
+    """Small values of E d, or with ``objective`` "classification-loss" of H(S|Y), within the budgets.
+
+    ``target`` is a value that is good enough to stop at.
+    """
+
+    formulation: Formulation
+    workshop: Workshop
+    objective: str = "distortion"
+    target: float = -math.inf
+    best: Incumbent | None = None
+    _budgets: tuple[float, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        rate, loss = effective_budgets(self.formulation)
+        self._budgets = (rate, loss if self.objective == "distortion" else math.inf)
+
+    @property
+    def value(self) -> float:
+        """Of the incumbent; inf without one."""
+        return math.inf if self.best is None else self.best.value
+
+    @property
+    def done(self) -> bool:
+        """Whether there is no time or no need to go on."""
+        return self.workshop.limits.expired or self.value <= self.target
+
+    def offer(self, point: ProgramPoint) -> float:
+        """The objective of a program's mixture, kept if it is feasible and better; inf if infeasible."""
+        if point.overrun > 1e-9:
+            return math.inf
+        mixture = point.mixture
+        loss = mixture.loss("Y")
+        if mixture.rate > self._budgets[0] or loss > self._budgets[1]:
+            return math.inf
+        value = mixture.distortion if self.objective == "distortion" else loss
+        if value < self.value:
+            alpha, *losses = point.ended.point.duals.budgets
+            self.best = Incumbent(mixture, value, float(alpha), float(sum(losses)))
+        return value
+
+    def program(self, q: FloatArray) -> MapProgram:
+        """The restriction with the cross-entropy relative to ``q`` of shape (m, k)."""
+        layout = self.workshop.layout
+        # A little of p(s) keeps the logarithm finite.
+        entropy = layout.form(joint=-np.log((1 - 1e-12) * q + 1e-12 * self.workshop.problem.ps))
+        rate, loss = (b * (1 - MARGIN) for b in self._budgets)
+        if self.objective == "distortion":
+            return self._program(layout.form(distortion=1.0), [layout.form(rate=1.0), entropy], [rate, loss])
+        return self._program(entropy, [layout.form(rate=1.0)], [rate])
+
+    def _program(self, objective: FloatArray, forms: list[FloatArray], limits: list[float]) -> MapProgram:
+        return MapProgram(self.workshop, objective, np.array(forms), np.array(limits))
+
+    def steps(self, posteriors: FloatArray, only: Indices | None = None, most: int = 30) -> float:
+        """Convex-concave steps from ``posteriors`` (m, k), feasible or not; with ``only``, among those maps.
+
+        Returns where they ended.
+        """
+        tol, reached = self.workshop.limits.tol, math.inf
+        for _ in range(most):
+            point = self.program(posteriors).solve(tol=0.1 * tol, only=only)
+            value = self.offer(point)
+            if not value < reached - 1e-3 * tol or self.done:
+                return min(value, reached)
+            reached, posteriors = value, point.mixture.posteriors
+        return reached
+
+    def restored(self, posteriors: FloatArray) -> FloatArray:
+        """Posteriors of steps that lower H(S|Y) from ``posteriors`` until it is within the budget."""
+        search = TangentSearch(
+            self.formulation, self.workshop, "classification-loss", self._budgets[1] * (1 - 1e-6)
+        )
+        search.steps(posteriors)
+        return posteriors if search.best is None else search.best.mixture.posteriors
+
+    def start(self, posteriors: FloatArray) -> float:
+        """Steps from ``posteriors``, made feasible first if they are not near a feasible point."""
+        value = self.steps(posteriors)
+        if value == math.inf and self.objective == "distortion" and not self.done:
+            value = self.steps(self.restored(posteriors))
+        return value
+
+    def explore(self, starts: list[FloatArray]) -> None:
+        """Steps from the starts, then from the incumbent with one letter's posterior on the other side of p(s)."""
+        for posteriors in starts:
+            if not self.done:
+                self.start(posteriors)
+        improved = self.best is not None
+        while improved:
+            improved = False
+            for y in range(self.workshop.problem.m):
+                if self.done or self.best is None:
+                    return
+                before, posteriors = self.value, self.best.mixture.posteriors.copy()
+                posteriors[y] = reflected(posteriors[y], self.workshop.problem.ps)
+                self.start(posteriors)
+                improved |= self.value < before - 1e-9
+
+
+def reflected(posterior: FloatArray, prior: FloatArray) -> FloatArray:
+    """The posterior on the other side of the prior, as far away as the simplex allows."""
+    step = prior - posterior
+    room = np.min(np.where(step < 0, prior / np.maximum(-step, 1e-300), np.inf))
+    return np.asarray(prior + min(1.0, float(room)) * step)

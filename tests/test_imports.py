@@ -1,0 +1,182 @@
+"""What importing drcopt costs, what it offers, and that its modules depend on each other in one direction."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import drcopt
+
+PACKAGE = Path(drcopt.__file__).parent
+
+#: A module imports from lines above its own, and a subpackage from itself. What is not listed comes last.
+LAYERS = (
+    {"errors"},
+    {"_check", "_files", "checker"},  # the checker shares no code with what it checks
+    {"information", "coupling", "solution"},
+    {"distortion"},
+    {"problem"},
+    {"sources", "closed_forms", "formulations"},
+    {"bounds"},
+    {"engines", "certificate"},
+    {"solve"},
+    {"tables", "_checkpoint", "_workers"},
+    {"sweep"},
+)
+
+#: Imports that the layers would allow and the design does not: engines propose, the certificate disposes.
+FORBIDDEN = {
+    ("engines", "solution"): "only solve.py builds a Solution",
+    ("bounds", "solution"): "only solve.py builds a Solution",
+    ("certificate", "solution"): "only solve.py builds a Solution",
+    ("formulations", "solution"): "only solve.py builds a Solution",
+    ("problem", "solution"): "a problem does not know its answers",
+    ("solution", "errors"): "a Solution is data",
+    ("solution", "_files"): "a Solution is data",
+    ("solve", "_files"): "solving touches no disk",
+    ("engines", "_files"): "solving touches no disk",
+    ("engines", "sources"): "engines see one problem, whatever its source",
+    ("engines", "closed_forms"): "an engine that knew the answers would prove nothing about itself",
+    ("certificate", "closed_forms"): "the judge uses definitions only",
+    ("solve", "closed_forms"): "an engine that knew the answers would prove nothing about itself",
+}
+
+#: The longest a module may be.
+MOST_LINES = 450
+
+# design.md's public names; extend it with the names of later issues as they arrive.
+PUBLIC = [
+    "solve_drc",
+    "solve",
+    "sweep",
+    "min_classification_loss",
+    "Problem",
+    "Solution",
+    "closed_forms.bernoulli.as_printed",
+    "closed_forms.bernoulli.exact",
+    "closed_forms.gaussian.as_printed",
+    "closed_forms.gaussian.exact",
+    "sources.bernoulli",
+    "sources.gaussian_grid",
+    "sources.images",
+    "sources.image_source",
+    "sources.named",
+    "sources.save",
+    "information.entropy",
+    "information.mutual_information",
+    "information.conditional_entropy",
+    "information.divergence",
+    "DrcoptError",
+    "InputError",
+    "InfeasibleError",
+    "NotSolvedError",
+    "CheckpointError",
+    "MissingExtraError",
+]
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))  # the API itself is in here too: unlisted, it may import from everywhere
+
+
+def unit(path: Path) -> str:
+    """The top-level module or subpackage that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and unit of each import from drcopt, wherever in the file it stands; "" for drcopt itself."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}, line {node.lineno}: write imports in full"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            top, _, rest = name.partition(".")
+            if top == "drcopt":
+                first = rest.partition(".")[0]
+                known = (PACKAGE / first).is_dir() or (PACKAGE / f"{first}.py").is_file()
+                yield node.lineno, first if first and known else ""
+
+
+def layer(name: str) -> int:
+    return next((i for i, names in enumerate(LAYERS) if name in names), len(LAYERS))
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+class TestEachModule:
+    def test_imports_in_one_direction(self, path: Path) -> None:
+        here = unit(path)
+        for line, there in imported(path):
+            what = f"{path.relative_to(PACKAGE)}, line {line}: {here} imports {there or 'the API'}"
+            if there != here:
+                assert there, f"{what}; import from the module that defines the name"
+                allowed = layer(there) < layer(here) or layer(here) == len(LAYERS)
+                assert allowed, f"{what}, which stands above it or beside it in LAYERS"
+                assert (here, there) not in FORBIDDEN, f"{what}: {FORBIDDEN[here, there]}"
+
+    def test_is_short(self, path: Path) -> None:
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines < MOST_LINES, f"{path.name} has {lines} lines: split it"
+
+    def test_says_what_it_is(self, path: Path) -> None:
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def test_layers_name_what_exists() -> None:
+    units = {unit(path) for path in modules()}
+    assert set().union(*LAYERS) <= units
+    assert {name for pair in FORBIDDEN for name in pair} <= units
+
+
+def python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+HEAVY = ("cvxpy", "clarabel", "scs", "sklearn", "matplotlib", "pandas", "pyarrow", "distributed")
+
+
+@pytest.mark.parametrize("module", ["drcopt", "drcopt.solve", "drcopt.sweep", "drcopt.tables", "drcopt.cli"])
+def test_import_is_light(module: str) -> None:
+    assert python(f"import sys, {module}; print(*[m for m in {HEAVY} if m in sys.modules])") == ""
+
+
+def test_a_rate_sweep_needs_no_cone_solver() -> None:
+    code = "import drcopt, sys; drcopt.solve(drcopt.sources.bernoulli(), R=0.3); print('cvxpy' in sys.modules)"
+    assert python(code) == "False"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_name(name: str) -> None:
+    value: object = drcopt
+    for part in name.split("."):
+        value = getattr(value, part)
+    assert callable(value)
+    assert value.__doc__
+
+
+@pytest.mark.parametrize("name", ["solve", "sweep"])
+def test_a_function_is_not_hidden_by_the_module_of_its_name(name: str) -> None:
+    # Importing a submodule sets an attribute of the package, which may be that of the function.
+    code = f"import drcopt, drcopt.cli; from drcopt.{name} import Session; print(callable(drcopt.{name}))"
+    assert python(code) == "True"
+    assert python(f"import drcopt; drcopt.{name}; from drcopt import {name}; print(callable({name}))") == "True"
+
+
+def test_every_export_says_so() -> None:
+    """``X as X`` marks a name as public; anything else in __init__ is private or a module."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("drcopt"):
+            for alias in node.names:
+                assert alias.asname == alias.name, f"line {node.lineno}: write {alias.name} as {alias.name}"
