@@ -205,7 +205,8 @@ def _curvature(
     # A tiny α would make the curvature (and so the damping) huge where the bound is all but piecewise linear.
     alpha, beta = max(z[-2], 1e-3), z[-1]
     total = np.zeros((n + 2, n + 2))
-    for j in np.flatnonzero(weights > 1e-10):
+    # Weights below this are an interior-point method's way of saying zero.
+    for j in np.flatnonzero(weights > 1e-4 * problem.py[bundle.y]):
         p = np.maximum(bundle.p[j], 1e-300)
         tau = p @ W
         faces = _faces(tau, box[bundle.y[j]], W) if box is not None else np.zeros(problem.k, dtype=bool)
@@ -242,6 +243,8 @@ def _faces(tau: FloatArray, box: FloatArray, W: FloatArray) -> np.ndarray:
 def _projected(inverse: FloatArray, held: FloatArray) -> FloatArray:
     """M⁻¹ restricted to steps v with heldᵀ v = 0."""
     moved = inverse @ held
+    if held.shape[1] == 1:
+        return np.asarray(inverse - np.outer(moved, moved) / float(held[:, 0] @ moved[:, 0]))
     return np.asarray(inverse - moved @ np.linalg.pinv(held.T @ moved) @ moved.T)
 
 

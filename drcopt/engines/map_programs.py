@@ -28,7 +28,7 @@ from drcopt.information import conditional_entropy
 from drcopt.problem import Problem
 
 #: Maps asked of one pricing, and maps a program starts from at most.
-_MAPS_PER_PRICING, _START = 24, 150
+_MAPS_PER_PRICING, _START = 64, 150
 
 Indices = NDArray[np.int64]
 
