@@ -80,15 +80,23 @@ def certify(
 
 
 def _value(evidence: Evidence, formulation: Formulation) -> float:
-    value = float(evidence.bound(formulation))
+    """The bound, or −inf from evidence that cannot be evaluated: it is an engine's word, and may be garbage."""
+    try:
+        with np.errstate(all="ignore"):
+            value = float(evidence.bound(formulation))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return -math.inf
     return -math.inf if math.isnan(value) else value
 
 
 def repair(formulation: Formulation, parts: Sequence[Part]) -> tuple[Part, ...] | None:
     """The point moved onto the marginals and within the rate; None if it cannot meet every budget."""
     problem = formulation.problem
-    weights = np.array([part.weight for part in parts], dtype=np.float64)
-    arrays = [np.asarray(part.coupling, dtype=np.float64) for part in parts]
+    try:
+        weights = np.array([part.weight for part in parts], dtype=np.float64)
+        arrays = [np.asarray(part.coupling, dtype=np.float64) for part in parts]
+    except (AttributeError, TypeError, ValueError):
+        return None
     shape = (problem.n, problem.m)
     if not np.isfinite(weights).all() or weights.min() < -1e-9 or not weights.sum() > 0:
         return None

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from drcopt import information
+from drcopt import _html, information
 from drcopt._check import FloatArray, channel, freeze, pmf
 from drcopt.distortion import matrix
 
@@ -82,9 +82,18 @@ class Problem:
         )
 
     def _repr_html_(self) -> str:
-        from drcopt._html import problem_html
+        def bits(nats: float) -> str:
+            return f"{information.from_nats(nats, 'bits'):.6g} bits"
 
-        return problem_html(self)
+        rows = {
+            "letters": f"n = {self.n} of X, m = {self.m} of Y, k = {self.k} of S",
+            "H(X), H(Y)": f"{bits(self.entropy_x)}, {bits(self.entropy_y)}",
+            "H(S), H(S|X)": f"{bits(self.entropy_s)}, {bits(self.entropy_s_given_x)}",
+            "d(x,y)": f"from {self.d.min():.6g} to {self.d.max():.6g}",
+            "E d of independent X, Y": f"{self.distortion(self.independent):.6g}",
+            "fingerprint": self.fingerprint,
+        }
+        return _html.table("Problem", rows)
 
     @property
     def n(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from drcopt import _html
 from drcopt._check import FloatArray
 
 #: Every status and what it promises.
@@ -173,6 +174,24 @@ class Solution:
         )
 
     def _repr_html_(self) -> str:
-        from drcopt._html import solution_html
+        unit = self.units.removesuffix("s")
+        sees = {"Y": "H(S|Y)", "YU": "H(S|Y,U)"}[self.classifier_sees]
 
-        return solution_html(self)
+        def within(value: float, budget: float) -> str:
+            return f"{_html.number(value)} {self.units} (budget {_html.number(budget)})"
+
+        rows = {
+            "status": f"{self.status}: {STATUSES[self.status]}",
+            "distortion": _html.number(self.distortion),
+            "lower bound": f"{_html.number(self.lower_bound)} (gap {self.gap:.2g})",
+            "rate": within(self.rate, self.rate_budget),
+            f"classification loss {sees}": within(self.classification_loss, self.classification_budget),
+            "multipliers": (
+                f"rate {self.multipliers.rate:.5g}, classification {self.multipliers.classification:.5g} "
+                f"distortion per {unit}"
+            ),
+        }
+        if self.mixture is not None:
+            rows["mixture"] = f"{len(self.mixture)} component{'' if len(self.mixture) == 1 else 's'}"
+        rows["engine"] = f"{self.engine}, {self.seconds:.3g} s: {self.termination}"
+        return _html.table(f"Solution, {self.formulation}", rows)

@@ -269,11 +269,15 @@ class Session:
     def _propose(self, name: str, question: Formulation, limits: Limits) -> Proposal:
         """Ask an engine. Whatever it throws, the answer is an interval: perhaps the trivial one."""
         try:
-            return self._use(name).propose(question, limits, self.warm)
-        except MissingExtraError:
+            with np.errstate(all="ignore"):
+                proposal = self._use(name).propose(question, limits, self.warm)
+        except (MissingExtraError, KeyboardInterrupt, SystemExit, GeneratorExit):
             raise
-        except Exception as reason:
+        except BaseException as reason:  # a panic in a solver's compiled core is not an Exception
             return Proposal(None, None, f"engine {name} failed: {type(reason).__name__}: {reason}")
+        if not isinstance(proposal, Proposal) or not isinstance(proposal.termination, str):
+            return Proposal(None, None, f"engine {name} returned a {type(proposal).__name__} that makes no sense")
+        return proposal
 
     def _choose(self, standard: Formulation, limits: Limits) -> tuple[str, Proposal | None]:
         """Rate-only first: its answer is the answer wherever it happens to meet the classification budget."""
@@ -299,7 +303,10 @@ class Session:
         change = self._change
 
         def back(evidence: Evidence | None) -> Evidence | None:
-            return None if evidence is None else evidence.rescaled(change.scale, change.row, change.column)
+            try:
+                return None if evidence is None else evidence.rescaled(change.scale, change.row, change.column)
+            except (AttributeError, TypeError, ValueError):
+                return None  # not evidence at all
 
         return certify(question, proposal.parts, back(proposal.evidence), back(proposal.infeasibility))
 

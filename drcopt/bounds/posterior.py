@@ -69,6 +69,8 @@ class PosteriorTree:
             if isinstance(node, Leaf):
                 yield node, box
                 continue
+            if not (0 <= node.y < problem.m and 0 <= node.s < problem.k and math.isfinite(node.at)):
+                raise ValueError(f"a split must name a letter, a class and a finite place; it is {node}")
             for child, side in ((node.low, 1), (node.high, 0)):
                 part = box.copy()
                 part[node.y, node.s, side] = node.at
@@ -76,13 +78,14 @@ class PosteriorTree:
 
     def bound(self, formulation: Formulation) -> float:
         """The least leaf bound. Time-sharing mixes couplings of different leaves, so it asks for one (α, β)."""
-        if formulation.name == "time-sharing" and isinstance(self.root, Split):
-            pairs = {(leaf.rate, leaf.classification) for leaf, _ in self.leaves(formulation.problem)}
-            if len(pairs) > 1:
-                return -math.inf
-        return min(
-            leaf_bound(formulation, leaf, box, self.objective) for leaf, box in self.leaves(formulation.problem)
-        )
+        problem = formulation.problem
+        try:
+            leaves = list(self.leaves(problem))
+        except ValueError:
+            return -math.inf  # a split of nothing
+        if formulation.name == "time-sharing" and len({(leaf.rate, leaf.classification) for leaf, _ in leaves}) > 1:
+            return -math.inf
+        return min(leaf_bound(formulation, leaf, box, self.objective) for leaf, box in leaves)
 
     def rescaled(self, scale: float, row_offset: FloatArray, column_offset: FloatArray) -> PosteriorTree:
         if self.objective == "classification-loss":

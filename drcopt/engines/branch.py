@@ -12,7 +12,7 @@ import numpy as np
 
 from drcopt._check import FloatArray
 from drcopt.bounds import Evidence, PosteriorTree
-from drcopt.bounds.base import effective_budgets
+from drcopt.bounds.base import ROUNDING, effective_budgets
 from drcopt.engines.ascent import Objective
 from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.descent import Descent, descend, reduce_loss
@@ -33,9 +33,11 @@ class Global:
 
     def propose(self, formulation: Formulation, limits: Limits, warm: Any = None) -> Proposal:
         """See :class:`drcopt.engines.base.Engine`."""
+        problem = formulation.problem
+        if formulation.classification_budget >= problem.entropy_s - ROUNDING:
+            return Newton().propose(formulation, limits, warm)  # never binds: what is left is convex
         if formulation.name == "time-sharing":
             return share(formulation, limits)
-        problem = formulation.problem
         rate, budget = effective_budgets(formulation)
         points = _Points(problem, rate, budget, limits)
         stats: dict[str, Any] = {}

@@ -20,13 +20,14 @@ from drcopt._check import FloatArray
 from drcopt.bounds.base import effective_budgets
 from drcopt.bounds.maps import MapLeaf, MapNode, MapSplit, MapTree, cut, is_empty, posterior_box
 from drcopt.engines.columns import Duals
-from drcopt.engines.map_programs import MapProgram, ProgramPoint
+from drcopt.engines.map_programs import Indices, MapProgram, ProgramPoint
 from drcopt.engines.map_search import TangentSearch
 
 #: Where the rows of a relaxation are: rate, Σ z, distortion, then m chords, m losses, and the cuts.
 _SHARES, _DISTORTION, _CHORDS = 1, 2, 3
 #: A box is tightened where that takes at least this fraction of a width.
 _WORTHWHILE = 0.1
+EV=8
 
 
 @dataclass(eq=False)
@@ -37,7 +38,7 @@ class Node:
     cuts: dict[tuple[int, int, int], float]
     bound: float
     leaf: MapLeaf
-    duals: Duals | None = None
+    maps: Indices | None = None
     split: tuple[int, int, float, Node, Node] | None = None
 
     def frozen(self) -> MapNode:
@@ -54,10 +55,7 @@ class Node:
         return low, high
 
     def _part(self, y: int, s: int, side: int, at: float) -> Node:
-        duals = self.duals
-        if duals is not None and (y, s, side) not in self.cuts:  # a new row, with a multiplier of zero
-            duals = Duals(duals.equality, np.append(duals.budgets, 0.0))
-        return Node(cut(self.box, y, s, side, at), self.cuts | {(y, s, side): at}, self.bound, self.leaf, duals)
+        return Node(cut(self.box, y, s, side, at), self.cuts | {(y, s, side): at}, self.bound, self.leaf, self.maps)
 
 
 @dataclass(eq=False)
@@ -121,7 +119,7 @@ class Branching:
                 continue
             inner = self.tightened(node, point.mixture.posteriors)
             if inner is node:
-                children: tuple[Node, ...] = self.branch(node, point.mixture.posteriors)
+                children: tuple[Node, ...] = self.branch(node, point)
             else:  # relax it again before anything else
                 children = (inner,)
                 closed = min(closed, self.cutoff)
@@ -133,12 +131,12 @@ class Branching:
         """Look for a better incumbent near a relaxation's solution."""
         before = self.search.value
         self.search.offer(point)
-        if self.nodes > 8 and self.nodes % 8:
+        if self.nodes > 8 and self.nodes % EV:
             return
         # Among the maps at hand first: linear programs without pricing.
-        self.search.steps(point.mixture.posteriors, point.maps)
+        self.search.steps(point.mixture.posteriors, only=point.maps)
         if self.search.best is not None and self.search.value < before:
-            self.search.steps(self.search.best.mixture.posteriors)
+            self.search.steps(self.search.best.mixture.posteriors, start=point.maps)
         elif self.search.best is None:
             self.search.start(point.mixture.posteriors)
 
@@ -186,10 +184,10 @@ class Branching:
             program = self.program(node, layout.form(shares=1.0), math.inf)
         penalty = 1e3
         while True:
-            point = program.solve(tol=0.02 * limits.tol, cutoff=self.cutoff, near=node.duals, penalty=penalty)
+            point = program.solve(tol=0.02 * limits.tol, cutoff=self.cutoff, start=node.maps, penalty=penalty)
+            node.maps = point.maps
             if point.ended.bound > node.bound:
-                node.bound, node.duals = point.ended.bound, point.ended.duals
-                node.leaf = self.leaf(program, node.duals)
+                node.bound, node.leaf = point.ended.bound, self.leaf(program, point.ended.duals)
             done = point.overrun <= 1e-9 or node.bound >= self.cutoff or penalty >= 1e9
             if done or limits.expired:
                 return point
@@ -233,11 +231,8 @@ class Branching:
             program, row = self.program(node, objective, cutoff), _SHARES
         least = _WORTHWHILE * (high - low)
         enough = sign * py * (high - least if side else low + least)
-        near = None
-        if node.duals is not None:
-            near = Duals(node.duals.equality, node.duals.budgets.copy())
-            near.budgets[row] = 1.0
-        point = program.solve(tol=0.02 * py * (high - low), enough=enough, near=near)
+        point = program.solve(tol=0.02 * py * (high - low), enough=enough, start=node.maps)
+        node.maps = np.union1d(node.maps, point.maps[:30])
         if point.overrun <= 1e-9:
             seen = point.mixture.posteriors
             np.minimum(reached[..., 0], seen, out=reached[..., 0])
@@ -253,18 +248,19 @@ class Branching:
         outer.leaf, outer.bound = self.leaf(program, ended.duals, 1 / used), cutoff
         return inner
 
-    def branch(self, node: Node, posteriors: FloatArray) -> tuple[Node, Node]:
-        """Split where the chords are furthest below η at the relaxation's solution."""
-        low, high = node.box[..., 0], node.box[..., 1]
+    def branch(self, node: Node, point: ProgramPoint) -> tuple[Node, Node]:
+        """Split the letter whose share of the loss is furthest below H(S|Y=y) at the relaxation's solution."""
+        py, low, high = self.problem.py, node.box[..., 0], node.box[..., 1]
         width = np.maximum(high - low, 1e-300)
-        share = np.clip((posteriors - low) / width, 0.0, 1.0)
-        error = entr(low + share * width) - (1 - share) * entr(low) - share * entr(high)
-        letters = self.problem.py * error.sum(axis=1)
-        y = int(np.argmax(letters))
-        if letters[y] > 1e-13:
-            s = int(np.argmax(error[y]))
+        share = np.clip((point.mixture.posteriors - low) / width, 0.0, 1.0)
+        inside = low + share * width
+        missing = py * entr(inside).sum(axis=1) - point.shares
+        y = int(np.argmax(missing))
+        if missing[y] > 1e-13:
+            error = entr(inside[y]) - (1 - share[y]) * entr(low[y]) - share[y] * entr(high[y])
+            s = int(np.argmax(error))
             part = min(max(float(share[y, s]), 0.15), 0.85)
         else:  # a corner of the box: halve the widest instead
-            y = int(np.argmax(self.problem.py * width.max(axis=1)))
+            y = int(np.argmax(py * width.max(axis=1)))
             s, part = int(np.argmax(width[y])), 0.5
         return node.halves(y, s, float(low[y, s] + part * width[y, s]))

@@ -27,8 +27,8 @@ from drcopt.engines.columns import Columns, Duals, Generated, Master, Priced, ge
 from drcopt.information import conditional_entropy
 from drcopt.problem import Problem
 
-#: Maps asked of one pricing, and maps a program starts from at most.
-_MAPS_PER_PRICING, _START = 64, 150
+#: Maps asked of one pricing, and maps handed on to a similar program.
+_MAPS_PER_PRICING, _HANDED_ON = 8, 120
 
 Indices = NDArray[np.int64]
 
@@ -197,14 +197,14 @@ class MapProgram:
         tol: float,
         cutoff: float = math.inf,
         enough: float = -math.inf,
-        near: Duals | None = None,
         penalty: float = 1e3,
+        start: Indices | None = None,
         only: Indices | None = None,
     ) -> ProgramPoint:
         """Generate maps until the gap is ``tol``, the bound reaches ``cutoff`` or the value ``enough``.
 
-        ``near`` are duals of a similar program: of a large pool, the maps of least reduced cost there start.
-        With ``only``, use those maps alone.
+        ``start`` are maps to begin with: those of a similar program, or the whole pool if None. With ``only``,
+        those maps are all there is.
         """
         shop = self.workshop
         shop.programs += 1
@@ -218,10 +218,7 @@ class MapProgram:
             master.add(self.columns(only))
             point = master.solve()
             return ProgramPoint(self, master, Generated(point, -math.inf, point.duals, 0, "restricted"))
-        start = self.columns(np.arange(len(shop.pool)))
-        if len(start) > _START and near is not None:
-            start = start[np.argpartition(start.reduced_costs(near), _START)[:_START]]
-        master.add(start)
+        master.add(self.columns(np.arange(len(shop.pool)) if start is None else start))
         ended = generate(
             master, self.oracle, tol=tol, cutoff=cutoff, enough=enough, stop=lambda: shop.limits.expired
         )
@@ -275,10 +272,17 @@ class ProgramPoint:
         """The most by which a limit is exceeded."""
         return float(self.ended.point.overrun.max(initial=0.0))
 
-    @property
+    @cached_property
     def maps(self) -> Indices:
-        """The maps in the last master."""
-        return np.array([q for q in self.ended.point.columns.payloads if q >= 0], dtype=np.int64)
+        """Maps of the master worth handing on: those of least reduced cost."""
+        columns = self.master.columns
+        payloads = np.array(columns.payloads)[np.argsort(columns.reduced_costs(self.ended.point.duals), kind="stable")]
+        return np.asarray(payloads[payloads >= 0][:_HANDED_ON])
+
+    @property
+    def shares(self) -> FloatArray:
+        """z, shape (m,), of a program that has shares: they are its first columns."""
+        return self.ended.point.weights[: self.program.workshop.problem.m]
 
     @cached_property
     def mixture(self) -> Mixture:

@@ -87,14 +87,17 @@ class TangentSearch:
     def _program(self, objective: FloatArray, forms: list[FloatArray], limits: list[float]) -> MapProgram:
         return MapProgram(self.workshop, objective, np.array(forms), np.array(limits))
 
-    def steps(self, posteriors: FloatArray, only: Indices | None = None, most: int = 30) -> float:
-        """Convex-concave steps from ``posteriors`` (m, k), feasible or not; with ``only``, among those maps.
+    def steps(
+        self, posteriors: FloatArray, *, start: Indices | None = None, only: Indices | None = None, most: int = 30
+    ) -> float:
+        """Convex-concave steps from ``posteriors`` (m, k), feasible or not; returns where they ended.
 
-        Returns where they ended.
+        ``start`` are maps to begin with, or with ``only`` the only ones.
         """
         tol, reached = self.workshop.limits.tol, math.inf
         for _ in range(most):
-            point = self.program(posteriors).solve(tol=0.1 * tol, only=only)
+            point = self.program(posteriors).solve(tol=0.1 * tol, start=start, only=only)
+            start = point.maps
             value = self.offer(point)
             if not value < reached - 1e-3 * tol or self.done:
                 return min(value, reached)
@@ -106,15 +109,22 @@ class TangentSearch:
         search = TangentSearch(
             self.formulation, self.workshop, "classification-loss", self._budgets[1] * (1 - 1e-6)
         )
-        search.steps(posteriors)
+        search.steps(posteriors, start=self.handy)
         return posteriors if search.best is None else search.best.mixture.posteriors
 
     def start(self, posteriors: FloatArray) -> float:
         """Steps from ``posteriors``, made feasible first if they are not near a feasible point."""
-        value = self.steps(posteriors)
+        value = self.steps(posteriors, start=self.handy)
         if value == math.inf and self.objective == "distortion" and not self.done:
-            value = self.steps(self.restored(posteriors))
+            value = self.steps(self.restored(posteriors), start=self.handy)
         return value
+
+    @property
+    def handy(self) -> Indices:
+        """The newest maps of the pool and those of the incumbent."""
+        count = len(self.workshop.pool)
+        newest = np.arange(max(0, count - 200), count)
+        return newest if self.best is None else np.union1d(newest, self.best.mixture.maps)
 
     def explore(self, starts: list[FloatArray]) -> None:
         """Steps from the starts, then from the incumbent with one letter's posterior on the other side of p(s)."""

@@ -153,7 +153,7 @@ class _Search:
         mu = np.zeros(len(y))
         below, above = np.full(len(y), -np.inf), np.full(len(y), np.inf)
         reach = np.full(len(y), self.alpha / r)
-        for _ in range(80):
+        for attempt in range(140):
             p, _ = self.posterior(y, mu)
             t = p @ self.w
             var = np.einsum("ji,ji->j", p, (self.w[None, :] - t[:, None]) ** 2)
@@ -168,14 +168,16 @@ class _Search:
             # Newton on the log-odds of t within its range, which is close to linear in μ at both ends.
             ta, tb = np.maximum(ta, 1e-300), np.maximum(tb, 1e-300)
             goal = np.log((target - self.least) / (self.greatest - target))
-            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                step = (goal - np.log(ta / tb)) * ta * tb / r * self.alpha / np.maximum(var, 1e-300)
+            step = (goal - np.log(ta / tb)) * ta * tb / r * self.alpha / np.maximum(var, 1e-300)
             step = np.clip(np.nan_to_num(step), -1e3 * reach, 1e3 * reach)
-            trial = mu + step
             bracketed = np.isfinite(below) & np.isfinite(above)
-            middle = np.where(bracketed, 0.5 * (np.where(bracketed, below, 0.0) + np.where(bracketed, above, 0.0)), np.inf)
-            outside = (trial <= below) | (trial >= above)
-            reach = np.where(np.isfinite(middle), reach, 2.0 * reach)
+            middle = np.where(bracketed, 0.5 * (below + above), np.inf)
+            # Without a bracket the step at least doubles: far out t sits on an end and says nothing of how far.
+            step = np.where(bracketed, step, np.where(miss > 0, np.minimum(step, -reach), np.maximum(step, reach)))
+            trial = mu + step
+            # Nor does Newton's step, where the variance underflows: halve the bracket every other time.
+            outside = (trial <= below) | (trial >= above) | ((attempt > 12) & (attempt % 2 == 0))
+            reach = np.where(bracketed, reach, 2.0 * reach)
             trial = np.where(outside & np.isfinite(middle), middle, trial)
             mu = np.where(done, mu, trial)
         return mu
@@ -230,23 +232,31 @@ class _Search:
             middle = np.maximum(self.mu[i] * cross + self.line[i], self.mu[j] * cross + self.line[j])
             middle = middle + ha + (hb - ha) * ((cross - a) / width)
             chord = np.minimum(np.minimum(at_a + ha, at_b + hb), middle)
-            # Var over the cell lies within exp(± r Δμ / 2α) of the geometric mean of its ends.
+            # Between two slopes Var lies within exp(± r Δμ / 2α) of the geometric mean of its ends.
             spread = np.exp((self.greatest - self.least) * (self.mu[j] - self.mu[i]) / (2.0 * self.alpha))
             mean = np.sqrt(self.var[i] * self.var[j])
-            va, vb = a * (1.0 - a), b * (1.0 - b)
-            peak = np.where((a < 0.5) & (b > 0.5), 0.25, np.maximum(va, vb))
+            # Those slopes' contacts, which need not be the cell's own ends, bound where that holds.
+            ti, tj = self.t[i], self.t[j]
+            first, last = np.minimum(a, ti), np.maximum(b, tj)
+            va, vb = first * (1.0 - first), last * (1.0 - last)
+            peak = np.where((first < 0.5) & (last > 0.5), 0.25, np.maximum(va, vb))
             convex = self.alpha * np.minimum(va, vb) >= self.beta * mean * spread
             concave = self.alpha * peak * spread <= self.beta * mean
+            # Convex: tangents of φ at the contacts; where the cell reaches past a contact, ψ's line plus β h is
+            # concave, so the cell's end settles that part.
+            si, sj = self.slope[i], self.slope[j]
+            fi = self.mu[i] * ti + self.line[i] + self.beta * binary_entropy(np.clip(ti, 0.0, 1.0))
+            fj = self.mu[j] * tj + self.line[j] + self.beta * binary_entropy(np.clip(tj, 0.0, 1.0))
+            cross = np.clip(np.nan_to_num((fj - sj * tj - fi + si * ti) / (si - sj)), a, b)
+            tangent = np.full(len(a), np.inf)
+            for at in (a, cross, b):
+                tangent = np.minimum(tangent, np.maximum(fi + si * (at - ti), fj + sj * (at - tj)))
+            tangent = np.where(a < ti, np.minimum(tangent, self.mu[i] * a + self.line[i] + ha), tangent)
+            tangent = np.where(b > tj, np.minimum(tangent, self.mu[j] * b + self.line[j] + hb), tangent)
         closed = ~(cells.open_a | cells.open_b)
-        # Tangents of φ at the cell's ends: at contact points slope and value are exact.
-        fa, fb = at_a + ha, at_b + hb
-        sa = self.mu[i] + self.beta * _log_odds(a)
-        sb = self.mu[j] + self.beta * _log_odds(b)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            x = np.clip(np.nan_to_num((fb - fa + sa * a - sb * b) / (sa - sb)), a, b)
-            tangent = np.where(sa >= 0, fa, np.where(sb <= 0, fb, np.maximum(fa + sa * (x - a), fb + sb * (x - b))))
-        bound = np.where(closed & convex, np.maximum(chord, tangent), chord)
-        return np.asarray(np.where(closed & concave, np.maximum(bound, np.minimum(fa, fb)), bound))
+        bound = np.where(closed & convex, np.fmax(chord, tangent), chord)
+        ends = np.minimum(at_a + ha, at_b + hb)
+        return np.asarray(np.where(closed & concave & (ti <= a) & (tj >= b), np.maximum(bound, ends), bound))
 
     def cut(self, cells: _Cells, best: FloatArray) -> _Cells:
         """Two cells for each one."""
@@ -283,11 +293,6 @@ class _Search:
             ps.append(p[here])
             values.append(value[here])
         return Priced(lower, np.concatenate(ys), np.concatenate(ps), np.concatenate(values))
-
-
-def _log_odds(t: FloatArray) -> FloatArray:
-    t = np.clip(t, 1e-300, 1.0 - 2.0**-53)
-    return np.asarray(np.log1p(-t) - np.log(t))
 
 
 def _replace_end(cells: _Cells, *, a: FloatArray | None = None, b: FloatArray | None = None) -> _Cells:

@@ -12,6 +12,7 @@ from drcopt.bounds.pricing.vertices import MOST_VERTICES, count, price_vertices
 from drcopt.problem import Problem
 
 
+@np.errstate(all="ignore")  # what overflows is bounded by something else, and NaN never passes for a bound
 def price(
     problem: Problem, cost: FloatArray, alpha: float, beta: float, box: FloatArray | None, *, tol: float = 0.0
 ) -> Priced:

@@ -1,0 +1,131 @@
+"""The commands ``drcopt validate`` and ``drcopt plot``; :mod:`drcopt.cli` adds them to the others."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from drcopt.errors import InputError
+
+#: As drcopt.plotting.KINDS, which imports NumPy.
+KINDS = ("auto", "curve", "surface")
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[THEOREM]...")
+@click.option("--instances", type=click.IntRange(min=1), default=8, show_default=True, help="Random ones per theorem.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random instances.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write this .csv or .md; default: Markdown on stdout.")
+@click.option("--figures", type=click.Path(path_type=Path), help="Write the slides' example figures to this folder.")
+@click.option("--load", type=click.Path(path_type=Path), help="Run this .py file first: it registers your theorems.")
+@click.option("--list", "listing", is_flag=True, help="List the theorems and exit.")
+@click.option("--progress/--no-progress", default=None, help="Progress bar on stderr.  [default: on a terminal]")
+def validate(
+    names: tuple[str, ...],
+    instances: int,
+    seed: int,
+    out: Path | None,
+    figures: Path | None,
+    load: Path | None,
+    listing: bool,
+    progress: bool | None,
+) -> None:
+    """Try theorems against certified computation and print a verdict on each.
+
+    THEOREM is a name or a pattern such as 'bernoulli-*'; default: all.
+
+    \b
+    Examples:
+      drcopt validate --out verdicts.md --figures .
+      drcopt validate 'gaussian-*' --instances 50 --seed 1
+      drcopt validate --load my_theorems.py my-zero-rate
+    """
+    from tqdm import tqdm
+
+    from drcopt import theorems
+
+    if load is not None:
+        _run(load)
+    if listing:
+        for known in theorems.select(names or None):
+            click.echo(f"{known.name:42}{known.where}")
+        return
+    theorems.select(names or None)
+    if out is not None:
+        theorems.check_destination(out)
+    if figures is not None:
+        _draw(figures)
+    table = theorems.validate(
+        names or None,
+        instances=instances,
+        seed=seed,
+        progress=lambda items: tqdm(items, unit="theorem", disable=None if progress is None else not progress),
+    )
+    if out is None:
+        click.echo(theorems.to_markdown(table), nl=False)
+        return
+    theorems.write_verdicts(table, out)
+    kinds = table["verdict"].str.split(":").str[0].value_counts()
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    click.echo(f"drcopt: wrote {len(table)} verdicts to {out}: {counts}", err=True)
+
+
+@click.command()
+@click.argument("tables", nargs=-1, required=True, metavar="TABLE...", type=click.Path(path_type=Path))
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The .png, .svg or .pdf to write.")
+@click.option("--kind", type=click.Choice(KINDS), default="auto", show_default=True)
+@click.option("--title", default=None, help="Above the picture.")
+def plot(tables: tuple[Path, ...], out: Path, kind: str, title: str | None) -> None:
+    """Draw sweep tables: distortion against rate, or over both budgets.
+
+    TABLE is a .csv or .parquet file that `drcopt sweep` wrote; several are drawn on the same axes, such as one for
+    each formulation. Tables over at least 4 rates and 4 classification budgets become a surface, others curves.
+
+    \b
+    Examples:
+      drcopt plot table.csv -o curve.png
+      drcopt plot table.csv -o surface.svg --kind surface
+    """
+    import pandas as pd
+
+    from drcopt import plotting
+    from drcopt.tables import read_table
+
+    plotting.check_destination(out)
+    table = pd.concat([read_table(path) for path in tables], ignore_index=True)
+    plotting.save(plotting.plot(table, kind, title=title), out)
+    click.echo(f"drcopt: wrote {out}", err=True)
+
+
+def _draw(folder: Path) -> None:
+    from drcopt import plotting, theorems
+
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as reason:
+        raise InputError(
+            f"--figures must name a folder that can be written; {folder} cannot ({reason.strerror}). Choose another."
+        ) from None
+    for name, (title, build) in theorems.FIGURES.items():
+        written = plotting.save(plotting.curve(build(), title=title), folder / f"{name}.png")
+        click.echo(f"drcopt: wrote {written}", err=True)
+
+
+def _run(path: Path) -> None:
+    """Run a Python file; its errors are its own, but named in one line."""
+    import runpy
+
+    if not path.is_file():
+        raise InputError(f"--load must name a Python file; {path} is not one. Give the file that registers them.")
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        runpy.run_path(str(path))
+    except Exception as error:
+        raise InputError(
+            f"--load must name a Python file that runs; {path} ended with {type(error).__name__}: {error}. "
+            f"Run it with python first."
+        ) from error
+    finally:
+        sys.path.pop(0)

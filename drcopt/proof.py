@@ -1,0 +1,226 @@
+"""Proof files: everything needed to believe an answer, for ``drcopt check`` and :mod:`drcopt.checker` to verify.
+
+A proof file is a JSON object. Every number but an index is a string: a hexadecimal float such as ``"0x1.8p-1"``
+(exactly that double) or a rational such as ``"3/4"`` or ``"0.75"``. All information is in nats.
+
+``drcopt-proof``
+    1, the version of this schema.
+``problem``
+    ``px``, ``py``, ``ps_given_x``, ``d``: letters with mass only. What is proved is about the exact rationals
+    px/Σpx, py/Σpy and the rows of ps_given_x divided by their sums, which differ from 1 by rounding at most.
+``formulation``, ``classifier_sees``
+    "single-letter", "time-sharing" or "one-shot"; "Y", or "YU" for one-shot codes.
+``rate_budget``, ``classification_budget``
+    A number, or "inf".
+``claim``
+    ``{"infeasible": true}``, or ``{"lower": number or "-inf", "upper": number or "inf", "excess": number}``: every
+    point that meets the budgets has E d ≥ lower, and the point below has E d ≤ upper and exceeds no budget by more
+    than ``excess`` nats. The checker adds no tolerance, so :func:`to_dict` leaves room for the rounding of doubles:
+    the certificate's bounds are moved apart by :data:`ROOM` times max d, and the excess is 0 but where the loss is
+    within 1e-12 of its budget, as at C = H(S): a certificate allows for 1e-14 there.
+``point``
+    null, or the parts of a mixture, each ``{"weight", "coupling"}`` (one-shot: ``{"weight", "map"}``, the map as
+    indices of letters of Y). One part for single-letter. The checker repairs what misses the marginals.
+``evidence``, ``infeasibility``
+    null or evidence for the lower bound and for infeasibility, with ``kind``:
+
+    ``"posterior-tree"``
+        ``objective`` ("distortion" or "classification-loss") and ``nodes``, a binary tree in preorder. A node is a
+        split ``{"y", "s", "at"}``, followed by the trees for τ_y(s) ≤ at and for τ_y(s) ≥ at, or a leaf
+        ``{"f", "rate", "classification", "convex", "cells"}`` with multipliers f (n numbers), α and β, the part β₀
+        of β and, for each letter y, null or a tree of cells in preorder: ``{"s", "at"}`` splits, ``{"nu"}`` leaves
+        with k slopes.
+    ``"map-tree"``
+        The same for one-shot codes, leaves ``{"nu", "rate", "conditional", "posterior", "slopes"}``:
+        ν, α, γ, β, c of :mod:`drcopt.bounds.maps`.
+    ``"independent"``, ``"data-processing"``
+        No numbers: X and Y must be independent; H(S|Y) ≥ H(S|X).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from drcopt import _cells
+from drcopt._check import FloatArray
+from drcopt._files import atomic_write
+from drcopt.bounds import DataProcessing, Evidence, Independent, Leaf, PosteriorTree
+from drcopt.bounds.base import ROUNDING, effective_budgets
+from drcopt.bounds.maps import MapLeaf, MapTree
+from drcopt.bounds.posterior import whole_box
+from drcopt.certificate import Certificate
+from drcopt.formulations import Formulation
+
+VERSION = 1
+#: Each bound claimed is this times max d weaker than the certificate's.
+ROOM = 1e-12
+
+
+def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
+    """Write a proof file, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If ``path`` cannot be written.
+    """
+    text = json.dumps(to_dict(certificate), indent=None, separators=(",", ":"))
+    with atomic_write(path) as handle:
+        handle.write(text + "\n")
+
+
+def interval(certificate: Certificate) -> tuple[float, float]:
+    """Rigorous bounds on the optimum, rounded outward, from :func:`drcopt.checker.check`.
+
+    Returns
+    -------
+    lower, upper : float
+        (inf, inf) if it is proved that no point meets the budgets; ``upper`` is inf without a point that does.
+
+    Raises
+    ------
+    MissingExtraError
+        Without python-flint.
+    """
+    from drcopt.checker import check
+
+    verdict = check(to_dict(certificate))
+    return verdict.lower, verdict.upper
+
+
+def to_dict(certificate: Certificate) -> dict[str, Any]:
+    """The contents of a proof file."""
+    formulation = certificate.formulation
+    problem = formulation.problem
+    size = float(problem.d.max())
+    goal = certificate.lower - 0.5 * ROOM * size
+    claim: dict[str, Any] = {"infeasible": True}
+    parts, excess = None, 0.0
+    if certificate.parts is not None:
+        if formulation.classification_loss(certificate.parts) > formulation.classification_budget - 1e-12:
+            excess = 2.0 * ROUNDING
+        parts = [
+            {"weight": _number(part.weight)}
+            | ({"coupling": _numbers(part.coupling)} if part.map is None else {"map": part.map.tolist()})
+            for part in certificate.parts
+        ]
+    if not certificate.infeasible:
+        lower, upper = certificate.lower - ROOM * size, certificate.upper + ROOM * size
+        claim = {"lower": _number(lower), "upper": _number(upper), "excess": _number(excess)}
+    return {
+        "drcopt-proof": VERSION,
+        "problem": {name: _numbers(getattr(problem, name)) for name in ("px", "py", "ps_given_x", "d")},
+        "formulation": formulation.name,
+        "classifier_sees": formulation.classifier_sees,
+        "rate_budget": _number(formulation.rate_budget),
+        "classification_budget": _number(formulation.classification_budget),
+        "claim": claim,
+        "point": parts,
+        "evidence": _evidence(certificate.evidence, formulation, goal),
+        "infeasibility": _evidence(certificate.infeasibility, formulation, formulation.classification_budget)
+        if certificate.infeasible
+        else None,
+    }
+
+
+def _number(value: float) -> str:
+    return float(value).hex() if math.isfinite(value) else str(float(value))
+
+
+def _numbers(values: ArrayLike) -> Any:
+    array = np.asarray(values, dtype=np.float64)
+    return [_numbers(row) for row in array] if array.ndim > 1 else [_number(v) for v in array.tolist()]
+
+
+def _evidence(evidence: Evidence | None, formulation: Formulation, goal: float) -> dict[str, Any] | None:
+    if isinstance(evidence, PosteriorTree):
+        return _posterior_tree(evidence, formulation, goal)
+    if isinstance(evidence, MapTree):
+        return {"kind": "map-tree", "objective": evidence.objective, "nodes": _map_nodes(evidence)}
+    if isinstance(evidence, Independent | DataProcessing):
+        return {"kind": "independent" if isinstance(evidence, Independent) else "data-processing"}
+    if evidence is None:
+        return None
+    raise TypeError(f"there is no way to write evidence of type {type(evidence).__name__}")
+
+
+def _map_nodes(tree: MapTree) -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = []
+    stack = [tree.root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, MapLeaf):
+            vectors = {name: _numbers(getattr(node, name)) for name in ("nu", "conditional", "posterior", "slopes")}
+            nodes.append(vectors | {"rate": _number(node.rate)})
+        else:
+            nodes.append({"y": node.y, "s": node.s, "at": _number(node.at)})
+            stack += [node.high, node.low]
+    return nodes
+
+
+def _posterior_tree(tree: PosteriorTree, formulation: Formulation, goal: float) -> dict[str, Any]:
+    nodes: list[dict[str, Any]] = []
+    root = whole_box(formulation.problem)
+    stack = [(tree.root, root)]
+    while stack:
+        node, box = stack.pop()
+        if isinstance(node, Leaf):
+            nodes.append(_posterior_leaf(node, box, tree.objective, formulation, goal))
+            continue
+        nodes.append({"y": node.y, "s": node.s, "at": _number(node.at)})
+        for child, side in ((node.high, 0), (node.low, 1)):
+            part = box.copy()
+            part[node.y, node.s, side] = (min if side else max)(part[node.y, node.s, side], node.at)
+            stack.append((child, part))
+    return {"kind": "posterior-tree", "objective": tree.objective, "nodes": nodes}
+
+
+def _posterior_leaf(
+    leaf: Leaf, box: FloatArray, objective: str, formulation: Formulation, goal: float
+) -> dict[str, Any]:
+    """A leaf with cells that let the checker prove a bound of ``goal`` if there is one."""
+    problem = formulation.problem
+    rate, loss = effective_budgets(formulation)
+    f, alpha, beta = np.asarray(leaf.f, dtype=np.float64), float(leaf.rate), float(leaf.classification)
+    costs = problem.d.T - f
+    if objective == "classification-loss":
+        costs, beta, loss = np.broadcast_to(-f, costs.shape), 1.0, 0.0
+    cells: list[Any] = [None] * problem.m
+    free = (box == whole_box(problem)).all(axis=(1, 2)) & (beta == 0 or problem.k == 1)
+    rows = np.flatnonzero(~free)
+    convex = _cells.convex_share(problem, alpha, beta)
+    if len(rows):
+        rest = float(f @ problem.px) - alpha * rate - beta * loss
+        if free.any():
+            from drcopt.bounds.pricing.gibbs import softmin
+
+            rest += float(problem.py[free] @ softmin(costs[free].T, np.log(problem.px), alpha))
+        room = 1e-13 * (abs(rest) + float(np.abs(costs).max()))
+        trees = _cells.choose(
+            problem,
+            costs[rows],
+            alpha,
+            beta,
+            convex,
+            box[rows],
+            0.25 * ROOM * float(problem.d.max() if objective == "distortion" else 1.0),
+            lambda bounds: float(rest + problem.py[rows] @ bounds) >= goal + room,
+        )
+        for y, tree in zip(rows, trees, strict=True):
+            cells[y] = [
+                {"nu": _numbers(node["nu"])} if "nu" in node else {"s": node["s"], "at": _number(node["at"])}
+                for node in tree
+            ]
+    return {
+        "f": _numbers(f),
+        "rate": _number(alpha),
+        "classification": _number(float(leaf.classification)),
+        "convex": _number(convex),
+        "cells": cells,
+    }

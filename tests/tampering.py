@@ -1,0 +1,218 @@
+"""Ways to falsify a proof file."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Proof = dict[str, Any]
+Tamper = Callable[[Proof, np.random.Generator], None]
+
+
+def _moved(text: str, rng: np.random.Generator) -> str:
+    """Another number: a little or a lot larger or smaller, or of the other sign."""
+    value = float.fromhex(text)
+    kind = rng.integers(4)
+    if kind == 0:
+        return (-value).hex()
+    if kind == 1:
+        return (value * float(rng.choice([0.0, 0.5, 2.0, 1e3]))).hex()
+    return (value + float(rng.choice([-1, 1]) * 10.0 ** rng.uniform(-13, 0.5))).hex()
+
+
+def _spots(value: Any) -> list[tuple[Any, Any]]:
+    """Every (container, key) of a number in nested lists and dicts."""
+    found: list[tuple[Any, Any]] = []
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        found += [(value, key)] if isinstance(item, str) and "0x" in item else _spots(item)
+    return found
+
+
+def _somewhere(part: Callable[[Proof], Any]) -> Tamper:
+    def tamper(proof: Proof, rng: np.random.Generator) -> None:
+        spots = _spots(part(proof))
+        if spots:
+            container, key = spots[rng.integers(len(spots))]
+            container[key] = _moved(container[key], rng)
+
+    return tamper
+
+
+def _nodes(proof: Proof) -> list[Any]:
+    evidence = proof["infeasibility"] or proof["evidence"] or {}
+    return evidence.get("nodes", [])  # type: ignore[no-any-return]
+
+
+def _leaf_numbers(*names: str) -> Tamper:
+    def tamper(proof: Proof, rng: np.random.Generator) -> None:
+        leaves = [node for node in _nodes(proof) if all(name in node for name in names)]
+        if leaves:
+            leaf = leaves[rng.integers(len(leaves))]
+            name = names[rng.integers(len(names))]
+            if isinstance(leaf[name], str):
+                leaf[name] = _moved(leaf[name], rng)
+            else:
+                _somewhere(lambda _: leaf[name])(proof, rng)
+
+    return tamper
+
+
+def _claim(proof: Proof, rng: np.random.Generator) -> None:
+    """A bound claimed better than it is by 1e-11 to 1, relative to max d."""
+    claim = proof["claim"]
+    if claim.get("infeasible"):
+        return
+    size = max(float.fromhex(v) for row in proof["problem"]["d"] for v in row)
+    name, sign = [("lower", 1), ("upper", -1)][rng.integers(2)]
+    if "0x" in claim[name]:
+        claim[name] = (float.fromhex(claim[name]) + sign * size * 10.0 ** rng.uniform(-11, 0)).hex()
+
+
+def _say_infeasible(proof: Proof, rng: np.random.Generator) -> None:
+    proof["claim"] = {"infeasible": True}
+    evidence = copy.deepcopy(proof["evidence"])
+    if evidence and rng.random() < 0.7:
+        evidence["objective"] = "classification-loss"
+    proof["infeasibility"] = evidence
+
+
+def _say_feasible(proof: Proof, rng: np.random.Generator) -> None:
+    proof["claim"] = {"lower": "-inf", "upper": float(rng.random()).hex(), "excess": "0x0.0p+0"}
+    n, m = len(proof["problem"]["px"]), len(proof["problem"]["py"])
+    proof["point"] = [{"weight": "1", "coupling": [[float(v).hex() for v in row] for row in rng.random((n, m))]}]
+
+
+def _swap_children(proof: Proof, rng: np.random.Generator) -> None:
+    nodes = _nodes(proof)
+    if len(nodes) > 1:
+        i, j = rng.choice(len(nodes), 2, replace=False)
+        nodes[i], nodes[j] = nodes[j], nodes[i]
+
+
+def _drop(proof: Proof, rng: np.random.Generator) -> None:
+    nodes = _nodes(proof)
+    if nodes:
+        del nodes[rng.integers(len(nodes))]
+
+
+def _drop_branch(proof: Proof, rng: np.random.Generator) -> None:
+    """A split and one of its two leaves gone: a well-formed tree that says less."""
+    nodes = _nodes(proof)
+    for i in rng.permutation(len(nodes)):
+        if "at" in nodes[i] and "at" not in nodes[i + 1]:
+            del nodes[i : i + 2]
+            return
+
+
+def _repeat(proof: Proof, rng: np.random.Generator) -> None:
+    nodes = _nodes(proof)
+    if nodes:
+        nodes.append(copy.deepcopy(nodes[rng.integers(len(nodes))]))
+
+
+def _move_split(proof: Proof, rng: np.random.Generator) -> None:
+    splits = [node for node in _nodes(proof) if "at" in node]
+    if splits:
+        split = splits[rng.integers(len(splits))]
+        kind = rng.integers(3)
+        if kind == 0:
+            split["at"] = _moved(split["at"], rng)
+        elif kind == 1:
+            split["y"] = int(rng.integers(-1, len(proof["problem"]["py"]) + 1))
+        else:
+            split["s"] = int(rng.integers(-1, len(proof["problem"]["ps_given_x"][0]) + 1))
+
+
+def _drop_cells(proof: Proof, rng: np.random.Generator) -> None:
+    leaves = [node for node in _nodes(proof) if node.get("cells")]
+    if leaves:
+        leaf = leaves[rng.integers(len(leaves))]
+        y = int(rng.integers(len(leaf["cells"])))
+        kind = rng.integers(3)
+        if kind == 0:
+            leaf["cells"][y] = None
+        elif kind == 1:
+            del leaf["cells"][y]
+        elif leaf["cells"][y]:
+            del leaf["cells"][y][rng.integers(len(leaf["cells"][y]))]
+
+
+def _garbage(proof: Proof, rng: np.random.Generator) -> None:
+    spots = _spots(proof)
+    container, key = spots[rng.integers(len(spots))]
+    junk = ["nan", "inf", "-inf", "0x1.0p+2000", "1/0", "", "1e5", None, 1.0, [], {}, True, "0x1p", "-0x0.0p+0"]
+    container[key] = junk[rng.integers(len(junk))]
+
+
+def _drop_key(proof: Proof, rng: np.random.Generator) -> None:
+    del proof[list(proof)[rng.integers(len(proof))]]
+
+
+def _objective(proof: Proof, rng: np.random.Generator) -> None:
+    for name in ("evidence", "infeasibility"):
+        if proof[name] and "objective" in proof[name]:
+            proof[name]["objective"] = str(rng.choice(["distortion", "classification-loss"]))
+        if rng.random() < 0.5:
+            proof[name] = {"kind": str(rng.choice(["independent", "data-processing", "map-tree", "posterior-tree"]))}
+
+
+def _formulation(proof: Proof, rng: np.random.Generator) -> None:
+    kinds = [("time-sharing", "Y"), ("one-shot", "Y"), ("one-shot", "YU"), ("single-letter", "YU")]
+    proof["formulation"], proof["classifier_sees"] = kinds[rng.integers(len(kinds))]
+
+
+def _shuffle_coupling(proof: Proof, rng: np.random.Generator) -> None:
+    for part in proof["point"] or []:
+        for name in ("coupling", "map"):
+            if name in part:
+                part[name] = [part[name][i] for i in rng.permutation(len(part[name]))]
+
+
+def _budgets(proof: Proof, rng: np.random.Generator) -> None:
+    name = str(rng.choice(["rate_budget", "classification_budget"]))
+    if "0x" in proof[name]:
+        factor = rng.choice([0.0, 0.5, 0.9, 1 - 1e-9, 1 + 1e-9, 1.1, 2.0])
+        proof[name] = float(float.fromhex(proof[name]) * factor).hex()
+    if rng.random() < 0.2:
+        proof[name] = "inf"
+
+
+#: Name → what it does to a proof.
+TAMPERS: dict[str, Tamper] = {
+    "f": _leaf_numbers("f"),
+    "multipliers": _leaf_numbers("rate", "classification"),
+    "convex": _leaf_numbers("convex"),
+    "map-multipliers": _leaf_numbers("nu", "rate", "conditional", "posterior", "slopes"),
+    "slopes": _somewhere(lambda proof: [node["cells"] for node in _nodes(proof) if "cells" in node]),
+    "split": _move_split,
+    "swap": _swap_children,
+    "drop": _drop,
+    "drop-branch": _drop_branch,
+    "repeat": _repeat,
+    "cells": _drop_cells,
+    "claim": _claim,
+    "claim-again": _claim,
+    "infeasible": _say_infeasible,
+    "feasible": _say_feasible,
+    "point": _somewhere(lambda proof: proof["point"]),
+    "shuffle": _shuffle_coupling,
+    "garbage": _garbage,
+    "key": _drop_key,
+    "objective": _objective,
+    "formulation": _formulation,
+    "budgets": _budgets,
+    "px": _somewhere(lambda proof: proof["problem"]["px"]),
+    "channel": _somewhere(lambda proof: proof["problem"]["ps_given_x"]),
+    "d": _somewhere(lambda proof: proof["problem"]["d"]),
+}
+
+
+def tampered(proof: Proof, name: str, seed: int) -> Proof:
+    """A copy of ``proof`` with one thing changed; the same for the same arguments."""
+    copied = copy.deepcopy(proof)
+    TAMPERS[name](copied, np.random.default_rng([seed, len(name)]))
+    return copied

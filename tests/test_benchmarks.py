@@ -1,0 +1,47 @@
+"""The benchmarks run at their smallest sizes, without peers, and their rows say what they should."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[1]
+#: Last on the path, so that an installed drcopt is what is measured.
+RUN = "import runpy, sys; sys.path.append({!r}); runpy.run_module('benchmarks', run_name='__main__', alter_sys=True)"
+
+
+def run(folder: Path, *arguments: str) -> tuple[str, pd.DataFrame]:
+    command = [sys.executable, "-c", RUN.format(str(ROOT)), *arguments, "--out", "rows.csv"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, pd.read_csv(folder / "rows.csv")
+
+
+def test_rates(tmp_path: Path) -> None:
+    text, rows = run(tmp_path, "rates", "--sizes", "8", "--instances", "grid", "random", "--points", "6")
+    assert "kernel evals" in text
+    assert "1 BLAS thread(s)" in text
+    assert set(rows["status"]) == {"optimal"}
+    assert rows["gap"].max() <= 1e-9
+    for _, curve in rows[rows["part"] == "curve"].groupby("instance"):
+        assert len(curve) == 5
+        assert curve["value"].is_monotonic_decreasing
+    assert (rows["violation"] <= 1e-9).all()
+
+
+def test_global(tmp_path: Path) -> None:
+    _, rows = run(tmp_path, "global", "--sizes", "4x4x2", "--cap", "2")
+    assert len(rows) == 4
+    assert set(rows["status"]) <= {"optimal", "feasible"}
+    assert (rows["lower_bound"] <= rows["value"]).all()
+
+
+@pytest.mark.parametrize("sees", ["YU", "Y"])
+def test_one_shot(tmp_path: Path, sees: str) -> None:
+    _, rows = run(tmp_path, "one-shot", "--sizes", "3x3", "--sees", sees, "--cap", "2")
+    assert len(rows) == 2
+    assert (rows["lower_bound"] <= rows["value"]).all()

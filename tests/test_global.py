@@ -1,0 +1,262 @@
+"""The reverse-convex problem against what is known without it: closed forms, brute force, its own monotonicity."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import coupling, law, make, problems, within_rate
+
+from drcopt import Problem, closed_forms, min_classification_loss, solve
+from drcopt.certificate import certify
+from drcopt.engines.base import Limits
+from drcopt.engines.branch import Global
+from drcopt.formulations import SingleLetter
+from drcopt.information import binary_entropy
+from drcopt.solve import Session
+
+SEEDS = st.integers(0, 2**31)
+BIT = math.log(2.0)
+
+
+def bernoulli(px: float, py: float, p1: float) -> Problem:
+    return Problem([1 - px, px], [1 - py, py], [[1 - p1, p1], [p1, 1 - p1]], "hamming")
+
+
+def check_closed_form(px: float, py: float, p1: float, rates: list[float], shares: list[float]) -> int:
+    """Solve and formula agree at every (R, C), C at these shares of the way from H(S|X) to H(S)."""
+    session = Session(bernoulli(px, py, p1), tol=1e-7)
+    ps = px * (1 - p1) + p1 * (1 - px)
+    low, high = float(binary_entropy(p1)) / BIT, float(binary_entropy(ps)) / BIT
+    infeasible = 0
+    for R, share in itertools.product(rates, shares):
+        C = max(low + share * (high - low), 0.0)
+        exact = closed_forms.bernoulli.exact(px, py, p1, R, C)
+        answer = session.solve(R, C, on_failure="return")
+        where = f"px={px}, py={py}, p1={p1}, R={R}, C={C!r}"
+        if not exact.feasible:
+            infeasible += 1
+            assert answer.status == "infeasible", where
+        elif answer.status == "infeasible":
+            # Only rounding of C itself may decide otherwise.
+            assert not closed_forms.bernoulli.exact(px, py, p1, R, C - 1e-9).feasible, where
+        else:
+            assert answer.status in ("optimal", "feasible"), where
+            assert answer.distortion == pytest.approx(exact.distortion, abs=1e-6), where
+            assert exact.distortion - 1e-6 <= answer.lower_bound <= exact.distortion + 1e-9, where
+    return infeasible
+
+
+class TestBernoulli:
+    @pytest.mark.parametrize(
+        ("px", "py", "p1"), [(0.5, 0.5, 0.1), (0.3, 0.25, 0.2), (0.3, 0.4, 0.1), (0.1, 0.45, 0.05), (0.3, 0.7, 0.0)]
+    )
+    def test_it_agrees_with_the_closed_form(self, px: float, py: float, p1: float) -> None:
+        found = check_closed_form(px, py, p1, [0.0, 0.05, 0.2, 0.45, 0.8, 1.5], [-0.1, 0.03, 0.3, 0.6, 0.85, 0.97, 1.1])
+        assert found > 6
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("px", [0.02, 0.15, 0.3, 0.5])
+    def test_on_a_finer_grid(self, px: float) -> None:
+        for py, p1 in itertools.product([0.05, 0.3, 0.5, 0.8], [0.0, 0.1, 0.35, 0.5]):
+            check_closed_form(px, py, p1, list(np.linspace(0, 1, 9)), list(np.linspace(-0.05, 1.05, 10)))
+
+
+def brute_force(problem: Problem, R: float, C: float, points: int) -> float:
+    """The least distortion on a grid over Γ(px, py) of a 2×m problem, refined around the best; inf if none is met."""
+    px, py, m = problem.px, problem.py, problem.m
+
+    def evaluate(free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Distortion (inf where infeasible) of couplings whose first row starts with ``free`` (J, m − 1)."""
+        row = np.column_stack([free, px[0] - free.sum(axis=1)])
+        P = np.stack([row, py - row], axis=1)
+        P = np.where(np.abs(P) < 1e-15, 0.0, P)
+        fine = (P >= 0).all(axis=(1, 2))
+        P = np.where(fine[:, None, None], P, problem.independent)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rate = np.nan_to_num(P * np.log(P / problem.independent)).sum(axis=(1, 2))
+            T = np.einsum("xs,jxy->jsy", problem.ps_given_x, P)
+            loss = -np.nan_to_num(T * np.log(T / py)).sum(axis=(1, 2))
+        fine &= (rate <= R + 1e-12) & (loss <= C + 1e-12)
+        return np.where(fine, (problem.d * P).sum(axis=(1, 2)), np.inf), free
+
+    low, high = np.maximum(0.0, py[:-1] - px[1]), np.minimum(py[:-1], px[0])
+    axes = [np.linspace(a, b, points) for a, b in zip(low, high, strict=True)]
+    values, free = evaluate(np.array(list(itertools.product(*axes))))
+    step = (high - low) / (points - 1)
+    best = math.inf
+    # The feasible set may be several pieces: refine around the best few that are apart.
+    for i in values.argsort()[:12]:
+        if not np.isfinite(values[i]):
+            break
+        centre, value, width = free[i], values[i], step.copy()
+        for _ in range(30):
+            offsets = np.array(list(itertools.product(np.linspace(-1, 1, 9 if m == 3 else 41), repeat=m - 1)))
+            trial, where = evaluate(np.clip(centre + offsets * width, low, high))
+            j = int(trial.argmin())
+            if trial[j] < value:
+                centre, value = where[j], trial[j]
+            width *= 0.6
+        best = min(best, float(value))
+    return best
+
+
+def budgets(problem: Problem, rng: np.random.Generator) -> tuple[float, float]:
+    """R and C in nats that some coupling meets, C below what most do."""
+    P = within_rate(problem, coupling(problem, rng), float(rng.uniform(0.05, 0.5)))
+    slack = rng.uniform(0.0, 0.3) * (problem.entropy_s - problem.classification_loss(P))
+    return problem.rate(P) + float(rng.choice([1e-9, 0.02])), problem.classification_loss(P) + slack + 1e-9
+
+
+def check_brute_force(m: int, seed: int, points: int, accuracy: float) -> None:
+    rng = np.random.default_rng([seed, m])
+    family = ("random", "deterministic", "hamming", "random", "squared", "uniform")[seed % 6]
+    problem = make(family, seed, 2, m, 2)
+    if problem.entropy_s < 1e-6:
+        return
+    R, C = budgets(problem, rng)
+    top = max(float(problem.d.max()), 1e-300)
+    answer = solve(problem, R=R, C=C, units="nats", tol=1e-7, time_limit=5.0, on_failure="return")
+    found = brute_force(problem, R, C, points)
+    assert answer.status != "infeasible"
+    assert answer.lower_bound <= found + 1e-9 * top
+    assert answer.gap <= 1e-6 * top, (family, seed, answer)
+    # The grid can only be worse, and by no more than its refinement leaves.
+    if np.isfinite(found):
+        assert found >= answer.distortion - 1e-6 * top
+        assert answer.distortion >= found - accuracy * top
+
+
+class TestBruteForce:
+    def test_two_by_two(self) -> None:
+        for seed in range(18):
+            check_brute_force(2, seed, 4001, 1e-6)
+
+    def test_two_by_three(self) -> None:
+        for seed in range(10):
+            check_brute_force(3, seed, 161, 2e-3)
+
+    @pytest.mark.slow
+    def test_many(self) -> None:
+        for seed in range(100, 200):
+            check_brute_force(2, seed, 20001, 1e-6)
+        for seed in range(100, 150):
+            check_brute_force(3, seed, 401, 1e-3)
+
+    def test_the_least_loss(self) -> None:
+        for seed in range(8):
+            problem = make("random", seed, 2, 2, 2)
+            R = 0.1 + 0.05 * seed
+            edge = min_classification_loss(problem, R=R, units="nats", tol=1e-8)
+            low, high = max(0.0, problem.py[0] - problem.px[1]), min(problem.py[0], problem.px[0])
+            best = math.inf
+            for a in np.linspace(low, high, 20001):
+                P = np.array([[a, problem.px[0] - a], [problem.py[0] - a, problem.px[1] - problem.py[0] + a]]).clip(0.0)
+                if problem.classification_loss(P) < best and problem.rate(P) <= R:
+                    best = problem.classification_loss(P)
+            assert edge.status == "optimal"
+            assert edge.objective == "classification-loss"
+            assert edge.lower_bound <= best + 1e-12
+            assert edge.classification_loss <= best + 1e-8
+            assert edge.classification_loss >= best - 1e-3
+            assert edge.rate <= R + 1e-12
+
+
+class TestProperties:
+    @law(25)
+    @given(problems(3, 3, 3), SEEDS)
+    def test_no_feasible_point_is_below_the_bound(self, problem: Problem, seed: int) -> None:
+        """lower_bound ≤ E d of every coupling that meets the budgets; none is called infeasible."""
+        rng = np.random.default_rng(seed)
+        R, C = budgets(problem, rng)
+        answer = solve(problem, R=R, C=C, units="nats", tol=1e-4, time_limit=2.0, on_failure="return")
+        assert answer.status != "infeasible"
+        assert "failed" not in answer.termination
+        for _ in range(100):
+            P = within_rate(problem, coupling(problem, rng), R)
+            P = P if rng.random() < 0.5 else within_rate(problem, 0.5 * (P + coupling(problem, rng)), R)
+            if problem.classification_loss(P) <= C:
+                assert answer.lower_bound <= problem.distortion(P) * (1 + 1e-12)
+
+    def test_falling_in_both_budgets(self) -> None:
+        """D(R, C) ≥ D(R', C') for R ≤ R', C ≤ C': no bound at the looser budgets is above a value at the tighter."""
+        problem = make("random", 20, 3, 3, 2)
+        least = min_classification_loss(problem, R=0.3, tol=1e-4).classification_loss
+        top = problem.entropy_s / BIT
+        grid = [least + share * (top - least) for share in (0.1, 0.4, 1.0)]
+        answers = {(R, C): solve(problem, R=R, C=C, tol=1e-5, time_limit=3.0) for R in (0.3, 0.7) for C in grid}
+        for (R, C), tight in answers.items():
+            for (R_, C_), loose in answers.items():
+                if R <= R_ and C <= C_:
+                    assert loose.lower_bound <= tight.distortion
+
+    def test_a_sweep_gives_what_single_solves_give(self) -> None:
+        problem = make("random", 22, 3, 4, 2)
+        session = Session(problem, tol=1e-4, time_limit=3.0)
+        C = 0.5 * (min_classification_loss(problem, R=0.4, tol=1e-4).classification_loss + problem.entropy_s / BIT)
+        for R in (0.4, 0.8, None):
+            one, other = session.solve(R, C), solve(problem, R=R, C=C, tol=1e-4, time_limit=3.0)
+            assert one.lower_bound <= other.distortion
+            assert other.lower_bound <= one.distortion
+
+
+def active(problem: Problem, R: float, share: float) -> SingleLetter:
+    """A question in nats with C this share of the way from C_min(R) to the loss of the rate-only optimum."""
+    free = solve(problem, R=R, units="nats").classification_loss
+    least = min_classification_loss(problem, R=R, units="nats", tol=1e-3, time_limit=3.0).classification_loss
+    return SingleLetter(problem.standardised()[0], R, least + share * (free - least))
+
+
+class TestInterruptions:
+    """Wherever the search stops, both ends hold."""
+
+    @pytest.mark.parametrize(("shape", "seed"), [((4, 4, 2), 31), ((3, 4, 3), 32)])
+    def test_a_node_limit(self, shape: tuple[int, int, int], seed: int) -> None:
+        question = active(make("random", seed, *shape), 0.4, 0.5)
+        best = certify(question, *self.proposed(question, Limits(1e-5, time.monotonic() + 5.0)))
+        for nodes in (1, 2, 3, 6):
+            partial = certify(question, *self.proposed(question, Limits(1e-7, node_limit=nodes)))
+            assert partial.lower <= best.upper
+            assert partial.upper >= best.lower
+            assert not partial.infeasible
+            assert partial.parts is not None
+
+    def test_a_deadline(self) -> None:
+        question = active(make("random", 32, 3, 4, 3), 0.4, 0.5)
+        best = certify(question, *self.proposed(question, Limits(1e-5, time.monotonic() + 5.0)))
+        for seconds in (0.0, 0.01, 0.1):
+            partial = certify(question, *self.proposed(question, Limits(1e-7, time.monotonic() + seconds)))
+            assert partial.lower <= best.upper
+            assert partial.upper >= best.lower
+            assert not partial.infeasible
+
+    def proposed(self, question: SingleLetter, limits: Limits) -> tuple:
+        proposal = Global().propose(question, limits)
+        return proposal.parts, proposal.evidence, proposal.infeasibility
+
+    def test_the_time_limit_is_kept(self) -> None:
+        problem = make("random", 34, 8, 8, 3)
+        free = solve(problem, R=0.8)
+        C = free.classification_loss - 0.25 * (free.classification_loss - problem.entropy_s_given_x / BIT)
+        started = time.monotonic()
+        answer = solve(problem, R=0.8, C=C, tol=1e-9, time_limit=2.0, on_failure="return")
+        assert time.monotonic() - started <= 4.0  # one pricing round and the certificate may still be under way
+        assert answer.status in ("optimal", "feasible", "unknown", "infeasible")
+        assert answer.status == "infeasible" or answer.lower_bound >= free.lower_bound - 1e-3
+        assert not answer.distortion < free.lower_bound
+
+    @pytest.mark.slow
+    def test_the_time_limit_is_kept_on_many(self) -> None:
+        for seed in range(25):
+            problem = make("random", 50 + seed, *((8, 8, 3), (12, 12, 2), (6, 6, 4), (16, 16, 2), (5, 9, 5))[seed % 5])
+            free = solve(problem, R=0.8)
+            C = free.classification_loss - 0.3 * (free.classification_loss - problem.entropy_s_given_x / BIT)
+            started = time.monotonic()
+            answer = solve(problem, R=0.8, C=C, tol=1e-9, time_limit=2.0, on_failure="return")
+            assert time.monotonic() - started <= 4.0, seed
+            assert answer.status == "infeasible" or answer.lower_bound <= answer.distortion or np.isnan(answer.distortion)

@@ -1,0 +1,166 @@
+"""The native engine: sweeps, ends, memory."""
+
+from __future__ import annotations
+
+import math
+import tracemalloc
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+from strategies import law, make, problems
+
+from drcopt import Problem, solve
+from drcopt.distortion import squared_error
+from drcopt.solve import Session
+
+BIT = math.log(2.0)
+#: n×m float64 arrays that a sweep holds at once, the problem's own (d and its kin) not counted.
+MOST_ARRAYS = 16
+
+
+def grid_problem(n: int) -> Problem:
+    """Squared error between two different laws on one grid: smooth, with a unique plan."""
+    x = np.linspace(-1.0, 1.0, n)
+    px, py = np.exp(-4 * x**2), np.exp(-8 * (x - 0.2) ** 2) + 0.3 * np.exp(-20 * (x + 0.5) ** 2)
+    W = np.column_stack([1 / (1 + np.exp(-3 * x)), 1 / (1 + np.exp(3 * x))])
+    return Problem(px / px.sum(), py / py.sum(), W, squared_error(x, x))
+
+
+def random_problem(n: int) -> Problem:
+    return make("random", 1, n, n, 2)
+
+
+def transport_cost(problem: Problem) -> float:
+    n, m, top = problem.n, problem.m, float(problem.d.max()) or 1.0
+    rows = np.vstack([np.kron(np.eye(n), np.ones(m)), np.kron(np.ones(n), np.eye(m))])
+    answer = linprog(problem.d.ravel() / top, A_eq=rows, b_eq=np.concatenate([problem.px, problem.py]), method="highs")
+    return top * float(answer.fun)
+
+
+class TestTransportEnd:
+    @law(40)
+    @given(problems(6, 6, 2))
+    def test_without_a_budget_it_is_optimal_transport(self, problem: Problem) -> None:
+        """D(∞) = min over Γ(px, py) of E d."""
+        answer = solve(problem, R=None, engine="newton")
+        top = float(problem.d.max())
+        assert answer.distortion == pytest.approx(transport_cost(problem), abs=1e-9 * top + 1e-300)
+        assert answer.gap <= 1e-9 * top
+        assert answer.multipliers.rate == 0.0
+
+    def test_a_rate_just_above_and_below_the_plan(self) -> None:
+        for seed in range(5):
+            problem = make("random", seed, 5, 6, 2)
+            plan = solve(problem, R=None, units="nats")
+            for share in (1.2, 1.0 + 1e-6, 1.0 - 1e-6, 0.98):
+                answer = solve(problem, R=share * plan.rate, units="nats", engine="newton")
+                assert answer.gap <= 1e-9
+                assert answer.rate <= share * plan.rate + 1e-12
+                assert answer.distortion >= plan.distortion - 1e-12
+
+    @law(30)
+    @given(problems(5, 5, 2), st.floats(0.5, 1.0))
+    def test_near_the_end(self, problem: Problem, share: float) -> None:
+        """The gap is closed as ε → 0."""
+        plan = solve(problem, R=None, units="nats")
+        answer = solve(problem, R=share * plan.rate, units="nats")
+        assert answer.gap <= 1e-9 * problem.d.max()
+
+
+class TestSmallRates:
+    @law(40)
+    @given(problems(5, 5, 2), st.floats(-12.0, -1.0))
+    def test_the_square_root_law(self, problem: Problem, exponent: float) -> None:
+        """D(0) − D(R) ≤ √(2R)·‖d‖ (the spread of d under px pyᵀ), with the gap closed all the way to R → 0."""
+        R = 10.0**exponent
+        answer = solve(problem, R=R, units="nats")
+        top = float(problem.d.max())
+        start = float(problem.px @ problem.d @ problem.py)
+        assert answer.gap <= 1e-9 * top
+        assert answer.rate <= R + 1e-15
+        assert start - answer.distortion <= math.sqrt(R / 2.0) * float(np.ptp(problem.d)) + 1e-12 * top
+
+
+class TestSweep:
+    @pytest.mark.parametrize("family", [grid_problem, random_problem])
+    def test_kernel_evaluations(self, family: Callable[[int], Problem]) -> None:
+        """At most 6 a point on a 50-point sweep, every point certified to 1e-9."""
+        problem = family(32)
+        most = min(2.0, 0.8 * solve(problem, R=None).rate)
+        session = Session(problem)
+        counts = []
+        for R in np.linspace(most / 50, most, 50):
+            answer = session.solve(R, None)
+            assert answer.status == "optimal"
+            assert answer.gap <= 1e-9 * problem.d.max()
+            counts.append(answer.stats["kernel_evaluations"])
+        assert np.mean(counts) <= 6.0, counts
+
+    @pytest.mark.parametrize("family", [grid_problem, random_problem])
+    def test_the_order_of_rates_does_not_matter(self, family: Callable[[int], Problem]) -> None:
+        problem = family(12)
+        rates = np.linspace(0.05, 1.0, 8)
+        up, down, mixed = Session(problem), Session(problem), Session(problem)
+        upward = {R: up.solve(R, None).distortion for R in rates}
+        for session, order in ((down, rates[::-1]), (mixed, rates[[3, 0, 7, 1, 6, 2, 5, 4]])):
+            for R in order:
+                assert session.solve(R, None).distortion == pytest.approx(upward[R], abs=1e-9)
+
+    def test_a_warm_start_from_elsewhere_does_no_harm(self) -> None:
+        one, other = Session(grid_problem(8)), Session(random_problem(8))
+        one.solve(0.3, None)
+        other.warm = one.warm
+        answer = other.solve(0.4, None)
+        assert answer.gap <= 1e-9
+        assert answer.distortion == pytest.approx(solve(random_problem(8), R=0.4).distortion, abs=1e-9)
+
+    @pytest.mark.parametrize("family", [grid_problem, random_problem])
+    def test_sixty_four(self, family: Callable[[int], Problem]) -> None:
+        problem = family(64)
+        session = Session(problem)
+        for R in (0.05, 0.3, 1.0, 1.8):
+            answer = session.solve(R, None)
+            assert answer.gap <= 1e-9 * problem.d.max()
+            assert answer.rate <= R + 1e-12
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("family", [grid_problem, random_problem])
+    def test_two_hundred_and_fifty_six(self, family: Callable[[int], Problem]) -> None:
+        problem = family(256)
+        session = Session(problem)
+        for R in np.linspace(0.1, 2.0, 20):
+            assert session.solve(R, None).gap <= 1e-9 * problem.d.max()
+
+    @pytest.mark.parametrize(("n", "m"), [(3, 40), (40, 3)])
+    def test_the_short_side_is_the_unknown(self, n: int, m: int) -> None:
+        problem = make("random", 2, n, m, 2)
+        session = Session(problem)
+        for R in (0.1, 0.4, 0.8):
+            assert session.solve(R, None).gap <= 1e-9
+        assert session.warm is not None
+        assert session.warm["potentials"].shape[1] == 3
+
+
+class TestMemory:
+    def test_a_sweep_holds_few_arrays(self) -> None:
+        """The peak over 30 points at 256×256 is MOST_ARRAYS·n·m·8 bytes or less, and does not grow along the sweep."""
+        problem = grid_problem(256)
+        one = 8 * problem.n * problem.m
+        session = Session(problem)
+        session.solve(0.1, None)  # imports and caches
+        peaks = []
+        tracemalloc.start()
+        try:
+            for R in np.linspace(0.15, 2.0, 30):
+                tracemalloc.reset_peak()
+                session.solve(R, None)
+                peaks.append(tracemalloc.get_traced_memory()[1])
+            left = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        assert max(peaks) <= MOST_ARRAYS * one, [round(peak / one, 1) for peak in peaks]
+        assert left <= 1.5 * one, "what is left is the last answer's coupling"

@@ -1,0 +1,380 @@
+"""Pictures: what is on the axes, what is refused, and files that are whole. Rich representations too."""
+
+from __future__ import annotations
+
+import math
+import sys
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from drcopt import plotting
+from drcopt._html import problem_html, solution_html
+from drcopt.cli import cli, main
+from drcopt.cli_validate import plot
+from drcopt.errors import InputError, MissingExtraError
+from drcopt.problem import Problem
+from drcopt.solution import Component, Mixture
+from drcopt.solve import solve
+from drcopt.tables import COLUMNS, TEXT_COLUMNS, frame, write_table
+from drcopt.theorems import FIGURES, bernoulli_figure
+
+pytest.importorskip("matplotlib").use("Agg")
+
+PROBLEM = Problem([0.7, 0.3], [0.6, 0.4], [[0.9, 0.1], [0.1, 0.9]])
+R_GRID, C_GRID = [0.0, 0.25, 0.5, 0.75, 1.0], [0.6, 0.7, 0.8, 0.9]
+
+
+@pytest.fixture(autouse=True)
+def commands(monkeypatch):
+    if "plot" not in cli.commands:
+        monkeypatch.setitem(cli.commands, "plot", plot)
+
+
+def row(R, C, distortion, lower=None, status="optimal", formulation="single-letter", classifier_sees="Y"):
+    values = {name: "" if name in TEXT_COLUMNS else math.nan for name in COLUMNS}
+    return {
+        **values,
+        "formulation": formulation,
+        "classifier_sees": classifier_sees,
+        "rate_budget_bits": float(R),
+        "classification_budget_bits": float(C),
+        "distortion": float(distortion),
+        "lower_bound": float(distortion if lower is None else lower),
+        "status": status,
+    }
+
+
+def grid(**more):
+    """A made-up sweep: R above 0.9 − C is feasible."""
+    rows = []
+    for C in [*C_GRID, math.inf]:
+        for R in R_GRID:
+            bad = R < 0.9 - C
+            D = math.inf if bad else 0.4 * math.exp(-R) + 0.1 * (1 - min(C, 1))
+            rows.append(row(R, C, D, status="infeasible" if bad else "optimal", **more))
+    return frame(rows)
+
+
+def legend_of(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def lines_of(figure):
+    return {line.get_label(): line for line in figure.axes[0].get_lines()}
+
+
+# -- curves ----------------------------------------------------------------------------------------------------
+
+
+def test_curve_has_a_line_for_each_budget_and_labelled_axes():
+    figure = plotting.curve(grid(), title="A title")
+    ax = figure.axes[0]
+    assert ax.get_xlabel() == "rate budget R (bits)"
+    assert ax.get_ylabel() == "distortion E d(X,Y)"
+    assert ax.get_title() == "A title"
+    assert legend_of(figure) == [
+        "C = 0.6 bits (R > 0.25)",
+        "C = 0.7 bits (R > 0)",
+        "C = 0.8 bits (R > 0)",
+        "C = 0.9 bits",
+        "C = ∞",
+        "infeasible (by colour)",
+    ]
+
+
+def test_curve_draws_the_table_and_nothing_else():
+    table = grid()
+    lines = lines_of(plotting.curve(table.sample(frac=1, random_state=1)))
+    expected = table[table.classification_budget_bits == 0.6]["distortion"].replace(math.inf, math.nan)
+    np.testing.assert_array_equal(lines["C = 0.6 bits (R > 0.25)"].get_ydata(), expected)
+    np.testing.assert_array_equal(lines["C = ∞"].get_xdata(), R_GRID)
+
+
+def test_infeasible_rates_are_shaded_up_to_the_largest():
+    figure = plotting.curve(grid())
+    ends = sorted(patch.get_x() + patch.get_width() for patch in figure.axes[0].patches)
+    assert ends == pytest.approx([0.0, 0.0, 0.25])
+
+
+def test_a_budget_infeasible_everywhere_says_so_and_shades_nothing():
+    table = frame([row(R, 0.1, math.inf, status="infeasible") for R in R_GRID] + [row(R, 0.9, 1 - R) for R in R_GRID])
+    figure = plotting.curve(table)
+    assert legend_of(figure)[0] == "C = 0.1 bits (infeasible)"
+    assert not figure.axes[0].patches
+
+
+def test_bands_reach_from_the_lower_bound_to_the_distortion():
+    table = frame([row(R, math.inf, 1 - R / 2, lower=0.9 - R / 2, status="feasible") for R in R_GRID])
+    band = plotting.curve(table).axes[0].collections[0].get_paths()[0].get_extents()
+    assert (band.ymin, band.ymax) == pytest.approx((0.4, 1.0))
+
+
+def test_a_bound_without_a_point_is_a_hollow_marker():
+    rows = [row(0.0, math.inf, 1.0), row(0.5, math.inf, math.nan, lower=0.3, status="unknown")]
+    bare = [line for line in plotting.curve(frame(rows)).axes[0].get_lines() if line.get_marker() == "^"]
+    assert [tuple(line.get_ydata()) for line in bare] == [(0.3,)]
+
+
+def test_formulations_are_told_apart():
+    parts = [grid(), grid(formulation="one-shot"), grid(formulation="one-shot", classifier_sees="YU")]
+    table = pd.concat([part[part.classification_budget_bits == 0.9] for part in parts])
+    assert legend_of(plotting.curve(table)) == [
+        "one-shot, H(S|Y), C = 0.9 bits",
+        "one-shot, H(S|Y,U), C = 0.9 bits",
+        "single-letter, C = 0.9 bits",
+    ]
+
+
+def test_overlays_are_drawn_as_lines():
+    overlay = pd.DataFrame({"rate_budget_bits": [1.0, 0.0, math.inf], "distortion": [0.1, math.inf, 0.0]})
+    line = lines_of(plotting.curve(grid(), overlays={"as printed": overlay}))["as printed"]
+    np.testing.assert_array_equal(line.get_xdata(), [0.0, 1.0])
+    np.testing.assert_array_equal(line.get_ydata(), [math.nan, 0.1])
+
+
+def test_colours_differ_and_so_do_dashes():
+    lines = [line for line in plotting.curve(bernoulli_figure()).axes[0].get_lines() if line.get_label()[0] != "_"]
+    assert len({str(line.get_color()) for line in lines}) == len(lines) == 4
+    assert len({str(line._dash_pattern) for line in lines}) == 4
+
+
+def test_a_table_of_rates_without_bound_is_refused():
+    with pytest.raises(InputError, match="table must have a row with a finite rate budget; it has none"):
+        plotting.curve(frame([row(math.inf, 0.5, 0.1)]))
+
+
+def test_too_many_curves_are_refused():
+    with pytest.raises(InputError, match="at most 12 curves; it holds 20"):
+        plotting.curve(frame([row(0.5, C / 20, 0.1) for C in range(20)]))
+
+
+@pytest.mark.parametrize("table", [pd.DataFrame({"x": [1]}), "table.csv", None])
+@pytest.mark.parametrize("draw", [plotting.curve, plotting.surface, plotting.plot])
+def test_what_is_no_table_is_refused(draw, table):
+    with pytest.raises(InputError, match="lacks rate_budget_bits, classification_budget_bits, distortion"):
+        draw(table)
+
+
+# -- surfaces --------------------------------------------------------------------------------------------------
+
+
+def test_surface_maps_the_grid_and_hatches_what_is_infeasible():
+    figure = plotting.surface(grid().sample(frac=1, random_state=2))
+    ax = figure.axes[0]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("rate budget R (bits)", "classification budget C (bits)")
+    assert figure.axes[1].get_ylabel() == "distortion E d(X,Y)"
+    assert legend_of(figure) == ["infeasible"]
+    assert ax.get_title() == "single-letter"
+    mesh = next(c for c in ax.collections if type(c).__name__ == "QuadMesh")
+    values = mesh.get_array().reshape(len(C_GRID), len(R_GRID))
+    assert values.mask.tolist() == [[R < 0.9 - C for R in R_GRID] for C in C_GRID]
+    assert float(values[-1, 0]) == pytest.approx(0.41)
+
+
+def test_surface_shows_what_was_not_solved():
+    table = grid()
+    table.loc[table.index[7], ["distortion", "status"]] = [math.nan, "unknown"]
+    assert legend_of(plotting.surface(table)) == ["infeasible", "not solved"]
+
+
+def test_surface_of_constants_or_of_nothing_feasible():
+    flat = frame([row(R, C, 0.5) for R in (0, 1) for C in (0, 1)])
+    assert plotting.surface(flat).axes
+    none = frame([row(R, C, math.inf, status="infeasible") for R in (0, 1) for C in (0, 1)])
+    assert legend_of(plotting.surface(none)) == ["infeasible"]
+
+
+def test_surface_refuses_repeats_and_lines():
+    with pytest.raises(InputError, match="each pair of budgets once"):
+        plotting.surface(pd.concat([grid(), grid(formulation="one-shot")]))
+    with pytest.raises(InputError, match="at least two finite R and two finite C; it spans 5 and 1"):
+        plotting.surface(grid()[lambda t: t.classification_budget_bits >= 0.9])
+
+
+def test_kind_is_chosen_by_the_grid():
+    assert len(plotting.plot(grid()).axes) == 2  # the second is the colour bar
+    assert len(plotting.plot(grid()[lambda t: t.classification_budget_bits > 0.65]).axes) == 1
+    assert len(plotting.plot(pd.concat([grid(), grid(formulation="one-shot")])[::2], "curve").axes) == 1
+    with pytest.raises(InputError, match="kind must be one of"):
+        plotting.plot(grid(), "pie")
+
+
+# -- couplings and mixtures ------------------------------------------------------------------------------------
+
+
+def test_coupling_is_a_heat_map_of_the_matrix():
+    P = np.array([[0.5, 0.2, 0.0], [0.0, 0.1, 0.2]])
+    figure = plotting.coupling(P)
+    ax = figure.axes[0]
+    np.testing.assert_array_equal(ax.images[0].get_array(), P)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("reconstruction y", "source letter x")
+    assert figure.axes[1].get_ylabel() == "probability P(x,y)"
+
+
+def test_coupling_that_is_not_there_is_refused():
+    with pytest.raises(InputError, match="coupling must be finite"):
+        plotting.coupling(np.full((2, 2), math.nan))
+
+
+def component(weight, f=(0, 1)):
+    P = np.zeros((2, 2))
+    P[[0, 1], list(f)] = [0.7, 0.3]
+    return Component(weight, P, np.array(f), 0.25, 0.5, 0.75)
+
+
+def test_mixture_draws_its_heaviest_components_with_their_weights():
+    figure = plotting.mixture(Mixture((component(0.25, (1, 0)), component(0.75))))
+    assert [ax.get_title() for ax in figure.axes] == ["weight 0.75\nd 0.25, rate 0.5", "weight 0.25\nd 0.25, rate 0.5"]
+    np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), [[0, 1], [1, 0]])
+
+
+def test_mixture_counts_what_it_does_not_draw():
+    figure = plotting.mixture(Mixture(tuple(component(0.1) for _ in range(10))), title="Ten maps")
+    assert len(figure.axes) == plotting.MOST_COMPONENTS
+    assert figure.get_suptitle() == "Ten maps (2 more of total weight 0.2)"
+
+
+def test_mixture_of_a_single_letter_solution_is_refused():
+    with pytest.raises(InputError, match="mixture must be a drcopt Mixture with a component; it is None"):
+        plotting.mixture(solve(PROBLEM, R=0.5).mixture)
+
+
+# -- files -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF"), (".PNG", b"\x89PNG")]
+)
+def test_files_are_what_their_suffix_says_and_always_the_same(tmp_path, suffix, start):
+    paths = [plotting.save(plotting.surface(grid()), tmp_path / f"{i}{suffix}") for i in range(2)]
+    first, second = (path.read_bytes() for path in paths)
+    assert first.startswith(start)
+    assert first == second
+
+
+def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    target = tmp_path / "old.png"
+    target.write_bytes(b"old")
+    figure = plotting.curve(grid())
+
+    def fail(file, **_):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(figure, "savefig", fail)
+    with pytest.raises(OSError, match="No space left"):
+        plotting.save(figure, target)
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["old.png"]
+
+
+def test_figures_show_in_notebooks_without_pyplot():
+    assert plotting.curve(grid())._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_example_figures_can_be_drawn(name, tmp_path):
+    title, build = FIGURES[name]
+    figure = plotting.curve(build(), title=title)
+    assert figure.axes[0].get_title() == title
+    assert plotting.save(figure, tmp_path / "figure.svg").stat().st_size > 1000
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'drcopt\[plot\]'"):
+        plotting.curve(grid())
+
+
+# -- the command -----------------------------------------------------------------------------------------------
+
+
+def run(capsys, *args):
+    code = main([str(arg) for arg in args])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_plot_writes_a_picture(tmp_path, capsys, suffix):
+    table, picture = write_table(grid(), tmp_path / "table.csv"), tmp_path / f"picture{suffix}"
+    assert run(capsys, "plot", table, "-o", picture, "--title", "T") == (0, "", f"drcopt: wrote {picture}\n")
+    assert picture.stat().st_size > 1000
+
+
+def test_plot_takes_several_tables(tmp_path, capsys):
+    tables = [
+        write_table(grid(formulation=name), tmp_path / f"{name}.csv") for name in ("single-letter", "time-sharing")
+    ]
+    picture = tmp_path / "picture.svg"
+    assert run(capsys, "plot", *tables, "-o", picture, "--kind", "curve")[0] == 0
+    ElementTree.parse(picture)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["TABLE", "-o", "picture.gif"], "path must end in .png, .svg, .pdf; it is 'picture.gif'"),
+        (["TABLE", "-o", "missing/picture.png"], "path must be writable; missing/picture.png is not"),
+        (["absent.csv", "-o", "picture.png"], "absent.csv cannot (No such file or directory)"),
+        (["TABLE", "-o", "picture.png", "--kind", "pie"], "'pie' is not one of"),
+        (["TABLE"], "Missing option '-o' / '--out'"),
+        (["-o", "picture.png"], "Missing argument 'TABLE...'"),
+        (["LINE", "-o", "picture.png", "--kind", "surface"], "two finite R and two finite C; it spans 1 and 1"),
+    ],
+)
+def test_plot_errors_are_one_line(tmp_path, capsys, monkeypatch, args, said):
+    monkeypatch.chdir(tmp_path)
+    write_table(grid(), tmp_path / "TABLE.csv")
+    write_table(frame([row(0.5, 0.5, 0.1)]), tmp_path / "LINE.csv")
+    code, out, err = run(capsys, "plot", *(f"{arg}.csv" if arg.isupper() else arg for arg in args))
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert err.startswith("drcopt: error: ")
+    assert said in err
+    assert not (tmp_path / "picture.png").exists()
+
+
+# -- rich representations --------------------------------------------------------------------------------------
+
+
+def cells(html):
+    tree = ElementTree.fromstring(html)
+    return {r.findtext("th"): r.findtext("td") for r in tree.iter("tr") if r.find("td") is not None}
+
+
+def test_a_solution_in_html():
+    solution = solve(PROBLEM, R=0.5, C=None)
+    shown = cells(solution_html(solution))
+    assert shown["status"].startswith("optimal: ")
+    assert shown["distortion"] == f"{solution.distortion:.8g}"
+    assert shown["rate"] == "0.5 bits (budget 0.5)"
+    assert shown["classification loss H(S|Y)"].endswith("bits (budget ∞)")
+    assert "mixture" not in shown
+
+
+def test_an_infeasible_solution_in_html():
+    shown = cells(solution_html(solve(PROBLEM, R=0.0, C=0.1, on_failure="return")))
+    assert shown["status"].startswith("infeasible: ")
+    assert shown["distortion"] == "∞"
+
+
+def test_text_in_html_is_escaped():
+    from dataclasses import replace
+
+    solution = replace(solve(PROBLEM, R=0.5), termination="<script> & gap < tol", mixture=Mixture((component(1.0),)))
+    html = solution_html(solution)
+    assert "<script>" not in html
+    shown = cells(html)
+    assert shown["engine"].endswith("<script> & gap < tol")
+    assert shown["mixture"] == "1 component"
+
+
+def test_a_problem_in_html():
+    shown = cells(problem_html(PROBLEM))
+    assert shown["letters"] == "n = 2 of X, m = 2 of Y, k = 2 of S"
+    assert shown["H(X), H(Y)"] == "0.881291 bits, 0.970951 bits"
+    assert shown["fingerprint"] == PROBLEM.fingerprint

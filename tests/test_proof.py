@@ -1,0 +1,645 @@
+"""Proof files: honest ones are accepted, nothing false is, and two other arithmetics agree."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import itertools
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+from scipy.optimize import linprog, minimize_scalar
+from strategies import FAMILIES, make
+from tampering import TAMPERS, tampered
+
+import drcopt
+from drcopt import information, proof
+from drcopt.bounds import PosteriorTree
+from drcopt.bounds.maps import MapLeaf, MapSplit, MapTree, posterior_box
+from drcopt.certificate import Certificate, certify
+from drcopt.errors import InputError, MissingExtraError
+from drcopt.formulations import OneShot, Part, SingleLetter, TimeSharing
+from drcopt.formulations.one_shot import map_coupling
+
+pytest.importorskip("flint")
+
+from drcopt import checker
+from drcopt.checker import check
+
+LN2 = math.log(2.0)
+Proof = dict[str, Any]
+
+
+def problem(seed: int, n: int, m: int, k: int) -> drcopt.Problem:
+    rng = np.random.default_rng([seed, n, m, k])
+    px, py = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(m))
+    return drcopt.Problem(px, py, rng.dirichlet(np.full(k, 0.5), size=n), rng.random((n, m)))
+
+
+def between(p: drcopt.Problem, fraction: float) -> float:
+    """A loss in bits this fraction of the way from H(S|X) to H(S)."""
+    return (p.entropy_s_given_x + fraction * (p.entropy_s - p.entropy_s_given_x)) / LN2
+
+
+def solved(p: drcopt.Problem, R: float | None, C: float | None, **settings: Any) -> Certificate:
+    solution = drcopt.solve(p, R=R, C=C, on_failure="return", time_limit=10, **settings)
+    assert isinstance(solution.certificate, Certificate)
+    return solution.certificate
+
+
+def one_shot(p: drcopt.Problem, R: float, C: float, sees: str) -> tuple[Certificate, float]:
+    """The linear program over all maps (for "Y" a bound only), budgets in nats."""
+    maps = np.array(list(itertools.product(range(p.m), repeat=p.n)))
+    couplings = [map_coupling(p, f) for f in maps]
+    costs = [p.distortion(P) for P in couplings]
+    usage = [[information.entropy(P.sum(axis=0)) for P in couplings], [p.classification_loss(P) for P in couplings]]
+    masses = np.array([P.sum(axis=0) for P in couplings]).T
+    answer = linprog(costs, A_ub=usage, b_ub=[R, C * (1 - 1e-12)], A_eq=masses, b_eq=p.py, method="highs-ds")
+    assert answer.status == 0
+    alpha, gamma = np.maximum(-answer.ineqlin.marginals, 0.0)
+    leaf = MapLeaf.linear(p, np.array(answer.eqlin.marginals), float(alpha), float(gamma))
+    parts = [Part(answer.x[i], couplings[i], maps[i]) for i in np.flatnonzero(answer.x > 0)]
+    form = OneShot(p, R, C, sees)
+    return certify(form, parts if sees == "YU" else None, MapTree(leaf)), float(answer.fun)
+
+
+@functools.cache
+def honest() -> dict[str, Certificate]:
+    """A certificate of every kind."""
+    small, lopsided, square = problem(1, 2, 2, 2), problem(5, 2, 2, 2), problem(0, 3, 4, 3)
+    codes = problem(0, 3, 2, 2)
+    return {
+        "rate only": solved(square, 0.3, None),
+        "no budget": solved(square, None, None),
+        "zero rate": solved(square, 0.0, None),
+        "tree": solved(small, 0.5, between(small, 0.75)),
+        "another tree": solved(lopsided, 0.5, between(lopsided, 0.9)),
+        "infeasible tree": solved(lopsided, 0.5, between(lopsided, 0.75)),
+        "below H(S|X)": solved(small, 0.5, 0.9 * small.entropy_s_given_x / LN2),
+        "three classes": solved(problem(1, 3, 3, 3), 0.3, between(problem(1, 3, 3, 3), 0.6)),
+        "one-shot": one_shot(codes, 0.4, between(codes, 0.7) * LN2, "YU")[0],
+        "one-shot, Y": one_shot(codes, 0.4, between(codes, 0.7) * LN2, "Y")[0],
+        "time-sharing": solved(square, 0.3, None, formulation="time-sharing"),
+    }
+
+
+@functools.cache
+def written(name: str) -> Proof:
+    return proof.to_dict(honest()[name])
+
+
+NAMES = [
+    "rate only", "no budget", "zero rate", "tree", "another tree", "infeasible tree", "below H(S|X)", "three classes",
+    "one-shot", "one-shot, Y", "time-sharing",
+]  # fmt: skip
+
+
+class TestHonest:
+    @pytest.mark.parametrize("name", NAMES)
+    def test_is_accepted(self, name: str) -> None:
+        certificate, verdict = honest()[name], check(written(name))
+        assert verdict.accepted, verdict.reason
+        assert not verdict.reason
+        if certificate.infeasible:
+            assert verdict.lower == verdict.upper == math.inf
+            return
+        size = float(certificate.formulation.problem.d.max())
+        assert verdict.lower >= certificate.lower - 2e-12 * size
+        assert verdict.upper == pytest.approx(certificate.upper, abs=1e-12 * size)
+        assert proof.interval(certificate) == (verdict.lower, verdict.upper)
+
+    @pytest.mark.parametrize("family", FAMILIES)
+    @pytest.mark.parametrize("R", [0.0, 0.2, None])
+    def test_of_every_family(self, family: str, R: float | None) -> None:
+        p = make(family, 7, 3, 3, 2)
+        certificate = solved(p, R, None)
+        verdict = check(proof.to_dict(certificate))
+        assert verdict.accepted, verdict.reason
+        assert verdict.lower <= verdict.upper
+        assert verdict.upper - verdict.lower <= 1e-9 * float(p.d.max()) + 1e-300
+
+    def test_survives_a_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "point.json"
+        proof.save(honest()["tree"], path)
+        assert check(path) == check(written("tree"))
+        assert json.loads(path.read_text()) == written("tree")
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_is_written_nowhere_but_to_a_file(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="path must name a regular file"):
+            proof.save(honest()["tree"], tmp_path)
+
+    def test_numbers_may_be_fractions(self) -> None:
+        """A source given as 1/3, 2/3 exactly, no double being either."""
+        third = ["1/3", "2/3"]
+        data = {
+            "drcopt-proof": 1,
+            "problem": {"px": third, "py": third, "ps_given_x": [["1"], ["1"]], "d": [["0", "1"], ["1", "0"]]},
+            "formulation": "single-letter",
+            "classifier_sees": "Y",
+            "rate_budget": "inf",
+            "classification_budget": "inf",
+            "claim": {"lower": "0", "upper": "0"},
+            "point": [{"weight": "1", "coupling": [["1/3", "0"], ["0", "2/3"]]}],
+            "evidence": None,
+            "infeasibility": None,
+        }
+        verdict = check(data)
+        assert verdict.accepted
+        assert (verdict.lower, verdict.upper) == (0.0, 0.0)
+        data["claim"] = {"lower": "1/1000000", "upper": "inf"}
+        assert not check(data).accepted
+
+
+class TestWords:
+    def test_of_a_bound(self) -> None:
+        verdict = check(written("tree"))
+        bound, point, both = verdict.statements
+        assert bound.startswith("proved: every coupling with I(X;Y) ≤ 0.34657359028 nats (0.5 bits) and H(S|Y) ≤ ")
+        assert point.startswith("the file's point has E d ≤ ")
+        assert both.startswith("so the least E d lies in [")
+        low, high = (float(v) for v in both.split("[")[1].rstrip("]").split(","))
+        # Rounded outward, and by no more than twelve digits ask for.
+        assert low <= verdict.lower <= verdict.upper <= high
+        assert high - low <= verdict.upper - verdict.lower + 1e-11
+
+    def test_of_infeasibility(self) -> None:
+        least, conclusion = check(written("infeasible tree")).statements
+        assert least.startswith("proved: every coupling with I(X;Y) ≤ 0.34657359028 nats (0.5 bits) has H(S|Y) ≥ ")
+        assert conclusion.startswith("so none has H(S|Y) ≤ ")
+        assert float(least.split("≥ ")[1].split()[0]) > float(conclusion.split("≤ ")[1].split()[0])
+
+    def test_of_codes(self) -> None:
+        assert "every mixture of maps with H(Y|U) ≤ " in check(written("one-shot")).statements[0]
+        assert " and H(S|Y,U) ≤ " in check(written("one-shot")).statements[0]
+        assert "every mixture of couplings with I(X;Y|Q) ≤ " in check(written("time-sharing")).statements[0]
+
+
+class TestStrictness:
+    """C = H(S) with a useless channel: met exactly in the reals, missed by 1e-17 as a double half of the time."""
+
+    @staticmethod
+    def edge() -> Proof:
+        for seed in range(50):
+            p = make("useless", seed, 3, 3, 2)
+            data = proof.to_dict(solved(p, 0.2, p.entropy_s / LN2))
+            if math.isinf(check(data).upper):
+                return data
+        raise AssertionError("no double H(S) fell below the true one")
+
+    def test_an_excess_is_claimed_not_hidden(self) -> None:
+        data = self.edge()
+        verdict = check(data)
+        assert verdict.accepted
+        assert "it may exceed a budget by" in verdict.statements[1]
+        assert len(verdict.statements) == 2
+        data["claim"]["excess"] = "0"
+        verdict = check(data)
+        assert not verdict.accepted
+        assert "not proved to meet the budgets" in verdict.reason
+        assert check(data, tolerance=1e-14).accepted
+
+    def test_no_tolerance_is_added_to_bounds(self) -> None:
+        data = json.loads(json.dumps(written("rate only")))
+        verdict = check(data)
+        for name, end, beyond in (("lower", verdict.lower, math.inf), ("upper", verdict.upper, -math.inf)):
+            kept = data["claim"][name]
+            data["claim"][name] = end.hex()
+            assert check(data).accepted
+            data["claim"][name] = math.nextafter(end, beyond).hex()
+            assert not check(data).accepted
+            assert check(data, tolerance=1e-12).accepted
+            data["claim"][name] = kept
+
+
+class TestUnreadable:
+    @pytest.mark.parametrize(
+        ("key", "value", "message"),
+        [
+            ("drcopt-proof", 2, "its version is 2, not 1"),
+            ("formulation", "two-letter", "no formulation 'two-letter'"),
+            ("classifier_sees", "YU", "whose classifier sees 'YU'"),
+            ("rate_budget", "nan", "'nan' is not a finite number written as a string"),
+            ("rate_budget", 0.5, "0.5 is not a finite number written as a string"),
+            ("rate_budget", "-0x1.0p-1", "a probability, budget or multiplier is negative"),
+            ("claim", None, "'NoneType' object has no attribute 'get'"),
+        ],
+    )
+    def test_field(self, key: str, value: Any, message: str) -> None:
+        with pytest.raises(InputError, match=r"a proof file must follow the schema in drcopt\.proof") as caught:
+            check(written("rate only") | {key: value})
+        assert message in str(caught.value)
+
+    def test_missing_field(self) -> None:
+        data = dict(written("rate only"))
+        del data["evidence"]
+        with pytest.raises(InputError, match="there is no 'evidence'"):
+            check(data)
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", "\x00", "[" * 100_000])
+    def test_text(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(InputError):
+            check(tmp_path / "bad.json")
+
+    def test_absent(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="No such file"):
+            check(tmp_path / "absent.json")
+
+    def test_letters_without_mass(self) -> None:
+        data = json.loads(json.dumps(written("rate only")))
+        data["problem"]["px"][:2] = ["1", "0"]
+        with pytest.raises(InputError):
+            check(data)
+
+
+class TestCommand:
+    @staticmethod
+    def run(*arguments: str) -> Any:
+        from drcopt.cli_check import check as command
+
+        return click.Command.main(command, list(arguments), standalone_mode=False)
+
+    def test_exit_codes(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        path = tmp_path / "point.json"
+        proof.save(honest()["tree"], path)
+        assert self.run(str(path)) == 0
+        printed = capsys.readouterr().out.splitlines()
+        assert printed == [*check(path).statements, "accepted"]
+        data = json.loads(path.read_text())
+        data["claim"]["lower"] = (1.0).hex()
+        path.write_text(json.dumps(data))
+        assert self.run(str(path)) == 1
+        assert capsys.readouterr().err.startswith("rejected: the lower bound claimed is better by ")
+        with pytest.raises(InputError):
+            self.run(str(tmp_path / "absent.json"))
+
+
+class TestIndependence:
+    def test_shares_no_code_with_what_it_checks(self) -> None:
+        source = Path(checker.__file__).read_text(encoding="utf-8")
+        assert len(source.splitlines()) <= 400
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom):
+                assert not str(node.module).startswith("drcopt") or node.module == "drcopt.errors"
+            if isinstance(node, ast.Import):
+                assert not any(alias.name.startswith("drcopt") for alias in node.names)
+
+    def test_needs_an_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "flint", None)
+        with pytest.raises(MissingExtraError, match=r"pip install 'drcopt\[proof\]'"):
+            check(written("rate only"))
+        with pytest.raises(MissingExtraError):
+            proof.interval(honest()["rate only"])
+
+    def test_leaves_the_precision_as_it_was(self) -> None:
+        import flint
+
+        before = flint.ctx.prec
+        check(written("rate only"))
+        assert flint.ctx.prec == before
+
+
+@pytest.fixture
+def judge() -> Iterator[Any]:
+    """Builds a judge of a proof; its methods may then be called, in balls."""
+    import flint
+
+    check(written("rate only"))  # loads flint's types
+    with flint.ctx.workprec(checker.BITS):
+        yield lambda data: checker._Judge(data, 0.0)
+
+
+class TestParts:
+    """What the checker is made of, against other ways to compute it."""
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_least_map(self, judge: Any, seed: int) -> None:
+        p = problem(seed, 4, 1 + seed % 3, 2)
+        rng = np.random.default_rng(seed)
+        linear, alpha, gamma = rng.normal(size=(p.n, p.m)), float(rng.random()), rng.random(p.m)
+        data = written("one-shot") | {"problem": proof.to_dict(solved(p, 0.0, None))["problem"]}
+        value = judge(data).least_map(linear, alpha, gamma)
+        best = math.inf
+        for f in itertools.product(range(p.m), repeat=p.n):
+            P = map_coupling(p, np.array(f))
+            joint = p.ps_given_x.T @ P
+            losses = [information.conditional_entropy(joint[:, [y]]) for y in range(p.m)]
+            entropy = alpha * information.entropy(P.sum(axis=0)) + float(gamma @ losses)
+            best = min(best, float(linear[range(p.n), f].sum()) + entropy)
+        assert 0 <= best - float(value) <= 1e-12
+
+    def test_min_plus_in_pieces(self) -> None:
+        rng = np.random.default_rng(0)
+        f, g = rng.random((2, 1, 2**10))
+        h = checker._min_plus(f, g)[0]
+        for S in rng.integers(2**10, size=40):
+            subsets = [A for A in range(S + 1) if A & ~S == 0]
+            assert h[S] == min(f[0, S ^ A] + g[0, A] for A in subsets)
+
+    @pytest.mark.parametrize("seed", range(8))
+    def test_contraction(self, judge: Any, seed: int) -> None:
+        p = problem(seed, 4, 2, 2 + seed % 3)
+        eta = float(judge(proof.to_dict(solved(p, 0.0, None))).problem.contraction)
+        assert p.contraction - 2e-9 <= eta <= p.contraction + 1e-6
+        rng = np.random.default_rng(seed)
+        for _ in range(200):
+            a, b = rng.dirichlet(np.full(p.n, 0.3), size=2)
+            W = p.ps_given_x
+            assert information.divergence(a @ W, b @ W) <= eta * information.divergence(a, b) + 1e-12
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_reach(self, judge: Any, seed: int) -> None:
+        """The least and greatest class posterior of a letter are linear programs."""
+        p = problem(seed, 4, 3, 3)
+        ours = judge(proof.to_dict(solved(p, 0.0, None))).problem
+        for y, s in itertools.product(range(p.m), range(p.k)):
+            ends = ours.reach(y, s)
+            for sign, end in zip((1, -1), ends, strict=True):
+                least = linprog(
+                    sign * p.ps_given_x[:, s], A_eq=[np.ones(p.n)], b_eq=[1.0], bounds=[(0, q / p.py[y]) for q in p.px]
+                )
+                assert float(end) == pytest.approx(sign * least.fun, abs=1e-9)
+
+    def test_onto_marginals_is_exact(self, judge: Any) -> None:
+        rng = np.random.default_rng(0)
+        ours = judge(written("rate only")).problem
+        for scale in (1.0, 1e-3):
+            P = scale * rng.random((ours.n, ours.m))
+            Q = ours.onto_marginals(checker._exact([[float(v).hex() for v in row] for row in P], None, None))
+            assert (Q.sum(axis=0) == ours.py).all()
+            assert (Q.sum(axis=1) == ours.px).all()
+            assert (Q >= 0).all()
+
+    @pytest.mark.parametrize("seed", range(6))
+    @pytest.mark.parametrize("objective", ["distortion", "classification-loss"])
+    def test_map_trees(self, judge: Any, seed: int, objective: str) -> None:
+        """Random multipliers on a random tree: the checker's bound is the package's, and no more than is true."""
+        p = problem(seed, 3, 3, 2)
+        rng = np.random.default_rng(seed)
+        R, C = 0.5 * p.entropy_x, between(p, 0.8) * LN2
+        box = posterior_box(p)
+
+        def leaf() -> MapLeaf:
+            shares, slopes = rng.dirichlet(np.ones(3), size=p.m), rng.normal(size=(p.m, p.k))
+            return MapLeaf(0.2 * rng.normal(size=p.m), 0.1 * rng.random(), shares[:, 0], shares[:, 1], slopes)
+
+        inner = MapSplit(2, 1, float(box[2, 1].mean()), leaf(), leaf())
+        tree = MapTree(MapSplit(0, 0, float(box[0, 0].mean()), leaf(), inner), objective)
+        form = OneShot(p, R, C, "Y")
+        data = proof.to_dict(Certificate(form, None, tree, math.inf, -math.inf))
+        value = float(judge(data).lower(data["evidence"], objective == "distortion"))
+        trivial = float(p.py @ p.d.min(axis=0)) if objective == "distortion" else 0.0
+        assert value == pytest.approx(max(tree.bound(form), trivial), abs=1e-11)
+
+    def test_one_shot_bound_is_the_programs(self) -> None:
+        p = problem(0, 3, 2, 2)
+        certificate, optimum = one_shot(p, 0.4, between(p, 0.7) * LN2, "YU")
+        lower, upper = proof.interval(certificate)
+        assert lower - 1e-12 <= optimum <= upper + 1e-9
+
+    def test_leaves_of_a_mixture_must_share_multipliers(self) -> None:
+        data = written("tree") | {"formulation": "time-sharing"}
+        verdict = check(data)
+        assert not verdict.accepted
+        assert verdict.lower < float.fromhex(data["claim"]["lower"])
+
+
+def truth(data: Proof, seconds: float) -> tuple[float, float]:
+    """Bounds on the optimum of a proof's question, from a fresh solve."""
+
+    def numbers(value: Any) -> Any:
+        return [numbers(v) for v in value] if isinstance(value, list) else float.fromhex(value)
+
+    try:
+        px, py, W, d = (np.array(numbers(data["problem"][name])) for name in ("px", "py", "ps_given_x", "d"))
+        p = drcopt.Problem(px / px.sum(), py / py.sum(), W / W.sum(axis=1, keepdims=True), np.maximum(d, 0.0))
+        assert (d >= 0).all()
+        budgets = data["rate_budget"], data["classification_budget"]
+        R, C = (math.inf if text == "inf" else float.fromhex(text) for text in budgets)
+        if data["formulation"] == "one-shot":
+            assert p.m**p.n < 1000
+            certificate, value = one_shot(p, min(R, 50.0), min(C, 50.0), data["classifier_sees"])
+            return (value - 1e-9, value + 1e-9) if data["classifier_sees"] == "YU" else (certificate.lower, math.inf)
+        formulation = data["formulation"]
+        solution = drcopt.solve(
+            p, R=R, C=C, units="nats", formulation=formulation, on_failure="return", time_limit=seconds
+        )
+    except (AssertionError, ValueError, OverflowError):
+        return -math.inf, math.inf
+    if solution.status == "infeasible":
+        return math.inf, math.inf
+    room = 1e-9 * float(p.d.max())
+    upper = math.inf if math.isnan(solution.distortion) else solution.distortion
+    return solution.lower_bound - room, upper + room
+
+
+@functools.cache
+def known(name: str) -> tuple[float, float]:
+    verdict = check(written(name))
+    return verdict.lower, verdict.upper
+
+
+def lies(data: Proof, name: str, seconds: float) -> str:
+    """How a tampered proof got something false past the checker; empty if it did not."""
+    try:
+        verdict = check(data)
+    except InputError:
+        return ""
+    base = written(name)
+    question = ("problem", "formulation", "classifier_sees", "rate_budget", "classification_budget")
+    claim = data["claim"]
+    infeasible = claim.get("infeasible") is True
+    if not verdict.accepted and not infeasible and math.isinf(verdict.lower) and math.isinf(verdict.upper):
+        return ""
+    low, high = known(name) if all(data[key] == base[key] for key in question) else truth(data, seconds)
+    found = []
+    if verdict.lower > high:
+        found.append(f"lower {verdict.lower!r} > {high!r}")
+    if verdict.upper < low:
+        found.append(f"upper {verdict.upper!r} < {low!r}")
+    if verdict.accepted and not infeasible:
+        if claim["lower"] != "-inf" and float.fromhex(claim["lower"]) > high:
+            found.append(f"claim {claim} above {high!r}")
+        exceeds = "excess" in claim and float.fromhex(claim["excess"]) > 0
+        if claim["upper"] != "inf" and not exceeds and float.fromhex(claim["upper"]) < low:
+            found.append(f"claim {claim} below {low!r}")
+    return "; ".join(found)
+
+
+def campaign(count: int, start: int, seconds: float) -> tuple[int, int, list[str]]:
+    """Tampered proofs, those whose claims were rejected, and what was wrong with those accepted."""
+    rejected, wrong = 0, []
+    kinds = list(TAMPERS)
+    for i in range(start, start + count):
+        name, kind = NAMES[i % len(NAMES)], kinds[(i // len(NAMES) * 7 + i) % len(kinds)]
+        data = tampered(written(name), kind, i)
+        try:
+            rejected += not check(data).accepted
+        except InputError:
+            rejected += 1
+        said = lies(data, name, seconds)
+        if said:
+            wrong.append(f"{i}: {kind} of {name!r}: {said}")
+    return rejected, count, wrong
+
+
+class TestTampering:
+    def test_fifty(self) -> None:
+        rejected, _, wrong = campaign(50, start=0, seconds=0.3)
+        assert not wrong
+        assert rejected >= 20  # the tampering does something
+
+    @pytest.mark.slow
+    def test_a_thousand(self) -> None:
+        rejected, count, wrong = campaign(1000, start=50, seconds=2.0)
+        print(f"{count} tampered proofs: {rejected} claims rejected, {len(wrong)} false ones accepted")
+        assert not wrong
+
+
+class TestSecondArithmetic:
+    """mpmath's interval context agrees with the balls on leaves with two classes."""
+
+    @pytest.mark.parametrize("name", ["rate only", "zero multipliers", "tree", "infeasible tree", "another tree"])
+    def test_leaves(self, judge: Any, name: str) -> None:
+        mpmath = pytest.importorskip("mpmath")
+        iv = mpmath.iv
+        iv.dps = 40
+        key = "rate only" if name == "zero multipliers" else name
+        data = written(key)
+        ours = judge(data)
+        infeasible = data["claim"].get("infeasible") is True
+        nodes = data["infeasibility" if infeasible else "evidence"]["nodes"]
+        p = ours.problem
+        box = checker._tight(np.array([p.w.min(axis=0), p.w.max(axis=0)]).T)
+        leaves = list(checker._leaves(nodes, [box] * p.m))
+        goal = float.fromhex(data["classification_budget"] if infeasible else data["claim"]["lower"])
+        for leaf, boxes in leaves[:: max(1, len(leaves) // 3)]:
+            if name == "zero multipliers":
+                leaf, goal = leaf | {"rate": "0"}, math.inf
+            balls = ours.posterior_leaf(leaf, boxes, not infeasible)
+            low, high = IntervalLeaf(iv, data, leaf, boxes, infeasible).bounds()
+            # The balls' bound is below every posterior's value. Where the claim needs it to be, it is as good as
+            # what fixed cells give.
+            assert float(balls.lower()) <= math.nextafter(float(high.b), math.inf)
+            assert float(balls.upper()) >= min(float(low.a), goal) - 1e-12
+            scale = 1.0 + max(abs(float.fromhex(v)) for v in [*leaf["f"], leaf["classification"]])
+            assert float(high.b) - float(low.a) <= 0.02 * scale
+
+
+class IntervalLeaf:
+    """One leaf of a posterior tree in mpmath's intervals: lines under ψ and chords of h on a fixed grid."""
+
+    def __init__(self, iv: Any, data: Proof, leaf: Any, boxes: Any, infeasible: bool) -> None:
+        self.iv, self.boxes = iv, boxes
+        P = data["problem"]
+
+        def numbers(values: Any) -> Any:
+            return [numbers(v) for v in values] if isinstance(values, list) else iv.mpf(float.fromhex(values))
+
+        px, py, W, d = (numbers(P[name]) for name in ("px", "py", "ps_given_x", "d"))
+        self.px, self.py = [v / sum(px) for v in px], [v / sum(py) for v in py]
+        self.W = [[v / sum(row) for v in row] for row in W]
+        self.f = numbers(leaf["f"])
+        self.alpha = numbers(leaf["rate"]) if "x" in leaf["rate"] else iv.mpf(leaf["rate"])
+        self.beta = iv.mpf(1) if infeasible else numbers(leaf["classification"])
+        self.d = [[iv.mpf(0)] * len(py) for _ in px] if infeasible else d
+        entropies = [sum((self.eta(v) for v in p), iv.mpf(0)) for p in (self.px, self.py)]
+        joint = [sum((q * row[s] for q, row in zip(self.px, self.W, strict=True)), iv.mpf(0)) for s in range(len(W[0]))]
+        R = [numbers(data["rate_budget"])] if data["rate_budget"] != "inf" else []
+        C = [numbers(data["classification_budget"])] if data["classification_budget"] != "inf" else []
+        self.R = self.least([*entropies, *R])
+        self.C = iv.mpf(0) if infeasible else self.least([sum(map(self.eta, joint), iv.mpf(0)), *C])
+
+    def eta(self, t: Any) -> Any:
+        return self.iv.mpf(0) if t == 0 else -t * self.iv.log(t)
+
+    def least(self, values: Any) -> Any:
+        return self.iv.mpf([min(v.a for v in values), min(v.b for v in values)])
+
+    def bounds(self) -> tuple[Any, Any]:
+        """Intervals whose lower (upper) end is below (above) the leaf's bound."""
+        base = sum((a * b for a, b in zip(self.f, self.px, strict=True)), self.iv.mpf(0))
+        base -= self.alpha * self.R + self.beta * self.C
+        ends = [self.price(y) for y in range(len(self.py))]
+        return tuple(base + sum((q * e[i] for q, e in zip(self.py, ends, strict=True)), self.iv.mpf(0)) for i in (0, 1))
+
+    def price(self, y: int) -> tuple[Any, Any]:
+        iv = self.iv
+        costs = [row[y] - f for row, f in zip(self.d, self.f, strict=True)]
+        if len(self.W[0]) > 2:
+            assert self.beta == 0
+            value = self.line(costs, [iv.mpf(0)] * len(costs))
+            return value, value
+        w = [row[0] for row in self.W]
+        low, high = (float(v) for v in self.boxes[y][0])
+        below, above = [], []
+        for a, b in itertools.pairwise(np.linspace(low, high, 200)):
+            a, b = max(math.nextafter(a, -1), 0.0), min(math.nextafter(b, 2), 1.0)
+            mu, p = self.choose(costs, a, b)
+            line = self.line(costs, [-iv.mpf(mu) * v for v in w])
+            below.append(self.least([line + iv.mpf(mu) * t + self.entropy(iv.mpf(t)) for t in (a, b)]))
+            above.append(self.value(costs, [iv.mpf(v) for v in p], low, high))
+        return self.least(below), self.least([v for v in above if v is not None])
+
+    def entropy(self, t: Any) -> Any:
+        return self.beta * (self.eta(t) + self.eta(1 - t))
+
+    def line(self, costs: Any, tilt: Any) -> Any:
+        """min over p of ⟨c + tilt, p⟩ + α D(p‖px)."""
+        scores = [c + t for c, t in zip(costs, tilt, strict=True)]
+        if self.alpha == 0:
+            return self.least(scores)
+        top = max(-float(v.mid) for v in scores)
+        terms = [q * self.iv.exp((-v - top) / self.alpha) for q, v in zip(self.px, scores, strict=True)]
+        return -top - self.alpha * self.iv.log(sum(terms, self.iv.mpf(0)))
+
+    def value(self, costs: Any, p: Any, low: float, high: float) -> Any:
+        """The objective at a posterior; None outside the box."""
+        p = [v / sum(p) for v in p]
+        t = sum((v * row[0] for v, row in zip(p, self.W, strict=True)), self.iv.mpf(0))
+        if not low <= float(t.a) or not float(t.b) <= high:
+            return None
+        logs = [v * self.iv.log(v / q) for v, q in zip(p, self.px, strict=True) if v.a > 0]
+        cost = sum((v * c for v, c in zip(p, costs, strict=True)), self.iv.mpf(0))
+        return cost + self.alpha * sum(logs, self.iv.mpf(0)) + self.entropy(t)
+
+    def choose(self, costs: Any, a: float, b: float) -> tuple[float, np.ndarray]:
+        """In doubles: the best slope for the cell [a, b], and a good posterior whose t is its middle."""
+        c, w = np.array([float(v.mid) for v in costs]), np.array([float(row[0].mid) for row in self.W])
+        px, alpha, t = np.array([float(v.mid) for v in self.px]), float(self.alpha.mid), np.array([a, b])
+        h = np.array([float(self.entropy(self.iv.mpf(v)).mid) for v in t])
+
+        def loss(mu: float) -> float:
+            z = mu * w - c
+            smooth = alpha * math.log((px * np.exp((z - z.max()) / alpha)).sum()) if alpha > 0 else 0.0
+            return float(z.max() + smooth - (mu * t + h).min())
+
+        rows = np.array([np.ones(len(w)), w])
+        if alpha == 0:
+            return float(minimize_scalar(loss).x), linprog(c, A_eq=rows, b_eq=[1.0, t.mean()]).x
+        low, high = -1e6, 1e6
+        for _ in range(200):
+            mu = 0.5 * (low + high)
+            p = px * np.exp((mu * w - c - (mu * w - c).max()) / alpha)
+            p /= p.sum()
+            low, high = (mu, high) if p @ w < t.mean() else (low, mu)
+        return float(minimize_scalar(loss, bracket=(mu - 0.1, mu + 0.1)).x), p
+
+
+def test_every_kind_of_evidence_is_written() -> None:
+    class Strange:
+        pass
+
+    form = SingleLetter(problem(0, 2, 2, 2), 0.1, math.inf)
+    with pytest.raises(TypeError, match="Strange"):
+        proof.to_dict(Certificate(form, None, Strange(), math.inf, 0.0))  # type: ignore[arg-type]
+    assert isinstance(honest()["tree"].evidence, PosteriorTree)
+    assert isinstance(honest()["time-sharing"].formulation, TimeSharing)
