@@ -19,8 +19,8 @@ from drcopt._check import FloatArray
 from drcopt.bounds.pricing.gibbs import gibbs
 from drcopt.problem import Problem
 
-#: Rounds of cutting, most cells of one leaf, and Newton steps for each.
-_ROUNDS, _MOST_CELLS, _STEPS = 80, 20_000, 25
+#: Rounds of cutting, most cells of one leaf; rounds of multipliers for a cell and Newton steps in each.
+_ROUNDS, _MOST_CELLS, _OUTER, _STEPS = 80, 20_000, 10, 6
 
 #: A tree in preorder: {"s": class, "at": τ_s} followed by the trees below and above, or {"nu": slopes}.
 CellTree = list[dict[str, Any]]
@@ -64,7 +64,7 @@ def choose(
     row, low, high, nodes = _tightened(row, low, high, nodes)
     count = 0
     for turn in range(_ROUNDS):
-        nu, tau, bound, value = oracle.relax(row, low, high)
+        nu, tau, bound, value = oracle.relax(row, low, high, np.array([node.nu for node in nodes]).reshape(low.shape))
         for node, slopes in zip(nodes, nu, strict=True):
             node.nu = slopes
         inside = ((tau >= low - 1e-9) & (tau <= high + 1e-9)).all(axis=1)
@@ -78,7 +78,9 @@ def choose(
         np.minimum.at(closed, row[~keep], bound[~keep])
         if not keep.any():
             break
-        row, low, high, nodes = _halves(row[keep], low[keep], high[keep], nodes[keep], tau[keep])
+        # At α = 0 minima sit at corners: a cut through one makes its chords exact there. Elsewhere keep off the ends.
+        margin = 1e-9 if alpha == 0 else 0.15
+        row, low, high, nodes = _halves(row[keep], low[keep], high[keep], nodes[keep], tau[keep], margin)
     return [_preorder(root) for root in roots]
 
 
@@ -105,7 +107,7 @@ class _Oracle:
         self.alpha = alpha
 
     def relax(
-        self, row: np.ndarray, low: FloatArray, high: FloatArray
+        self, row: np.ndarray, low: FloatArray, high: FloatArray, start: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """ν of every cell, the posterior's τ there, the bound, and the value that this posterior reaches."""
         eta_low, eta_high, width = _eta(low), _eta(high), high - low
@@ -116,7 +118,10 @@ class _Oracle:
             nu, tau, value = self._linear(row, low, high, b)
             total = (nu @ self.W.T - self.costs[row]).max(axis=1)
             return nu, tau, a - total + _least_linear(nu + b, low, high), value + self.beta * _eta(tau).sum(axis=1)
-        nu = (self._bisect if low.shape[1] == 2 else self._newton)(row, low, high, a, b)
+        if low.shape[1] == 2:
+            nu = self._bisect(row, low, high, b)
+        else:
+            nu = self._newton(row, low, high, a, b, start)
         tau, bound, total = self._bound(row, low, high, a, b, nu)
         return nu, tau, bound, (nu * tau).sum(axis=1) - total + self.beta * _eta(tau).sum(axis=1)
 
@@ -134,6 +139,7 @@ class _Oracle:
                 A_eq=np.ones((1, len(self.log_px))),
                 b_eq=[1.0],
                 method="highs-ds",
+                options={"presolve": False, "primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
             )
             if answer.status == 0:
                 above, below = np.split(answer.ineqlin.marginals, 2)
@@ -152,9 +158,8 @@ class _Oracle:
     def _slopes(self, nu: FloatArray, tau: FloatArray, b: FloatArray) -> FloatArray:
         return np.asarray(nu - self.first * np.log(np.maximum(tau, 1e-300)) + b)
 
-    def _bisect(self, row: np.ndarray, low: FloatArray, high: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
+    def _bisect(self, row: np.ndarray, low: FloatArray, high: FloatArray, b: FloatArray) -> FloatArray:
         """Two classes: bisection on ν = (μ, 0) for a level tangent, or one that touches at an end of the cell."""
-        del a
         left, right = np.full(len(row), -60.0), np.full(len(row), 60.0)
         unit = 1e-6 * (self.scale + self.alpha)
         for _ in range(75):
@@ -166,34 +171,76 @@ class _Oracle:
             left, right = np.where(beyond, left, x), np.where(beyond, x, right)
         return nu
 
-    def _newton(self, row: np.ndarray, low: FloatArray, high: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
-        """Newton's method on slopes that are level but for classes whose τ_s sits at an end of the cell."""
-        W, k = self.W, low.shape[1]
-        nu = self.first * np.log(np.maximum(0.5 * (low + high), 1e-12)) - b
+    def _newton(
+        self, row: np.ndarray, low: FloatArray, high: FloatArray, a: FloatArray, b: FloatArray, nu: FloatArray
+    ) -> FloatArray:
+        """Any number of classes: the method of multipliers for l ≤ τ ≤ u, by Newton steps on ν.
+
+        Its minimiser is a Gibbs posterior with ν = β₀ log τ − b + z, z the multipliers of the faces. Newton's
+        direction on that equation descends (the problem is convex), so steps are halved until they do.
+        """
         best, best_nu = np.full(len(row), -math.inf), nu.copy()
-        on_low = on_high = np.zeros_like(low, dtype=bool)
-        for _ in range(_STEPS):
-            p, _ = gibbs(nu @ W.T - self.costs[row], self.log_px, self.alpha)
+        z, pull = np.zeros_like(low), np.full((len(row), 1), 10.0 * self.scale)
+        for outer in range(_OUTER):
+            for _ in range(_STEPS):
+                step, slope = self._step(row, low, high, b, nu, z, pull)
+                trials = nu + np.array([1.0, 0.5, 0.25, 0.06, 0.01, 0.0])[:, None, None] * step
+                values = np.array([self._lagrangian(row, low, high, b, trial, z, pull) for trial in trials])
+                nu = trials[values.argmin(axis=0), np.arange(len(row))]
+                if float(np.abs(slope).max(initial=0.0)) < 1e-15 * self.scale:
+                    break
             tau, bound, _ = self._bound(row, low, high, a, b, nu)
             better = bound > best
             best, best_nu = np.where(better, bound, best), np.where(better[:, None], nu, best_nu)
-            q = self._slopes(nu, tau, b)
-            on_low, on_high = (tau < low) | (on_low & (q > 0)), (tau > high) | (on_high & (q < 0))
-            face = on_low | on_high
-            target = np.where(on_low, low - tau, np.where(on_high, high - tau, 0.0))
-            slope = (np.einsum("ji,is,it->jst", p, W, W) - tau[:, :, None] * tau[:, None, :]) / self.alpha
-            matrix = np.where(
-                face[:, :, None], slope, np.eye(k) - self.first * slope / np.maximum(tau, 1e-300)[:, :, None]
-            )
-            ridge = 1e-10 * (1.0 + np.abs(slope).max(axis=(1, 2)))
-            right = np.where(face, target, -q)
-            step = np.nan_to_num(np.linalg.solve(matrix + ridge[:, None, None] * np.eye(k), right[:, :, None])[:, :, 0])
-            step -= step.mean(axis=1, keepdims=True) * (self.first == 0)
-            longest = np.abs(step).max(axis=1, keepdims=True)
-            if float(longest.max(initial=0.0)) < 1e-14 * self.alpha:
-                break
-            nu = nu + step * np.minimum(1.0, 4.0 * self.alpha / np.maximum(longest, self.alpha) + 0.05)
+            z = self._force(tau, low, high, z, pull)
+            pull = pull * (4.0 if outer < 8 else 1.0)
         return best_nu
+
+    def _force(self, tau: FloatArray, low: FloatArray, high: FloatArray, z: FloatArray, pull: FloatArray) -> FloatArray:
+        """Multipliers after a step of the method: up from the lower face, down from the upper."""
+        up, down = np.maximum(z + pull * (low - tau), 0.0), np.minimum(z + pull * (high - tau), 0.0)
+        return np.asarray(up + down)
+
+    def _lagrangian(
+        self,
+        row: np.ndarray,
+        low: FloatArray,
+        high: FloatArray,
+        b: FloatArray,
+        nu: FloatArray,
+        z: FloatArray,
+        pull: FloatArray,
+    ) -> FloatArray:
+        p, total = gibbs(nu @ self.W.T - self.costs[row], self.log_px, self.alpha)
+        tau = p @ self.W
+        force = self._force(tau, low, high, z, pull)
+        return np.asarray(
+            ((nu + b) * tau + self.first * _eta(tau) + force**2 / (2.0 * pull)).sum(axis=1) - total
+        )
+
+    def _step(
+        self,
+        row: np.ndarray,
+        low: FloatArray,
+        high: FloatArray,
+        b: FloatArray,
+        nu: FloatArray,
+        z: FloatArray,
+        pull: FloatArray,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Newton's step and what the equation misses by."""
+        W, k = self.W, low.shape[1]
+        p, _ = gibbs(nu @ W.T - self.costs[row], self.log_px, self.alpha)
+        tau = np.maximum(p @ W, 1e-300)
+        force = self._force(tau, low, high, z, pull)
+        miss = nu - self.first * np.log(tau) + b - force
+        slope = (np.einsum("ji,is,it->jst", p, W, W) - tau[:, :, None] * tau[:, None, :]) / self.alpha
+        bend = self.first / tau - pull * (force != 0)
+        # ν matters up to a constant.
+        matrix = np.eye(k) - bend[:, :, None] * slope
+        centred = miss - (tau * miss).sum(axis=1, keepdims=True)
+        step = -np.nan_to_num(np.linalg.solve(matrix + 1e-14 * np.eye(k), miss[:, :, None])[:, :, 0])
+        return step, centred
 
 
 def _least_linear(q: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
@@ -220,14 +267,14 @@ def _tightened(
 
 
 def _halves(
-    row: np.ndarray, low: FloatArray, high: FloatArray, nodes: np.ndarray, tau: FloatArray
+    row: np.ndarray, low: FloatArray, high: FloatArray, nodes: np.ndarray, tau: FloatArray, margin: float
 ) -> tuple[np.ndarray, FloatArray, FloatArray, np.ndarray]:
     """Every cell in two, across the class whose chord errs most at τ."""
     tau, width = tau.clip(low, high), np.maximum(high - low, 1e-300)
     error = _eta(tau) - _eta(low) - (_eta(high) - _eta(low)) * (tau - low) / width
     j = np.arange(len(row))
     s = np.where(error.max(axis=1) > 1e-15, error.argmax(axis=1), width.argmax(axis=1))
-    at = tau[j, s].clip((low + 0.15 * width)[j, s], (high - 0.15 * width)[j, s])
+    at = tau[j, s].clip((low + margin * width)[j, s], (high - margin * width)[j, s])
     left, right = high.copy(), low.copy()
     left[j, s], right[j, s] = at, at
     children = np.empty((2, len(row)), dtype=object)

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import rel_entr, xlogy
+from scipy.special import rel_entr, xlog1py, xlogy
 
 from drcopt._check import FloatArray, choice
 
@@ -53,9 +53,7 @@ def mutual_information(joint: ArrayLike) -> float:
     # Σ q [(1 + r) log(1 + r) − r] with r = P/q − 1: every term is nonnegative, so nothing cancels at small rates.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         r = (joint - product) / product
-        near = product * ((1.0 + r) * np.log1p(r) - r)
-    direct = rel_entr(joint, product) - joint + product
-    terms = np.where(np.abs(np.nan_to_num(r, nan=np.inf)) < 0.5, near, direct)
+        terms = product * (xlog1py(1.0 + r, r) - r)
     if not np.isfinite(terms).all():  # a product of tiny marginals underflowed: use logarithms
         rows, columns = joint.sum(axis=1, keepdims=True), joint.sum(axis=0, keepdims=True)
         safe = np.where(joint > 0, joint, 1.0)

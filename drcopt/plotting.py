@@ -134,7 +134,7 @@ def surface(table: pd.DataFrame, *, title: str | None = None) -> Figure:
             "table must hold each pair of budgets once; it repeats some. Select one formulation first, e.g. "
             "table[table.formulation == 'single-letter']."
         )
-    grids = rows.pivot(index=LOSS, columns=RATE, values=["distortion", "status"])
+    grids = _answered(rows).pivot(index=LOSS, columns=RATE, values=["distortion", "status"])
     distortion, status = grids["distortion"], grids["status"]
     if min(distortion.shape) < 2:
         raise InputError(
@@ -270,6 +270,7 @@ def _curves(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     table = table[np.isfinite(_column(table, RATE))].sort_values(RATE, kind="stable")
     if len(table) == 0:
         raise InputError("table must have a row with a finite rate budget; it has none. Sweep R over a grid.")
+    _answered(table)
     kinds = [name for name in ("formulation", "classifier_sees") if name in table.columns and table[name].nunique() > 1]
     by = ["curve"] if "curve" in table.columns else [*kinds, LOSS]
     if kinds and kinds != ["formulation"]:
@@ -303,6 +304,16 @@ def _formulation(row: Any) -> str:
     if row["formulation"] != "one-shot":
         return str(row["formulation"])
     return f"one-shot, {'H(S|Y)' if row['classifier_sees'] == 'Y' else 'H(S|Y,U)'}"
+
+
+def _answered(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows, if any of them has something to show."""
+    if (rows["status"] == "unknown").all() and not np.isfinite(_column(rows, "lower_bound")).any():
+        raise InputError(
+            f"table must have an answer to draw; all of its {len(rows)} rows within the axes are unknown. Its column "
+            "termination says why."
+        )
+    return rows
 
 
 def _column(table: pd.DataFrame, name: str) -> FloatArray:

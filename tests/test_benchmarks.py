@@ -42,6 +42,7 @@ def test_global(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sees", ["YU", "Y"])
 def test_one_shot(tmp_path: Path, sees: str) -> None:
+    pytest.importorskip("drcopt.engines.one_shot")
     _, rows = run(tmp_path, "one-shot", "--sizes", "3x3", "--sees", sees, "--cap", "2")
     assert len(rows) == 2
     assert (rows["lower_bound"] <= rows["value"]).all()

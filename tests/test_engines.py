@@ -273,7 +273,10 @@ class TestInvariance:
 class TestActiveClassification:
     @pytest.mark.parametrize(
         "case",
-        [pytest.param(c, marks=[pytest.mark.slow] * (i % 2), id=f"{c['name']}-C={c['C']}") for i, c in enumerate(REFERENCE)],
+        [
+            pytest.param(c, marks=[pytest.mark.slow] * (i % 2), id=f"{c['name']}-C={c['C']}")
+            for i, c in enumerate(REFERENCE)
+        ],
     )
     def test_reference_values(self, name: str, case: dict[str, Any]) -> None:
         problem = Problem(case["px"], case["py"], case["W"], case["d"])

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from drcopt import plotting
-from drcopt._html import problem_html, solution_html
 from drcopt.cli import cli, main
 from drcopt.cli_validate import plot
 from drcopt.errors import InputError, MissingExtraError
@@ -144,6 +143,13 @@ def test_colours_differ_and_so_do_dashes():
 def test_a_table_of_rates_without_bound_is_refused():
     with pytest.raises(InputError, match="table must have a row with a finite rate budget; it has none"):
         plotting.curve(frame([row(math.inf, 0.5, 0.1)]))
+
+
+@pytest.mark.parametrize("draw", [plotting.curve, plotting.surface])
+def test_a_table_without_answers_is_refused(draw):
+    rows = [row(R, C, math.nan, lower=-math.inf, status="unknown") for R in (0, 1) for C in (0, 1)]
+    with pytest.raises(InputError, match="must have an answer to draw; all of its 4 rows within the axes are unknown"):
+        draw(frame(rows))
 
 
 def test_too_many_curves_are_refused():
@@ -348,7 +354,7 @@ def cells(html):
 
 def test_a_solution_in_html():
     solution = solve(PROBLEM, R=0.5, C=None)
-    shown = cells(solution_html(solution))
+    shown = cells(solution._repr_html_())
     assert shown["status"].startswith("optimal: ")
     assert shown["distortion"] == f"{solution.distortion:.8g}"
     assert shown["rate"] == "0.5 bits (budget 0.5)"
@@ -357,7 +363,7 @@ def test_a_solution_in_html():
 
 
 def test_an_infeasible_solution_in_html():
-    shown = cells(solution_html(solve(PROBLEM, R=0.0, C=0.1, on_failure="return")))
+    shown = cells(solve(PROBLEM, R=0.0, C=0.1, on_failure="return")._repr_html_())
     assert shown["status"].startswith("infeasible: ")
     assert shown["distortion"] == "∞"
 
@@ -366,7 +372,7 @@ def test_text_in_html_is_escaped():
     from dataclasses import replace
 
     solution = replace(solve(PROBLEM, R=0.5), termination="<script> & gap < tol", mixture=Mixture((component(1.0),)))
-    html = solution_html(solution)
+    html = solution._repr_html_()
     assert "<script>" not in html
     shown = cells(html)
     assert shown["engine"].endswith("<script> & gap < tol")
@@ -374,7 +380,7 @@ def test_text_in_html_is_escaped():
 
 
 def test_a_problem_in_html():
-    shown = cells(problem_html(PROBLEM))
+    shown = cells(PROBLEM._repr_html_())
     assert shown["letters"] == "n = 2 of X, m = 2 of Y, k = 2 of S"
     assert shown["H(X), H(Y)"] == "0.881291 bits, 0.970951 bits"
     assert shown["fingerprint"] == PROBLEM.fingerprint

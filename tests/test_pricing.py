@@ -17,9 +17,9 @@ from scipy.special import rel_entr, xlogy
 from strategies import law
 
 from drcopt import Problem
+from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing import Priced, price
 from drcopt.bounds.pricing.gibbs import gibbs
-from drcopt.bounds.posterior import whole_box
 
 ALPHAS = (0.0, 1e-9, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0, 10.0, 1e3)
 BETAS = (0.0, 1e-9, 1e-3, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -130,9 +130,12 @@ def rivals(case: Case, y: int, rng: np.random.Generator, count: int = 90, rounds
         P = line[case.phi(y, line).argmin(axis=0), np.arange(len(P))]
     if problem.k == 2:
         P = np.concatenate([P, cheapest_at(case, y)])
-    tau = np.concatenate([P, case.inner[y : y + 1]]) @ W
-    inside = ((tau >= case.box[y, :, 0]) & (tau <= case.box[y, :, 1])).all(axis=1)
-    return np.concatenate([P, case.inner[y : y + 1]])[inside]
+    P = np.concatenate([P, case.inner[y : y + 1]])
+    tau = P @ W
+    # τ is known to its last digits only: on a face inside the range of W, a rival must be in by more than those.
+    low = np.where(case.box[y, :, 0] > W.min(axis=0), case.box[y, :, 0] + 4e-16, -1.0)
+    high = np.where(case.box[y, :, 1] < W.max(axis=0), case.box[y, :, 1] - 4e-16, 2.0)
+    return P[((tau >= low) & (tau <= high)).all(axis=1)]
 
 
 def cheapest_at(case: Case, y: int) -> np.ndarray:

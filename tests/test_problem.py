@@ -17,7 +17,8 @@ ARRAYS = ("px", "py", "ps_given_x", "d")
 
 
 def example() -> Problem:
-    return Problem([0.3, 0.0, 0.7], [0.5, 0.5, 0.0], [[1, 0, 0], [0, 0, 1], [0.2, 0.8, 0]], np.arange(9.0).reshape(3, 3))
+    W = [[1, 0, 0], [0, 0, 1], [0.2, 0.8, 0]]
+    return Problem([0.3, 0.0, 0.7], [0.5, 0.5, 0.0], W, np.arange(9.0).reshape(3, 3))
 
 
 class TestFrozen:

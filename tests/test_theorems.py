@@ -148,18 +148,26 @@ def test_the_single_letter_formula_lies_strictly_above_what_time_sharing_achieve
     assert shared.distortion <= by_hand + 1e-9 < single.lower_bound
 
 
-def test_the_stated_condition_of_the_printed_bernoulli_formula_is_the_exact_one():
+@pytest.mark.parametrize("sees", ["YU", "Y"])
+def test_the_stated_condition_of_the_printed_bernoulli_formula_is_the_exact_one(sees):
     # Two closed forms: where the condition holds they agree, where it does not they differ.
-    rng = np.random.default_rng(3)
     inside = 0
-    for instance in _bernoulli.draw(rng, 1000):
-        slope = instance.greatest_slope
-        condition = instance.needed <= instance.most_active <= slope or instance.out_of_reach
-        exact, printed = instance.exact(), float(instance.printed)
+    for instance in _bernoulli.draw(np.random.default_rng(3), 1000):
+        condition = instance.right_if_seen_with_U if sees == "YU" else instance.right_if_alone
+        exact, printed = instance.exact("one-shot", sees), float(instance.printed)
         agree = exact == printed or abs(exact - printed) < 1e-9
         assert agree == condition
         inside += condition
-    assert 150 < inside < 850
+    assert 100 < inside < 900
+
+
+def test_the_fixed_bernoulli_instances_meet_every_regime():
+    fixed = [*_bernoulli.SLIDE, *_bernoulli.OTHERS]
+    arguments = [(i.px, i.py, i.p1, i.R, i.C) for i in fixed]
+    regimes = {bernoulli.exact(*a, formulation="one-shot", classifier_sees="YU").regime for a in arguments}
+    assert regimes == {"optimal-transport floor", "rate-limited", "classification-limited", "infeasible"}
+    regimes = {bernoulli.exact(*a, formulation="one-shot").regime for a in arguments}
+    assert regimes == {"optimal-transport floor", "rate-limited", "label-flipped", "infeasible"}
 
 
 def test_the_corrected_least_loss_of_the_feasibility_row():

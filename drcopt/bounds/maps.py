@@ -1,20 +1,15 @@
 """The dual bound over maps, for the one-shot problem.
 
-A point is a mixture of maps f with weights λ_f whose column masses are py, and T(y, s) = Σ_f λ_f P_f(y, s). Let
-η(t) = −t log t. For multipliers ν(y) (masses), α ≥ 0 (rate), β(y), γ(y) ≥ 0 and slopes c(y, s), every point that
-meets the budgets and whose class posteriors τ_y(s) = T(y, s)/py(y) lie in a box [l, u] has
+A point is a mixture of maps f with weights λ_f whose column masses are py, and T(y, s) = Σ_f λ_f P_f(y, s). Write
+L(A) = P(X∈A) H(S|X∈A), so that H(S|f(X)) = Σ_y L(f⁻¹(y)), and η(t) = −t log t. For multipliers ν(y) (masses),
+α ≥ 0 (rate), β(y), γ(y) ≥ 0 and slopes c(y, s), every point that meets the budgets and whose class posteriors
+τ_y(s) = T(y, s)/py(y) lie in a box [l, u] has
 
   E d ≥ ν·py − αR − C max_y (β + γ)(y) + Σ_y py(y) Σ_s min_{t ∈ {l, u}} (β(y) η(t) − c(y, s) t)
-        + min_f [ Σ_x px (d(x,f(x)) − ν(f(x)) + Σ_s W(x,s) c(f(x),s)) + α H(f(X)) + Σ_y γ(y) L_y(f⁻¹(y)) ].
+        + min_f [ Σ_x px (d(x,f(x)) − ν(f(x)) + Σ_s W(x,s) c(f(x),s)) + α H(f(X)) + Σ_y γ(y) L(f⁻¹(y)) ],
 
-Both ways of counting the loss are bounds on py(y) H(S|Y=y) = py Σ_s η(τ_y(s)) from below:
-
-- β: on [l, u] the concave βη(τ) − cτ is least at an end.
-- γ: let g ≥ η be η on [l, u] and its tangents at l and u outside. It is concave, so a mixture of the cells'
-  posteriors has at least the mixed g. L_y(A) = P(X∈A) Σ_s g(P(s|X∈A)) is that term for cell A. With the whole
-  of [0, 1] for a box it is P(X∈A) H(S|X∈A), and Σ_f λ_f Σ_y L_y(f⁻¹(y)) = H(S|Y,U).
-
-When the classifier sees Y and U the loss *is* H(S|Y,U): then β must be 0 and L is taken without a box.
+because py(y) H(S|Y=y) = py Σ_s η(τ_y(s)) is at least both Σ_f λ_f L(f⁻¹(y)) and, η being concave, what c and the
+ends of the box say. When the classifier sees Y and U the loss is Σ_f λ_f H(S|f(X)), and β must be 0.
 Splitting boxes and taking the least over all pieces keeps the bound valid.
 
 The cost of a map is a sum over its cells A_y = f⁻¹(y), so the minimum over all mⁿ maps is one over ordered
@@ -32,7 +27,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import entr, xlogy
+from scipy.special import entr
 
 from drcopt._check import FloatArray
 from drcopt.bounds.base import effective_budgets, lowered
@@ -47,47 +42,25 @@ _SLACK = 1e-13
 
 
 class MapPricing:
-    """The least of Σ_x linear(x, f(x)) + α H(f(X)) + Σ_y γ(y) L_y(f⁻¹(y)) over all maps f of one problem."""
+    """The least of Σ_x linear(x, f(x)) + α H(f(X)) + Σ_y γ(y) L(f⁻¹(y)) over all maps f of one problem."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         n, m = problem.n, problem.m
         self.exact = max(m - 2, 0) * 3.0**n <= WORK_LIMIT and m * 2.0**n <= TABLE_LIMIT
         if self.exact:
-            self._joint = subset_sums((problem.px[:, None] * problem.ps_given_x).T).T
-            self._rate = entr(np.minimum(self._joint.sum(axis=1), 1.0))
-
-    def losses(self, box: FloatArray | None) -> FloatArray:
-        """L_y(A) for every letter and set: shape (m, 2ⁿ), or (1, 2ⁿ) without a box."""
-        if box is None:
-            return cell_losses(self._joint, None)[None]
-        return np.array([cell_losses(self._joint, part) for part in box])
+            joint = subset_sums((problem.px[:, None] * problem.ps_given_x).T)
+            self._rate = entr(np.minimum(joint.sum(axis=0), 1.0))
+            self._loss = entr(joint).sum(axis=0) - entr(joint.sum(axis=0))
 
     def least(
-        self,
-        linear: FloatArray,
-        alpha: float,
-        gamma: FloatArray,
-        losses: FloatArray,
-        count: int = 1,
-        turn: int = 0,
+        self, linear: FloatArray, alpha: float, gamma: FloatArray, count: int = 1, turn: int = 0
     ) -> tuple[float, NDArray[np.int64]]:
         """The least value and up to ``count`` good maps, shape (≤ count, n); linear (n, m), gamma (m,)."""
         cells = subset_sums(np.ascontiguousarray(linear.T))
         cells += alpha * self._rate
-        cells += gamma[:, None] * losses
+        cells += gamma[:, None] * self._loss
         return least_partitions(cells, count, turn)
-
-
-def cell_losses(joint: FloatArray, box: FloatArray | None) -> FloatArray:
-    """L(A) of cells with joint masses P(X∈A, s), shape (…, k), in a box that broadcasts to (…, k, 2).
-
-    With c the cell's posterior clipped to the box, the tangent of η at c gives P(A)(Σ_s c − 1) − Σ_s P(A, s) log c.
-    """
-    mass = joint.sum(axis=-1)
-    posterior = joint / np.where(mass > 0, mass, 1.0)[..., None]
-    clipped = posterior if box is None else np.clip(posterior, box[..., 0], box[..., 1])
-    return np.asarray(mass * (clipped.sum(axis=-1) - 1.0) - xlogy(joint, clipped).sum(axis=-1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,8 +198,7 @@ def leaf_bound(
     ends = leaf.posterior[:, None, None] * entr(box) - leaf.slopes[..., None] * box
     terms.append(float(problem.py @ ends.min(axis=-1).sum(axis=-1)))
     linear *= problem.px[:, None]
-    losses = pricing.losses(None if formulation.classifier_sees == "YU" else box)
-    least, _ = pricing.least(linear, leaf.rate, leaf.conditional, losses)
+    least, _ = pricing.least(linear, leaf.rate, leaf.conditional)
     information = leaf.rate + float(leaf.conditional.max() + leaf.posterior.max())
     return lowered(
         math.fsum([*terms, least]),

@@ -1,9 +1,9 @@
 """Branch and bound on class posteriors, for one-shot codes whose classifier sees Y alone.
 
-On a box of posteriors H(S|Y) has two linear bounds from below, explained in :mod:`drcopt.bounds.maps`: the
-chords of η, and the mixed loss of the cells with η extended by its tangents outside the box. With a share z(y)
-above both for every letter and Σ z ≤ C a node is a linear program over maps, and both errors fall with the square
-of the box. Ends of a box where no point beats the incumbent are cut off by programs of the same kind.
+H(S|Y) has two linear bounds from below, letter by letter: the chords of η on a box of posteriors, and the mixed
+loss of the maps, Σ_f λ_f L(f⁻¹(y)). With a share z(y) above both and Σ z ≤ C a node is a linear program over maps,
+and the chords' error falls with the square of the box. Ends of a box where no point beats the incumbent are cut
+off by programs of the same kind.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from drcopt.engines.map_search import TangentSearch
 _SHARES, _DISTORTION, _CHORDS = 1, 2, 3
 #: A box is tightened where that takes at least this fraction of a width.
 _WORTHWHILE = 0.1
-EV=8
 
 
 @dataclass(eq=False)
@@ -131,7 +130,7 @@ class Branching:
         """Look for a better incumbent near a relaxation's solution."""
         before = self.search.value
         self.search.offer(point)
-        if self.nodes > 8 and self.nodes % EV:
+        if self.nodes > 8 and self.nodes % 3:
             return
         # Among the maps at hand first: linear programs without pricing.
         self.search.steps(point.mixture.posteriors, only=point.maps)
@@ -157,7 +156,7 @@ class Branching:
         for (y, s, side), at in node.cuts.items():
             forms.append(layout.form(joint=self._unit(y, s, 1.0 if side else -1.0)))
             limits.append((at if side else -at) * p.py[y])
-        return MapProgram(self.workshop, objective, np.array(forms), np.array(limits), node.box)
+        return MapProgram(self.workshop, objective, np.array(forms), np.array(limits))
 
     def _unit(self, y: int, s: int, value: float) -> FloatArray:
         unit = np.zeros((self.problem.m, self.problem.k))

@@ -3,15 +3,14 @@
 A point has weights λ_f ≥ 0 with Σ_f λ_f P_f^Y = py, and shares z(y) ≥ 0 of a classification loss. Objective and
 constraints are linear forms in
 
-  rate Σ λ_f H(f(X)), distortion Σ λ_f E d(X, f(X)), losses Σ λ_f L_y(f⁻¹(y)), joint T(y, s) = Σ λ_f P_f(y, s), z(y),
+  rate Σ λ_f H(f(X)), distortion Σ λ_f E d(X, f(X)), losses Σ λ_f L(f⁻¹(y)), joint T(y, s) = Σ λ_f P_f(y, s), z(y),
 
-with L_y as in :mod:`drcopt.bounds.maps`.
+with L as in :mod:`drcopt.bounds.maps`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,14 +20,14 @@ from scipy.optimize import linprog
 from scipy.special import entr
 
 from drcopt._check import FloatArray
-from drcopt.bounds.maps import MapPricing, cell_losses
+from drcopt.bounds.maps import MapPricing
 from drcopt.engines.base import Limits
 from drcopt.engines.columns import Columns, Duals, Generated, Master, Priced, generate
 from drcopt.information import conditional_entropy
 from drcopt.problem import Problem
 
 #: Maps asked of one pricing, and maps handed on to a similar program.
-_MAPS_PER_PRICING, _HANDED_ON = 8, 120
+_MAPS_PER_PRICING, _HANDED_ON = 8, 60
 
 Indices = NDArray[np.int64]
 
@@ -47,7 +46,7 @@ class Layout:
 
     @property
     def loss(self) -> slice:
-        """Σ λ_f L_y(f⁻¹(y)) for each y."""
+        """Σ λ_f L(f⁻¹(y)) for each y."""
         return slice(2, 2 + self.m)
 
     @property
@@ -77,15 +76,14 @@ class Layout:
 
 
 class MapPool:
-    """The maps seen so far, in rows: the map (n,), its rate, distortion, masses (m,) and joint (m, k)."""
+    """The maps seen so far, in rows: maps (·, n), column masses (·, m), and values of a layout's quantities."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem, self.layout = problem, Layout(problem.m, problem.k)
         self._index: dict[bytes, int] = {}
         self.maps = np.empty((0, problem.n), dtype=np.int64)
         self.masses = np.empty((0, problem.m))
-        self.joint = np.empty((0, problem.m, problem.k))
-        self._rate_distortion = np.empty((0, 2))
+        self.values = np.empty((0, self.layout.size))
 
     def __len__(self) -> int:
         return len(self.maps)
@@ -109,20 +107,14 @@ class MapPool:
         members = (maps[:, :, None] == np.arange(p.m)).astype(np.float64)
         joint = np.einsum("fxy,xs->fys", members, p.px[:, None] * p.ps_given_x)
         masses = np.einsum("fxy,x->fy", members, p.px)
-        rates = entr(masses).sum(axis=1).clip(0.0)
-        distortions = p.d[np.arange(p.n), maps] @ p.px
+        values = np.zeros((len(maps), self.layout.size))
+        values[:, 0] = entr(masses).sum(axis=1).clip(0.0)
+        values[:, 1] = p.d[np.arange(p.n), maps] @ p.px
+        values[:, self.layout.loss] = (entr(joint).sum(axis=2) - entr(joint.sum(axis=2))).clip(0.0)
+        values[:, self.layout.joint] = joint.reshape(len(maps), -1)
         self.maps = np.concatenate([self.maps, maps])
         self.masses = np.concatenate([self.masses, masses])
-        self.joint = np.concatenate([self.joint, joint])
-        self._rate_distortion = np.concatenate([self._rate_distortion, np.column_stack([rates, distortions])])
-
-    def values(self, maps: Indices, box: FloatArray | None = None) -> FloatArray:
-        """The quantities of the layout for some maps, with the losses of a box."""
-        values = np.zeros((len(maps), self.layout.size))
-        values[:, :2] = self._rate_distortion[maps]
-        values[:, self.layout.loss] = cell_losses(self.joint[maps], box)
-        values[:, self.layout.joint] = self.joint[maps].reshape(len(maps), -1)
-        return values
+        self.values = np.concatenate([self.values, values])
 
 
 class Workshop:
@@ -147,8 +139,8 @@ class Mixture:
 
     @cached_property
     def values(self) -> FloatArray:
-        """The quantities of the layout, losses without a box."""
-        return np.asarray(self.weights @ self.pool.values(self.maps))
+        """The quantities of the layout."""
+        return np.asarray(self.weights @ self.pool.values[self.maps])
 
     @property
     def rate(self) -> float:
@@ -180,16 +172,12 @@ class Mixture:
 
 @dataclass(frozen=True, eq=False)
 class MapProgram:
-    """Minimise a linear form subject to linear forms (rows of ``forms``) being at most ``limits`` (inf: free).
-
-    ``box`` is that of the losses.
-    """
+    """Minimise a linear form subject to linear forms (rows of ``forms``) being at most ``limits`` (inf: free)."""
 
     workshop: Workshop
     objective: FloatArray
     forms: FloatArray
     limits: FloatArray
-    box: FloatArray | None = None
 
     def solve(
         self,
@@ -227,16 +215,12 @@ class MapProgram:
     def columns(self, maps: Indices) -> Columns:
         """Maps of the pool as columns of this program."""
         pool = self.workshop.pool
-        values = pool.values(maps, self.box)
+        values = pool.values[maps]
         return Columns(values @ self.objective, pool.masses[maps], values @ self.forms.T, maps.tolist())
 
     def lagrangian(self, duals: Duals) -> FloatArray:
         """Objective plus multipliers times forms."""
         return np.asarray(self.objective + duals.budgets @ self.forms)
-
-    @cached_property
-    def _losses(self) -> FloatArray:
-        return self.workshop.pricing.losses(self.box)
 
     def oracle(self, duals: Duals) -> Priced:
         """The Lagrangian bound at these duals, and the maps of least reduced cost."""
@@ -245,7 +229,7 @@ class MapProgram:
         slopes = form[shop.layout.joint].reshape(p.m, p.k)
         linear = p.px[:, None] * (form[1] * p.d + p.ps_given_x @ slopes.T - duals.equality)
         gamma = form[shop.layout.loss]
-        least, maps = shop.pricing.least(linear, form[0], gamma, self._losses, _MAPS_PER_PRICING, shop.pricings)
+        least, maps = shop.pricing.least(linear, form[0], gamma, _MAPS_PER_PRICING, shop.pricings)
         shop.pricings += 1
         paid = [-mu * b for mu, b in zip(duals.budgets, self.limits, strict=True) if mu > 0]
         # A share is at most H(S), which pays for coefficients that are below zero by rounding.

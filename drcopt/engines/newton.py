@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from drcopt import information
 from drcopt._check import FloatArray
 from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.engines.base import Limits, Proposal
@@ -18,8 +17,8 @@ from drcopt.problem import Problem
 
 #: Points of a sweep that the next one is extrapolated from.
 _HISTORY = 4
-#: Largest n·m for which the linear program is tried where the path does not end by itself.
-_LP_ENTRIES = 250_000
+#: Where the path is left for the linear program, for a cost of range 1.
+_FLOOR = 3e-4
 
 
 class Newton:
@@ -42,16 +41,20 @@ class Newton:
         tol = min(limits.tol * 1e-3, 1e-10)
         rate = formulation.rate_budget
         stats: dict[str, Any] = {}
-        if rate >= min(problem.entropy_x, problem.entropy_y):
-            return self._transport_end(problem, stats, None)
-        start = _extrapolate(transport, rate, warm)
+        end = rate >= min(problem.entropy_x, problem.entropy_y)
+        start = None if end else _extrapolate(transport, rate, warm)
         state = transport.solve(start, rate, tol) if start is not None else None
         if state is None or transport.miss(state, rate) > 100 * tol:
-            state = transport.follow(rate, tol)
+            state = transport.follow(rate, tol, floor=_FLOOR)
         stats["kernel_evaluations"] = transport.evaluations
-        slack = state.epsilon == 0.0 or (state.rate < rate and state.epsilon * (rate - state.rate) > tol)
-        if slack and state.epsilon > 0 and problem.n * problem.m <= _LP_ENTRIES:
-            return self._transport_end(problem, stats, state.P.T if flipped else state.P, rate)
+        slack = state.epsilon == 0.0
+        if not slack and state.rate < rate * (1 - 1e-3):
+            proposal = self._transport_end(problem, stats, state, flipped, rate)
+            if proposal is not None:
+                return proposal
+            state = transport.follow(rate, tol, state)
+            stats["kernel_evaluations"] = transport.evaluations
+            slack = state.rate < rate * (1 - 1e-3)
         f = _row_potentials(transport, state) if flipped else state.f
         return Proposal(
             parts=[Part(1.0, state.P.T if flipped else state.P)],
@@ -66,18 +69,20 @@ class Newton:
         )
 
     def _transport_end(
-        self, problem: Problem, stats: dict[str, Any], near: FloatArray | None, rate: float = math.inf
-    ) -> Proposal:
-        """Optimal transport by linear programming; ``near`` is a plan of almost its cost and less information."""
-        plan, f = optimal_transport(problem)
-        stats["linear_programs"] = 1
-        information_of_plan = information.mutual_information(plan)
-        if near is not None and information_of_plan > rate:
-            # I is convex: this much of the vertex plan keeps the mixture within the rate.
-            weight = (rate - information.mutual_information(near)) / (
-                information_of_plan - information.mutual_information(near)
-            )
-            plan = max(weight, 0.0) * plan + (1.0 - max(weight, 0.0)) * near
+        self, problem: Problem, stats: dict[str, Any], near: State, flipped: bool, rate: float
+    ) -> Proposal | None:
+        """Optimal transport by linear programming from a state near it; None if its plan breaks the rate for good."""
+        P = near.P.T if flipped else near.P
+        guess = None if flipped else near.f
+        plan, f = optimal_transport(problem, guess)
+        stats["linear_programs"] = stats.get("linear_programs", 0) + 1
+        spent = problem.rate(plan)
+        if spent > rate:
+            # Among ties HiGHS picks a corner; if P costs all but the same, it is the plan of less information.
+            cost = float((problem.d * (plan - P)).sum())
+            if abs(cost) + near.error > 1e-10:
+                return None
+            plan = P
         return Proposal(
             parts=[Part(1.0, plan)],
             evidence=PosteriorTree(Leaf(f, 0.0, 0.0)),

@@ -143,47 +143,54 @@ class Transport:
         d_beta = float(next(steps)) if q > (0 if fix_epsilon else 1) else 0.0
         return df, d_log, d_beta
 
-    def solve(self, start: State, rate: float, tol: float, *, steps: int = 100) -> State:
-        """Damped Newton from ``start`` until the duality gap of the repaired point is about ``tol``."""
+    def solve(self, start: State, rate: float, tol: float, *, steps: int = 100, hold_beta: bool = False) -> State:
+        """Damped Newton from ``start`` until the duality gap of the repaired point is about ``tol``.
+
+        ``hold_beta`` leaves the linear budget alone.
+        """
         s = start
         rate = max(rate, 1e-300)
         for _ in range(steps):
-            if self.miss(s, rate) <= tol:
+            if self.miss(s, rate, hold_beta=hold_beta) <= tol:
                 break
             # A slack linear budget with β = 0 stays out; otherwise its equation is solved.
-            slack = self.linear is None or (s.beta == 0.0 and s.linear <= self.linear_budget)
+            slack = hold_beta or self.linear is None or (s.beta == 0.0 and s.linear <= self.linear_budget)
             trial = self._advance(s, rate, fix_epsilon=False, fix_beta=slack)
             if trial is None:
                 break
             s = trial
         return s
 
-    def follow(self, rate: float, tol: float, beta: float = 0.0) -> State:
-        """From a large ε down the path of settled potentials until the rate is met or turns out slack.
+    def follow(self, rate: float, tol: float, start: State | None = None, floor: float = LEAST_EPSILON) -> State:
+        """Down the path of settled potentials, β held, until the rate is met or turns out slack, or ε is at ``floor``.
 
-        The end of the path (ε → 0) is an optimal-transport plan. On its support f(ε) is affine in ε up to
-        terms that vanish exponentially, so f − ε f' is an optimal dual of the linear program long before ε
-        underflows; where it closes the gap the state comes back with ε = 0.
+        The path starts at a large ε, or at ``start``. Its end (ε → 0) is an optimal-transport plan. On its
+        support f(ε) is affine in ε up to terms that vanish exponentially, so f − ε f' is an optimal dual of the
+        linear program long before ε underflows; where it closes the gap the state comes back with ε = 0.
         """
-        spread = self.cost - (self.cost @ self.py)[:, None] - self.px @ self.cost + self.px @ self.cost @ self.py
-        size = math.sqrt(float(self.px @ spread**2 @ self.py))
-        epsilon = min(max(size / math.sqrt(2.0 * max(rate, 1e-300)), LEAST_EPSILON), 1e12)
-        s = self.settle(self.evaluate(self.cost @ self.py, epsilon, beta, rate), rate)
-        while s.rate > rate and s.epsilon < 1e12:  # the Gaussian guess was too small: go up until the rate is below
-            s = self.settle(self.evaluate(s.f, 2.0 * s.epsilon, beta, rate), rate)
+        s = self._beginning(rate) if start is None else start
+        while s.rate > rate and s.epsilon < 1e12:  # below the rate is where the path goes on from
+            s = self.settle(self.evaluate(s.f, 2.0 * s.epsilon, s.beta, rate), rate)
         factor = 0.4
-        while s.rate < rate * (1 - 1e-3) and s.epsilon > LEAST_EPSILON and factor < 0.97:
+        while s.rate < rate * (1 - 1e-3) and s.epsilon > floor and factor < 0.97:
             drift = self._drift(s)
             if s.epsilon < 0.1 and (end := self._at_zero(s, drift, tol)) is not None:
                 return end
-            trial = self.settle(self.evaluate(s.f + math.log(factor) * drift, s.epsilon * factor, beta, rate), rate)
+            trial = self.settle(self.evaluate(s.f + math.log(factor) * drift, s.epsilon * factor, s.beta, rate), rate)
             if trial.error > 1e-6:
                 factor = math.sqrt(factor)
                 continue
             if trial.rate > rate:
                 return self._bracket(s, trial, rate, tol)
             s, factor = trial, max(0.1, factor**1.2)
-        return self.solve(s, rate, tol)
+        return self.solve(s, rate, tol, hold_beta=True) if s.rate >= rate * (1 - 1e-3) else s
+
+    def _beginning(self, rate: float) -> State:
+        """A settled state at the ε that would meet the rate if the cost were Gaussian."""
+        spread = self.cost - (self.cost @ self.py)[:, None] - self.px @ self.cost + self.px @ self.cost @ self.py
+        size = math.sqrt(float(self.px @ spread**2 @ self.py))
+        epsilon = min(max(size / math.sqrt(2.0 * max(rate, 1e-300)), LEAST_EPSILON), 1e12)
+        return self.settle(self.evaluate(self.cost @ self.py, epsilon, 0.0, rate), rate)
 
     def _bracket(self, low: State, high: State, rate: float, tol: float) -> State:
         """Joint Newton from between two settled states, bisecting log ε where it does not converge."""
@@ -195,8 +202,8 @@ class Transport:
             weight = min(max(weight, 0.1), 0.9)
             epsilon = math.exp((1 - weight) * math.log(low.epsilon) + weight * math.log(high.epsilon))
             s = self.settle(self.evaluate(low.f + weight * (high.f - low.f), epsilon, low.beta, rate), rate)
-            answer = self.solve(s, rate, tol, steps=25)
-            if self.miss(answer, rate) <= 100 * tol:
+            answer = self.solve(s, rate, tol, steps=25, hold_beta=True)
+            if self.miss(answer, rate, hold_beta=True) <= 100 * tol:
                 return answer
             low, high = (low, s) if s.rate > rate else (s, high)
         return answer
@@ -218,7 +225,10 @@ class Transport:
         return replace(s, f=f, epsilon=0.0, value=value)
 
     def settle(self, s: State, rate: float, *, steps: int = 40) -> State:
-        """Newton in f alone at fixed ε and β, with a Sinkhorn step where a row is off by a factor: there exp is far from linear."""
+        """Newton in f alone at fixed ε and β.
+
+        With a Sinkhorn step where a row is off by a factor: there exp is far from linear.
+        """
         for _ in range(steps):
             if s.error <= 1e-10:
                 break
@@ -253,10 +263,10 @@ class Transport:
             length *= 0.4
         return None
 
-    def miss(self, s: State, rate: float) -> float:
+    def miss(self, s: State, rate: float, *, hold_beta: bool = False) -> float:
         """About how much the repaired point of this state costs above Φ (for a cost of range 1)."""
         miss = s.error + s.epsilon * abs(s.rate - rate)
-        if self.linear is not None:
+        if self.linear is not None and not hold_beta:
             over = s.linear - self.linear_budget
             miss += abs(s.beta * over) + max(over, 0.0)
         return miss

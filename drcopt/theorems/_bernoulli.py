@@ -64,6 +64,21 @@ class Instance:
         """C < H(S|X): nothing meets it, and the printed formula says so."""
         return self.needed > 1.0
 
+    @property
+    def right_if_seen_with_U(self) -> bool:
+        """Where the printed formula is right if the classifier sees Y and U."""
+        return self.needed <= self.most_active <= self.greatest_slope or self.out_of_reach
+
+    @property
+    def right_if_alone(self) -> bool:
+        """Where the printed formula is right if the classifier sees Y alone."""
+        if self.most_active > self.greatest_slope:
+            return self.out_of_reach
+        px, py, problem = self.px, self.py, self.problem
+        a = px * py + px * (1 - px) * self.most_active
+        loss = problem.classification_loss(np.array([[1 - px - py + a, py - a], [px - a, a]]))
+        return information.from_nats(loss, "bits") <= (self.C or 0.0) or self.out_of_reach
+
     def solve(self, formulation: str = "one-shot", classifier_sees: str = "YU") -> Solution:
         """Certified."""
         return solve(
@@ -139,8 +154,9 @@ def _printed_case(regime: str) -> Callable[[Instance], bool]:
     corrected=CORRECTED,
 )
 def printed(rng: np.random.Generator, instances: int) -> Iterator[Comparison]:
-    for instance in [*SLIDE, *OTHERS, *draw(rng, instances)]:
-        condition = instance.needed <= instance.most_active <= instance.greatest_slope or instance.out_of_reach
+    right = draw(rng, instances, lambda instance: instance.right_if_seen_with_U)
+    for instance in [*SLIDE, *OTHERS, *draw(rng, instances), *right]:
+        condition = instance.right_if_seen_with_U
         yield instance.compare(instance.solve(), float(instance.printed), condition=condition)
 
 
@@ -156,13 +172,9 @@ def printed(rng: np.random.Generator, instances: int) -> Iterator[Comparison]:
     ),
 )
 def printed_sees_y(rng: np.random.Generator, instances: int) -> Iterator[Comparison]:
-    for instance in [*SLIDE, *OTHERS, *draw(rng, instances)]:
-        condition = instance.out_of_reach
-        if instance.most_active <= instance.greatest_slope:
-            problem, (px, py) = instance.problem, (instance.px, instance.py)
-            a = px * py + px * (1 - px) * instance.most_active
-            loss = problem.classification_loss(np.array([[1 - px - py + a, py - a], [px - a, a]]))
-            condition = condition or information.from_nats(loss, "bits") <= (instance.C or 0.0)
+    right = draw(rng, instances, lambda instance: instance.right_if_alone)
+    for instance in [*SLIDE, *OTHERS, *draw(rng, instances), *right]:
+        condition = instance.right_if_alone
         yield instance.compare(instance.solve(classifier_sees="Y"), float(instance.printed), condition=condition)
 
 

@@ -108,8 +108,9 @@ def zero_rate(rng: np.random.Generator, instances: int) -> Iterator[Comparison]:
     for i, (problem, _, C) in enumerate(draw(rng, instances)):
         for kind in (ALL[i % len(ALL)], ALL[(i + 1) % len(ALL)]):
             independent = math.fsum(np.ravel(problem.independent * problem.d))
-            yield compare(answer(problem, 0.0, None, kind), independent, label(problem, 0.0, None, kind))
-            yield compare(answer(problem, 0.0, C, kind), math.inf, label(problem, 0.0, C, kind))
+            for loss in (math.inf, C):
+                predicted = independent if information.to_nats(loss, "bits") >= problem.entropy_s else math.inf
+                yield compare(answer(problem, 0.0, loss, kind), predicted, label(problem, 0.0, loss, kind))
 
 
 @theorem(

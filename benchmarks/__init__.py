@@ -1,0 +1,1 @@
+"""How fast and how exact, beside other tools in the same run: ``python -m benchmarks --help``."""

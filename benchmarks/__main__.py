@@ -1,0 +1,74 @@
+"""``python -m benchmarks rates|global|one-shot|profile``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m benchmarks", description="Small by default; sizes by flag.")
+    kinds = top.add_subparsers(dest="kind", required=True)
+    for kind, sizes, peers, says in (
+        ("rates", "16 64", "clarabel scs sinkhorn emd", "rate sweeps without a classification budget"),
+        ("global", "4x4x2", "scip dccp", "active classification budgets, to a proved gap"),
+        ("one-shot", "3x3 4x4", "enumeration", "mixtures of deterministic maps"),
+    ):
+        one = kinds.add_parser(kind, help=says, description=says)
+        one.add_argument("--sizes", nargs="+", default=sizes.split(), help=f"default: {sizes}")
+        one.add_argument("--peers", nargs="*", default=[], choices=peers.split(), help="other tools to run beside")
+        one.add_argument("--cap", type=float, default=60.0, help="seconds for a solve, or for a peer on an instance")
+        one.add_argument("--threads", default="1", help="BLAS threads (default 1)")
+        one.add_argument("--out", help="CSV file for every row")
+        if kind == "rates":
+            one.add_argument("--points", type=int, default=20, help="points of the sweep (default 20)")
+            one.add_argument("--instances", nargs="+", choices=("grid", "random", "digits"), help="default: all")
+        if kind == "one-shot":
+            one.add_argument("--sees", nargs="+", choices=("Y", "YU"), help="default: both")
+    says = "performance profile of rates' tables that have peers"
+    draw = kinds.add_parser("profile", help=says, description=says)
+    draw.add_argument("tables", nargs="+", help="CSV files that rates --out wrote")
+    draw.add_argument("--out", required=True, help="SVG file")
+    draw.set_defaults(threads="1")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one benchmark, print its summary, write its rows."""
+    options = parser().parse_args(arguments)
+    import pandas as pd
+
+    from benchmarks import global_optima, one_shot, rates, running
+
+    if options.kind == "profile":
+        rates.profile(pd.concat([pd.read_csv(name) for name in options.tables], ignore_index=True), options.out)
+        return
+    module = {"rates": rates, "global": global_optima, "one-shot": one_shot}[options.kind]
+    settings = {"sizes": options.sizes, "use": options.peers, "cap": options.cap}
+    if options.kind == "rates":
+        settings |= {"sizes": [int(size) for size in options.sizes], "points": options.points}
+        settings |= {"families": options.instances} if options.instances else {}
+    elif options.kind == "one-shot" and options.sees:
+        settings["sees"] = options.sees
+    print(f"# {running.machine()}\n# python -m benchmarks {' '.join(arguments or sys.argv[1:])}", flush=True)
+    rows = []
+    for row in module.run(**settings):
+        rows.append(row)
+        if options.out:  # as they come: an interrupted run keeps what it has
+            running.frame(rows).to_csv(options.out, index=False)
+        if sys.stderr.isatty():
+            print("\r", row["size"], row["instance"], row["solver"], end="\033[K", file=sys.stderr)
+    table = running.frame(rows)
+    with pd.option_context("display.width", 250, "display.max_columns", None, "display.max_colwidth", 60):
+        print(module.summary(table).to_string(index=False, float_format=lambda v: f"{v:.3g}", na_rep=""))
+
+
+if __name__ == "__main__":
+    # Before anything imports numpy, which reads these once.
+    _threads = parser().parse_args().threads
+    for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[_name] = _threads
+    main()

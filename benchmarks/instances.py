@@ -1,0 +1,86 @@
+"""The problems that are measured. Seeds are fixed; budgets in bits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from drcopt import Problem, sources
+
+#: Names of the families of :func:`rate_instance`.
+FAMILIES = ("grid", "random", "digits")
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """A problem with its name and, where they are fixed, its budgets."""
+
+    name: str
+    problem: Problem
+    R: float = math.inf
+    C: float = math.inf
+
+    @property
+    def size(self) -> str:
+        """Letters of X, Y and S, as 8x8x2."""
+        return f"{self.problem.n}x{self.problem.m}x{self.problem.k}"
+
+
+def squared_error_grid(n: int) -> Problem:
+    """A bump to two bumps on n points of [0, 1]; the class is which half X is in, softly."""
+    x = (np.arange(n) + 0.5) / n
+    px = np.exp(-0.5 * ((x - 0.4) / 0.2) ** 2)
+    py = 0.6 * np.exp(-0.5 * ((x - 0.25) / 0.08) ** 2) + 0.4 * np.exp(-0.5 * ((x - 0.75) / 0.1) ** 2) + 1e-3
+    right = 1.0 / (1.0 + np.exp(-12.0 * (x - 0.5)))
+    return Problem(px / px.sum(), py / py.sum(), np.column_stack([1.0 - right, right]), (x[:, None] - x) ** 2)
+
+
+def random(n: int, m: int, k: int, seed: int) -> Problem:
+    """Dirichlet(2) marginals, Dirichlet(1/2) rows of p(s|x), uniform costs of three decimals."""
+    rng = np.random.default_rng(seed)
+    px, py = rng.dirichlet(np.full(n, 2.0)), rng.dirichlet(np.full(m, 2.0))
+    return Problem(px, py, rng.dirichlet(np.full(k, 0.5), size=n), np.round(rng.random((n, m)), 3))
+
+
+def rate_instance(family: str, letters: int) -> Instance:
+    """One of :data:`FAMILIES` with this many letters on either side."""
+    problem = {
+        "grid": lambda: squared_error_grid(letters),
+        "random": lambda: random(letters, letters, 2, seed=1),
+        "digits": lambda: sources.images("super-resolution", x_letters=letters, y_letters=letters),
+    }[family]()
+    return Instance(family, problem)
+
+
+#: Size → seed, R and C. First C halfway between the least loss found at R and that of the rate-only optimum; the last
+#: of each size has a tenth of that way to go, near the edge of what can be met.
+_ACTIVE = {
+    (4, 4, 2): ((0, 0.8, 0.5016), (1, 0.8, 0.7574), (2, 0.8, 0.8302), (0, 0.8, 0.4304)),
+    (4, 4, 3): ((0, 0.8, 1.4170), (1, 0.8, 0.7603), (2, 0.8, 0.8467), (0, 0.8, 1.3479)),
+    (8, 8, 2): ((0, 1.0, 0.8114), (1, 1.0, 0.7342), (2, 1.0, 0.8501), (0, 1.0, 0.7641)),
+    (16, 16, 2): ((0, 1.0, 0.8262), (1, 1.0, 0.8436), (0, 1.0, 0.7186)),
+    (32, 32, 2): ((0, 1.0, 0.8669), (1, 1.0, 0.7823), (0, 1.0, 0.7964)),
+    (8, 8, 3): ((0, 1.0, 1.3103), (1, 1.0, 1.2929), (0, 1.0, 1.2463)),
+}
+_DIGITS = (32, 32, 10)
+
+#: Sizes with an active C, as typed on the command line.
+GLOBAL_SIZES = tuple("x".join(map(str, size)) for size in (*_ACTIVE, _DIGITS))
+
+
+def global_instances(size: str) -> list[Instance]:
+    """The instances with active C of one of :data:`GLOBAL_SIZES`."""
+    n, m, k = map(int, size.split("x"))
+    if (n, m, k) == _DIGITS:
+        problem = sources.images("super-resolution", x_letters=n, y_letters=m)
+        return [Instance("digits", problem, 1.5, 2.1214), Instance("digits-tight", problem, 1.5, 2.0132)]
+    *midway, tight = [Instance(f"random-{seed}", random(n, m, k, seed), R, C) for seed, R, C in _ACTIVE[n, m, k]]
+    return [*midway, replace(tight, name=f"{tight.name}-tight")]
+
+
+def one_shot_instance(n: int, m: int, seed: int = 0) -> Instance:
+    """Two classes; marginals of few decimals, as sizes this small can have."""
+    problem = random(n, m, 2, seed)
+    return Instance(f"random-{seed}", problem, 0.4 * problem.entropy_y / math.log(2))

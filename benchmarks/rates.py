@@ -1,0 +1,184 @@
+"""Rate sweeps without a classification budget: the native engine beside cone solvers and Sinkhorn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import peers
+from benchmarks.instances import FAMILIES, Instance, rate_instance
+from benchmarks.running import Row, capped, clock, since
+from drcopt import Problem, information
+from drcopt.solution import Solution
+from drcopt.solve import Session
+
+PEERS = ("clarabel", "scs", "sinkhorn", "emd")
+#: Gap wanted of the engine, relative to max d.
+TOL = 1e-9
+
+
+def run(
+    sizes: Sequence[int] = (16, 64),
+    points: int = 20,
+    use: Sequence[str] = (),
+    cap: float = 60.0,
+    families: Sequence[str] = FAMILIES,
+) -> Iterator[Row]:
+    """Rows: the engine's sweep on every instance and then, at some of its points, each peer in ``use``."""
+    for size in sizes:
+        for family in families:
+            instance = rate_instance(family, size)
+            rows, epsilons = sweep(instance, points)
+            yield from rows
+            for peer in use:
+                yield from beside(instance, rows, epsilons, peer, cap)
+
+
+def sweep(instance: Instance, points: int) -> tuple[list[Row], dict[float, float]]:
+    """The engine from R = 0 to the transport end, and its rate multipliers ε (nats).
+
+    The end is what a budget just below min(H(X), H(Y)) gives: a part of its own, as it is another problem (a
+    linear program) that costs more than the curve. The curve's points lie evenly before it.
+    """
+    problem = instance.problem
+    largest = information.from_nats(min(problem.entropy_x, problem.entropy_y), "bits")
+    end, end_took = _timed(Session(problem, engine="newton", tol=TOL), 0.9999 * largest)
+    session = Session(problem, engine="newton", tol=TOL)
+    rows, epsilons = [], {}
+    for R in np.linspace(0.0, end.rate, points)[:-1]:
+        solution, took = _timed(session, float(R))
+        rows.append(_row(instance, "newton", "curve", float(R), took, solution))
+        epsilons[float(R)] = information.to_nats(1.0, "bits") ** -1 * solution.multipliers.rate
+    rows.append(_row(instance, "newton", "end", math.inf, end_took, end))
+    return rows, epsilons
+
+
+def beside(
+    instance: Instance, rows: list[Row], epsilons: dict[float, float], peer: str, cap: float, points: int = 4
+) -> Iterator[Row]:
+    """A peer at ``points`` of the curve (``emd``: at its end).
+
+    A point that it does not reach in ``cap`` seconds is a row that says so.
+    """
+    problem = instance.problem
+    known = {row["rate_bits"]: row["value"] for row in rows}
+    if peer == "emd":
+        rates, part, answers = [math.inf], "end", capped(peers.network_simplex, problem, seconds=cap)
+    else:
+        curve = [row["rate_bits"] for row in rows if row["part"] == "curve" and row["rate_bits"] > 0]
+        rates = [curve[i] for i in np.unique(np.linspace(0, len(curve) - 1, points).round().astype(int))]
+        part = "curve"
+        if peer == "sinkhorn":
+            answers = capped(peers.sinkhorn, problem, rates, [epsilons[R] for R in rates], seconds=cap)
+        else:
+            answers = capped(peers.cone, problem, rates, peer, seconds=cap)
+    left = list(rates)
+    for answer in answers:
+        row = {"benchmark": "rates", "instance": instance.name, "size": instance.size, "solver": peer, "part": part}
+        row |= {"rate_bits": left[0] if left else math.nan} | answer
+        if "value" in answer:
+            row["error"] = abs(answer["value"] - known[row["rate_bits"]]) / problem.d.max()
+        left = left[1:]
+        yield row
+        if answer["status"] in ("did not finish", "error"):
+            for rate in left:
+                yield row | {"rate_bits": rate, "note": "not reached"}
+            return
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """One line for each instance, part and solver; ``ratio`` is of CPU time, to the engine's mean over the whole part.
+
+    The engine's time at a point depends on the points before it, so only a sweep's mean says what a point costs.
+    """
+    table = table.assign(letters=table["size"].str.split("x").str[0].astype(int))
+    at = ["instance", "letters", "part"]
+    engine = table[table["solver"] == "newton"].groupby(at)["cpu_seconds"].mean()
+    lines = []
+    for (instance, letters, part, solver), group in table.groupby([*at, "solver"], sort=False):
+        done = group[group["value"].notna()]
+        mean = done["cpu_seconds"].mean()
+        lines.append(
+            {
+                "instance": instance,
+                "letters": letters,
+                "part": part,
+                "solver": solver,
+                "points": f"{len(done)}/{len(group)}",
+                "s/point": done["seconds"].mean(),
+                "cpu s/point": mean,
+                "ratio": mean / engine[instance, letters, part] if solver != "newton" else math.nan,
+                "kernel evals": done["kernel_evaluations"].mean(),
+                "error": done["error"].max(),
+                "gap": done["gap"].max(),
+                "violation": done["violation"].max(),
+                "status": ", ".join(f"{n} {s}" for s, n in group["status"].value_counts().items()),
+            }
+        )
+    return pd.DataFrame(lines).sort_values(["letters", "instance", "part"], kind="stable", ignore_index=True)
+
+
+def profile(table: pd.DataFrame, path: str, tolerance: float = 1e-6) -> None:
+    """Performance profile of the curve's points that peers were given: share solved within a factor of the fastest.
+
+    Solved means: error and violation (or, for the engine, gap) at most ``tolerance``.
+    """
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    table = table[(table["part"] == "curve") & (table["rate_bits"] > 0)]
+    at = ["instance", "size", "rate_bits"]
+    asked = table[table["solver"] != "newton"].set_index(at).index
+    table = table[table.set_index(at).index.isin(asked)]
+    worst = table[["error", "violation", "gap"]].max(axis=1)
+    seconds = table["cpu_seconds"].where(table["value"].notna() & (worst <= tolerance), math.inf)
+    wide = table.assign(seconds=seconds).pivot_table(index=at, columns="solver", values="seconds", aggfunc="min")
+    wide = wide.fillna(math.inf)
+    ratios = wide.div(wide.min(axis=1), axis=0)
+    figure, axes = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
+    most = 10.0 ** math.ceil(math.log10(max(np.nanmax(ratios.to_numpy()[np.isfinite(ratios.to_numpy())]), 10.0)))
+    for solver in ratios:
+        reached = np.sort(ratios[solver][np.isfinite(ratios[solver])])
+        share = np.arange(1, len(reached) + 1) / len(ratios)
+        x, y = np.append(reached, most), np.append(share, share[-1] if len(share) else 0.0)
+        axes.step(x, y, where="post", label=solver)
+    axes.set(
+        xscale="log", xlim=(0.9, most), ylim=(0, 1.02), xlabel="CPU time / CPU time of the fastest",
+        ylabel=f"share of points solved to {tolerance:g}",
+    )  # fmt: skip
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    plt.rcParams["svg.hashsalt"] = "drcopt"  # the same picture gives the same file
+    figure.savefig(path, format="svg", metadata={"Date": None})
+    plt.close(figure)
+
+
+def _timed(session: Session, R: float) -> tuple[Solution, Row]:
+    started = clock()
+    solution = session.solve(R, None, on_failure="return")
+    return solution, since(started)
+
+
+def _row(instance: Instance, solver: str, part: str, R: float, took: Row, solution: Solution) -> Row:
+    problem: Problem = instance.problem
+    return {
+        "benchmark": "rates",
+        "instance": instance.name,
+        "size": instance.size,
+        "solver": solver,
+        "part": part,
+        "rate_bits": R,
+        **took,
+        "kernel_evaluations": solution.stats.get("kernel_evaluations", math.nan),
+        "value": solution.distortion,
+        "lower_bound": solution.lower_bound,
+        "gap": solution.gap / problem.d.max(),
+        "error": 0.0 if solution.status == "optimal" else math.nan,  # by proof, up to the gap
+        "violation": max(solution.residuals.row_marginal, solution.residuals.column_marginal, solution.residuals.rate),
+        "status": solution.status,
+        "note": solution.termination,
+    }
