@@ -17,6 +17,7 @@ from drcopt.bounds import DataProcessing, Evidence, Leaf, PosteriorTree
 from drcopt.bounds.base import ROUNDING
 from drcopt.coupling import round_onto_marginals
 from drcopt.formulations import Formulation, OneShot, Part
+from drcopt.formulations.one_shot import map_coupling
 
 #: A mixture's column sums may miss py by this much in total (single couplings are rounded exactly).
 MARGINAL_TOLERANCE = 1e-11
@@ -105,8 +106,10 @@ def repair(formulation: Formulation, parts: Sequence[Part]) -> tuple[Part, ...] 
     weights = np.maximum(weights, 0.0) / np.maximum(weights, 0.0).sum()
     if isinstance(formulation, OneShot):
         fixed = [replace(part, weight=float(w)) for part, w in zip(parts, weights, strict=True)]
-        mixed = formulation.coupling(fixed)
-        if np.abs(mixed.sum(axis=0) - problem.py).sum() > MARGINAL_TOLERANCE or not _maps_hold(formulation, fixed):
+        if not _maps_hold(formulation, fixed):
+            return None
+        fixed = _balanced(formulation, fixed)
+        if np.abs(formulation.coupling(fixed).sum(axis=0) - problem.py).sum() > MARGINAL_TOLERANCE:
             return None
     else:
         fixed = [
@@ -126,6 +129,22 @@ def repair(formulation: Formulation, parts: Sequence[Part]) -> tuple[Part, ...] 
     if formulation.classification_loss(fixed) > formulation.classification_budget + ROUNDING:
         return None
     return tuple(fixed)
+
+
+def _balanced(formulation: OneShot, parts: list[Part]) -> list[Part]:
+    """The mixture with column sums py: shrunk until no letter has too much, topped up with constant maps (rate 0)."""
+    problem = formulation.problem
+    masses = formulation.coupling(parts).sum(axis=0)
+    if np.abs(masses - problem.py).sum() <= 1e-14:
+        return parts
+    with np.errstate(divide="ignore"):
+        shrink = min(1.0, float(np.min(problem.py / masses)))
+    missing = np.maximum(problem.py - shrink * masses, 0.0)
+    letters = np.flatnonzero(missing > 0)
+    constants = [np.full(problem.n, y, dtype=np.intp) for y in letters]
+    return [replace(part, weight=shrink * part.weight) for part in parts] + [
+        Part(float(missing[y]), map_coupling(problem, f), f) for y, f in zip(letters, constants, strict=True)
+    ]
 
 
 def _maps_hold(formulation: Formulation, parts: Sequence[Part]) -> bool:

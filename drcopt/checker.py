@@ -57,8 +57,8 @@ class Verdict:
     reason: str = ""
 
 
-def check(proof: str | Path | dict[str, Any], tolerance: float = 0.0) -> Verdict:
-    """Check a proof file, or its contents as a dict.
+def check(proof: str | Path | dict[str, Any], tolerance: float = 0.0, bits: int = BITS) -> Verdict:
+    """Check a proof file, or its contents as a dict, in balls of so many bits and then, if rejected, of more.
 
     A claim is still accepted if its point may exceed a budget by ``tolerance`` nats, or if it is better than what is
     proved by ``tolerance`` times max d; the statements say by how much. ``lower`` and ``upper`` ignore it.
@@ -72,8 +72,9 @@ def check(proof: str | Path | dict[str, Any], tolerance: float = 0.0) -> Verdict
     arb, fmpq = flint.arb, flint.fmpq
     try:
         data = proof if isinstance(proof, dict) else json.loads(Path(proof).read_text(encoding="utf-8"))
-        with flint.ctx.workprec(BITS), np.errstate(all="ignore"):  # what overflows proves nothing, and is caught
-            return _Judge(data, tolerance).verdict()
+        with flint.ctx.workprec(bits), np.errstate(all="ignore"):  # what overflows proves nothing, and is caught
+            verdict = _Judge(data, tolerance).verdict()
+        return verdict if verdict.accepted or bits > BITS else check(data, tolerance, 20 * BITS)
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, OSError, RecursionError) as error:
         what = f"there is no {error}" if isinstance(error, KeyError) else str(error)
         raise InputError(f"a proof file must follow the schema in drcopt.proof; {what}. Write it anew.") from None
@@ -206,9 +207,9 @@ class _Problem:
 
     def reach(self, y: int, s: int) -> list[Any]:
         """Least and greatest τ_y(s) of a coupling: p(x) ≤ px(x)/py(y) fills the letters of extreme W(x,s) first."""
-        orders = (up := np.argsort(self.w[:, s])), up[::-1]
-        filled = [np.minimum(np.cumsum(self.px[order]) / self.py[y], fmpq(1)) for order in orders]
-        return [self.w[o, s] @ np.diff(f, prepend=fmpq(0)) for o, f in zip(orders, filled, strict=True)]
+        up = np.argsort(self.w[:, s])
+        filled = [np.minimum(np.cumsum(self.px[order]) / self.py[y], fmpq(1)) for order in (up, up[::-1])]
+        return [self.w[o, s] @ np.diff(f, prepend=fmpq(0)) for o, f in zip((up, up[::-1]), filled, strict=True)]
 
     @cached_property
     def tables(self) -> tuple[Any, Any]:
@@ -353,8 +354,7 @@ class _Judge:
         p, f = self.problem, _ball(_exact(leaf["f"], self.problem.n))
         texts = [leaf["rate"], leaf["classification"] if distortion else "1", leaf["convex"]]
         alpha, beta, beta0 = _ball(_exact(texts, 3, signed=False))
-        if beta0 > 0 and not (beta0 <= beta and beta0 * p.contraction <= alpha):
-            beta0 = arb(0)
+        beta0 = beta0 if beta0 == 0 or (beta0 <= beta and beta0 * p.contraction <= alpha) else arb(0)
         value = f @ p.PX - alpha * self.rate - (beta * self.loss if distortion else 0)
         for y, (box, nodes) in enumerate(zip(boxes, leaf["cells"], strict=True)):
             costs, cells = distortion * p.D[:, y] - f, _leaves(nodes or [{"nu": ["0"] * p.k}], [box])

@@ -27,7 +27,7 @@ from drcopt.information import conditional_entropy
 from drcopt.problem import Problem
 
 #: Maps asked of one pricing, and maps handed on to a similar program.
-_MAPS_PER_PRICING, _HANDED_ON = 8, 60
+_MAPS_PER_PRICING, _HANDED_ON = 8, 90
 
 Indices = NDArray[np.int64]
 

@@ -13,13 +13,15 @@ from drcopt.bounds.maps import MapLeaf, MapTree
 from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.map_branching import Branching
 from drcopt.engines.map_programs import MapProgram, Mixture, ProgramPoint, Workshop, transport_maps
-from drcopt.engines.map_search import MARGIN, TangentSearch
+from drcopt.engines.map_search import TangentSearch
 from drcopt.formulations import Formulation, Part
 from drcopt.formulations.one_shot import map_coupling
 from drcopt.problem import Problem
 
 #: The last price tried for exceeding a budget before a program is called short of a point.
 _MOST_PENALTY = 1e9
+#: Budgets are met with this much to spare, relative: weights are only good to about as much.
+_MARGIN = 1e-11
 
 
 class OneShotEngine:
@@ -47,7 +49,7 @@ def _linear(formulation: Formulation, shop: Workshop) -> Proposal:
     forms = np.array([layout.form(rate=1.0), layout.form(loss=1.0)])
     # Constant maps spend nothing; where nothing may be spent there is no room for a margin.
     program = MapProgram(
-        shop, layout.form(distortion=1.0), forms, np.array([rate * (1 - MARGIN), loss * (1 - MARGIN)])
+        shop, layout.form(distortion=1.0), forms, np.array([rate * (1 - _MARGIN), loss * (1 - _MARGIN)])
     )
     point = _solved(program, 0.3 * limits.tol)
     infeasibility = None
@@ -96,7 +98,8 @@ def _branched(formulation: Formulation, shop: Workshop) -> Proposal:
     if search.best is None:
         lowest = TangentSearch(formulation, shop, "classification-loss", loss)
         lowest.explore(_starts(shop, rate, loss))
-        proof = Branching(lowest, goal=loss + 1e-9 * problem.entropy_s)
+        # Past C by enough that the leaves, priced afresh, still are.
+        proof = Branching(lowest, goal=loss + 1e-6 * problem.entropy_s)
         proof.run(shop.limits.node_limit)
         nodes, infeasibility = proof.nodes, proof.evidence
         if proof.lower > loss:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -39,11 +40,11 @@ def draw(rng: np.random.Generator, count: int) -> Iterator[tuple[Problem, float,
     for i in range(count):
         if i % 2:
             yield random_problem(rng, 3, 3), float(rng.integers(3, 11)) / 10, math.inf
-            continue
-        problem = random_problem(rng, 2, 2)
-        low, high = (information.from_nats(h, "bits") for h in (problem.entropy_s_given_x, problem.entropy_s))
-        C = math.ceil(1000 * (high - (high - low) * rng.uniform(0.0, 1 / 3))) / 1000
-        yield problem, float(rng.integers(3, 11)) / 10, C
+        else:
+            problem = random_problem(rng, 2, 2)
+            low, high = (information.from_nats(h, "bits") for h in (problem.entropy_s_given_x, problem.entropy_s))
+            C = math.ceil(1000 * (high - (high - low) * rng.uniform(0.0, 1 / 3))) / 1000
+            yield problem, float(rng.integers(3, 11)) / 10, C
 
 
 @theorem(
@@ -53,8 +54,7 @@ def draw(rng: np.random.Generator, count: int) -> Iterator[tuple[Problem, float,
     definition="every formulation, in bits",
 )
 def monotone_in_rate(rng: np.random.Generator, instances: int) -> Iterator[Comparison]:
-    for i, (problem, R, C) in enumerate(draw(rng, instances)):
-        kind = ALL[i % len(ALL)]
+    for (problem, R, C), kind in itertools.product(draw(rng, instances), ALL):
         more, less = (answer(problem, rate, C, kind) for rate in (round(R + 0.2, 10), R))
         yield compare(more, less, label(problem, R, C, kind), relation="<=")
 
@@ -66,8 +66,7 @@ def monotone_in_rate(rng: np.random.Generator, instances: int) -> Iterator[Compa
     definition="every formulation, in bits",
 )
 def monotone_in_classification(rng: np.random.Generator, instances: int) -> Iterator[Comparison]:
-    for i, (problem, R, C) in enumerate(draw(rng, instances)):
-        kind = ALL[i % len(ALL)]
+    for (problem, R, C), kind in itertools.product(draw(rng, instances), ALL):
         loose, tight = (answer(problem, R, loss, kind) for loss in (round(C + 0.02, 10), C))
         yield compare(loose, tight, label(problem, R, C, kind), relation="<=")
 
@@ -79,8 +78,7 @@ def monotone_in_classification(rng: np.random.Generator, instances: int) -> Iter
     definition="every formulation, in bits; computed at the midpoint, predicted from the ends",
 )
 def convex_in_rate(rng: np.random.Generator, instances: int) -> Iterator[Comparison]:
-    for i, (problem, R, _) in enumerate(draw(rng, instances)):
-        kind = ALL[i % len(ALL)]
+    for (problem, R, _), kind in itertools.product(draw(rng, instances), ALL):
         low, middle, high = (answer(problem, rate, None, kind) for rate in (R / 2, R, 3 * R / 2))
         yield compare(middle, mean(low, high), label(problem, R, None, kind, ends=[R / 2, 3 * R / 2]), relation="<=")
 
@@ -105,12 +103,11 @@ _register_order("order-classifier", ALL[3], ALL[2], "D one-shot with H(S|Y,U) â‰
     definition="every formulation, in bits",
 )
 def zero_rate(rng: np.random.Generator, instances: int) -> Iterator[Comparison]:
-    for i, (problem, _, C) in enumerate(draw(rng, instances)):
-        for kind in (ALL[i % len(ALL)], ALL[(i + 1) % len(ALL)]):
-            independent = math.fsum(np.ravel(problem.independent * problem.d))
-            for loss in (math.inf, C):
-                predicted = independent if information.to_nats(loss, "bits") >= problem.entropy_s else math.inf
-                yield compare(answer(problem, 0.0, loss, kind), predicted, label(problem, 0.0, loss, kind))
+    for (problem, _, C), kind in itertools.product(draw(rng, instances), ALL):
+        independent = math.fsum(np.ravel(problem.independent * problem.d))
+        for loss in sorted({math.inf, C}):
+            predicted = independent if information.to_nats(loss, "bits") >= problem.entropy_s else math.inf
+            yield compare(answer(problem, 0.0, loss, kind), predicted, label(problem, 0.0, loss, kind))
 
 
 @theorem(
@@ -120,8 +117,7 @@ def zero_rate(rng: np.random.Generator, instances: int) -> Iterator[Comparison]:
     definition="every formulation, against a linear program",
 )
 def no_budgets(rng: np.random.Generator, instances: int) -> Iterator[Comparison]:
-    for i, (problem, _, _) in enumerate(draw(rng, instances)):
-        kind = ALL[i % len(ALL)]
+    for (problem, _, _), kind in itertools.product(draw(rng, instances), ALL):
         n, m = problem.n, problem.m
         rows = np.kron(np.eye(n), np.ones(m)), np.kron(np.ones(n), np.eye(m))
         marginals, target = np.vstack(rows), np.concatenate([problem.px, problem.py])
