@@ -177,23 +177,26 @@ class _Oracle:
         """Any number of classes: the method of multipliers for l ≤ τ ≤ u, by Newton steps on ν.
 
         Its minimiser is a Gibbs posterior with ν = β₀ log τ − b + z, z the multipliers of the faces. Newton's
-        direction on that equation descends (the problem is convex), so steps are halved until they do.
+        direction on that equation descends (the problem is convex), so steps are halved until they do. A small α
+        is approached from a larger one.
         """
         best, best_nu = np.full(len(row), -math.inf), nu.copy()
         z, pull = np.zeros_like(low), np.full((len(row), 1), 10.0 * self.scale)
-        for outer in range(_OUTER):
-            for _ in range(_STEPS):
-                step, slope = self._step(row, low, high, b, nu, z, pull)
+        cooling = 0.05 * self.scale * 0.3 ** np.arange(40)
+        for alpha in [*cooling[cooling > self.alpha], *[self.alpha] * _OUTER]:
+            for _ in range(_STEPS if alpha == self.alpha else 3):
+                step, slope = self._step(row, low, high, b, nu, z, pull, alpha)
                 trials = nu + np.array([1.0, 0.5, 0.25, 0.06, 0.01, 0.0])[:, None, None] * step
-                values = np.array([self._lagrangian(row, low, high, b, trial, z, pull) for trial in trials])
+                values = np.array([self._lagrangian(row, low, high, b, trial, z, pull, alpha) for trial in trials])
                 nu = trials[values.argmin(axis=0), np.arange(len(row))]
                 if float(np.abs(slope).max(initial=0.0)) < 1e-15 * self.scale:
                     break
-            tau, bound, _ = self._bound(row, low, high, a, b, nu)
+            _, bound, _ = self._bound(row, low, high, a, b, nu)
             better = bound > best
             best, best_nu = np.where(better, bound, best), np.where(better[:, None], nu, best_nu)
+            tau = gibbs(nu @ self.W.T - self.costs[row], self.log_px, alpha)[0] @ self.W
             z = self._force(tau, low, high, z, pull)
-            pull = pull * (4.0 if outer < 8 else 1.0)
+            pull = np.minimum(4.0 * pull, 1e6 * self.scale)
         return best_nu
 
     def _force(self, tau: FloatArray, low: FloatArray, high: FloatArray, z: FloatArray, pull: FloatArray) -> FloatArray:
@@ -210,8 +213,9 @@ class _Oracle:
         nu: FloatArray,
         z: FloatArray,
         pull: FloatArray,
+        alpha: float,
     ) -> FloatArray:
-        p, total = gibbs(nu @ self.W.T - self.costs[row], self.log_px, self.alpha)
+        p, total = gibbs(nu @ self.W.T - self.costs[row], self.log_px, alpha)
         tau = p @ self.W
         force = self._force(tau, low, high, z, pull)
         return np.asarray(
@@ -227,14 +231,15 @@ class _Oracle:
         nu: FloatArray,
         z: FloatArray,
         pull: FloatArray,
+        alpha: float,
     ) -> tuple[FloatArray, FloatArray]:
         """Newton's step and what the equation misses by."""
         W, k = self.W, low.shape[1]
-        p, _ = gibbs(nu @ W.T - self.costs[row], self.log_px, self.alpha)
+        p, _ = gibbs(nu @ W.T - self.costs[row], self.log_px, alpha)
         tau = np.maximum(p @ W, 1e-300)
         force = self._force(tau, low, high, z, pull)
         miss = nu - self.first * np.log(tau) + b - force
-        slope = (np.einsum("ji,is,it->jst", p, W, W) - tau[:, :, None] * tau[:, None, :]) / self.alpha
+        slope = (np.einsum("ji,is,it->jst", p, W, W) - tau[:, :, None] * tau[:, None, :]) / alpha
         bend = self.first / tau - pull * (force != 0)
         # ν matters up to a constant.
         matrix = np.eye(k) - bend[:, :, None] * slope

@@ -18,7 +18,11 @@ KINDS = ("auto", "curve", "surface")
 @click.option("--instances", type=click.IntRange(min=1), default=8, show_default=True, help="Random ones per theorem.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random instances.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write this .csv or .md; default: Markdown on stdout.")
-@click.option("--figures", type=click.Path(path_type=Path), help="Write the slides' example figures to this folder.")
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path),
+    help="Write the slides' example figures, and how grids approach the Gaussian, to this folder.",
+)
 @click.option("--load", type=click.Path(path_type=Path), help="Run this .py file first: it registers your theorems.")
 @click.option("--list", "listing", is_flag=True, help="List the theorems and exit.")
 @click.option("--progress/--no-progress", default=None, help="Progress bar on stderr.  [default: on a terminal]")
@@ -101,6 +105,7 @@ def plot(tables: tuple[Path, ...], out: Path, kind: str, title: str | None) -> N
 
 def _draw(folder: Path) -> None:
     from drcopt import plotting, theorems
+    from drcopt._files import atomic_write
 
     try:
         folder.mkdir(exist_ok=True)
@@ -111,6 +116,10 @@ def _draw(folder: Path) -> None:
     for name, (title, build) in theorems.FIGURES.items():
         written = plotting.save(plotting.curve(build(), title=title), folder / f"{name}.png")
         click.echo(f"drcopt: wrote {written}", err=True)
+    convergence = folder / "gaussian_convergence.csv"
+    with atomic_write(convergence) as text:
+        theorems.gaussian_convergence().to_csv(text, index=False, lineterminator="\n")
+    click.echo(f"drcopt: wrote {convergence}", err=True)
 
 
 def _run(path: Path) -> None:

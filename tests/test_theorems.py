@@ -40,6 +40,7 @@ VERDICTS = {
     "bernoulli-exact-single-letter": "holds",
     "asymptotic-single-letter": "holds under: the rate-only optimum meets C (so always without C)",
     "single-letter-convex-in-C": "fails",
+    "time-sharing-convex": "holds",
     "gaussian-printed-feasibility": "holds under: R = ∞, or C below that threshold",
     "gaussian-printed-classification-limited": "fails",
     "gaussian-printed-rate-limited": "holds",
@@ -463,8 +464,11 @@ def test_validate_writes_the_figures(tmp_path, capsys):
     folder = tmp_path / "figures"
     code, _, err = run(capsys, "validate", "gaussian-printed-zero", "--figures", folder)
     assert code == 0
-    assert sorted(path.name for path in folder.iterdir()) == ["bernoulli.png", "gaussian.png"]
-    assert err.count("\n") == 2
+    written = sorted(path.name for path in folder.iterdir())
+    assert written == ["bernoulli.png", "gaussian.png", "gaussian_convergence.csv"]
+    assert err.count("\n") == 3
+    table = pd.read_csv(folder / "gaussian_convergence.csv")
+    assert table["points"].tolist() == [11, 21, 41, 81] * 3
 
 
 def test_validate_loads_theorems_of_the_user(tmp_path, capsys, registry):

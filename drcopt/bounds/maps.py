@@ -35,8 +35,8 @@ from drcopt.bounds.subsets import least_partitions, subset_sums
 from drcopt.formulations import Formulation
 from drcopt.problem import Problem
 
-#: Most additions one exact minimum over maps may take, and most entries of its tables.
-WORK_LIMIT, TABLE_LIMIT = 1e8, 2**22
+#: Most additions one exact minimum over maps may take, and most entries of its tables: seconds, tens of megabytes.
+WORK_LIMIT, TABLE_LIMIT = 2e8, 2**22
 #: Boxes are widened by this much, more than rounding can move a posterior.
 _SLACK = 1e-13
 
@@ -47,7 +47,8 @@ class MapPricing:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         n, m = problem.n, problem.m
-        self.exact = max(m - 2, 0) * 3.0**n <= WORK_LIMIT and m * 2.0**n <= TABLE_LIMIT
+        self.work = max(m - 2, 0) * 3.0**n
+        self.exact = self.work <= WORK_LIMIT and m * 2.0**n <= TABLE_LIMIT
         if self.exact:
             joint = subset_sums((problem.px[:, None] * problem.ps_given_x).T)
             self._rate = entr(np.minimum(joint.sum(axis=0), 1.0))
@@ -57,6 +58,10 @@ class MapPricing:
         self, linear: FloatArray, alpha: float, gamma: FloatArray, count: int = 1, turn: int = 0
     ) -> tuple[float, NDArray[np.int64]]:
         """The least value and up to ``count`` good maps, shape (≤ count, n); linear (n, m), gamma (m,)."""
+        if alpha == 0 and not gamma.any():  # every letter chooses for itself
+            return math.fsum(linear.min(axis=1)), linear.argmin(axis=1)[None]
+        if not self.exact:
+            return -math.inf, np.empty((0, len(linear)), dtype=np.int64)
         cells = subset_sums(np.ascontiguousarray(linear.T))
         cells += alpha * self._rate
         cells += gamma[:, None] * self._loss

@@ -227,7 +227,7 @@ def generate(
             duals = point.duals if best is None else point.duals.mixed(best, weight)
             priced = oracle(duals)
             rounds += 1
-            if best is None or priced.bound > bound:
+            if priced.bound > bound:
                 best, bound = duals, priced.bound
             useful = priced.columns.reduced_costs(point.duals) < -1e-14
             new = master.add(priced.columns[np.flatnonzero(useful)])

@@ -27,6 +27,8 @@ from drcopt.engines.map_search import TangentSearch
 _SHARES, _DISTORTION, _CHORDS = 1, 2, 3
 #: A box is tightened where that takes at least this fraction of a width.
 _WORTHWHILE = 0.1
+#: Maps that a node takes over from each attempt to tighten it.
+_MAPS_FROM_PROBE = 30
 
 
 @dataclass(eq=False)
@@ -231,7 +233,8 @@ class Branching:
         least = _WORTHWHILE * (high - low)
         enough = sign * py * (high - least if side else low + least)
         point = program.solve(tol=0.02 * py * (high - low), enough=enough, start=node.maps)
-        node.maps = np.union1d(node.maps, point.maps[:30])
+        if node.maps is not None:
+            node.maps = np.union1d(node.maps, point.maps[:_MAPS_FROM_PROBE])
         if point.overrun <= 1e-9:
             seen = point.mixture.posteriors
             np.minimum(reached[..., 0], seen, out=reached[..., 0])

@@ -16,18 +16,20 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linprog
 from scipy.special import entr
 
 from drcopt._check import FloatArray
 from drcopt.bounds.maps import MapPricing
 from drcopt.engines.base import Limits
 from drcopt.engines.columns import Columns, Duals, Generated, Master, Priced, generate
+from drcopt.engines.map_moves import MapMoves
 from drcopt.information import conditional_entropy
 from drcopt.problem import Problem
 
 #: Maps asked of one pricing, and maps handed on to a similar program.
 _MAPS_PER_PRICING, _HANDED_ON = 8, 90
+#: Additions of one exact pricing from which a local search goes first, as long as it finds this much.
+_SLOW, _WORTH_ADDING = 1e7, 1e-9
 
 Indices = NDArray[np.int64]
 
@@ -118,11 +120,14 @@ class MapPool:
 
 
 class Workshop:
-    """What all programs of one problem share: the pricing, the pool of maps, limits and counts."""
+    """What all programs of one problem share: the pricing, the pool of maps, limits and counts.
+
+    Where the exact pricing is slow, a local search goes first; where it is out of reach, programs have no bound.
+    """
 
     def __init__(self, problem: Problem, limits: Limits) -> None:
         self.problem, self.limits = problem, limits
-        self.pricing, self.pool = MapPricing(problem), MapPool(problem)
+        self.pricing, self.moves, self.pool = MapPricing(problem), MapMoves(problem), MapPool(problem)
         self.layout = self.pool.layout
         self.pricings = self.programs = 0
         # Constant maps meet the masses at no rate: with them no program lacks a point.
@@ -156,7 +161,7 @@ class Mixture:
     def posteriors(self) -> FloatArray:
         """τ_y(s), shape (m, k)."""
         joint = self._joint
-        return joint / joint.sum(axis=1, keepdims=True)
+        return np.asarray(joint / joint.sum(axis=1, keepdims=True))
 
     @property
     def _joint(self) -> FloatArray:
@@ -223,14 +228,18 @@ class MapProgram:
         return np.asarray(self.objective + duals.budgets @ self.forms)
 
     def oracle(self, duals: Duals) -> Priced:
-        """The Lagrangian bound at these duals, and the maps of least reduced cost."""
+        """The Lagrangian bound at these duals (−inf if it was not computed), and maps of small reduced cost."""
         shop, p = self.workshop, self.workshop.problem
         form = self.lagrangian(duals)
         slopes = form[shop.layout.joint].reshape(p.m, p.k)
         linear = p.px[:, None] * (form[1] * p.d + p.ps_given_x @ slopes.T - duals.equality)
-        gamma = form[shop.layout.loss]
-        least, maps = shop.pricing.least(linear, form[0], gamma, _MAPS_PER_PRICING, shop.pricings)
+        gamma, turn = form[shop.layout.loss], shop.pricings
         shop.pricings += 1
+        if shop.pricing.work > _SLOW:
+            columns = self.columns(shop.pool.add(shop.moves.least(linear, form[0], gamma, _MAPS_PER_PRICING, turn)))
+            if not shop.pricing.exact or columns.reduced_costs(duals).min() < -_WORTH_ADDING:
+                return Priced(-math.inf, columns)
+        least, maps = shop.pricing.least(linear, form[0], gamma, _MAPS_PER_PRICING, turn)
         paid = [-mu * b for mu, b in zip(duals.budgets, self.limits, strict=True) if mu > 0]
         # A share is at most H(S), which pays for coefficients that are below zero by rounding.
         shares = p.entropy_s * float(np.minimum(form[shop.layout.shares], 0.0).sum())
@@ -275,27 +284,3 @@ class ProgramPoint:
         payloads = np.array(self.ended.point.columns.payloads)
         used = (weights > 0) & (payloads >= 0)
         return Mixture(self.program.workshop.pool, payloads[used], weights[used])
-
-
-def transport_maps(problem: Problem) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
-    """Optimal transport as a mixture of maps: maps (count, n), weights, and the column potentials ν (m,).
-
-    Any coupling is the mixture, over u uniform on [0, 1], of the maps that send x to the u-quantile of
-    p(y|x); a vertex of the transport polytope needs at most m of them.
-    """
-    n, m = problem.n, problem.m
-    rows = np.kron(np.eye(n), np.ones(m))
-    columns = np.tile(np.eye(m), n)
-    result = linprog(
-        problem.d.ravel(),
-        A_eq=np.vstack([rows, columns]),
-        b_eq=np.concatenate([problem.px, problem.py]),
-        method="highs-ds",
-    )
-    coupling = result.x.reshape(n, m).clip(0.0)
-    steps = np.cumsum(coupling / coupling.sum(axis=1, keepdims=True), axis=1)
-    ends = np.unique(np.concatenate([[0.0, 1.0], steps[steps < 1 - 1e-12]]))
-    ends = ends[np.concatenate([[True], np.diff(ends) > 1e-12])]
-    middles, weights = (ends[1:] + ends[:-1]) / 2, np.diff(ends)
-    maps = (middles[:, None, None] > steps[None]).sum(axis=2).clip(0, m - 1)
-    return maps, weights, np.array(result.eqlin.marginals[n:])

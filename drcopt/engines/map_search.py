@@ -19,7 +19,7 @@ from drcopt.engines.map_programs import Indices, MapProgram, Mixture, ProgramPoi
 from drcopt.formulations import Formulation
 
 #: Budgets of proposed points are met with this much to spare, relative.
-MARGIN = 2e-9
+MARGIN = 1e-13
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,30 +38,30 @@ class Newton:
         transport = (
             Transport(problem.py, problem.px, problem.d.T) if flipped else Transport(problem.px, problem.py, problem.d)
         )
-        tol = min(limits.tol * 1e-3, 1e-10)
+        tol = min(limits.tol * 1e-3, 1e-11)
         rate = formulation.rate_budget
         stats: dict[str, Any] = {}
         end = rate >= min(problem.entropy_x, problem.entropy_y)
         start = None if end else _extrapolate(transport, rate, warm)
         state = transport.solve(start, rate, tol) if start is not None else None
-        if state is None or transport.miss(state, rate) > 100 * tol:
+        if state is None or transport.miss(state, rate) > 50 * tol:
             state = transport.follow(rate, tol, floor=_FLOOR)
         stats["kernel_evaluations"] = transport.evaluations
         slack = state.epsilon == 0.0
-        if not slack and state.rate < rate * (1 - 1e-3):
+        if not slack and state.epsilon * (rate - state.rate) > tol:
             proposal = self._transport_end(problem, stats, state, flipped, rate)
             if proposal is not None:
                 return proposal
             state = transport.follow(rate, tol, state)
             stats["kernel_evaluations"] = transport.evaluations
-            slack = state.rate < rate * (1 - 1e-3)
+            slack = state.epsilon * (rate - state.rate) > tol
         f = _row_potentials(transport, state) if flipped else state.f
         return Proposal(
             parts=[Part(1.0, state.P.T if flipped else state.P)],
             evidence=PosteriorTree(Leaf(f, state.epsilon, 0.0)),
             termination=(
                 "the rate budget is slack: an optimal-transport plan" if slack else "Newton's method converged"
-            ) if transport.miss(state, rate) <= 100 * tol or slack else "Newton's method stalled",
+            ) if transport.miss(state, rate) <= 50 * tol or slack else "Newton's method stalled",
             rate_multiplier=state.epsilon,
             classification_multiplier=0.0,
             stats=stats,

@@ -172,7 +172,7 @@ class Transport:
         while s.rate > rate and s.epsilon < 1e12:  # below the rate is where the path goes on from
             s = self.settle(self.evaluate(s.f, 2.0 * s.epsilon, s.beta, rate), rate)
         factor = 0.4
-        while s.rate < rate * (1 - 1e-3) and s.epsilon > floor and factor < 0.97:
+        while s.rate < rate * (1 - 1e-13) and s.epsilon > floor and factor < 0.97:
             drift = self._drift(s)
             if s.epsilon < 0.1 and (end := self._at_zero(s, drift, tol)) is not None:
                 return end
@@ -183,7 +183,7 @@ class Transport:
             if trial.rate > rate:
                 return self._bracket(s, trial, rate, tol)
             s, factor = trial, max(0.1, factor**1.2)
-        return self.solve(s, rate, tol, hold_beta=True) if s.rate >= rate * (1 - 1e-3) else s
+        return s
 
     def _beginning(self, rate: float) -> State:
         """A settled state at the ε that would meet the rate if the cost were Gaussian."""
@@ -194,16 +194,14 @@ class Transport:
 
     def _bracket(self, low: State, high: State, rate: float, tol: float) -> State:
         """Joint Newton from between two settled states, bisecting log ε where it does not converge."""
-        for _ in range(40):
-            if 0 < low.rate < high.rate:
-                weight = math.log(rate / low.rate) / math.log(high.rate / low.rate)
-            else:
-                weight = 0.5
-            weight = min(max(weight, 0.1), 0.9)
+        for attempt in range(60):
+            weight = 0.5
+            if attempt < 4 and 0 < low.rate < high.rate:  # near the end of the path log I is flat in log ε: bisect there
+                weight = min(max(math.log(rate / low.rate) / math.log(high.rate / low.rate), 0.1), 0.9)
             epsilon = math.exp((1 - weight) * math.log(low.epsilon) + weight * math.log(high.epsilon))
             s = self.settle(self.evaluate(low.f + weight * (high.f - low.f), epsilon, low.beta, rate), rate)
             answer = self.solve(s, rate, tol, steps=25, hold_beta=True)
-            if self.miss(answer, rate, hold_beta=True) <= 100 * tol:
+            if self.miss(answer, rate, hold_beta=True) <= 30 * tol:
                 return answer
             low, high = (low, s) if s.rate > rate else (s, high)
         return answer
@@ -265,10 +263,12 @@ class Transport:
 
     def miss(self, s: State, rate: float, *, hold_beta: bool = False) -> float:
         """About how much the repaired point of this state costs above Φ (for a cost of range 1)."""
-        miss = s.error + s.epsilon * abs(s.rate - rate)
+        # Rate to spare costs ε; rate overspent is bought back by mixing with the independent coupling, far dearer.
+        over = s.rate - rate
+        miss = s.error + (max(s.epsilon, 0.3 / max(rate, 1e-300)) * over if over > 0 else -s.epsilon * over)
         if self.linear is not None and not hold_beta:
-            over = s.linear - self.linear_budget
-            miss += abs(s.beta * over) + max(over, 0.0)
+            spare = self.linear_budget - s.linear
+            miss += abs(s.beta * spare) + max(-spare, 0.0)
         return miss
 
     def _merit(self, s: State, rate: float, fix_epsilon: bool) -> float:

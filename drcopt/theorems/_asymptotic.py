@@ -87,6 +87,23 @@ def convex_in_classification(rng: np.random.Generator, instances: int) -> Iterat
         yield _midpoint(problem, R, low or 0.0, high or 0.0, "")
 
 
+@theorem(
+    name="time-sharing-convex",
+    statement="D of time-sharing is jointly convex: at the midpoint of two pairs (R, C), at most the mean of the two D",
+    where="drcopt.formulations.TimeSharing; what an operational limit must be",
+    definition="Σ λ_q I_q(X;Y) ≤ R and Σ λ_q H_q(S|Y) ≤ C, in bits; computed at the midpoint, predicted from the ends",
+)
+def time_sharing_convex(rng: np.random.Generator, instances: int) -> Iterator[Comparison]:
+    for problem in [FLIPPED.problem, *(random_problem(rng, 2, 2) for _ in range((instances + 1) // 2))]:
+        told = information.from_nats(problem.entropy_s - problem.entropy_s_given_x, "bits")
+        high = information.from_nats(problem.entropy_s, "bits")
+        ends = [(0.8, round(high - 0.05 * told, 3)), (0.2, round(high, 3) + 0.001)]
+        R, C = (round(sum(pair) / 2, 10) for pair in zip(*ends, strict=True))
+        bound = mean(*(Instance(problem, *end).solve("time-sharing") for end in ends))
+        middle = Instance(problem, R, C)
+        yield compare(middle.solve("time-sharing"), bound, {**middle.label, "ends": ends}, relation="<=")
+
+
 def _midpoint(problem: Problem, R: float | None, low: float, high: float, name: str) -> Comparison:
     ends = [Instance(problem, R, C, name).solve("single-letter") for C in (low, high)]
     middle = Instance(problem, R, round((low + high) / 2, 10), name)

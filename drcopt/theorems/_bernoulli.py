@@ -20,11 +20,11 @@ PRINTED = "Theorem 2; slide “Case Study: Bernoulli”"
 YU = "one-shot, classifier sees Y and U: H(S|Y,U) ≤ C; any one unit, tried in bits"
 Y = "one-shot, classifier sees Y: H(S|Y) ≤ C, as the slides define it; tried in bits"
 
-#: The formula with its letters: τ_R = R/H(X) and τ_C = (H(S) − C) / (H(S) − H(S|X)).
 FORMULA = "D = px(1−py) + py(1−px) − 2px(1−px)·"
+NEEDED = "τ_C = (H(S)−C)/(H(S)−H(S|X))"
 SLOPE = "min(py/px, (1−py)/(1−px))"
 CORRECTED = (
-    f"With px ≤ 1/2: {FORMULA}min(τ, (2(1−py) − τ)/(1−2px)), where τ is the point of [τ_C, τ_max] nearest to "
+    f"With px ≤ 1/2, {NEEDED}: {FORMULA}min(τ, (2(1−py) − τ)/(1−2px)), where τ is the point of [τ_C, τ_max] nearest to "
     "(1−py)/(1−px) and τ_max = min(1, R/H(X), py/px, (1−py)/px); infeasible iff τ_C > τ_max."
 )
 
@@ -147,7 +147,7 @@ def _printed_case(regime: str) -> Callable[[Instance], bool]:
 
 @theorem(
     name="bernoulli-printed",
-    statement=f"{FORMULA}max(τ_R, τ_C) if C ≥ H(S|X), with τ_R = R/H(X), τ_C = (H(S)−C)/(H(S)−H(S|X))",
+    statement=f"{FORMULA}max(R/H(X), τ_C) if C ≥ H(S|X), {NEEDED}",
     where=PRINTED,
     definition=YU,
     condition=f"τ_C ≤ R/H(X) ≤ {SLOPE}, or C < H(S|X)",
@@ -162,7 +162,7 @@ def printed(rng: np.random.Generator, instances: int) -> Iterator[Comparison]:
 
 @theorem(
     name="bernoulli-printed-sees-y",
-    statement=f"{FORMULA}max(τ_R, τ_C) if C ≥ H(S|X), as the one-shot problem is defined",
+    statement=f"{FORMULA}max(R/H(X), τ_C) if C ≥ H(S|X), {NEEDED}, as the one-shot problem is defined",
     where=PRINTED,
     definition=Y,
     condition=f"R/H(X) ≤ {SLOPE} and H(S|Y) ≤ C at P(X=Y=1) = px·py + px(1−px)·R/H(X), or C < H(S|X)",
@@ -205,7 +205,7 @@ def printed_feasibility(rng: np.random.Generator, instances: int) -> Iterator[Co
 
 @theorem(
     name="bernoulli-printed-rate-limited",
-    statement=f"{FORMULA}τ_R where R > τ_C·H(X) (the second case)",
+    statement=f"{FORMULA}R/H(X) where R > τ_C·H(X), {NEEDED} (the second case)",
     where=f"{PRINTED}, second case",
     definition=YU,
     condition=f"R/H(X) ≤ {SLOPE}",
@@ -220,7 +220,7 @@ def printed_rate_limited(rng: np.random.Generator, instances: int) -> Iterator[C
 
 @theorem(
     name="bernoulli-printed-classification-limited",
-    statement=f"{FORMULA}τ_C where R ≤ τ_C·H(X) and C ≥ H(S|X) (the first case)",
+    statement=f"{FORMULA}τ_C where R ≤ τ_C·H(X) and C ≥ H(S|X), {NEEDED} (the first case)",
     where=f"{PRINTED}, first case",
     definition=YU,
     corrected=(
@@ -236,7 +236,7 @@ def printed_classification_limited(rng: np.random.Generator, instances: int) -> 
 
 @theorem(
     name="bernoulli-printed-floor",
-    statement="The printed D is reached by some coupling: D ≥ D_min = |px − py|, the optimal-transport distortion",
+    statement=f"The printed D is reached by some coupling: D ≥ |px − py|, the optimal-transport distortion; {NEEDED}",
     where=f"{PRINTED}, D_min",
     definition="both cases; no reading of C matters",
     condition=f"R/H(X) ≤ {SLOPE}, and so τ_C",
@@ -251,7 +251,7 @@ def printed_floor(rng: np.random.Generator, instances: int) -> Iterator[Comparis
 
 @theorem(
     name="bernoulli-printed-monotone",
-    statement="The printed D does not rise when C is loosened (from C to C + 0.05 bits)",
+    statement=f"The printed D does not rise when C is loosened (from C to C + 0.05 bits), where {NEEDED}",
     where=f"{PRINTED}, first case",
     definition="the formula against itself: what meets C meets any larger budget, so D is nonincreasing in C",
     condition="τ_C ≤ R/H(X)",

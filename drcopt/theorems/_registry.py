@@ -145,7 +145,9 @@ def certificate(computed: Any) -> str:
         least = getattr(computed.certificate, "least_loss", math.nan)
         proved = f": classification loss ≥ {least / math.log(2.0):.6g} bits" if math.isfinite(least) else ""
         return f"{computed.formulation}, infeasible (proved{proved})"
-    return f"{computed.formulation}, {computed.status}: engine {computed.engine}, recomputed bounds"
+    if computed.status == "optimal":
+        return f"{computed.formulation}, optimal: engine {computed.engine}, recomputed bounds"
+    return f"{computed.formulation}, {computed.status}: {' '.join(computed.termination.split())}"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,83 @@
+"""The linear program behind :mod:`drcopt.bounds.cells`, by generating cells.
+
+  min Σ w(y, A) cost(y, A)   subject to   Σ_y Σ_{A∋x} w(y, A) = 1 for every x,   Σ_A w(y, A) = 1 and
+  Σ_A w(y, A) px(A) = py(y) for every y, and the budgets on rate η(px(A)) and loss L(A).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import entr
+
+from drcopt._check import FloatArray
+from drcopt.bounds.cells import CellDual, CellPricing
+from drcopt.engines.base import Limits
+from drcopt.engines.columns import Columns, Duals, Master, Priced, generate
+from drcopt.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class CellPoint:
+    """The relaxation's dual evidence, its bound, and the coupling (n, m) of its solution."""
+
+    evidence: CellDual
+    bound: float
+    coupling: FloatArray
+
+
+def cell_bound(
+    problem: Problem, rate: float, loss: float, maps: NDArray[np.int64], limits: Limits, objective: str = "distortion"
+) -> CellPoint:
+    """Bound E d (or, with ``objective`` "classification-loss", Σ_f λ_f H(S|f(X))) within the budgets (inf: none).
+
+    The program starts from the cells of ``maps``, shape (count, n).
+    """
+    n, m = problem.n, problem.m
+    pricing = CellPricing(problem)
+    costs = problem.px[:, None] * problem.d
+    is_loss = objective == "classification-loss"
+
+    def columns(letters: NDArray[np.int64], sets: NDArray[np.bool_]) -> Columns:
+        covered = sets * problem.px
+        mass = covered.sum(axis=1)
+        joint = sets @ (problem.px[:, None] * problem.ps_given_x)
+        rates = entr(np.minimum(mass, 1.0))
+        losses = entr(joint).sum(axis=1) - entr(mass)
+        unit = np.eye(m)[letters]
+        return Columns(
+            losses if is_loss else (costs.T[letters] * sets).sum(axis=1),
+            np.hstack([covered, unit, unit * mass[:, None]]),
+            np.column_stack([rates, losses]),
+            [(int(y), chosen.tobytes()) for y, chosen in zip(letters, sets, strict=True)],
+        )
+
+    def oracle(duals: Duals) -> Priced:
+        f, nu = duals.equality[:n], duals.equality[n + m :]
+        alpha, gamma = duals.budgets
+        cost = problem.px[:, None] * (0.0 if is_loss else problem.d) - problem.px[:, None] * (f[:, None] + nu)
+        least, sets = pricing.least(cost, float(alpha), 1.0 if is_loss else float(gamma))
+        paid = [-mu * b for mu, b in zip(duals.budgets, budgets, strict=True) if mu > 0]
+        bound = math.fsum([float(f @ problem.px), float(nu @ problem.py), *paid, *least])
+        return Priced(bound, columns(np.arange(m), sets))
+
+    budgets = np.array([rate, math.inf if is_loss else loss])
+    # Each letter with all of X or nothing: independence, at no rate.
+    master = Master(np.concatenate([problem.px, np.ones(m), problem.py]), budgets)
+    letters = np.arange(m)
+    master.add(columns(letters, np.ones((m, n), dtype=bool)))
+    master.add(columns(letters, np.zeros((m, n), dtype=bool)))
+    for f in maps:
+        master.add(columns(letters, f == letters[:, None]))
+    ended = generate(master, oracle, tol=0.1 * limits.tol, stop=lambda: limits.expired)
+    alpha, gamma = (float(mu) for mu in ended.duals.budgets)
+    equality = ended.duals.equality
+    evidence = CellDual(equality[:n], equality[n + m :], alpha, 1.0 if is_loss else gamma, objective)
+    point = ended.point
+    # A column's equalities are px on its set, then the indicator of its letter.
+    rows = point.columns.equalities
+    coupling = (rows[:, :n] * point.weights[:, None]).T @ rows[:, n : n + m]
+    return CellPoint(evidence, ended.bound, coupling)
