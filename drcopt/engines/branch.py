@@ -87,7 +87,8 @@ class _Points:
     """The best feasible coupling so far, and the starts worth trying."""
 
     def __init__(self, problem: Problem, rate: float, budget: float, limits: Limits) -> None:
-        self.problem, self.rate, self.budget, self.limits = problem, rate, budget - _MARGIN, limits
+        self.margin = min(_MARGIN, 1e-3 * budget)
+        self.problem, self.rate, self.budget, self.limits = problem, rate, budget - self.margin, limits
         self.best: Descent | None = None
         self.value = math.inf
         self.low = problem.independent
@@ -124,7 +125,7 @@ class _Points:
 
     def _keep(self, answer: Descent) -> None:
         value = float((self.problem.d * answer.P).sum())
-        if answer.loss <= self.budget + 0.5 * _MARGIN and value < self.value:
+        if answer.loss <= self.budget + max(0.5 * self.margin, ROUNDING) and value < self.value:
             self.best, self.value = answer, value
             if self._search is not None:
                 self._search.upper = value

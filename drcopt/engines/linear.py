@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import csr_array, eye_array, kron, vstack
@@ -15,8 +17,8 @@ def transport_rows(n: int, m: int) -> csr_array:
     return vstack([kron(eye_array(n), np.ones((1, m))), kron(np.ones((1, n)), eye_array(m))], format="csr")
 
 
-def optimal_transport(problem: Problem, guess: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
-    """An optimal plan of shape (n, m) and row potentials f of shape (n,), by HiGHS.
+def optimal_transport(problem: Problem, guess: FloatArray | None = None) -> tuple[FloatArray, FloatArray] | None:
+    """An optimal plan of shape (n, m) and row potentials f of shape (n,), by HiGHS; None if it gives up.
 
     Few entries of a plan are positive, so the program starts from the entries of small reduced cost at ``guess``
     (row potentials that are nearly optimal) and takes in those that turn out to be missing.
@@ -34,16 +36,9 @@ def optimal_transport(problem: Problem, guess: FloatArray | None = None) -> tupl
         A = csr_array(
             (np.ones(2 * len(x)), (np.concatenate([x, n + y]), np.concatenate([columns, columns]))), (n + m, len(x))
         )
-        answer = linprog(
-            d[x, y],
-            A_eq=A,
-            b_eq=np.concatenate([problem.px, problem.py]),
-            bounds=(0, None),
-            method="highs",
-            options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
-        )
-        if answer.x is None:
-            return problem.independent.copy(), np.zeros(n)
+        answer = _run(d[x, y], A, np.concatenate([problem.px, problem.py]))
+        if answer is None:
+            return None
         f = np.asarray(answer.eqlin.marginals[:n])
         missing = d - f[:, None] - answer.eqlin.marginals[n:]
         missing[use] = 0.0
@@ -55,6 +50,15 @@ def optimal_transport(problem: Problem, guess: FloatArray | None = None) -> tupl
     plan = np.zeros((n, m))
     plan[x, y] = np.maximum(answer.x, 0.0)
     return plan, f
+
+
+def _run(cost: FloatArray, A: csr_array, b: FloatArray) -> Any:
+    """Tight tolerances first; atoms of 1e-12 can make those fail."""
+    for options in ({"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}, {"presolve": False}):
+        answer = linprog(cost, A_eq=A, b_eq=b, bounds=(0, None), method="highs", options=options)
+        if answer.status == 0 and answer.x is not None:
+            return answer
+    return None
 
 
 def _reduced_costs(d: FloatArray, f: FloatArray) -> FloatArray:

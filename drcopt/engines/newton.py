@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +22,16 @@ _HISTORY = 4
 _FLOOR = 3e-4
 
 
+@dataclass(frozen=True, eq=False)
+class _End:
+    """An optimal-transport plan, its row potentials and its information."""
+
+    problem: Problem
+    plan: FloatArray
+    f: FloatArray
+    rate: float
+
+
 class Newton:
     """Solves min ⟨d, P⟩ over Γ(px, py) with I(P) ≤ R; a classification budget is left to others.
 
@@ -30,6 +41,9 @@ class Newton:
     """
 
     name: ClassVar[str] = "newton"
+
+    def __init__(self) -> None:
+        self._end: _End | None = None
 
     def propose(self, formulation: Formulation, limits: Limits, warm: Any = None) -> Proposal:
         """See :class:`drcopt.engines.base.Engine`."""
@@ -41,20 +55,23 @@ class Newton:
         tol = min(limits.tol * 1e-3, 1e-11)
         rate = formulation.rate_budget
         stats: dict[str, Any] = {}
-        end = rate >= min(problem.entropy_x, problem.entropy_y)
-        start = None if end else _extrapolate(transport, rate, warm)
-        state = transport.solve(start, rate, tol) if start is not None else None
+        most = min(problem.entropy_x, problem.entropy_y)
+        end = self._end_of(problem) if rate >= most else self._end
+        if end is not None and end.problem is problem and rate >= min(end.rate, most):
+            return self._slack(end, stats)
+        start = _extrapolate(transport, rate, warm)
+        state = transport.solve(start, rate, tol, steps=15) if start is not None else None
         if state is None or transport.miss(state, rate) > 50 * tol:
             state = transport.follow(rate, tol, floor=_FLOOR)
-        stats["kernel_evaluations"] = transport.evaluations
         slack = state.epsilon == 0.0
-        if not slack and state.epsilon * (rate - state.rate) > tol:
-            proposal = self._transport_end(problem, stats, state, flipped, rate)
-            if proposal is not None:
-                return proposal
-            state = transport.follow(rate, tol, state)
-            stats["kernel_evaluations"] = transport.evaluations
-            slack = state.epsilon * (rate - state.rate) > tol
+        if slack or state.epsilon * (rate - state.rate) > tol:
+            end = self._end_of(problem)
+            if end is not None and rate >= end.rate:
+                return self._slack(end, stats | {"kernel_evaluations": transport.evaluations})
+            # Among ties the linear program picks a corner; the path goes on to the plan of least information.
+            state = state if slack else transport.follow(rate, tol, state)
+            slack = state.epsilon * (rate - state.rate) > tol or state.epsilon == 0.0
+        stats["kernel_evaluations"] = transport.evaluations
         f = _row_potentials(transport, state) if flipped else state.f
         return Proposal(
             parts=[Part(1.0, state.P.T if flipped else state.P)],
@@ -68,28 +85,27 @@ class Newton:
             warm=_remember(state, rate, warm) if state.epsilon > 0 else warm,
         )
 
-    def _transport_end(
-        self, problem: Problem, stats: dict[str, Any], near: State, flipped: bool, rate: float
-    ) -> Proposal | None:
-        """Optimal transport by linear programming from a state near it; None if its plan breaks the rate for good."""
-        P = near.P.T if flipped else near.P
-        guess = None if flipped else near.f
-        plan, f = optimal_transport(problem, guess)
-        stats["linear_programs"] = stats.get("linear_programs", 0) + 1
-        spent = problem.rate(plan)
-        if spent > rate:
-            # Among ties HiGHS picks a corner; if P costs all but the same, it is the plan of less information.
-            cost = float((problem.d * (plan - P)).sum())
-            if abs(cost) + near.error > 1e-10:
+    def _end_of(self, problem: Problem) -> _End | None:
+        """The optimal-transport end of the curve, the same whichever rate asked for it; None if HiGHS gives up."""
+        if self._end is None or self._end.problem is not problem:
+            guess = None
+            if problem.n * problem.m > 256:
+                transport = Transport(problem.px, problem.py, problem.d)
+                guess = transport.follow(2.0 * min(problem.entropy_x, problem.entropy_y), 1e-9, floor=_FLOOR).f
+            answer = optimal_transport(problem, guess)
+            if answer is None:
                 return None
-            plan = P
+            self._end = _End(problem, *answer, problem.rate(answer[0]))
+        return self._end
+
+    def _slack(self, end: _End, stats: dict[str, Any]) -> Proposal:
         return Proposal(
-            parts=[Part(1.0, plan)],
-            evidence=PosteriorTree(Leaf(f, 0.0, 0.0)),
+            parts=[Part(1.0, end.plan)],
+            evidence=PosteriorTree(Leaf(end.f, 0.0, 0.0)),
             termination="the rate budget is slack: optimal transport, a linear program solved by HiGHS",
             rate_multiplier=0.0,
             classification_multiplier=0.0,
-            stats=stats,
+            stats={"kernel_evaluations": 0} | stats,
         )
 
 

@@ -115,7 +115,8 @@ def _proposal(
 
 def _starts(problem: Problem, rate: float, limits: Limits) -> list[FloatArray]:
     """Couplings that span what mixtures can do: nothing sent, least distortion, least loss."""
-    plan, _ = optimal_transport(problem)
+    answer = optimal_transport(problem)
+    plan = problem.independent if answer is None else answer[0]
     couplings = [problem.independent, plan]
     proposal = Newton().propose(SingleLetter(problem, rate, math.inf), limits)
     if proposal.parts is not None:
@@ -187,8 +188,8 @@ def _descend(problem: Problem, d: FloatArray, alpha: float, beta: float, P: Floa
             state = transport.settle(transport.evaluate(f, alpha, 0.0, 0.0), 0.0)
             trial, f = round_onto_marginals(state.P, problem.px, problem.py), state.f
         else:
-            trial, _ = optimal_transport(Problem(problem.px, problem.py, problem.ps_given_x, cost - cost.min()))
-            trial = round_onto_marginals(trial, problem.px, problem.py)
+            answer = optimal_transport(Problem(problem.px, problem.py, problem.ps_given_x, cost - cost.min()))
+            trial = P if answer is None else round_onto_marginals(answer[0], problem.px, problem.py)
         now = _penalised(problem, d, alpha, beta, trial)
         if value - now <= 1e-12:
             return trial if now < value else P
