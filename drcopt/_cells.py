@@ -116,14 +116,40 @@ class _Oracle:
         a = (self.rest * eta_low - b * low).sum(axis=1)
         if self.alpha == 0:
             nu, tau, value = self._linear(row, low, high, b)
+            self._separate(nu, low, high, tau)
             total = (nu @ self.W.T - self.costs[row]).max(axis=1)
+            tau = np.where(np.isnan(tau), 0.5 * (low + high), tau)
             return nu, tau, a - total + _least_linear(nu + b, low, high), value + self.beta * _eta(tau).sum(axis=1)
         if low.shape[1] == 2:
             nu = self._bisect(row, low, high, b)
         else:
             nu = self._newton(row, low, high, a, b, start)
+            tau = gibbs(nu @ self.W.T - self.costs[row], self.log_px, self.alpha)[0] @ self.W
+            self._separate(nu, low, high, tau)
         tau, bound, total = self._bound(row, low, high, a, b, nu)
         return nu, tau, bound, (nu * tau).sum(axis=1) - total + self.beta * _eta(tau).sum(axis=1)
+
+    def _separate(self, nu: FloatArray, low: FloatArray, high: FloatArray, tau: FloatArray) -> None:
+        """Where no posterior lies in a cell: ν along a direction that separates the cell from all of them.
+
+        With few letters the posteriors Wᵀp fill little of the simplex, and most cells are empty.
+        """
+        n, k = self.W.shape
+        ones = np.ones((k, 1))
+        rows = np.block([[self.W.T, -ones], [-self.W.T, -ones]])
+        outside = np.maximum(low - tau, tau - high).max(axis=1)
+        for j in np.flatnonzero(~(outside <= 1e-7)):
+            answer = linprog(
+                np.append(np.zeros(n), 1.0),  # the least distance
+                A_ub=rows,
+                b_ub=np.concatenate([high[j], -low[j]]),
+                A_eq=np.append(np.ones(n), 0.0)[None],
+                b_eq=[1.0],
+                method="highs-ds",
+            )
+            if answer.status == 0 and answer.fun > 1e-9:
+                above, below = np.split(answer.ineqlin.marginals, 2)
+                nu[j] = (above - below) * 10.0 * self.scale / answer.fun
 
     def _linear(
         self, row: np.ndarray, low: FloatArray, high: FloatArray, b: FloatArray
@@ -145,7 +171,7 @@ class _Oracle:
                 above, below = np.split(answer.ineqlin.marginals, 2)
                 nu[j] += unit * (above - below)
                 tau[j], value[j] = answer.x @ self.W, answer.x @ self.costs[y]
-        return nu, np.where(np.isnan(tau), 0.5 * (low + high), tau), value
+        return nu, tau, value
 
     def _bound(
         self, row: np.ndarray, low: FloatArray, high: FloatArray, a: FloatArray, b: FloatArray, nu: FloatArray

@@ -197,7 +197,7 @@ class TestLowerHolds:
         check_bound(seed, 4)
 
     @pytest.mark.slow
-    @pytest.mark.parametrize(("k", "count"), [(2, 1200), (3, 300), (4, 250)])
+    @pytest.mark.parametrize(("k", "count"), [(2, 600), (3, 150), (4, 120)])
     def test_many(self, k: int, count: int) -> None:
         for seed in range(10**6, 10**6 + count):
             check_bound(seed, k)

@@ -18,7 +18,7 @@ from scipy.special import entr
 
 from drcopt._check import FloatArray
 from drcopt.bounds.base import effective_budgets
-from drcopt.bounds.maps import MapLeaf, MapNode, MapSplit, MapTree, cut, is_empty, posterior_box
+from drcopt.bounds.maps import MapLeaf, MapNode, MapSplit, MapTree, cut, is_empty, leaf_bound, posterior_box
 from drcopt.engines.columns import Duals
 from drcopt.engines.map_programs import Indices, MapProgram, ProgramPoint
 from drcopt.engines.map_search import TangentSearch
@@ -168,13 +168,15 @@ class Branching:
     def leaf(self, program: MapProgram, duals: Duals, scale: float = 1.0) -> MapLeaf:
         """A relaxation's duals, times ``scale``, as evidence."""
         p, layout = self.problem, self.workshop.layout
-        form = scale * program.lagrangian(duals)
-        conditional, chords = form[layout.loss], scale * duals.budgets[_CHORDS : _CHORDS + p.m]
+        form, chords = program.lagrangian(duals), duals.budgets[_CHORDS : _CHORDS + p.m]
+        conditional, slopes = form[layout.loss], form[layout.joint].reshape(p.m, p.k)
         if not self.minimises_distortion:  # rounding must not let them sum to more than 1
-            total = max(1.0, float((conditional + chords).max()))
-            conditional, chords = conditional / total, chords / total
-        slopes = form[layout.joint].reshape(p.m, p.k)
-        return MapLeaf(scale * duals.equality, float(form[0]), conditional, chords, slopes)
+            scale = min(scale, 1.0 / max(float((conditional + chords).max()), 1e-300))
+        return MapLeaf(duals.equality, float(form[0]), conditional, chords, slopes).scaled(scale)
+
+    def leaf_bound(self, leaf: MapLeaf, box: FloatArray) -> float:
+        """What the leaf proves: the solver's own figure is off by rounding times its multipliers."""
+        return leaf_bound(self.search.formulation, self.workshop.pricing, leaf, box, self.search.objective)
 
     def relax(self, node: Node) -> ProgramPoint:
         """Solve the node's relaxation and keep its multipliers."""
@@ -188,7 +190,9 @@ class Branching:
             point = program.solve(tol=0.02 * limits.tol, cutoff=self.cutoff, start=node.maps, penalty=penalty)
             node.maps = point.maps
             if point.ended.bound > node.bound:
-                node.bound, node.leaf = point.ended.bound, self.leaf(program, point.ended.duals)
+                leaf = self.leaf(program, point.ended.duals)
+                if (bound := self.leaf_bound(leaf, node.box)) > node.bound:
+                    node.bound, node.leaf = bound, leaf
             done = point.overrun <= 1e-9 or node.bound >= self.cutoff or penalty >= 1e9
             if done or limits.expired:
                 return point
@@ -241,13 +245,18 @@ class Branching:
             np.maximum(reached[..., 1], seen, out=reached[..., 1])
         ended = point.ended
         theta = float(ended.duals.budgets[row])
-        used = max(theta, 1e-6)
+        used = max(theta, 1e-5)
         at = sign * (ended.bound - (used - theta) * cutoff - 1e-9 * used) / py
         if ended.reason == "enough" or (high - at if side else at - low) < least:
             return node
-        low_half, high_half = node.halves(y, s, min(max(at, low), high))
+        at = min(max(at, low), high)
+        leaf = self.leaf(program, ended.duals, 1 / used)
+        bound = self.leaf_bound(leaf, cut(node.box, y, s, 1 - side, at))
+        if bound < cutoff:
+            return node
+        low_half, high_half = node.halves(y, s, at)
         inner, outer = (low_half, high_half) if side else (high_half, low_half)
-        outer.leaf, outer.bound = self.leaf(program, ended.duals, 1 / used), cutoff
+        outer.leaf, outer.bound = leaf, bound
         return inner
 
     def branch(self, node: Node, point: ProgramPoint) -> tuple[Node, Node]:

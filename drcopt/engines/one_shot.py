@@ -168,7 +168,7 @@ class _Question:
     def answer(self) -> None:
         """Find the least distortion within the budgets, or show that there is none."""
         p = self.problem
-        plan, f = optimal_transport(p)
+        plan, f = optimal_transport(p) or (p.independent, np.zeros(p.n))
         maps, weights = quantile_maps(plan)
         mixture = Mixture(self.shop.pool, self.shop.pool.add(maps), weights)
         nu = (p.d - f[:, None]).min(axis=0)
