@@ -8,6 +8,7 @@ what the dual bound evaluated at them says.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -44,6 +45,12 @@ class Certificate:
     def objective(self) -> str:
         """"distortion", or "classification-loss" where the evidence bounds that."""
         return "distortion" if self.evidence is None else getattr(self.evidence, "objective", "distortion")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything needed to believe this to a JSON file; ``drcopt check`` verifies it independently."""
+        from drcopt.proof import save
+
+        save(self, path)
 
     @property
     def infeasible(self) -> bool:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from drcopt.cli_check import check
+from drcopt.cli_validate import plot, validate
 from drcopt.errors import DrcoptError, InfeasibleError, InputError, NotSolvedError
 from drcopt.formulations import CLASSIFIER_SEES
 from drcopt.formulations import NAMES as FORMULATIONS
@@ -207,6 +209,10 @@ def cli(ctx: click.Context, version: bool) -> None:
         click.echo(ctx.get_help())
 
 
+for command in (check, plot, validate):
+    cli.add_command(command)
+
+
 @cli.command()
 def sources() -> None:
     """List the named sources.
@@ -231,7 +237,16 @@ def sources() -> None:
 @click.option("--time-limit", type=float, help="Seconds; without it, none.")
 @click.option("--json", "as_json", is_flag=True, help='Print JSON; nan and inf are written as "nan" and "inf".')
 @click.option("--coupling", type=click.Path(path_type=Path), help="Write p(x,y) to this .csv or .npy file.")
-def solve(source: str, R: float | None, C: float | None, as_json: bool, coupling: Path | None, **settings: Any) -> None:
+@click.option("--certificate", type=click.Path(path_type=Path), help="Write a proof file, for: drcopt check FILE.")
+def solve(
+    source: str,
+    R: float | None,
+    C: float | None,
+    as_json: bool,
+    coupling: Path | None,
+    certificate: Path | None,
+    **settings: Any,
+) -> None:
     """Solve one problem at one pair of budgets.
 
     Exits with 1 if the budgets cannot be met, or if nothing was found.
@@ -247,8 +262,11 @@ def solve(source: str, R: float | None, C: float | None, as_json: bool, coupling
 
     problem = sources.named(source)
     # JSON has all its fields whatever happened; a person gets the sentence that the exception holds.
-    solution = Session(problem, **settings).solve(R, C, on_failure="return" if as_json else "raise")
+    lenient = as_json or certificate is not None
+    solution = Session(problem, **settings).solve(R, C, on_failure="return" if lenient else "raise")
     found = solution.status in ("optimal", "feasible")
+    if certificate is not None:
+        solution.certificate.save(certificate)
     if coupling is not None and found:
         _write_coupling(solution.coupling, coupling)
     click.echo(json.dumps(_fields(solution, problem), indent=2) if as_json else _report(solution))

@@ -42,7 +42,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -54,12 +54,30 @@ from drcopt.bounds import DataProcessing, Evidence, Independent, Leaf, Posterior
 from drcopt.bounds.base import ROUNDING, effective_budgets
 from drcopt.bounds.maps import MapLeaf, MapTree
 from drcopt.bounds.posterior import whole_box
-from drcopt.certificate import Certificate
-from drcopt.formulations import Formulation
+from drcopt.formulations import Formulation, Part
 
 VERSION = 1
 #: Each bound claimed is this times max d weaker than the certificate's.
 ROOM = 1e-12
+
+
+class Certificate(Protocol):
+    """What a proof is written from: see :class:`drcopt.certificate.Certificate`."""
+
+    @property
+    def formulation(self) -> Formulation: ...
+    @property
+    def parts(self) -> tuple[Part, ...] | None: ...
+    @property
+    def evidence(self) -> Evidence | None: ...
+    @property
+    def infeasibility(self) -> Evidence | None: ...
+    @property
+    def upper(self) -> float: ...
+    @property
+    def lower(self) -> float: ...
+    @property
+    def infeasible(self) -> bool: ...
 
 
 def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
