@@ -20,7 +20,7 @@ from drcopt.bounds.pricing.gibbs import gibbs
 from drcopt.problem import Problem
 
 #: Rounds of cutting, most cells of one leaf; rounds of multipliers for a cell and Newton steps in each.
-_ROUNDS, _MOST_CELLS, _OUTER, _STEPS = 80, 20_000, 10, 6
+_ROUNDS, _MOST_CELLS, _OUTER, _STEPS = 80, 8_000, 10, 6
 
 #: A tree in preorder: {"s": class, "at": τ_s} followed by the trees below and above, or {"nu": slopes}.
 CellTree = list[dict[str, Any]]
@@ -58,13 +58,14 @@ def choose(
     oracle = _Oracle(problem, costs, alpha, beta, convex)
     J = len(costs)
     roots = [_Node(nu=np.zeros(problem.k)) for _ in range(J)]
-    best, closed = np.full(J, math.inf), np.full(J, math.inf)
+    best, closed = oracle.corners(boxes), np.full(J, math.inf)
     row, low, high = np.arange(J), boxes[:, :, 0].copy(), boxes[:, :, 1].copy()
     nodes = np.array(roots, dtype=object)
     row, low, high, nodes = _tightened(row, low, high, nodes)
     count = 0
     for turn in range(_ROUNDS):
-        nu, tau, bound, value = oracle.relax(row, low, high, np.array([node.nu for node in nodes]).reshape(low.shape))
+        start = np.array([node.nu for node in nodes]).reshape(low.shape)
+        nu, tau, bound, value, empty = oracle.relax(row, low, high, start)
         for node, slopes in zip(nodes, nu, strict=True):
             node.nu = slopes
         inside = ((tau >= low - 1e-9) & (tau <= high + 1e-9)).all(axis=1)
@@ -74,7 +75,7 @@ def choose(
         count += len(row)
         if turn == _ROUNDS - 1 or count > _MOST_CELLS or enough(least):
             break
-        keep = (bound < best[row] - max(tol, 1e-14 * oracle.scale)) & ((high - low).max(axis=1) > 1e-13)
+        keep = (bound < best[row] - max(tol, 1e-14 * oracle.scale)) & ((high - low).max(axis=1) > 1e-13) & ~empty
         np.minimum.at(closed, row[~keep], bound[~keep])
         if not keep.any():
             break
@@ -108,28 +109,37 @@ class _Oracle:
 
     def relax(
         self, row: np.ndarray, low: FloatArray, high: FloatArray, start: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """ν of every cell, the posterior's τ there, the bound, and the value that this posterior reaches."""
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, np.ndarray]:
+        """ν of every cell, the posterior's τ there, the bound, the value that this posterior reaches, and whether
+        no posterior lies in the cell."""
+        empty = np.zeros(len(row), dtype=bool)
         eta_low, eta_high, width = _eta(low), _eta(high), high - low
         with np.errstate(divide="ignore", invalid="ignore"):
             b = self.rest * np.where(width > 1e-13, (eta_high - eta_low) / width, 0.0)
         a = (self.rest * eta_low - b * low).sum(axis=1)
         if self.alpha == 0:
             nu, tau, value = self._linear(row, low, high, b)
-            self._separate(nu, low, high, tau)
+            empty = self._separate(nu, low, high, tau)
             total = (nu @ self.W.T - self.costs[row]).max(axis=1)
             tau = np.where(np.isnan(tau), 0.5 * (low + high), tau)
-            return nu, tau, a - total + _least_linear(nu + b, low, high), value + self.beta * _eta(tau).sum(axis=1)
+            bound, value = a - total + _least_linear(nu + b, low, high), value + self.beta * _eta(tau).sum(axis=1)
+            return nu, tau, bound, value, empty
         if low.shape[1] == 2:
             nu = self._bisect(row, low, high, b)
         else:
             nu = self._newton(row, low, high, a, b, start)
             tau = gibbs(nu @ self.W.T - self.costs[row], self.log_px, self.alpha)[0] @ self.W
-            self._separate(nu, low, high, tau)
+            empty = self._separate(nu, low, high, tau)
         tau, bound, total = self._bound(row, low, high, a, b, nu)
-        return nu, tau, bound, (nu * tau).sum(axis=1) - total + self.beta * _eta(tau).sum(axis=1)
+        return nu, tau, bound, (nu * tau).sum(axis=1) - total + self.beta * _eta(tau).sum(axis=1), empty
 
-    def _separate(self, nu: FloatArray, low: FloatArray, high: FloatArray, tau: FloatArray) -> None:
+    def corners(self, boxes: FloatArray) -> FloatArray:
+        """The least value of the letters (all mass on one) whose posterior lies in the box; inf if none does."""
+        values = self.costs - self.alpha * self.log_px + self.beta * _eta(self.W).sum(axis=1)
+        inside = (self.W >= boxes[:, None, :, 0] - 1e-12) & (self.W <= boxes[:, None, :, 1] + 1e-12)
+        return np.asarray(np.where(inside.all(axis=2), values, math.inf).min(axis=1))
+
+    def _separate(self, nu: FloatArray, low: FloatArray, high: FloatArray, tau: FloatArray) -> np.ndarray:
         """Where no posterior lies in a cell: ν along a direction that separates the cell from all of them.
 
         With few letters the posteriors Wᵀp fill little of the simplex, and most cells are empty.
@@ -138,6 +148,7 @@ class _Oracle:
         ones = np.ones((k, 1))
         rows = np.block([[self.W.T, -ones], [-self.W.T, -ones]])
         outside = np.maximum(low - tau, tau - high).max(axis=1)
+        empty = np.zeros(len(nu), dtype=bool)
         for j in np.flatnonzero(~(outside <= 1e-7)):
             answer = linprog(
                 np.append(np.zeros(n), 1.0),  # the least distance
@@ -149,7 +160,8 @@ class _Oracle:
             )
             if answer.status == 0 and answer.fun > 1e-9:
                 above, below = np.split(answer.ineqlin.marginals, 2)
-                nu[j] = (above - below) * 10.0 * self.scale / answer.fun
+                nu[j], empty[j] = (above - below) * 10.0 * self.scale / answer.fun, True
+        return empty
 
     def _linear(
         self, row: np.ndarray, low: FloatArray, high: FloatArray, b: FloatArray
@@ -244,9 +256,7 @@ class _Oracle:
         p, total = gibbs(nu @ self.W.T - self.costs[row], self.log_px, alpha)
         tau = p @ self.W
         force = self._force(tau, low, high, z, pull)
-        return np.asarray(
-            ((nu + b) * tau + self.first * _eta(tau) + force**2 / (2.0 * pull)).sum(axis=1) - total
-        )
+        return np.asarray(((nu + b) * tau + self.first * _eta(tau) + force**2 / (2.0 * pull)).sum(axis=1) - total)
 
     def _step(
         self,
@@ -313,6 +323,4 @@ def _halves(
         node.cut = (int(s[i]), float(at[i]))
         node.halves = (_Node(nu=node.nu), _Node(nu=node.nu))
         children[:, i] = node.halves
-    return _tightened(
-        np.tile(row, 2), np.concatenate([low, right]), np.concatenate([left, high]), children.reshape(-1)
-    )
+    return _tightened(np.tile(row, 2), np.concatenate([low, right]), np.concatenate([left, high]), children.reshape(-1))

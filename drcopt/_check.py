@@ -44,8 +44,11 @@ def real_array(name: str, value: ArrayLike, ndim: int, *, nonnegative: bool = Tr
         if len(bad):
             raise InputError(
                 f"{name} must be nonnegative; {_at(name, bad[0])} is {array[tuple(bad[0])]:.6g}. "
-                + ("Add a constant to d: it shifts every distortion by that constant." if name == "d"
-                   else "Clip it at 0 and renormalise if it is rounding error.")
+                + (
+                    "Add a constant to d: it shifts every distortion by that constant."
+                    if name == "d"
+                    else "Clip it at 0 and renormalise if it is rounding error."
+                )
             )
     return array
 
@@ -83,8 +86,11 @@ def pmf(name: str, value: ArrayLike) -> tuple[FloatArray, float]:
     if abs(total - 1.0) > SUM_TOLERANCE:
         raise InputError(
             f"{name} must sum to 1 (tolerance {SUM_TOLERANCE:g}); it sums to {total:.10g}. "
-            + (f"Pass {name} / {name}.sum() if it is an unnormalised histogram."
-               if 0 < total < math.inf else "Pass probabilities.")
+            + (
+                f"Pass {name} / {name}.sum() if it is an unnormalised histogram."
+                if 0 < total < math.inf
+                else "Pass probabilities."
+            )
         )
     return freeze(_normalised(array, total)), total - 1.0
 
@@ -105,8 +111,11 @@ def channel(name: str, value: ArrayLike, rows: int) -> tuple[FloatArray, float]:
         raise InputError(
             f"each row of {name} must sum to 1 (tolerance {SUM_TOLERANCE:g}); row {worst} sums to "
             f"{totals[worst]:.10g}. "
-            + ("Its columns do: pass its transpose." if turned
-               else f"Pass {name} / {name}.sum(axis=1, keepdims=True) if it holds counts.")
+            + (
+                "Its columns do: pass its transpose."
+                if turned
+                else f"Pass {name} / {name}.sum(axis=1, keepdims=True) if it holds counts."
+            )
         )
     return freeze(_normalised(array, totals[:, None])), float(np.abs(totals - 1.0).max())
 
@@ -150,8 +159,7 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError:
         raise MissingExtraError(
-            f"{purpose} needs {module.split('.')[0]}, which is not installed. "
-            f"Run: pip install 'drcopt[{extra}]'"
+            f"{purpose} needs {module.split('.')[0]}, which is not installed. Run: pip install 'drcopt[{extra}]'"
         ) from None
 
 

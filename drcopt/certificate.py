@@ -43,7 +43,7 @@ class Certificate:
 
     @property
     def objective(self) -> str:
-        """"distortion", or "classification-loss" where the evidence bounds that."""
+        """ "distortion", or "classification-loss" where the evidence bounds that."""
         return "distortion" if self.evidence is None else getattr(self.evidence, "objective", "distortion")
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -120,7 +120,8 @@ def repair(formulation: Formulation, parts: Sequence[Part]) -> tuple[Part, ...] 
             return None
     else:
         fixed = [
-            Part(float(w), round_onto_marginals(a, problem.px, problem.py)) for a, w in zip(arrays, weights, strict=True)
+            Part(float(w), round_onto_marginals(a, problem.px, problem.py))
+            for a, w in zip(arrays, weights, strict=True)
         ]
         spent, budget = formulation.rate(fixed), formulation.rate_budget
         for _ in range(5):

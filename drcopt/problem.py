@@ -52,9 +52,7 @@ class Problem:
     #: Amount by which the sums of px, py and the rows of ps_given_x were off 1 on arrival.
     normalisation: dict[str, float]
 
-    def __init__(
-        self, px: ArrayLike, py: ArrayLike, ps_given_x: ArrayLike, d: ArrayLike | str = "hamming"
-    ) -> None:
+    def __init__(self, px: ArrayLike, py: ArrayLike, ps_given_x: ArrayLike, d: ArrayLike | str = "hamming") -> None:
         set_ = object.__setattr__
         px_, px_off = pmf("px", px)
         py_, py_off = pmf("py", py)

@@ -311,7 +311,13 @@ class Session:
         return certify(question, proposal.parts, back(proposal.evidence), back(proposal.infeasibility))
 
     def _solution(
-        self, certificate: Certificate, proposal: Proposal, engine: str, R: float | None, C: float | None, seconds: float
+        self,
+        certificate: Certificate,
+        proposal: Proposal,
+        engine: str,
+        R: float | None,
+        C: float | None,
+        seconds: float,
     ) -> Solution:
         question, parts = certificate.formulation, certificate.parts
         problem, support = self.problem, self.problem.support
@@ -357,9 +363,7 @@ class Session:
             coupling=coupling,
             rate=unit(rate),
             classification_loss=unit(loss),
-            multipliers=Multipliers(
-                proposal.rate_multiplier * scale, proposal.classification_multiplier * scale
-            ),
+            multipliers=Multipliers(proposal.rate_multiplier * scale, proposal.classification_multiplier * scale),
             residuals=residuals,
             engine=engine,
             seconds=seconds,

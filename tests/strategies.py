@@ -145,9 +145,7 @@ def make(family: str, seed: int, n: int, m: int, k: int) -> Problem:
 
 
 @st.composite
-def problems(
-    draw: st.DrawFn, n: int = 4, m: int = 4, k: int = 3, families: Iterable[str] = tuple(FAMILIES)
-) -> Problem:
+def problems(draw: st.DrawFn, n: int = 4, m: int = 4, k: int = 3, families: Iterable[str] = tuple(FAMILIES)) -> Problem:
     """Problems of any family with up to n, m, k letters (two at least, but for the families 1×m and n×1)."""
     return make(
         draw(st.sampled_from(list(families))),

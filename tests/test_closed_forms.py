@@ -94,7 +94,10 @@ def test_one_shot_with_randomness_is_the_linear_program_over_four_maps():
         value = lp.fun if lp.status == 0 else INF
         assert beyond.distortion - 1e-6 <= value <= ours.distortion + 1e-6, case
     assert min(seen.values()) > 50 and set(seen) == {
-        "optimal-transport floor", "rate-limited", "classification-limited", "infeasible"
+        "optimal-transport floor",
+        "rate-limited",
+        "classification-limited",
+        "infeasible",
     }
 
 

@@ -19,9 +19,7 @@ SEEDS = st.integers(0, 2**31)
 
 def direct_information(joint: np.ndarray) -> float:
     rows, columns = joint.sum(axis=1), joint.sum(axis=0)
-    return math.fsum(
-        p * math.log(p / (rows[x] * columns[y])) for (x, y), p in np.ndenumerate(joint) if p > 0
-    )
+    return math.fsum(p * math.log(p / (rows[x] * columns[y])) for (x, y), p in np.ndenumerate(joint) if p > 0)
 
 
 def direct_conditional(joint: np.ndarray) -> float:

@@ -147,7 +147,7 @@ class TestEndsAndOrder:
             assert both <= seen + slack
 
     def test_infeasible_says_what_would_do(self) -> None:
-        with pytest.raises(InfeasibleError, match="C = 0.8 bits cannot be met at R = 0.3 bits") as caught:
+        with pytest.raises(InfeasibleError, match=r"C = 0\.8 bits cannot be met at R = 0\.3 bits") as caught:
             solve(sources.bernoulli(0.3, 0.25, 0.2), R=0.3, C=0.8, formulation="one-shot", classifier_sees="YU")
         assert caught.value.least > 0.8
 

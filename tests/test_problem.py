@@ -58,7 +58,10 @@ class TestFrozen:
         problem = example()
         prints = {problem.fingerprint}
         changes = {
-            "px": [0.3, 0.1, 0.6], "py": [0.4, 0.6, 0.0], "ps_given_x": np.eye(3), "d": np.ones((3, 3)),
+            "px": [0.3, 0.1, 0.6],
+            "py": [0.4, 0.6, 0.0],
+            "ps_given_x": np.eye(3),
+            "d": np.ones((3, 3)),
         }
         for name, value in changes.items():
             arrays = {key: getattr(problem, key) for key in ARRAYS} | {name: value}

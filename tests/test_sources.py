@@ -399,8 +399,12 @@ def test_distortion_may_be_absent_or_a_name(tmp_path: Path) -> None:
     data = {"px": [0.5, 0.5], "py": [0.2, 0.3, 0.5], "ps_given_x": [[1, 0], [0, 1]]}
     squared = Problem(**data, d="squared-error").fingerprint
     for number, (extra, expected) in enumerate(
-        [({}, Problem(**data).fingerprint), ({"d": "hamming"}, Problem(**data).fingerprint),
-         ({"d": "squared-error"}, squared), ({"d": [[0, 1, 4], [1, 0, 1]]}, squared)]
+        [
+            ({}, Problem(**data).fingerprint),
+            ({"d": "hamming"}, Problem(**data).fingerprint),
+            ({"d": "squared-error"}, squared),
+            ({"d": [[0, 1, 4], [1, 0, 1]]}, squared),
+        ]
     ):
         text, archive = tmp_path / f"{number}.json", tmp_path / f"{number}.npz"
         text.write_text(json.dumps({**data, **extra}))

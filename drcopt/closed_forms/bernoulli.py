@@ -111,9 +111,7 @@ def exact(
     return _one_parameter(family, rate, needed, one_shot)
 
 
-def as_printed(
-    px: float, py: float, p1: float, R: float | None, C: float | None, *, units: str = "bits"
-) -> ClosedForm:
+def as_printed(px: float, py: float, p1: float, R: float | None, C: float | None, *, units: str = "bits") -> ClosedForm:
     """The formula printed in the talk on [1]_, evaluated as it stands; it is not the optimum (see `exact`).
 
     With D_ind = px(1−py) + py(1−px), τ_R = R/H(X) and τ_C = (H(S) − C) / (H(S) − H(S|X)), for C ≥ H(S|X):
@@ -274,9 +272,7 @@ def _one_parameter(family: _Family, rate: float, needed: float, one_shot: bool) 
         low = -_reach(lambda t: family.rate(-t), -least, rate)
         limit = "px + py − 2a, a the root of I(X;Y) = R above px·py"
     if family.told(high) >= needed - SLACK:
-        regime, formula = (
-            ("optimal-transport floor", "|px − py|") if family.at_floor(high) else ("rate-limited", limit)
-        )
+        regime, formula = ("optimal-transport floor", "|px − py|") if family.at_floor(high) else ("rate-limited", limit)
         return ClosedForm(family.distortion(high), True, regime, formula, family.both_ones(high))
     # H(S|Y) decreases away from s = 0 on both sides, so no slope in [0, high] will do.
     if family.told(low) >= needed - SLACK:
@@ -311,9 +307,7 @@ def _one_shot_with_randomness(family: _Family, rate: float, needed: float) -> Cl
     else:
         slope = tau
         regime, formula = (
-            ("optimal-transport floor", "|px − py|")
-            if family.at_floor(slope)
-            else ("rate-limited", formula + "R/H(X)")
+            ("optimal-transport floor", "|px − py|") if family.at_floor(slope) else ("rate-limited", formula + "R/H(X)")
         )
     return ClosedForm(given.distortion(slope), True, regime, formula, tau)
 

@@ -135,7 +135,8 @@ def ascend(
     bundle = fresh if columns is None else fresh.join(columns)
     weights = _first_weights(problem, bundle, z)
     damping, taken, pricings = 1.0, 0, 1
-    for taken in range(1, steps + 1):
+    for _ in range(steps):
+        taken += 1
         if best >= target or math.isinf(best) or (deadline is not None and deadline.expired):
             break
         curvature = _curvature(problem, bundle, weights, z, box)
@@ -187,8 +188,11 @@ def _trim(bundle: Columns, weights: FloatArray, z: FloatArray, newest: int) -> t
     merged = weights[index]
     lost = np.setdiff1d(np.arange(len(index)), unique)
     for i in lost:  # hand its weight to its twin
-        twin = unique[np.abs(bundle.p[index[unique]] - bundle.p[index[i]]).sum(axis=1)
-                      + (bundle.y[index[unique]] != bundle.y[index[i]]) * 9.0 < 1e-9]
+        twin = unique[
+            np.abs(bundle.p[index[unique]] - bundle.p[index[i]]).sum(axis=1)
+            + (bundle.y[index[unique]] != bundle.y[index[i]]) * 9.0
+            < 1e-9
+        ]
         if len(twin):
             merged[twin[0]] += merged[i]
     return bundle.take(index[unique]), merged[unique]
@@ -235,9 +239,7 @@ def _faces(tau: FloatArray, box: FloatArray, W: FloatArray) -> np.ndarray:
     """Classes whose posterior sits on a face of the box that lies inside the range of W."""
     low, high = box[:, 0], box[:, 1]
     near = 1e-5 * (high - low) + 1e-12
-    return np.asarray(
-        ((low > W.min(axis=0)) & (tau < low + near)) | ((high < W.max(axis=0)) & (tau > high - near))
-    )
+    return np.asarray(((low > W.min(axis=0)) & (tau < low + near)) | ((high < W.max(axis=0)) & (tau > high - near)))
 
 
 def _projected(inverse: FloatArray, held: FloatArray) -> FloatArray:
@@ -257,9 +259,7 @@ def _maximise_model(
     size = n + 2 + m
     scale = max(float(np.trace(curvature)) / (n + 2), 1e-12)
     curvature = curvature + 1e-9 * scale * np.eye(n + 2) + 1e-10 * np.eye(n + 2)
-    gradient = np.concatenate(
-        [problem.px, [-objective.rate_budget, -objective.classification_budget], problem.py]
-    )
+    gradient = np.concatenate([problem.px, [-objective.rate_budget, -objective.classification_budget], problem.py])
     # The step, not z, is the unknown: a quadratic program in small numbers is solved to more digits.
     v0 = np.full(m, np.inf)
     value = bundle.value(z)

@@ -49,7 +49,11 @@ class Global:
             infeasibility = PosteriorTree(least.tree(), "classification-loss")
             if least.lower > budget:
                 return Proposal(
-                    None, None, "the least classification loss is above its budget", infeasibility=infeasibility, stats=stats
+                    None,
+                    None,
+                    "the least classification loss is above its budget",
+                    infeasibility=infeasibility,
+                    stats=stats,
                 )
             points.start_from(least.found)
         objective = Objective(problem, problem.d, rate, budget)
@@ -181,9 +185,7 @@ def least_loss_search(
     stop_below: float = -math.inf,
 ) -> LossSearch:
     """min H(S|Y) with I(X;Y) ≤ rate, bounded below by branch and bound."""
-    objective = Objective(
-        problem, np.zeros((problem.n, problem.m)), rate, 0.0, beta=(1.0, 1.0)
-    )
+    objective = Objective(problem, np.zeros((problem.n, problem.m)), rate, 0.0, beta=(1.0, 1.0))
     tried: list[FloatArray] = []
 
     def improve(P: FloatArray, z: FloatArray, force: bool) -> None:

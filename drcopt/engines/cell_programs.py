@@ -1,7 +1,7 @@
 """The linear program behind :mod:`drcopt.bounds.cells`, by generating cells.
 
-  min Σ w(y, A) cost(y, A)   subject to   Σ_y Σ_{A∋x} w(y, A) = 1 for every x,   Σ_A w(y, A) = 1 and
-  Σ_A w(y, A) px(A) = py(y) for every y, and the budgets on rate η(px(A)) and loss L(A).
+min Σ w(y, A) cost(y, A)   subject to   Σ_y Σ_{A∋x} w(y, A) = 1 for every x,   Σ_A w(y, A) = 1 and
+Σ_A w(y, A) px(A) = py(y) for every y, and the budgets on rate η(px(A)) and loss L(A).
 """
 
 from __future__ import annotations

@@ -146,7 +146,9 @@ def reduce_loss(
         transport = Transport(problem.px, problem.py, cost / scale)
         state = None
         if last is not None:
-            state = transport.solve(transport.evaluate(last[0] / scale, last[1] / scale, 0.0, rate), rate, 1e-12, steps=20)
+            state = transport.solve(
+                transport.evaluate(last[0] / scale, last[1] / scale, 0.0, rate), rate, 1e-12, steps=20
+            )
         if state is None or transport.miss(state, rate) > 1e-9:
             state = transport.follow(rate, 1e-12)
         last = (scale * state.f, scale * state.epsilon) if state.epsilon > 0 else None

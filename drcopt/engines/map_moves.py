@@ -31,9 +31,7 @@ class MapMoves:
         self.problem = problem
         self._joint = problem.px[:, None] * problem.ps_given_x
 
-    def least(
-        self, linear: FloatArray, alpha: float, gamma: FloatArray, count: int, turn: int
-    ) -> NDArray[np.int64]:
+    def least(self, linear: FloatArray, alpha: float, gamma: FloatArray, count: int, turn: int) -> NDArray[np.int64]:
         """Up to ``count`` maps, best first; ``turn`` varies the starts."""
         p = self.problem
         rng = np.random.default_rng(turn)
@@ -60,9 +58,7 @@ class MapMoves:
     def _value(self, f: NDArray[np.int64], linear: FloatArray, alpha: float, gamma: FloatArray) -> float:
         return float(linear[np.arange(len(f)), f].sum() + self._cells(self._sums(f), alpha, gamma).sum())
 
-    def _descend(
-        self, f: NDArray[np.int64], linear: FloatArray, alpha: float, gamma: FloatArray
-    ) -> NDArray[np.int64]:
+    def _descend(self, f: NDArray[np.int64], linear: FloatArray, alpha: float, gamma: FloatArray) -> NDArray[np.int64]:
         """The best single move, again and again."""
         here = np.arange(len(f))
         size = float(np.abs(linear).sum()) + alpha + float(gamma.max())

@@ -212,9 +212,7 @@ class MapProgram:
             point = master.solve()
             return ProgramPoint(self, master, Generated(point, -math.inf, point.duals, 0, "restricted"))
         master.add(self.columns(np.arange(len(shop.pool)) if start is None else start))
-        ended = generate(
-            master, self.oracle, tol=tol, cutoff=cutoff, enough=enough, stop=lambda: shop.limits.expired
-        )
+        ended = generate(master, self.oracle, tol=tol, cutoff=cutoff, enough=enough, stop=lambda: shop.limits.expired)
         return ProgramPoint(self, master, ended)
 
     def columns(self, maps: Indices) -> Columns:

@@ -106,9 +106,7 @@ class TangentSearch:
 
     def restored(self, posteriors: FloatArray) -> FloatArray:
         """Posteriors of steps that lower H(S|Y) from ``posteriors`` until it is within the budget."""
-        search = TangentSearch(
-            self.formulation, self.workshop, "classification-loss", self._budgets[1] * (1 - 1e-6)
-        )
+        search = TangentSearch(self.formulation, self.workshop, "classification-loss", self._budgets[1] * (1 - 1e-6))
         search.steps(posteriors, start=self.handy)
         return posteriors if search.best is None else search.best.mixture.posteriors
 

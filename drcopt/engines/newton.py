@@ -78,7 +78,9 @@ class Newton:
             evidence=PosteriorTree(Leaf(f, state.epsilon, 0.0)),
             termination=(
                 "the rate budget is slack: an optimal-transport plan" if slack else "Newton's method converged"
-            ) if transport.miss(state, rate) <= 50 * tol or slack else "Newton's method stalled",
+            )
+            if transport.miss(state, rate) <= 50 * tol or slack
+            else "Newton's method stalled",
             rate_multiplier=state.epsilon,
             classification_multiplier=0.0,
             stats=stats,
@@ -120,7 +122,11 @@ def _row_potentials(transport: Transport, state: State) -> FloatArray:
 
 
 def _remember(state: State, rate: float, warm: Any) -> dict[str, FloatArray]:
-    new = {"rates": np.array([rate]), "potentials": state.f[None, :], "log_epsilon": np.array([math.log(state.epsilon)])}
+    new = {
+        "rates": np.array([rate]),
+        "potentials": state.f[None, :],
+        "log_epsilon": np.array([math.log(state.epsilon)]),
+    }
     if warm is None or warm["potentials"].shape[1] != len(state.f):
         return new
     return {key: np.concatenate([warm[key], value])[-_HISTORY:] for key, value in new.items()}

@@ -121,7 +121,9 @@ class Search:
                 self.termination = "the tree is exhausted"
                 break
             if self.lower >= self.upper - tol or self.lower >= self.stop_above:
-                self.termination = "the gap is closed" if self.lower < self.stop_above else "the bound passed its target"
+                self.termination = (
+                    "the gap is closed" if self.lower < self.stop_above else "the bound passed its target"
+                )
                 break
             if self.upper <= self.stop_below:
                 self.termination = "a point good enough was found"
@@ -220,7 +222,9 @@ class Search:
             if len(mine):
                 tau[y] = node.weights[mine] @ (c.p[mine] @ problem.ps_given_x) / node.weights[mine].sum()
         low, high = box[:, :, 0], box[:, :, 1]
-        tau = np.clip(np.where(np.isnan(tau), 0.5 * (low + high), tau), low + 0.2 * (high - low), high - 0.2 * (high - low))
+        tau = np.clip(
+            np.where(np.isnan(tau), 0.5 * (low + high), tau), low + 0.2 * (high - low), high - 0.2 * (high - low)
+        )
         error = problem.py[:, None] * (high - low) ** 2 / np.maximum(tau, 1e-9)
         error[high - low < 1e-7] = 0.0
         y, s = divmod(int(error.argmax()), problem.k)

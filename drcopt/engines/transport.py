@@ -196,7 +196,9 @@ class Transport:
         """Joint Newton from between two settled states, bisecting log ε where it does not converge."""
         for attempt in range(60):
             weight = 0.5
-            if attempt < 4 and 0 < low.rate < high.rate:  # near the end of the path log I is flat in log ε: bisect there
+            if (
+                attempt < 4 and 0 < low.rate < high.rate
+            ):  # near the end of the path log I is flat in log ε: bisect there
                 weight = min(max(math.log(rate / low.rate) / math.log(high.rate / low.rate), 0.1), 0.9)
             epsilon = math.exp((1 - weight) * math.log(low.epsilon) + weight * math.log(high.epsilon))
             s = self.settle(self.evaluate(low.f + weight * (high.f - low.f), epsilon, low.beta, rate), rate)

@@ -132,8 +132,7 @@ def _read(path: Path) -> Problem:
     if unknown:
         # Ignoring "distortion" or "D" would quietly solve the Hamming problem instead.
         raise InputError(
-            f"{path} must hold {', '.join(_KEYS)} and nothing else; it holds {', '.join(unknown)}. "
-            "Rename or remove it."
+            f"{path} must hold {', '.join(_KEYS)} and nothing else; it holds {', '.join(unknown)}. Rename or remove it."
         )
     try:
         return Problem(found["px"], found["py"], found["ps_given_x"], found.get("d", "hamming"))

@@ -61,9 +61,7 @@ def read(path: str | os.PathLike[str]) -> NDArray[Any]:
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as reason:
-            raise InputError(
-                f"{path} must be a whole gzip file; it is damaged ({reason}). Fetch it again."
-            ) from None
+            raise InputError(f"{path} must be a whole gzip file; it is damaged ({reason}). Fetch it again.") from None
     if len(content) < 4 or content[:2] != b"\0\0":
         raise InputError(
             f"{path} must be an IDX file, beginning with two zero bytes, a type and a number of axes; "
@@ -76,9 +74,7 @@ def read(path: str | os.PathLike[str]) -> NDArray[Any]:
             f"{path} must have an IDX type code among {known}; its third byte is 0x{code:02x}. Check that it is IDX."
         )
     if not 1 <= axes <= _MOST_AXES:
-        raise InputError(
-            f"{path} must have 1 to {_MOST_AXES} axes; its fourth byte says {axes}. Check that it is IDX."
-        )
+        raise InputError(f"{path} must have 1 to {_MOST_AXES} axes; its fourth byte says {axes}. Check that it is IDX.")
     start = 4 + 4 * axes
     if len(content) < start:
         raise InputError(
@@ -91,7 +87,7 @@ def read(path: str | os.PathLike[str]) -> NDArray[Any]:
     if len(content) != expected:
         raise InputError(
             f"{path} must hold {expected} bytes for shape {shape} of {dtype.newbyteorder('=').name}; it holds "
-            f"{len(content)}. " + ("It is truncated: fetch it again." if len(content) < expected
-                                   else "Remove what follows the array.")
+            f"{len(content)}. "
+            + ("It is truncated: fetch it again." if len(content) < expected else "Remove what follows the array.")
         )
     return np.frombuffer(content, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))

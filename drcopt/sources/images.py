@@ -165,8 +165,15 @@ def images(
 ) -> Problem:
     """The ``problem`` of :func:`image_source`, which describes the arguments."""
     return image_source(
-        task, x_letters=x_letters, y_letters=y_letters, data=data, labels=labels, seed=seed,
-        factor=factor, noise=noise, mask=mask,
+        task,
+        x_letters=x_letters,
+        y_letters=y_letters,
+        data=data,
+        labels=labels,
+        seed=seed,
+        factor=factor,
+        noise=noise,
+        mask=mask,
     ).problem
 
 

@@ -184,9 +184,7 @@ def printed_sees_y(rng: np.random.Generator, instances: int) -> Iterator[Compari
     where=f"{PRINTED}, side condition",
     definition=YU,
     condition="R ≥ H(X) and py between px and 1−px, or C < H(S|X)",
-    corrected=(
-        "Feasible iff C ≥ C_min(R) = H(S) − (H(S) − H(S|X))·min(1, R/H(X), py/px, (1−py)/px), with px ≤ 1/2."
-    ),
+    corrected=("Feasible iff C ≥ C_min(R) = H(S) − (H(S) − H(S|X))·min(1, R/H(X), py/px, (1−py)/px), with px ≤ 1/2."),
 )
 def printed_feasibility(rng: np.random.Generator, instances: int) -> Iterator[Comparison]:
     free = [replace(instance, R=None) for instance in [*OTHERS, *draw(rng, max(1, instances // 2))]]

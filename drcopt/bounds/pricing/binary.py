@@ -143,7 +143,15 @@ class _Search:
         inside = (t >= self.low[y] - 1e-13) & (t <= self.high[y] + 1e-13)
         phi = np.where(inside, mu * t - total + self.beta * binary_entropy(np.clip(t, 0.0, 1.0)), np.inf)
         slope = mu + self.beta * np.log((1.0 - clipped) / clipped)
-        for name, new in (("y", y), ("mu", mu), ("t", t), ("var", var), ("line", -total), ("phi", phi), ("slope", slope)):
+        for name, new in (
+            ("y", y),
+            ("mu", mu),
+            ("t", t),
+            ("var", var),
+            ("line", -total),
+            ("phi", phi),
+            ("slope", slope),
+        ):
             setattr(self, name, np.concatenate([getattr(self, name), new]))
         return np.arange(first, len(self.y))
 
@@ -215,7 +223,9 @@ class _Search:
             end = low[mask] if side == 0 else high[mask]
             a, b = (end, cuts[mask, 0]) if side == 0 else (cuts[mask, -1], end)
             flag = np.ones(int(mask.sum()), dtype=bool)
-            parts.append(_Cells(letters[mask], a, np.maximum(a, b), edge, edge, flag & (side == 0), flag & (side == -1)))
+            parts.append(
+                _Cells(letters[mask], a, np.maximum(a, b), edge, edge, flag & (side == 0), flag & (side == -1))
+            )
         parts[0] = _replace_end(parts[0], a=np.where(open_low, cuts[:, 0], low))
         parts[_CELLS - 1] = _replace_end(parts[_CELLS - 1], b=np.where(open_high, cuts[:, -1], high))
         return _join(parts)

@@ -33,9 +33,7 @@ def price(
     """
     log_px = np.log(problem.px)
     W = problem.ps_given_x
-    free = box is None or bool(
-        (box[:, :, 0] <= W.min(axis=0)).all() and (box[:, :, 1] >= W.max(axis=0)).all()
-    )
+    free = box is None or bool((box[:, :, 0] <= W.min(axis=0)).all() and (box[:, :, 1] >= W.max(axis=0)).all())
     if free and (beta == 0 or problem.k == 1):
         value = softmin(cost, log_px, alpha)
         y = np.arange(problem.m)

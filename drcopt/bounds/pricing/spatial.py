@@ -94,7 +94,13 @@ def price_spatial(
         count += len(cells.y)
     reached = np.flatnonzero(np.isfinite(best))
     lower[reached] = np.minimum(lower[reached], best[reached])
-    return _candidates(oracle, np.concatenate([y for y, _ in found]), np.concatenate([p for _, p in found]), lower - ROUNDING * size, box)
+    return _candidates(
+        oracle,
+        np.concatenate([y for y, _ in found]),
+        np.concatenate([p for _, p in found]),
+        lower - ROUNDING * size,
+        box,
+    )
 
 
 def _tightened(low: FloatArray, high: FloatArray) -> tuple[np.ndarray, FloatArray, FloatArray]:
@@ -156,7 +162,12 @@ class _Oracle:
             bound = height + loss - 16 * 2.0**-53 * (np.abs(nu).max(axis=1) + np.abs(r).max(axis=1))
             better = bound > cells.bound[todo]
             at = todo[better]
-            cells.bound[at], cells.p[at], cells.tau[at], cells.nu[at] = bound[better], p[better], tau[better], nu[better]
+            cells.bound[at], cells.p[at], cells.tau[at], cells.nu[at] = (
+                bound[better],
+                p[better],
+                tau[better],
+                nu[better],
+            )
             # Not there yet: the gradient still costs, or τ is still outside the box (an error of second order).
             outside = np.maximum(low[todo] - tau, tau - high[todo]).max(axis=1)
             rough = (loss < -0.2 * self.slack) | (outside > 0.1 * self.slack**0.5)
@@ -233,8 +244,9 @@ class _Oracle:
         s = error.argmax(axis=1)
         flat = error[rows, s] <= 1e-15
         s = np.where(flat, (cells.high - cells.low).argmax(axis=1), s)
-        l, h = cells.low[rows, s], cells.high[rows, s]
-        at = np.clip(tau[rows, s], l + 0.15 * (h - l), h - 0.15 * (h - l))
+        bottom, top = cells.low[rows, s], cells.high[rows, s]
+        inset = 0.15 * (top - bottom)
+        at = np.clip(tau[rows, s], bottom + inset, top - inset)
         below, above = cells.high.copy(), cells.low.copy()
         below[rows, s], above[rows, s] = at, at
         kept, low, high = _tightened(np.concatenate([cells.low, above]), np.concatenate([below, cells.high]))
