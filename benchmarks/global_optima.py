@@ -45,9 +45,7 @@ def solved(instance: Instance, cap: float, **settings: str) -> Row:
         "value": solution.distortion,
         "lower_bound": solution.lower_bound,
         "gap": solution.gap / instance.problem.d.max(),
-        "violation": max(
-            residuals.row_marginal, residuals.column_marginal, residuals.rate, residuals.classification
-        ),
+        "violation": max(residuals.row_marginal, residuals.column_marginal, residuals.rate, residuals.classification),
         "status": solution.status,
         "note": solution.termination,
     }
