@@ -51,17 +51,19 @@ def against_loss(ax: Any, source: Any, colours: Any) -> None:
         low, high = edge.classification_loss, 0.95
         C = np.unique(np.append(low + (high - low) * np.linspace(0.06, 1, 24) ** 2.5, high))
         table = drcopt.sweep(source, R=R, C=C, tol=1e-3, time_limit=1.5, progress=False)
-        band(ax, C, table, colour, f"R = {R:g} bits")
+        band(ax, C, table, colour, f"R = {R:g} bit{'' if R == 1 else 's'}")
         ax.axvline(edge.lower_bound, color=colour, linestyle=":", linewidth=1)
     ax.set(xlabel="classification budget C on H(S|Y) (bits)", xlim=(0.38, 0.95), ylim=(0, 0.075))
     ax.tick_params(labelleft=False)
 
 
 def band(ax: Any, x: Any, table: Any, colour: Any, label: str) -> None:
-    """The certified interval and its upper end."""
-    there = np.isfinite(table["distortion"])
-    ax.fill_between(x, table["lower_bound"], table["distortion"], where=there, color=colour, alpha=0.25, linewidth=0)
-    ax.plot(x, table["distortion"].where(there), color=colour, linewidth=1.8, label=label)
+    """The certified interval and its upper end; what meets a budget meets every larger one, so neither end rises."""
+    upper = np.fmin.accumulate(table["distortion"].to_numpy())
+    lower = np.fmax.accumulate(table["lower_bound"].to_numpy()[::-1])[::-1]
+    there = np.isfinite(upper)
+    ax.fill_between(x, lower, upper, where=there, color=colour, alpha=0.25, linewidth=0)
+    ax.plot(x, np.where(there, upper, np.nan), color=colour, linewidth=1.8, label=label)
 
 
 def main(target: Path = TARGET) -> None:

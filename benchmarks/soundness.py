@@ -18,8 +18,8 @@ points    anything else: couplings found by SLSQP from random starts and then mo
 A violation is a lower bound above the truth, a value below it, a coupling that breaks a marginal or a budget,
 "infeasible" where a point exists, or a point where none does. A lower bound is forgiven nothing; a value the rounding
 of its last digit; a point a budget missed by 1e-14 nats, as happens where the question puts it exactly at the edge
-(C = H(S|X) or H(S), rounded to a double). With python-flint installed every certificate is also written out and checked,
-and the bounds that the checker proves are forgiven nothing either.
+(C = H(S|X) or H(S), rounded to a double). With python-flint installed every certificate is also written out and
+checked, and the bounds that the checker proves are forgiven nothing either.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def instance(index: int, seed: int = 0) -> Instance:
 
 @dataclass(frozen=True)
 class Truth:
-    """``low`` ≤ optimum ≤ ``high``; both inf where no point meets the budgets; ``edge``: only just does, or does not."""
+    """``low`` ≤ optimum ≤ ``high``, inf if no point meets the budgets; ``edge``: one only just does, or does not."""
 
     how: str
     low: float | Fraction

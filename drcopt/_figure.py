@@ -101,9 +101,9 @@ def contours(ax: Any, x: Any, y: Any, values: Any) -> None:
         text.set_path_effects([Stroke(linewidth=2.0, foreground=INK), Normal()])
 
 
-def heat(figure: Figure, ax: Any, values: Any, label: str) -> None:
-    """A matrix as a heat map, first index downwards, zero white."""
-    image = ax.imshow(values, cmap="Blues", vmin=0.0, aspect="auto", interpolation="nearest")
+def heat(figure: Figure, ax: Any, values: Any, label: str = "", top: float | None = None) -> None:
+    """A matrix as a heat map, first index downwards, from white at zero to dark at ``top`` (the largest entry)."""
+    image = ax.imshow(values, cmap="Blues", vmin=0.0, vmax=top, aspect="auto", interpolation="nearest")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True, nbins=10))
     if label:

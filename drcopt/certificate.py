@@ -29,7 +29,7 @@ class Certificate:
     """What proves an answer: the formulation, a point that meets it, and evidence for the bound.
 
     ``upper`` is the objective at ``parts`` (inf without a point) and ``lower`` the evaluated bound: distortion, or
-    for evidence with objective "classification-loss" that, in nats;
+    for evidence with objective "classification-loss" that, in nats. ``rate`` and ``loss`` are what the point spends;
     ``least_loss`` is a proved lower bound on the reachable classification loss, in nats (−inf if none was needed).
     """
 
@@ -38,13 +38,15 @@ class Certificate:
     evidence: Evidence | None
     upper: float
     lower: float
+    rate: float
+    loss: float
     infeasibility: Evidence | None = None
     least_loss: float = -math.inf
 
     @property
     def objective(self) -> str:
         """ "distortion", or "classification-loss" where the evidence bounds that."""
-        return "distortion" if self.evidence is None else getattr(self.evidence, "objective", "distortion")
+        return objective_of(self.evidence)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything needed to believe this to a JSON file; ``drcopt check`` verifies it independently."""
@@ -67,17 +69,30 @@ def certify(
     """Judge a point and evidence for ``formulation``, whose problem has no zero-mass letters."""
     problem = formulation.problem
     point = repair(formulation, parts) if parts else None
-    if getattr(evidence, "objective", "distortion") == "classification-loss":
-        upper = math.inf if point is None else formulation.classification_loss(point)
+    fixed = None if point is None else point.parts
+    if objective_of(evidence) == "classification-loss":
+        upper = math.inf if point is None else point.loss
         lower, size = _value(DataProcessing(), formulation), problem.entropy_s
     else:
-        upper = math.inf if point is None else float((problem.d * formulation.coupling(point)).sum())
-        # Zero multipliers always give a valid bound: every letter y at its cheapest x.
-        lower, size = PosteriorTree(Leaf(np.zeros(problem.n), 0.0, 0.0)).bound(formulation), float(problem.d.max())
+        upper = math.inf if fixed is None else float((problem.d * formulation.coupling(fixed)).sum())
+        lower, size = -math.inf, float(problem.d.max())
     if evidence is not None:
         lower = max(lower, _value(evidence, formulation))
+    if objective_of(evidence) == "distortion" and not upper - lower <= 1e-12 * size:
+        # Zero multipliers always give a valid bound: every letter y at its cheapest x.
+        lower = max(lower, PosteriorTree(Leaf(np.zeros(problem.n), 0.0, 0.0)).bound(formulation))
     least = -math.inf if infeasibility is None else _value(infeasibility, formulation)
-    certificate = Certificate(formulation, point, evidence, upper, lower, infeasibility, least)
+    certificate = Certificate(
+        formulation,
+        fixed,
+        evidence,
+        upper,
+        lower,
+        math.nan if point is None else point.rate,
+        math.nan if point is None else point.loss,
+        infeasibility,
+        least,
+    )
     if point is not None and (lower > upper + 1e-9 * size or certificate.infeasible):
         raise ArithmeticError(
             f"drcopt contradicts itself: a point of value {upper!r} meets the budgets, yet the bound is {lower!r} "
@@ -97,7 +112,21 @@ def _value(evidence: Evidence, formulation: Formulation) -> float:
     return -math.inf if math.isnan(value) else value
 
 
-def repair(formulation: Formulation, parts: Sequence[Part]) -> tuple[Part, ...] | None:
+def objective_of(evidence: Evidence | None) -> str:
+    """What a piece of evidence bounds: "distortion" or "classification-loss"."""
+    return getattr(evidence, "objective", "distortion")
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A point that meets every budget, with its rate and classification loss in nats."""
+
+    parts: tuple[Part, ...]
+    rate: float
+    loss: float
+
+
+def repair(formulation: Formulation, parts: Sequence[Part]) -> Point | None:
     """The point moved onto the marginals and within the rate; None if it cannot meet every budget."""
     problem = formulation.problem
     try:
@@ -123,20 +152,17 @@ def repair(formulation: Formulation, parts: Sequence[Part]) -> tuple[Part, ...] 
             Part(float(w), round_onto_marginals(a, problem.px, problem.py))
             for a, w in zip(arrays, weights, strict=True)
         ]
-        spent, budget = formulation.rate(fixed), formulation.rate_budget
-        for _ in range(5):
-            if spent <= budget:
-                break
-            theta = min(1.0, 1.0 - budget / spent + 1e-15 * (1.0 + 1.0 / max(spent, 1e-300) * 1e-3))
-            fixed = [
-                replace(part, coupling=(1.0 - theta) * part.coupling + theta * problem.independent) for part in fixed
-            ]
-            spent = formulation.rate(fixed)
-    if formulation.rate(fixed) > formulation.rate_budget + ROUNDING:
+    spent, budget = formulation.rate(fixed), formulation.rate_budget
+    for _ in range(0 if isinstance(formulation, OneShot) else 5):
+        if spent <= budget:
+            break
+        theta = min(1.0, 1.0 - budget / spent + 1e-15 * (1.0 + 1.0 / max(spent, 1e-300) * 1e-3))
+        fixed = [replace(part, coupling=(1.0 - theta) * part.coupling + theta * problem.independent) for part in fixed]
+        spent = formulation.rate(fixed)
+    loss = formulation.classification_loss(fixed)
+    if spent > formulation.rate_budget + ROUNDING or loss > formulation.classification_budget + ROUNDING:
         return None
-    if formulation.classification_loss(fixed) > formulation.classification_budget + ROUNDING:
-        return None
-    return tuple(fixed)
+    return Point(tuple(fixed), spent, loss)
 
 
 def _balanced(formulation: OneShot, parts: list[Part]) -> list[Part]:

@@ -343,7 +343,7 @@ class Session:
             residuals = Residuals(math.nan, math.nan, math.nan, math.nan, math.nan)
         else:
             coupling = support.restore(question.coupling(parts))
-            rate, loss = question.rate(parts), question.classification_loss(parts)
+            rate, loss = certificate.rate, certificate.loss
             residuals = Residuals(
                 row_marginal=float(np.abs(coupling.sum(axis=1) - problem.px).sum()),
                 column_marginal=float(np.abs(coupling.sum(axis=0) - problem.py).sum()),

@@ -36,7 +36,7 @@ from drcopt.formulations import Formulation
 from drcopt.problem import Problem
 
 #: Most additions one exact minimum over maps may take, and most entries of its tables: seconds, tens of megabytes.
-WORK_LIMIT, TABLE_LIMIT = 2e8, 2**22
+WORK_LIMIT, TABLE_LIMIT = 1e9, 2**22
 #: Boxes are widened by this much, more than rounding can move a posterior.
 _SLACK = 1e-13
 

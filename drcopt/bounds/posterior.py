@@ -24,6 +24,7 @@ import numpy as np
 from drcopt._check import FloatArray
 from drcopt.bounds.base import effective_budgets, lowered
 from drcopt.bounds.pricing import price
+from drcopt.bounds.pricing.gibbs import softmin
 from drcopt.formulations import Formulation
 from drcopt.problem import Problem
 
@@ -120,7 +121,10 @@ def leaf_bound(formulation: Formulation, leaf: Leaf, box: FloatArray, objective:
     else:
         cost = problem.d - f[:, None]
     sharp = 0.0 if problem.k == 2 else 1e-9 * (float(np.ptp(cost)) + beta)
-    least = price(problem, cost, alpha, beta, box, tol=sharp).lower
+    if beta == 0 and (box == whole_box(problem)).all():
+        least = softmin(cost, np.log(problem.px), alpha)  # what price would say, without the posteriors
+    else:
+        least = price(problem, cost, alpha, beta, box, tol=sharp).lower
     if np.isposinf(least).any():
         return math.inf  # an empty box: no coupling has its posteriors there
     terms = (f * problem.px, [-alpha * rate_budget, -beta * classification_budget], problem.py * least)

@@ -24,6 +24,8 @@ from drcopt.problem import Problem
 
 #: Points aim this far inside the classification budget (nats), so that rounding the marginals keeps them feasible.
 _MARGIN = 1e-11
+#: A proof that C cannot be met goes this far past it (relative to H(S)), so that the leaves, priced afresh, still do.
+_PAST = 1e-7
 
 
 class Global:
@@ -44,7 +46,7 @@ class Global:
         points.start()
         infeasibility: Evidence | None = None
         if points.best is None:
-            least = least_loss_search(problem, rate, limits, points.low, stop_above=budget, stop_below=budget)
+            least = least_loss_search(problem, rate, limits, points.low, stop_above=budget + _PAST * problem.entropy_s, stop_below=budget)
             stats["loss_nodes"] = least.nodes
             infeasibility = PosteriorTree(least.tree(), "classification-loss")
             if least.lower > budget:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,6 +72,8 @@ class Branching:
     nodes: int = 0
     lower: float = -math.inf
     root: Node = field(init=False)
+    _leaves: int = 1
+    _longest: float = 0.0
 
     def __post_init__(self) -> None:
         self.workshop = self.search.workshop
@@ -107,7 +110,7 @@ class Branching:
             self.lower = min([closed, *(entry[0] for entry in heap[:1])])
             enough = min(self.goal, self.search.value - self.workshop.limits.tol)
             out_of_nodes = node_limit is not None and self.nodes >= node_limit
-            if not heap or self.lower >= enough or self.search.done or out_of_nodes:
+            if not heap or self.lower >= enough or self.search.done or out_of_nodes or self.late:
                 return
             node = heapq.heappop(heap)[2]
             if node.bound < self.cutoff:
@@ -176,7 +179,15 @@ class Branching:
 
     def leaf_bound(self, leaf: MapLeaf, box: FloatArray) -> float:
         """What the leaf proves: the solver's own figure is off by rounding times its multipliers."""
-        return leaf_bound(self.search.formulation, self.workshop.pricing, leaf, box, self.search.objective)
+        started = time.monotonic()
+        bound = leaf_bound(self.search.formulation, self.workshop.pricing, leaf, box, self.search.objective)
+        self._longest = max(self._longest, time.monotonic() - started)
+        return bound
+
+    @property
+    def late(self) -> bool:
+        """Whether the time left is what it takes to evaluate the evidence once more, leaf by leaf."""
+        return self.workshop.limits.remaining <= self._longest * self._leaves
 
     def relax(self, node: Node) -> ProgramPoint:
         """Solve the node's relaxation and keep its multipliers."""
@@ -216,7 +227,7 @@ class Branching:
                 room = high - reached[y, s, 1] if side else reached[y, s, 0] - low
                 if room > _WORTHWHILE * (high - low):
                     node = self._probe(node, y, s, side, reached)
-                if is_empty(node.box) or self.workshop.limits.expired:
+                if is_empty(node.box) or self.late:
                     return node
         return node
 
@@ -254,6 +265,7 @@ class Branching:
         bound = self.leaf_bound(leaf, cut(node.box, y, s, 1 - side, at))
         if bound < cutoff:
             return node
+        self._leaves += 1
         low_half, high_half = node.halves(y, s, at)
         inner, outer = (low_half, high_half) if side else (high_half, low_half)
         outer.leaf, outer.bound = leaf, bound
@@ -274,4 +286,5 @@ class Branching:
         else:  # a corner of the box: halve the widest instead
             y = int(np.argmax(py * width.max(axis=1)))
             s, part = int(np.argmax(width[y])), 0.5
+        self._leaves += 1
         return node.halves(y, s, float(low[y, s] + part * width[y, s]))

@@ -235,7 +235,8 @@ class MapProgram:
         shop.pricings += 1
         if shop.pricing.work > _SLOW:
             columns = self.columns(shop.pool.add(shop.moves.least(linear, form[0], gamma, _MAPS_PER_PRICING, turn)))
-            if not shop.pricing.exact or columns.reduced_costs(duals).min() < -_WORTH_ADDING:
+            found = columns.reduced_costs(duals).min() < -_WORTH_ADDING
+            if found or not shop.pricing.exact or shop.limits.expired:
                 return Priced(-math.inf, columns)
         least, maps = shop.pricing.least(linear, form[0], gamma, _MAPS_PER_PRICING, turn)
         paid = [-mu * b for mu, b in zip(duals.budgets, self.limits, strict=True) if mu > 0]

@@ -140,6 +140,11 @@ class TangentSearch:
                 self.start(posteriors)
                 improved |= self.value < before - 1e-9
 
+    def random_starts(self, count: int) -> list[FloatArray]:
+        """Posteriors half-way between p(s) and rows of p(s|x)."""
+        p, rng = self.workshop.problem, np.random.default_rng(0)
+        return [(p.ps_given_x[rng.integers(p.n, size=p.m)] + p.ps) / 2 for _ in range(count)]
+
 
 def reflected(posterior: FloatArray, prior: FloatArray) -> FloatArray:
     """The posterior on the other side of the prior, as far away as the simplex allows."""

@@ -247,7 +247,7 @@ class _Question:
     def reach_the_loss(self, search: TangentSearch) -> None:
         """Find a start for ``search`` where H(S|Y) ≤ C, or show that there is none."""
         lowest = TangentSearch(self.formulation, self.shop, "classification-loss", self.loss * (1 - 1e-9))
-        lowest.explore([self.least_conditional().mixture.posteriors])
+        lowest.explore([self.least_conditional().mixture.posteriors, *lowest.random_starts(2 * self.problem.m)])
         if not lowest.done and self.shop.pricing.exact:
             branching = Branching(lowest, goal=self.loss + 1e-9)
             branching.run(self.limits.node_limit)
@@ -281,5 +281,5 @@ class _Question:
         if self.formulation.classifier_sees == "YU":
             return
         search = TangentSearch(self.formulation, self.shop, self.objective)
-        search.explore([point.mixture.posteriors])
+        search.explore([point.mixture.posteriors, *search.random_starts(2 * self.problem.m)])
         self.branch(search)

@@ -42,6 +42,8 @@ class Formulation(ABC):
 
     def coupling(self, parts: Sequence[Part]) -> FloatArray:
         """The joint pmf of (X, Y), shape (n, m)."""
+        if len(parts) == 1 and parts[0].weight == 1.0:
+            return parts[0].coupling
         return np.asarray(sum(part.weight * part.coupling for part in parts))
 
     @abstractmethod

@@ -52,7 +52,8 @@ def price(
         priced = price(problem, cost, alpha, beta, box, tol=tol)
         return Priced(priced.lower + alpha * float(log_px.min()), priced.y, priced.p, priced.value)
     if problem.k == 2:
-        low = np.maximum(box[:, 0, 0], 1.0 - box[:, 1, 1])
-        high = np.minimum(box[:, 0, 1], 1.0 - box[:, 1, 0])
+        # ⟨w, p⟩ and 1 − ⟨1 − w, p⟩ differ in the last digit.
+        low = np.maximum(box[:, 0, 0], 1.0 - box[:, 1, 1]) - 4e-16
+        high = np.minimum(box[:, 0, 1], 1.0 - box[:, 1, 0]) + 4e-16
         return price_binary(cost, alpha, beta, log_px, W[:, 0], low, high, tol)
     return price_spatial(cost, alpha, beta, log_px, W, box, tol, problem.contraction)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
 
 from drcopt._check import FloatArray
 
@@ -43,4 +42,7 @@ def softmin(cost: FloatArray, log_px: FloatArray, alpha: float) -> FloatArray:
     if float(np.ptp(cost, axis=0).max()) < alpha:
         # Near the mean, where −α log Σ px exp(−c/α) would lose all digits of c to a large α.
         return np.asarray(middle - alpha * np.log1p(np.exp(log_px) @ np.expm1((middle - cost) / alpha)))
-    return np.asarray(-alpha * logsumexp(log_px[:, None] - cost / alpha, axis=0))
+    exponent = log_px[:, None] - cost / alpha
+    top = exponent.max(axis=0)
+    exponent -= top
+    return np.asarray(-alpha * (top + np.log(np.exp(exponent, out=exponent).sum(axis=0))))

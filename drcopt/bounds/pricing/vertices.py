@@ -26,7 +26,7 @@ def faces_inside(box: FloatArray, W: FloatArray) -> list[Face]:
     """(class, value) of the faces of one letter's box that cut the range of W."""
     low, high = W.min(axis=0), W.max(axis=0)
     return [
-        (s, float(box[s, side]))
+        (s, float(box[s, side]) + (4e-16 if side else -4e-16))  # the classes' sums differ in the last digit
         for s in range(W.shape[1])
         for side in (0, 1)
         if (box[s, 0] > low[s] if side == 0 else box[s, 1] < high[s])
