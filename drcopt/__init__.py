@@ -1,6 +1,10 @@
 """drcopt: discrete distortion-rate-classification tradeoffs, answered with a proof."""
 
+from importlib import import_module as _import_module
+from types import ModuleType as _ModuleType
+
 from drcopt import closed_forms as closed_forms
+from drcopt import distortion as distortion
 from drcopt import information as information
 from drcopt import sources as sources
 from drcopt.errors import CheckpointError as CheckpointError
@@ -17,3 +21,10 @@ from drcopt.solve import solve_drc as solve_drc
 from drcopt.sweep import sweep as sweep
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> _ModuleType:
+    """``drcopt.theorems`` and its like load when they are first named: solving needs none of them."""
+    if name in ("checker", "plotting", "proof", "tables", "theorems"):
+        return _import_module(f"drcopt.{name}")
+    raise AttributeError(f"module 'drcopt' has no attribute {name!r}")

@@ -22,7 +22,7 @@ from drcopt.problem import Problem
 #: Rounds of cutting, most cells of one leaf; rounds of multipliers for a cell and Newton steps in each.
 _ROUNDS, _MOST_CELLS, _OUTER, _STEPS = 80, 8_000, 10, 6
 
-#: A tree in preorder: {"s": class, "at": τ_s} followed by the trees below and above, or {"nu": slopes}.
+#: A tree in preorder: {"s": class, "at": τ_s} followed by the trees below and above, or {"nu": ν}.
 CellTree = list[dict[str, Any]]
 
 
@@ -30,7 +30,8 @@ CellTree = list[dict[str, Any]]
 class _Node:
     """A cell, by its slopes ν or by its halves."""
 
-    nu: FloatArray | None = None
+    nu: FloatArray
+    p: FloatArray
     cut: tuple[int, float] | None = None
     halves: tuple[_Node, _Node] | None = None
 
@@ -57,17 +58,17 @@ def choose(
     """
     oracle = _Oracle(problem, costs, alpha, beta, convex)
     J = len(costs)
-    roots = [_Node(nu=np.zeros(problem.k)) for _ in range(J)]
+    roots = [_Node(np.zeros(problem.k), problem.px) for _ in range(J)]
     best, closed = oracle.corners(boxes), np.full(J, math.inf)
     row, low, high = np.arange(J), boxes[:, :, 0].copy(), boxes[:, :, 1].copy()
     nodes = np.array(roots, dtype=object)
     row, low, high, nodes = _tightened(row, low, high, nodes)
     count = 0
     for turn in range(_ROUNDS):
-        start = np.array([node.nu for node in nodes]).reshape(low.shape)
-        nu, tau, bound, value, empty = oracle.relax(row, low, high, start)
-        for node, slopes in zip(nodes, nu, strict=True):
-            node.nu = slopes
+        start = np.array([node.p for node in nodes]).reshape(len(nodes), problem.n)
+        nu, tau, bound, value, empty, p = oracle.relax(row, low, high, start)
+        for node, slopes, posterior in zip(nodes, nu, p, strict=True):
+            node.nu, node.p = slopes, posterior
         inside = ((tau >= low - 1e-9) & (tau <= high + 1e-9)).all(axis=1)
         np.minimum.at(best, row[inside], value[inside])
         least = closed.copy()
@@ -82,20 +83,64 @@ def choose(
         # At α = 0 minima sit at corners: a cut through one makes its chords exact there. Elsewhere keep off the ends.
         margin = 1e-9 if alpha == 0 else 0.15
         row, low, high, nodes = _halves(row[keep], low[keep], high[keep], nodes[keep], tau[keep], margin)
-    return [_preorder(root) for root in roots]
+    return [_preorder(root, "nu") for root in roots]
 
 
-def _preorder(root: _Node) -> CellTree:
+def _preorder(root: _Node, name: str) -> CellTree:
     tree: CellTree = []
     stack = [root]
     while stack:
         node = stack.pop()
         if node.cut is None or node.halves is None:
-            tree.append({"nu": node.nu})
+            tree.append({name: node.nu})
             continue
         tree.append({"s": node.cut[0], "at": node.cut[1]})
         stack += [node.halves[1], node.halves[0]]
     return tree
+
+
+def choose_for_sets(
+    problem: Problem, costs: FloatArray, alpha: float, gamma: float, enough: Callable[[FloatArray], bool]
+) -> list[CellTree]:
+    """Cells of P(s|A), leaves {"slopes": of the chords}, for the least over sets A of rows of ``costs`` (J, n).
+
+    The quantity is Σ_{x∈A} costs + α η(P(A)) + γ P(A) H(S|A); see :mod:`drcopt.bounds.cells`.
+    """
+    J, W, px = len(costs), problem.ps_given_x, problem.px
+    roots = [_Node(np.zeros(problem.k), px) for _ in range(J)]
+    row, nodes = np.arange(J), np.array(roots, dtype=object)
+    low, high = (np.tile(ends, (J, 1)) for ends in (W.min(axis=0), W.max(axis=0)))
+    best, closed, count = np.zeros(J), np.zeros(J), 0
+    joint = px[:, None] * W
+    scale = float(np.abs(costs).sum(axis=1).max()) + alpha + gamma
+    for turn in range(_ROUNDS):
+        width = high - low
+        with np.errstate(divide="ignore", invalid="ignore"):
+            b = np.where(width > 1e-13, (_eta(high) - _eta(low)) / width, 0.0)
+        base = np.minimum(_eta(low) - b * low, _eta(high) - b * high).sum(axis=1)
+        linear = costs[row] + gamma * px * (base[:, None] + b @ W.T)
+        order = np.argsort(linear / px, axis=1)
+        mass = np.minimum(np.cumsum(px[order], axis=1), 1.0)
+        totals = np.cumsum(np.take_along_axis(linear, order, axis=1), axis=1) + alpha * _eta(mass)
+        bound = np.minimum(totals.min(axis=1), 0.0)
+        sets = np.zeros(linear.shape, dtype=bool)
+        np.put_along_axis(sets, order, np.arange(problem.n) <= totals.argmin(axis=1)[:, None], axis=1)
+        inside = sets @ joint
+        total = inside.sum(axis=1)
+        value = (costs[row] * sets).sum(axis=1) + (alpha - gamma) * _eta(total) + gamma * _eta(inside).sum(axis=1)
+        np.minimum.at(best, row, value)
+        for node, slopes in zip(nodes, b, strict=True):
+            node.nu = slopes
+        least = closed.copy()
+        np.minimum.at(least, row, bound)
+        count += len(row)
+        keep = (bound < best[row] - 1e-14 * scale) & (width.max(axis=1) > 1e-13)
+        if not keep.any() or turn == _ROUNDS - 1 or count > _MOST_CELLS or enough(least):
+            break
+        np.minimum.at(closed, row[~keep], bound[~keep])
+        tau = inside / total[:, None]
+        row, low, high, nodes = _halves(row[keep], low[keep], high[keep], nodes[keep], tau[keep], 0.15)
+    return [_preorder(root, "slopes") for root in roots]
 
 
 class _Oracle:
@@ -108,30 +153,26 @@ class _Oracle:
         self.alpha = alpha
 
     def relax(
-        self, row: np.ndarray, low: FloatArray, high: FloatArray, start: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, np.ndarray]:
-        """ν of every cell, the posterior's τ there, the bound, the value that this posterior reaches, and whether
-        no posterior lies in the cell."""
-        empty = np.zeros(len(row), dtype=bool)
+        self, row: np.ndarray, low: FloatArray, high: FloatArray, p: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, np.ndarray, FloatArray]:
+        """ν of every cell, τ of a posterior, the bound, that posterior's value, whether no posterior lies in the
+        cell, and the posteriors (from p on)."""
         eta_low, eta_high, width = _eta(low), _eta(high), high - low
         with np.errstate(divide="ignore", invalid="ignore"):
             b = self.rest * np.where(width > 1e-13, (eta_high - eta_low) / width, 0.0)
         a = (self.rest * eta_low - b * low).sum(axis=1)
         if self.alpha == 0:
-            nu, tau, value = self._linear(row, low, high, b)
-            empty = self._separate(nu, low, high, tau)
-            total = (nu @ self.W.T - self.costs[row]).max(axis=1)
-            tau = np.where(np.isnan(tau), 0.5 * (low + high), tau)
-            bound, value = a - total + _least_linear(nu + b, low, high), value + self.beta * _eta(tau).sum(axis=1)
-            return nu, tau, bound, value, empty
-        if low.shape[1] == 2:
-            nu = self._bisect(row, low, high, b)
+            nu, p = self._linear(row, low, high, b)
+        elif low.shape[1] == 2:
+            nu, p = self._bisect(row, low, high, b)
         else:
-            nu = self._newton(row, low, high, a, b, start)
-            tau = gibbs(nu @ self.W.T - self.costs[row], self.log_px, self.alpha)[0] @ self.W
-            empty = self._separate(nu, low, high, tau)
-        tau, bound, total = self._bound(row, low, high, a, b, nu)
-        return nu, tau, bound, (nu * tau).sum(axis=1) - total + self.beta * _eta(tau).sum(axis=1), empty
+            nu, p = self._newton(row, low, high, a, b, p)
+        tau = p @ self.W
+        empty = self._separate(nu, low, high, tau)
+        bound = self._bound(row, low, high, a, b, nu)
+        divergence = (p * (np.log(np.maximum(p, 1e-300)) - self.log_px)).sum(axis=1)
+        value = (p * self.costs[row]).sum(axis=1) + self.alpha * divergence + self.beta * _eta(tau).sum(axis=1)
+        return nu, tau, bound, value, empty, p
 
     def corners(self, boxes: FloatArray) -> FloatArray:
         """The least value of the letters (all mass on one) whose posterior lies in the box; inf if none does."""
@@ -165,9 +206,9 @@ class _Oracle:
 
     def _linear(
         self, row: np.ndarray, low: FloatArray, high: FloatArray, b: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """α = 0: the least of ⟨c + Wb, p⟩ with τ in the cell, a linear program; its ν, its τ and ⟨c, p⟩."""
-        nu, tau, value = -b.copy(), np.full_like(low, math.nan), np.full(len(row), math.inf)
+    ) -> tuple[FloatArray, FloatArray]:
+        """α = 0: ν and p of the least ⟨c + Wb, p⟩ with τ in the cell, a linear program."""
+        nu, ps = -b.copy(), np.full((len(row), len(self.log_px)), 1.0 / len(self.log_px))
         rows, unit = np.concatenate([self.W.T, -self.W.T]), self.scale or 1.0  # the solver's tolerances are absolute
         for j, y in enumerate(row):
             answer = linprog(
@@ -182,106 +223,86 @@ class _Oracle:
             if answer.status == 0:
                 above, below = np.split(answer.ineqlin.marginals, 2)
                 nu[j] += unit * (above - below)
-                tau[j], value[j] = answer.x @ self.W, answer.x @ self.costs[y]
-        return nu, tau, value
+                ps[j] = answer.x
+        return nu, ps
 
     def _bound(
         self, row: np.ndarray, low: FloatArray, high: FloatArray, a: FloatArray, b: FloatArray, nu: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """τ, the checker's bound and α log Σ px exp((Wν − c)/α)."""
-        p, total = gibbs(nu @ self.W.T - self.costs[row], self.log_px, self.alpha)
-        tau = p @ self.W
-        return tau, a - total + _least_linear(self._slopes(nu, tau, b), low, high), total
+    ) -> FloatArray:
+        """The checker's."""
+        scores = nu @ self.W.T - self.costs[row]
+        if self.alpha == 0:
+            return np.asarray(a - scores.max(axis=1) + _least_linear(nu + b, low, high))
+        p, total = gibbs(scores, self.log_px, self.alpha)
+        return np.asarray(a - total + _least_linear(self._slopes(nu, p @ self.W, b), low, high))
 
     def _slopes(self, nu: FloatArray, tau: FloatArray, b: FloatArray) -> FloatArray:
         return np.asarray(nu - self.first * np.log(np.maximum(tau, 1e-300)) + b)
 
-    def _bisect(self, row: np.ndarray, low: FloatArray, high: FloatArray, b: FloatArray) -> FloatArray:
+    def _bisect(
+        self, row: np.ndarray, low: FloatArray, high: FloatArray, b: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
         """Two classes: bisection on ν = (μ, 0) for a level tangent, or one that touches at an end of the cell."""
         left, right = np.full(len(row), -60.0), np.full(len(row), 60.0)
         unit = 1e-6 * (self.scale + self.alpha)
         for _ in range(75):
             x = 0.5 * (left + right)
             nu = np.stack([unit * np.sinh(x), np.zeros_like(x)], axis=1)
-            tau = gibbs(nu @ self.W.T - self.costs[row], self.log_px, self.alpha)[0] @ self.W
+            p, _ = gibbs(nu @ self.W.T - self.costs[row], self.log_px, self.alpha)
+            tau = p @ self.W
             q = self._slopes(nu, tau, b)
             beyond = (tau[:, 0] > high[:, 0]) | ((tau[:, 0] >= low[:, 0]) & (q[:, 0] > q[:, 1]))
             left, right = np.where(beyond, left, x), np.where(beyond, x, right)
-        return nu
+        return nu, p
 
     def _newton(
-        self, row: np.ndarray, low: FloatArray, high: FloatArray, a: FloatArray, b: FloatArray, nu: FloatArray
-    ) -> FloatArray:
-        """Any number of classes: the method of multipliers for l ≤ τ ≤ u, by Newton steps on ν.
+        self, row: np.ndarray, low: FloatArray, high: FloatArray, a: FloatArray, b: FloatArray, p: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Any number of classes: the method of multipliers for l ≤ τ ≤ u, by damped Newton steps on p.
 
-        Its minimiser is a Gibbs posterior with ν = β₀ log τ − b + z, z the multipliers of the faces. Newton's
-        direction on that equation descends (the problem is convex), so steps are halved until they do. A small α
-        is approached from a larger one.
+        The multipliers z of the faces give ν = β₀ log τ − b + z. Returns it and the posteriors.
         """
-        best, best_nu = np.full(len(row), -math.inf), nu.copy()
-        z, pull = np.zeros_like(low), np.full((len(row), 1), 10.0 * self.scale)
-        cooling = 0.05 * self.scale * 0.3 ** np.arange(40)
-        for alpha in [*cooling[cooling > self.alpha], *[self.alpha] * _OUTER]:
-            for _ in range(_STEPS if alpha == self.alpha else 3):
-                step, slope = self._step(row, low, high, b, nu, z, pull, alpha)
-                trials = nu + np.array([1.0, 0.5, 0.25, 0.06, 0.01, 0.0])[:, None, None] * step
-                values = np.array([self._lagrangian(row, low, high, b, trial, z, pull, alpha) for trial in trials])
-                nu = trials[values.argmin(axis=0), np.arange(len(row))]
-                if float(np.abs(slope).max(initial=0.0)) < 1e-15 * self.scale:
+        W, costs = self.W, self.costs[row]
+        J, n = p.shape
+        best, best_nu = np.full(J, -math.inf), np.zeros_like(low)
+        z, pull = np.zeros_like(low), np.full((J, 1), 10.0 * self.scale)
+
+        def push(p: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+            """τ, multipliers after a step of the method (up from the lower face, down from the upper), value."""
+            tau = np.maximum(p @ W, 1e-300)
+            force = np.maximum(z + pull * (low - tau), 0.0) + np.minimum(z + pull * (high - tau), 0.0)
+            value = (p * (costs + self.alpha * (np.log(p) - self.log_px))).sum(axis=1)
+            return tau, force, value + (b * tau + self.first * _eta(tau) + force**2 / (2.0 * pull)).sum(axis=1)
+
+        for _ in range(_OUTER):
+            for _ in range(_STEPS):
+                tau, force, value = push(p)
+                slope = costs + self.alpha * (np.log(p) - self.log_px) + (b - self.first * np.log(tau) - force) @ W.T
+                # In units of √p the Hessian is well conditioned however small an entry is.
+                root = np.sqrt(p)
+                bend = pull * (force != 0) - self.first / tau
+                matrix = np.zeros((J, n + 1, n + 1))
+                scaled = root[:, :, None] * W
+                matrix[:, :n, :n] = np.einsum("jis,js,jts->jit", scaled, bend, scaled) + self.alpha * np.eye(n)
+                matrix[:, :n, n] = matrix[:, n, :n] = root
+                right = np.concatenate([-root * slope, np.zeros((J, 1))], axis=1)
+                move = np.nan_to_num(np.linalg.solve(matrix + 1e-15 * np.eye(n + 1), right[:, :, None])[:, :n, 0])
+                if float(np.abs((move * root * slope).sum(axis=1)).max(initial=0.0)) < 1e-17 * self.scale:
                     break
-            _, bound, _ = self._bound(row, low, high, a, b, nu)
+                relative = move / root
+                longest = np.minimum(1.0, 0.95 / np.maximum(-relative.min(axis=1), 1e-300))
+                sizes = np.array([1.0, 0.5, 0.2, 0.05, 0.01, 0.0])[:, None] * longest
+                trials = p * np.maximum(1.0 + sizes[:, :, None] * relative, 1e-3)
+                trials = np.maximum(trials / trials.sum(axis=2, keepdims=True), 1e-290)
+                values = np.array([push(trial)[2] for trial in trials])
+                p = trials[values.argmin(axis=0), np.arange(J)]
+            tau, z, _ = push(p)
+            nu = self.first * np.log(tau) - b + z
+            bound = self._bound(row, low, high, a, b, nu)
             better = bound > best
             best, best_nu = np.where(better, bound, best), np.where(better[:, None], nu, best_nu)
-            tau = gibbs(nu @ self.W.T - self.costs[row], self.log_px, alpha)[0] @ self.W
-            z = self._force(tau, low, high, z, pull)
-            pull = np.minimum(4.0 * pull, 1e6 * self.scale)
-        return best_nu
-
-    def _force(self, tau: FloatArray, low: FloatArray, high: FloatArray, z: FloatArray, pull: FloatArray) -> FloatArray:
-        """Multipliers after a step of the method: up from the lower face, down from the upper."""
-        up, down = np.maximum(z + pull * (low - tau), 0.0), np.minimum(z + pull * (high - tau), 0.0)
-        return np.asarray(up + down)
-
-    def _lagrangian(
-        self,
-        row: np.ndarray,
-        low: FloatArray,
-        high: FloatArray,
-        b: FloatArray,
-        nu: FloatArray,
-        z: FloatArray,
-        pull: FloatArray,
-        alpha: float,
-    ) -> FloatArray:
-        p, total = gibbs(nu @ self.W.T - self.costs[row], self.log_px, alpha)
-        tau = p @ self.W
-        force = self._force(tau, low, high, z, pull)
-        return np.asarray(((nu + b) * tau + self.first * _eta(tau) + force**2 / (2.0 * pull)).sum(axis=1) - total)
-
-    def _step(
-        self,
-        row: np.ndarray,
-        low: FloatArray,
-        high: FloatArray,
-        b: FloatArray,
-        nu: FloatArray,
-        z: FloatArray,
-        pull: FloatArray,
-        alpha: float,
-    ) -> tuple[FloatArray, FloatArray]:
-        """Newton's step and what the equation misses by."""
-        W, k = self.W, low.shape[1]
-        p, _ = gibbs(nu @ W.T - self.costs[row], self.log_px, alpha)
-        tau = np.maximum(p @ W, 1e-300)
-        force = self._force(tau, low, high, z, pull)
-        miss = nu - self.first * np.log(tau) + b - force
-        slope = (np.einsum("ji,is,it->jst", p, W, W) - tau[:, :, None] * tau[:, None, :]) / alpha
-        bend = self.first / tau - pull * (force != 0)
-        # ν matters up to a constant.
-        matrix = np.eye(k) - bend[:, :, None] * slope
-        centred = miss - (tau * miss).sum(axis=1, keepdims=True)
-        step = -np.nan_to_num(np.linalg.solve(matrix + 1e-14 * np.eye(k), miss[:, :, None])[:, :, 0])
-        return step, centred
+            pull = np.minimum(4.0 * pull, 1e7 * self.scale)
+        return best_nu, p
 
 
 def _least_linear(q: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
@@ -321,6 +342,6 @@ def _halves(
     children = np.empty((2, len(row)), dtype=object)
     for i, node in enumerate(nodes):
         node.cut = (int(s[i]), float(at[i]))
-        node.halves = (_Node(nu=node.nu), _Node(nu=node.nu))
+        node.halves = (_Node(node.nu, node.p), _Node(node.nu, node.p))
         children[:, i] = node.halves
     return _tightened(np.tile(row, 2), np.concatenate([low, right]), np.concatenate([left, high]), children.reshape(-1))

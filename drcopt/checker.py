@@ -44,11 +44,10 @@ fmpq: Any = None  # arrays hold either, as objects
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a proof file proves: strictly ``lower`` ≤ optimum ≤ ``upper``, rounded outward, whatever it claims.
+    """What a proof file proves, whatever it claims: strictly ``lower`` ≤ optimum ≤ ``upper``, rounded outward.
 
-    ``accepted`` says whether that covers its claim; if not, ``reason`` says why. ``upper`` is inf unless the file's
-    point is proved to meet the budgets; both are inf if it is proved that no point does.
-    """
+    ``accepted``: that covers its claim; else ``reason`` says why not. ``upper`` is inf unless the file's point is
+    proved to meet the budgets; both are inf if it is proved that no point does."""
 
     accepted: bool
     statements: tuple[str, ...]
@@ -61,18 +60,16 @@ def check(proof: str | Path | dict[str, Any], tolerance: float = 0.0, bits: int 
     """Check a proof file, or its contents as a dict, in balls of so many bits and then, if rejected, of more.
 
     A claim is still accepted if its point may exceed a budget by ``tolerance`` nats, or if it is better than what is
-    proved by ``tolerance`` times max d; the statements say by how much. ``lower`` and ``upper`` ignore it.
-    Raises InputError if the file cannot be read as a proof, MissingExtraError without python-flint.
+    proved by ``tolerance`` times max d. Raises InputError for what is no proof, MissingExtraError without python-flint.
     """
     global arb, fmpq
     try:
-        import flint
+        from flint import arb, ctx, fmpq
     except ImportError:
         raise MissingExtraError("checking a proof needs python-flint. Run: pip install 'drcopt[proof]'") from None
-    arb, fmpq = flint.arb, flint.fmpq
     try:
         data = proof if isinstance(proof, dict) else json.loads(Path(proof).read_text(encoding="utf-8"))
-        with flint.ctx.workprec(bits), np.errstate(all="ignore"):  # what overflows proves nothing, and is caught
+        with ctx.workprec(bits), np.errstate(all="ignore"):  # what overflows proves nothing, and is caught
             verdict = _Judge(data, tolerance).verdict()
         return verdict if verdict.accepted or bits > BITS else check(data, tolerance, 20 * BITS)
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, OSError, RecursionError) as error:
@@ -102,10 +99,7 @@ def _exact(values: Any, *shape: int | None, signed: bool = True) -> Any:
 def _pmf(values: Any, *shape: int | None) -> Any:
     """Rationals divided by their sum along the last axis."""
     p = _exact(values, *shape, signed=False)
-    total = p.sum(axis=-1, keepdims=True)
-    if not (abs(total - 1) * 1000 < 1).all():
-        raise ValueError("a pmf does not sum to 1")
-    return p / total
+    return p / p.sum(axis=-1, keepdims=True)
 
 
 def _ball(values: Any) -> Any:
@@ -165,8 +159,6 @@ def _leaves(nodes: Any, boxes: list[Any]) -> Any:
                 part[s, side] = min(part[s, 1], at) if side else max(part[s, 0], at)
                 part = _tight(part)
             stack.append([*boxes[:y], part, *boxes[y + 1 :]])
-    if next(left, None) is not None:
-        raise ValueError("a tree has a leaf too many")
 
 
 def _min_plus(f: Any, g: Any) -> Any:
@@ -191,13 +183,14 @@ class _Problem:
             raise ValueError("ps_given_x needs a row for each letter of px, and no letter may lack mass")
         self.PX, self.PY, self.W, self.D = map(_ball, (self.px, self.py, self.w, self.d))
         self.HX, self.HY, self.HS = (_eta(p).sum() for p in (self.px, self.py, self.px @ self.w))
+        self.whole = _tight(np.stack([self.w.min(axis=0), self.w.max(axis=0)], axis=1))
 
     @cached_property
     def contraction(self) -> Any:
         """η: the largest over pairs of rows a, b and λ of g(λ) = 1 − Σ_s a b/(λa + (1−λ)b), concave; at most 1."""
         most = arb(self.n > 150)  # 1, rather than a search over that many pairs
-        for a, b in itertools.combinations(self.w, 2) if self.n <= 150 else ():
-            A, B = _ball(np.array([v for v in zip(a, b, strict=True) if all(v)], dtype=object).reshape(-1, 2).T)
+        for pair in itertools.combinations(self.w, 2) if self.n <= 150 else ():
+            A, B = _ball(np.array(pair)[:, [bool(a and b) for a, b in zip(*pair, strict=True)]])
             u, v, how = A.astype(float), B.astype(float), {"bounds": (0, 1), "options": {"xatol": 1e-12}}
             at = arb(float(minimize_scalar(lambda x, u=u, v=v: (u * v / (x * u + (1 - x) * v)).sum(), **how).x))
             mixed = at * A + (1 - at) * B
@@ -239,28 +232,23 @@ class _Problem:
         return value + x + sum(map(_least, zip((slopes - x) * low, (slopes - x) * high, strict=True)))
 
     def onto_marginals(self, P: Any) -> Any:
-        """A coupling near P: rows, then columns, too heavy are shrunk; what is missing is added, rank-one."""
+        """A coupling near P: heavy rows, then columns, are shrunk (by dyadic factors); what is missing is added."""
         for goals in (self.px, self.py):
             factors = [min(fmpq(1), goal / (total or 1)) for goal, total in zip(goals, P.sum(axis=1), strict=True)]
-            # A dyadic number below the exact factor serves as well, and stays short.
             P = P.T * np.array([fmpq((f * 2**BITS).floor()) / 2**BITS for f in factors])
         x, y = self.px - P.sum(axis=1), self.py - P.sum(axis=0)
         return P + np.outer(x, y) / (x.sum() or 1)
 
     def map_coupling(self, f: Any) -> Any:
-        """px(x) 1{y = f(x)}."""
         y = np.array([range(self.m).index(y) for y in f])
         return np.where(y[:, None] == np.arange(self.m), self.px[:, None], fmpq(0))
 
     def loss(self, P: Any) -> Any:
-        """H(S|Y)."""
         joint, total = self.w.T @ P, P.sum(axis=0)
         return sum((-arb(t) * arb(t / u).log() for row in joint for t, u in zip(row, total, strict=True) if t), arb(0))
 
 
 class _Judge:
-    """Holds a file's contents and says what they prove."""
-
     def __init__(self, data: dict[str, Any], tolerance: float) -> None:
         if data["drcopt-proof"] != 1:
             raise ValueError(f"its version is {data['drcopt-proof']!r:.20}, not 1")
@@ -277,42 +265,43 @@ class _Judge:
 
     def verdict(self) -> Verdict:
         claim, C, excess, problems = self.data["claim"], self.budgets[1], 0.0, []
-        infeasible, both = claim.get("infeasible") is True, zip(self.names, self.budgets, strict=True)
-        given = [f"{name} ≤ {_nats(b, None)}" for name, b in list(both)[: 2 - infeasible] if b is not None]
-        words = f"proved: every {POINTS[self.kind]}{' with ' * bool(given)}{' and '.join(given)} has "
-        least = self.lower(self.data["infeasibility" if infeasible else "evidence"], not infeasible)
+        distortion, infeasible = self.data["objective"] == "distortion", claim.get("infeasible") is True
+        aim, show = ("E d", _digits) if distortion else (self.names[1], _nats)
+        limits = list(zip(self.names, self.budgets, strict=True))[: 1 + distortion]
+        given = " and ".join(f"{name} ≤ {_nats(b, None)}" for name, b in limits if b is not None)
+        least = self.lower(self.data["evidence"], distortion)
+        said = [f"proved: every {POINTS[self.kind]}{' with ' * bool(given)}{given} has {aim} ≥ {show(least, False)}"]
+        if infeasible and (distortion or C is None or not least > C):
+            return Verdict(False, tuple(said), -math.inf, math.inf, "the least loss proved does not exceed its budget")
         if infeasible:
-            words += f"{self.names[1]} ≥ {_nats(least, False)}"
-            if C is None or not least > C:
-                return Verdict(False, (words,), -math.inf, math.inf, "the least loss proved does not exceed its budget")
-            return Verdict(True, (words, f"so none has {self.names[1]} ≤ {_nats(C, None)}"), math.inf, math.inf)
-        said, ends = [words + f"E d ≥ {_digits(least, False)}"], [_float(least, False), math.inf]
+            return Verdict(True, (*said, f"so none has {aim} ≤ {_nats(C, None)}"), math.inf, math.inf)
+        ends = [_float(least, False), math.inf]
         if self.data["point"] is not None:
-            most, excess, words = self.upper()
-            said.append(words + f": it may exceed a budget by {excess:.3g} nats" * (excess > 0))
+            value, loss, excess, words = self.upper()
+            most = value if distortion else loss
+            both = f"so the least {aim} lies in [{show(least, False)}, {show(most, True)}]"
+            said += [words, f"it may exceed a budget by {excess:.3g} nats" if excess else both]
             ends[1] = _float(most, True)
-            if excess == 0:
-                said.append(f"so the least E d lies in [{_digits(least, False)}, {_digits(most, True)}]")
             if not excess <= self.tolerance + arb(_number(claim.get("excess", "0"))):
                 problems.append(f"the point is not proved to meet the budgets: it may exceed one by {excess:.3g} nats")
         for name, end, sign in zip(("lower", "upper"), ends, (1, -1), strict=True):
             if claim[name] != ("-inf" if sign > 0 else "inf"):
                 miss = sign * (arb(_number(claim[name])) - arb(end))
-                if not miss <= self.tolerance * abs(self.problem.D).max():
+                if not miss <= self.tolerance * (abs(self.problem.D).max() if distortion else 1):
                     problems.append(f"the {name} bound claimed is better by {float(miss):.3g} than the {end!r} proved")
         return Verdict(not problems, tuple(said), ends[0], math.inf if excess else ends[1], "; ".join(problems))
 
-    def upper(self) -> tuple[Any, float, str]:
-        """E d of the file's point once it is repaired, by how much it may still exceed a budget, and that in words."""
+    def upper(self) -> tuple[Any, Any, float, str]:
+        """E d and loss of the file's point once repaired, by how much it may still exceed a budget, and in words."""
         p, (R, C), point, one_shot = self.problem, self.budgets, self.data["point"], self.kind == "one-shot"
         weights = _pmf([part["weight"] for part in point], 1 if self.kind == "single-letter" else None)
         if one_shot:
-            parts = np.array([p.map_coupling(part["map"]) for part in point])
-            constants = np.array([p.map_coupling([y] * p.n) for y in range(p.m)])
             # Constant maps, which need no rate, make up for column masses that miss py.
-            masses = weights @ parts.sum(axis=1)
+            maps = [part["map"] for part in point] + [[y] * p.n for y in range(p.m)]
+            parts = np.array([p.map_coupling(f) for f in maps])
+            masses = weights @ parts[: len(point)].sum(axis=1)
             keep = min(goal / mass for goal, mass in zip(p.py, masses, strict=True) if mass)
-            weights, parts = np.concatenate([keep * weights, p.py - keep * masses]), np.concatenate([parts, constants])
+            weights = np.append(keep * weights, p.py - keep * masses)
         else:
             parts = np.array([p.onto_marginals(_exact(part["coupling"], p.n, p.m, signed=False)) for part in point])
         HY = _eta(parts.sum(axis=1)).sum(axis=1)
@@ -320,7 +309,7 @@ class _Judge:
         if R is not None and not rate <= R:
             keep = fmpq(*max(0.0, _float(R / rate.upper(), False)).as_integer_ratio())
             if one_shot:
-                weights, parts = np.concatenate([keep * weights, (1 - keep) * p.py]), np.concatenate([parts, constants])
+                weights = keep * weights + np.append([fmpq(0)] * len(point), (1 - keep) * p.py)
             else:
                 parts = keep * parts + (1 - keep) * np.outer(p.px, p.py)
             rate *= arb(keep)  # at most, I being convex and 0 for independent X and Y
@@ -329,22 +318,23 @@ class _Judge:
         value = (p.D * _ball(mixed)).sum()
         excess = max([0.0, *(_float(v - b, True) for v, b in ((rate, R), (loss, C)) if b is not None and not v <= b)])
         words = f"the file's point has E d ≤ {_digits(value, True)}, {self.names[0]} ≤ {_nats(rate, True)} and "
-        return value, excess, f"{words}{self.names[1]} ≤ {_nats(loss, True)}"
+        return value, loss, excess, f"{words}{self.names[1]} ≤ {_nats(loss, True)}"
 
     def lower(self, evidence: Any, distortion: bool) -> Any:
         """A ball whose lower end bounds E d, or else the classification loss, from below."""
         p, kind = self.problem, evidence and evidence["kind"]
-        best = p.PY @ _ball(p.d.min(axis=0)) if distortion else arb(0)
-        if kind == "data-processing" and not distortion:
-            return p.PX @ _eta(p.w).sum(axis=1)
+        # Every letter y at its cheapest x; H(S|Y) ≥ H(S|X).
+        best = p.PY @ _ball(p.d.min(axis=0)) if distortion else p.PX @ _eta(p.w).sum(axis=1)
         if kind == "independent" and (min(p.n, p.m) == 1 or (self.budgets[0] == 0 and self.kind != "one-shot")):
             return p.PX @ p.D @ p.PY if distortion else p.HS
+        if kind == "cell-dual" and self.kind == "one-shot":
+            return best.max(self.cell_dual(evidence, distortion))
         if kind != ("map-tree" if self.kind == "one-shot" else "posterior-tree"):
-            return best  # no evidence, or none for this formulation
+            return best  # no evidence that needs more, or none for this formulation
         if self.kind == "one-shot":
             boxes = [_tight(np.array([p.reach(y, s) for s in range(p.k)])) for y in range(p.m)]
             return best.max(_least(self.map_leaf(leaf, b, distortion) for leaf, b in _leaves(evidence["nodes"], boxes)))
-        leaves = list(_leaves(evidence["nodes"], [_tight(np.array([p.w.min(axis=0), p.w.max(axis=0)]).T)] * p.m))
+        leaves = list(_leaves(evidence["nodes"], [p.whole] * p.m))
         if self.kind == "time-sharing" and len({(leaf["rate"], leaf["classification"]) for leaf, _ in leaves}) > 1:
             return best  # the parts of a mixture may lie in different leaves, which must then share α and β
         return best.max(_least(self.posterior_leaf(leaf, b, distortion) for leaf, b in leaves))
@@ -363,13 +353,7 @@ class _Judge:
         return value
 
     def map_leaf(self, leaf: Any, boxes: list[Any], distortion: bool) -> Any:
-        """The bound at one leaf (ν, α, γ, β, c) for one-shot codes, whose weights are λ_f, with η(t) = −t log t:
-
-        E d ≥ ν·py − αR − C max(β + γ) + Σ_y py(y) Σ_s min over t in {l, u} of (β(y) η(t) − c(y,s) t) + min over maps f
-        of Σ px (d(x,f(x)) − ν(f(x)) + Σ_s W c(f(x),s)) + α H(f(X)) + Σ_y γ(y) P(f=y) H(S|f=y), because
-        py(y) H(S|Y=y) is at least Σ λ_f P(f=y) H(S|f=y) and, η being concave, what c and the ends say.
-        For the loss: the same with d = 0 and no C, divided by max(β + γ).
-        """
+        """The bound in :mod:`drcopt.bounds.maps` at one leaf (ν, α, γ, β, c); with d = 0, divided by max(β + γ)."""
         p, nu, alpha = self.problem, _exact(leaf["nu"], self.problem.m), arb(_exact(leaf["rate"], signed=False))
         gamma, beta = (_ball(_exact(leaf[name], p.m, signed=False)) for name in ("conditional", "posterior"))
         slopes = _exact(leaf["slopes"], p.m, p.k)
@@ -383,13 +367,28 @@ class _Judge:
         value += self.least_map(_ball(linear).astype(float), float(alpha), gamma.astype(float))
         return value if distortion else value.min(value / most.max(arb(1)))
 
-    def least_map(self, linear: Any, alpha: float, gamma: Any) -> Any:
-        """The minimum over all mⁿ maps, as one over partitions of X's letters into cells, in doubles.
+    def cell_dual(self, dual: Any, distortion: bool) -> Any:
+        """The bound in :mod:`drcopt.bounds.cells`: given the slopes b, the best sets go by cost per mass."""
+        p, f, nu = self.problem, _exact(dual["f"], self.problem.n), _exact(dual["nu"], self.problem.m)
+        alpha, gamma = _exact([dual["rate"], dual["conditional"]], 2, signed=False)
+        value = p.PX @ _ball(f) + p.PY @ _ball(nu) - alpha * self.rate - (gamma * self.loss if distortion else 0)
+        for y, nodes in zip(range(p.m), dual["cells"], strict=True):
+            values = [arb(0)]
+            for node, (cell,) in _leaves(nodes, [p.whole]):
+                b = _exact(node["slopes"], p.k)
+                base = sum(map(_least, _eta(cell) - _ball(b[:, None] * cell)))
+                ratios = distortion * p.d[:, y] - f - nu[y] + gamma * (p.w @ b)
+                order = np.argsort(ratios)
+                mass, total = np.cumsum(p.px[order]), np.cumsum((p.px * ratios)[order])
+                values += list(_ball(total) + gamma * base * _ball(mass) + alpha * _eta(mass))
+            value += _least(values)
+        return value if distortion else value.min(value / arb(gamma).max(arb(1)))
 
-        No partial sum of a map's value exceeds ``size``; 2n + 8m + 16 roundings of 2⁻⁵³ size, twice, are taken off.
-        """
+    def least_map(self, linear: Any, alpha: float, gamma: Any) -> Any:
+        """The minimum over all mⁿ maps, as one over partitions, in doubles. No partial sum exceeds ``size``, and
+        twice 2n + 8m + 16 roundings of 2⁻⁵³ size are taken off."""
         p, cells = self.problem, np.zeros((self.problem.m, 1))
-        if (p.m > 2) * p.m * 3.0**p.n > WORK or p.m * 2.0**p.n > TABLE:
+        if max(p.m - 2, 0) * 3.0**p.n > WORK or p.m * 2.0**p.n > TABLE:
             raise ValueError("a minimum over that many maps is out of reach")
         size = np.abs(linear).max(axis=1).sum() + alpha * math.log(p.n + 2) + gamma.max() * math.log(p.k + 2) + 1e-290
         for row in linear:

@@ -210,7 +210,8 @@ def mixture(mixture: Mixture | None, *, title: str = "") -> Figure:
     for place, part in enumerate(shown):
         ax = draw.axes(figure, lines, columns, place + 1, grid=False)
         totals = part.coupling.sum(axis=1, keepdims=True)
-        draw.heat(figure, ax, np.divide(part.coupling, totals, out=np.zeros_like(part.coupling), where=totals > 0), "")
+        given = np.divide(part.coupling, totals, out=np.zeros_like(part.coupling), where=totals > 0)
+        draw.heat(figure, ax, given, top=1.0)
         ax.set_title(f"weight {part.weight:.3g}\nd {part.distortion:.3g}, rate {part.rate:.3g}", fontsize=9)
     rest = parts[MOST_COMPONENTS:]
     if rest:

@@ -12,27 +12,32 @@ A proof file is a JSON object. Every number but an index is a string: a hexadeci
     "single-letter", "time-sharing" or "one-shot"; "Y", or "YU" for one-shot codes.
 ``rate_budget``, ``classification_budget``
     A number, or "inf".
+``objective``
+    "distortion", or "classification-loss": what the claim is about, and what the evidence bounds.
 ``claim``
-    ``{"infeasible": true}``, or ``{"lower": number or "-inf", "upper": number or "inf", "excess": number}``: every
-    point that meets the budgets has E d ≥ lower, and the point below has E d ≤ upper and exceeds no budget by more
-    than ``excess`` nats. The checker adds no tolerance, so :func:`to_dict` leaves room for the rounding of doubles:
-    the certificate's bounds are moved apart by :data:`ROOM` times max d, and the excess is 0 but where the loss is
-    within 1e-12 of its budget, as at C = H(S): a certificate allows for 1e-14 there.
+    ``{"lower": number or "-inf", "upper": number or "inf", "excess": number}``: every point that meets the budgets
+    has an objective ≥ lower, and the point below has one ≤ upper and exceeds no budget by more than ``excess`` nats.
+    Or ``{"infeasible": true}``: the objective is the classification loss, and its least value exceeds its budget.
+    The checker adds no tolerance, so :func:`to_dict` leaves room for the rounding of doubles: a claim's bounds are
+    the certificate's, moved apart by :data:`ROOM` times max d, and the excess is 0 but where the loss is within
+    1e-12 of its budget, as at C = H(S): a certificate allows for 1e-14 there.
 ``point``
     null, or the parts of a mixture, each ``{"weight", "coupling"}`` (one-shot: ``{"weight", "map"}``, the map as
     indices of letters of Y). One part for single-letter. The checker repairs what misses the marginals.
-``evidence``, ``infeasibility``
-    null or evidence for the lower bound and for infeasibility, with ``kind``:
+``evidence``
+    null or evidence for the lower bound, with ``kind``:
 
     ``"posterior-tree"``
-        ``objective`` ("distortion" or "classification-loss") and ``nodes``, a binary tree in preorder. A node is a
-        split ``{"y", "s", "at"}``, followed by the trees for τ_y(s) ≤ at and for τ_y(s) ≥ at, or a leaf
-        ``{"f", "rate", "classification", "convex", "cells"}`` with multipliers f (n numbers), α and β, the part β₀
-        of β and, for each letter y, null or a tree of cells in preorder: ``{"s", "at"}`` splits, ``{"nu"}`` leaves
-        with k slopes.
+        ``nodes``, a binary tree in preorder. A node is a split ``{"y", "s", "at"}``, followed by the trees for
+        τ_y(s) ≤ at and for τ_y(s) ≥ at, or a leaf ``{"f", "rate", "classification", "convex", "cells"}`` with
+        multipliers f (n numbers), α and β, the part β₀ of β and, for each letter y, null or a tree of cells in
+        preorder: ``{"s", "at"}`` splits, ``{"nu"}`` leaves with k slopes.
     ``"map-tree"``
         The same for one-shot codes, leaves ``{"nu", "rate", "conditional", "posterior", "slopes"}``:
         ν, α, γ, β, c of :mod:`drcopt.bounds.maps`.
+    ``"cell-dual"``
+        ``f``, ``nu``, ``rate`` and ``conditional``: f, ν, α, γ of :mod:`drcopt.bounds.cells`, and ``cells`` for
+        each letter, whose leaves ``{"slopes"}`` hold those of k chords.
     ``"independent"``, ``"data-processing"``
         No numbers: X and Y must be independent; H(S|Y) ≥ H(S|X).
 """
@@ -52,6 +57,7 @@ from drcopt._check import FloatArray
 from drcopt._files import atomic_write
 from drcopt.bounds import DataProcessing, Evidence, Independent, Leaf, PosteriorTree
 from drcopt.bounds.base import ROUNDING, effective_budgets
+from drcopt.bounds.cells import CellDual
 from drcopt.bounds.maps import MapLeaf, MapTree
 from drcopt.bounds.posterior import whole_box
 from drcopt.formulations import Formulation, Part
@@ -114,23 +120,27 @@ def interval(certificate: Certificate) -> tuple[float, float]:
 
 def to_dict(certificate: Certificate) -> dict[str, Any]:
     """The contents of a proof file."""
-    formulation = certificate.formulation
+    formulation, infeasible = certificate.formulation, certificate.infeasible
     problem = formulation.problem
-    size = float(problem.d.max())
-    goal = certificate.lower - 0.5 * ROOM * size
+    objective = "classification-loss" if infeasible else certificate.objective
+    room = ROOM * (float(problem.d.max()) if objective == "distortion" else 1.0)
     claim: dict[str, Any] = {"infeasible": True}
-    parts, excess = None, 0.0
+    parts = None
+    if not infeasible:
+        tight = certificate.loss > formulation.classification_budget - 1e-12
+        claim = {
+            "lower": _number(certificate.lower - room),
+            "upper": _number(certificate.upper + room),
+            "excess": _number(2.0 * ROUNDING if tight else 0.0),
+        }
     if certificate.parts is not None:
-        if formulation.classification_loss(certificate.parts) > formulation.classification_budget - 1e-12:
-            excess = 2.0 * ROUNDING
         parts = [
             {"weight": _number(part.weight)}
             | ({"coupling": _numbers(part.coupling)} if part.map is None else {"map": part.map.tolist()})
             for part in certificate.parts
         ]
-    if not certificate.infeasible:
-        lower, upper = certificate.lower - ROOM * size, certificate.upper + ROOM * size
-        claim = {"lower": _number(lower), "upper": _number(upper), "excess": _number(excess)}
+    evidence = certificate.infeasibility if infeasible else certificate.evidence
+    goal = formulation.classification_budget if infeasible else certificate.lower - 0.5 * room
     return {
         "drcopt-proof": VERSION,
         "problem": {name: _numbers(getattr(problem, name)) for name in ("px", "py", "ps_given_x", "d")},
@@ -138,12 +148,10 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
         "classifier_sees": formulation.classifier_sees,
         "rate_budget": _number(formulation.rate_budget),
         "classification_budget": _number(formulation.classification_budget),
+        "objective": objective,
         "claim": claim,
         "point": parts,
-        "evidence": _evidence(certificate.evidence, formulation, goal),
-        "infeasibility": _evidence(certificate.infeasibility, formulation, formulation.classification_budget)
-        if certificate.infeasible
-        else None,
+        "evidence": _evidence(evidence, formulation, goal),
     }
 
 
@@ -160,12 +168,41 @@ def _evidence(evidence: Evidence | None, formulation: Formulation, goal: float) 
     if isinstance(evidence, PosteriorTree):
         return _posterior_tree(evidence, formulation, goal)
     if isinstance(evidence, MapTree):
-        return {"kind": "map-tree", "objective": evidence.objective, "nodes": _map_nodes(evidence)}
+        return {"kind": "map-tree", "nodes": _map_nodes(evidence)}
     if isinstance(evidence, Independent | DataProcessing):
         return {"kind": "independent" if isinstance(evidence, Independent) else "data-processing"}
+    if isinstance(evidence, CellDual):
+        return _cell_dual(evidence, formulation, goal)
     if evidence is None:
         return None
     raise TypeError(f"there is no way to write evidence of type {type(evidence).__name__}")
+
+
+def _written(tree: _cells.CellTree) -> list[dict[str, Any]]:
+    """A tree of cells with its numbers as text."""
+    return [
+        {"s": node["s"], "at": _number(node["at"])} if "at" in node else {k: _numbers(v) for k, v in node.items()}
+        for node in tree
+    ]
+
+
+def _cell_dual(dual: CellDual, formulation: Formulation, goal: float) -> dict[str, Any]:
+    problem = formulation.problem
+    rate, loss = effective_budgets(formulation)
+    distortion = dual.objective == "distortion"
+    costs = problem.px * (distortion * problem.d - dual.f[:, None] - dual.nu).T
+    rest = float(dual.f @ problem.px + dual.nu @ problem.py) - dual.rate * rate - distortion * dual.conditional * loss
+    trees = _cells.choose_for_sets(
+        problem, costs, dual.rate, dual.conditional, lambda bounds: rest + float(bounds.sum()) >= goal
+    )
+    return {
+        "kind": "cell-dual",
+        "f": _numbers(dual.f),
+        "nu": _numbers(dual.nu),
+        "rate": _number(dual.rate),
+        "conditional": _number(dual.conditional),
+        "cells": [_written(tree) for tree in trees],
+    }
 
 
 def _map_nodes(tree: MapTree) -> list[dict[str, Any]]:
@@ -196,7 +233,7 @@ def _posterior_tree(tree: PosteriorTree, formulation: Formulation, goal: float) 
             part = box.copy()
             part[node.y, node.s, side] = (min if side else max)(part[node.y, node.s, side], node.at)
             stack.append((child, part))
-    return {"kind": "posterior-tree", "objective": tree.objective, "nodes": nodes}
+    return {"kind": "posterior-tree", "nodes": nodes}
 
 
 def _posterior_leaf(
@@ -231,10 +268,7 @@ def _posterior_leaf(
             lambda bounds: float(rest + problem.py[rows] @ bounds) >= goal + room,
         )
         for y, tree in zip(rows, trees, strict=True):
-            cells[y] = [
-                {"nu": _numbers(node["nu"])} if "nu" in node else {"s": node["s"], "at": _number(node["at"])}
-                for node in tree
-            ]
+            cells[y] = _written(tree)
     return {
         "f": _numbers(f),
         "rate": _number(alpha),

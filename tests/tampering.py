@@ -43,8 +43,7 @@ def _somewhere(part: Callable[[Proof], Any]) -> Tamper:
 
 
 def _nodes(proof: Proof) -> list[Any]:
-    evidence = proof["infeasibility"] or proof["evidence"] or {}
-    return evidence.get("nodes", [])  # type: ignore[no-any-return]
+    return (proof["evidence"] or {}).get("nodes", [])  # type: ignore[no-any-return]
 
 
 def _leaf_numbers(*names: str) -> Tamper:
@@ -74,14 +73,13 @@ def _claim(proof: Proof, rng: np.random.Generator) -> None:
 
 def _say_infeasible(proof: Proof, rng: np.random.Generator) -> None:
     proof["claim"] = {"infeasible": True}
-    evidence = copy.deepcopy(proof["evidence"])
-    if evidence and rng.random() < 0.7:
-        evidence["objective"] = "classification-loss"
-    proof["infeasibility"] = evidence
+    if rng.random() < 0.7:
+        proof["objective"] = "classification-loss"
 
 
 def _say_feasible(proof: Proof, rng: np.random.Generator) -> None:
     proof["claim"] = {"lower": "-inf", "upper": float(rng.random()).hex(), "excess": "0x0.0p+0"}
+    proof["objective"] = "distortion"
     n, m = len(proof["problem"]["px"]), len(proof["problem"]["py"])
     proof["point"] = [{"weight": "1", "coupling": [[float(v).hex() for v in row] for row in rng.random((n, m))]}]
 
@@ -153,11 +151,11 @@ def _drop_key(proof: Proof, rng: np.random.Generator) -> None:
 
 
 def _objective(proof: Proof, rng: np.random.Generator) -> None:
-    for name in ("evidence", "infeasibility"):
-        if proof[name] and "objective" in proof[name]:
-            proof[name]["objective"] = str(rng.choice(["distortion", "classification-loss"]))
-        if rng.random() < 0.5:
-            proof[name] = {"kind": str(rng.choice(["independent", "data-processing", "map-tree", "posterior-tree"]))}
+    if rng.random() < 0.5:
+        proof["objective"] = str(rng.choice(["distortion", "classification-loss"]))
+    if rng.random() < 0.7:
+        kind = str(rng.choice(["independent", "data-processing", "map-tree", "posterior-tree", "cell-dual"]))
+        proof["evidence"] = {"kind": kind} if rng.random() < 0.5 else (proof["evidence"] or {}) | {"kind": kind}
 
 
 def _formulation(proof: Proof, rng: np.random.Generator) -> None:
@@ -187,6 +185,7 @@ TAMPERS: dict[str, Tamper] = {
     "multipliers": _leaf_numbers("rate", "classification"),
     "convex": _leaf_numbers("convex"),
     "map-multipliers": _leaf_numbers("nu", "rate", "conditional", "posterior", "slopes"),
+    "evidence": _somewhere(lambda proof: proof["evidence"]),
     "slopes": _somewhere(lambda proof: [node["cells"] for node in _nodes(proof) if "cells" in node]),
     "split": _move_split,
     "swap": _swap_children,

@@ -63,6 +63,8 @@ PUBLIC = [
     "closed_forms.bernoulli.exact",
     "closed_forms.gaussian.as_printed",
     "closed_forms.gaussian.exact",
+    "theorems.validate",
+    "plotting.curve",
     "sources.bernoulli",
     "sources.gaussian_grid",
     "sources.images",

@@ -16,12 +16,15 @@ import click
 import numpy as np
 import pytest
 from scipy.optimize import linprog, minimize_scalar
+from scipy.special import xlogy
 from strategies import FAMILIES, make
 from tampering import TAMPERS, tampered
 
 import drcopt
 from drcopt import information, proof
 from drcopt.bounds import PosteriorTree
+from drcopt.bounds.base import effective_budgets
+from drcopt.bounds.cells import CellDual
 from drcopt.bounds.maps import MapLeaf, MapSplit, MapTree, posterior_box
 from drcopt.certificate import Certificate, certify
 from drcopt.errors import InputError, MissingExtraError
@@ -70,6 +73,23 @@ def one_shot(p: drcopt.Problem, R: float, C: float, sees: str) -> tuple[Certific
     return certify(form, parts if sees == "YU" else None, MapTree(leaf)), float(answer.fun)
 
 
+def large_one_shot() -> Certificate:
+    """Evidence that does without a minimum over all maps, with multipliers taken from nowhere in particular."""
+    p = problem(2, 5, 3, 3)
+    rng = np.random.default_rng(0)
+    f, nu = p.d.min(axis=1) + 0.05 * rng.normal(size=p.n), 0.05 * rng.normal(size=p.m)
+    constants = [np.full(p.n, y) for y in range(p.m)]
+    parts = [Part(float(w), map_coupling(p, g), g) for w, g in zip(p.py, constants, strict=True)]
+    form = OneShot(p, 0.5 * p.entropy_x, p.entropy_s + 0.01, "YU")
+    return certify(form, parts, CellDual(f, nu, 0.05, 0.2))
+
+
+def least_loss(p: drcopt.Problem, R: float) -> Certificate:
+    solution = drcopt.min_classification_loss(p, R=R, time_limit=10)
+    assert isinstance(solution.certificate, Certificate)
+    return solution.certificate
+
+
 @functools.cache
 def honest() -> dict[str, Certificate]:
     """A certificate of every kind."""
@@ -86,7 +106,9 @@ def honest() -> dict[str, Certificate]:
         "three classes": solved(problem(1, 3, 3, 3), 0.3, between(problem(1, 3, 3, 3), 0.6)),
         "one-shot": one_shot(codes, 0.4, between(codes, 0.7) * LN2, "YU")[0],
         "one-shot, Y": one_shot(codes, 0.4, between(codes, 0.7) * LN2, "Y")[0],
+        "one-shot, large": large_one_shot(),
         "time-sharing": solved(square, 0.3, None, formulation="time-sharing"),
+        "least loss": least_loss(small, 0.5),
     }
 
 
@@ -97,7 +119,7 @@ def written(name: str) -> Proof:
 
 NAMES = [
     "rate only", "no budget", "zero rate", "tree", "another tree", "infeasible tree", "below H(S|X)", "three classes",
-    "one-shot", "one-shot, Y", "time-sharing",
+    "one-shot", "one-shot, Y", "one-shot, large", "time-sharing", "least loss",
 ]  # fmt: skip
 
 
@@ -110,7 +132,7 @@ class TestHonest:
         if certificate.infeasible:
             assert verdict.lower == verdict.upper == math.inf
             return
-        size = float(certificate.formulation.problem.d.max())
+        size = max(1.0, float(certificate.formulation.problem.d.max()))
         assert verdict.lower >= certificate.lower - 2e-12 * size
         assert verdict.upper == pytest.approx(certificate.upper, abs=1e-12 * size)
         assert proof.interval(certificate) == (verdict.lower, verdict.upper)
@@ -146,10 +168,10 @@ class TestHonest:
             "classifier_sees": "Y",
             "rate_budget": "inf",
             "classification_budget": "inf",
+            "objective": "distortion",
             "claim": {"lower": "0", "upper": "0"},
             "point": [{"weight": "1", "coupling": [["1/3", "0"], ["0", "2/3"]]}],
             "evidence": None,
-            "infeasibility": None,
         }
         verdict = check(data)
         assert verdict.accepted
@@ -198,8 +220,8 @@ class TestStrictness:
         data = self.edge()
         verdict = check(data)
         assert verdict.accepted
-        assert "it may exceed a budget by" in verdict.statements[1]
-        assert len(verdict.statements) == 2
+        assert verdict.statements[2].startswith("it may exceed a budget by ")
+        assert len(verdict.statements) == 3
         data["claim"]["excess"] = "0"
         verdict = check(data)
         assert not verdict.accepted
@@ -394,10 +416,34 @@ class TestParts:
         inner = MapSplit(2, 1, float(box[2, 1].mean()), leaf(), leaf())
         tree = MapTree(MapSplit(0, 0, float(box[0, 0].mean()), leaf(), inner), objective)
         form = OneShot(p, R, C, "Y")
-        data = proof.to_dict(Certificate(form, None, tree, math.inf, -math.inf))
+        data = proof.to_dict(certify(form, None, tree))
         value = float(judge(data).lower(data["evidence"], objective == "distortion"))
-        trivial = float(p.py @ p.d.min(axis=0)) if objective == "distortion" else 0.0
+        trivial = float(p.py @ p.d.min(axis=0)) if objective == "distortion" else p.entropy_s_given_x
         assert value == pytest.approx(max(tree.bound(form), trivial), abs=1e-11)
+
+    @pytest.mark.parametrize("seed", range(6))
+    @pytest.mark.parametrize("objective", ["distortion", "classification-loss"])
+    def test_cell_duals(self, judge: Any, seed: int, objective: str) -> None:
+        """Each letter's bound is close to the least over its 2ⁿ sets, from below."""
+        p = problem(seed, 4, 3, 2 + seed % 2)
+        rng = np.random.default_rng(seed)
+        alpha, gamma = 0.2 * rng.random(), float(rng.choice([0.0, 0.5, 1.0]))
+        dual = CellDual(0.3 * rng.normal(size=p.n), 0.3 * rng.normal(size=p.m), alpha, gamma, objective)
+        form = OneShot(p, 0.5 * p.entropy_x, between(p, 0.8) * LN2, "Y")
+        data = proof.to_dict(certify(form, None, dual))
+        sets = np.array(list(itertools.product([0.0, 1.0], repeat=p.n)))
+        joint = sets @ (p.px[:, None] * p.ps_given_x)
+        losses = [information.conditional_entropy(row[:, None]) for row in joint]
+        masses = sets @ p.px
+        cost = (objective == "distortion") * p.d - dual.f[:, None] - dual.nu
+        values = (sets * p.px) @ cost + (alpha * -xlogy(masses, masses) + gamma * np.array(losses))[:, None]
+        rate, loss = effective_budgets(form)
+        exact = dual.f @ p.px + dual.nu @ p.py + values.min(axis=0).sum() - alpha * rate
+        exact -= gamma * loss * (objective == "distortion")
+        trivial = float(p.py @ p.d.min(axis=0)) if objective == "distortion" else p.entropy_s_given_x
+        value = float(judge(data).lower(data["evidence"], objective == "distortion"))
+        assert value <= max(exact, trivial) + 1e-14
+        assert value >= max(min(exact, dual.bound(form)), trivial) - 1e-11
 
     def test_one_shot_bound_is_the_programs(self) -> None:
         p = problem(0, 3, 2, 2)
@@ -412,7 +458,7 @@ class TestParts:
         assert verdict.lower < float.fromhex(data["claim"]["lower"])
 
 
-def truth(data: Proof, seconds: float) -> tuple[float, float]:
+def truth(data: Proof, objective: str, seconds: float) -> tuple[float, float]:
     """Bounds on the optimum of a proof's question, from a fresh solve."""
 
     def numbers(value: Any) -> Any:
@@ -424,14 +470,16 @@ def truth(data: Proof, seconds: float) -> tuple[float, float]:
         assert (d >= 0).all()
         budgets = data["rate_budget"], data["classification_budget"]
         R, C = (math.inf if text == "inf" else float.fromhex(text) for text in budgets)
+        settings: dict[str, Any] = {"units": "nats", "on_failure": "return", "time_limit": seconds}
+        if objective == "classification-loss":
+            assert data["formulation"] == "single-letter"
+            solution = drcopt.min_classification_loss(p, R=R, **settings)
+            return solution.lower_bound - 1e-9, solution.classification_loss + 1e-9
         if data["formulation"] == "one-shot":
             assert p.m**p.n < 1000
             certificate, value = one_shot(p, min(R, 50.0), min(C, 50.0), data["classifier_sees"])
             return (value - 1e-9, value + 1e-9) if data["classifier_sees"] == "YU" else (certificate.lower, math.inf)
-        formulation = data["formulation"]
-        solution = drcopt.solve(
-            p, R=R, C=C, units="nats", formulation=formulation, on_failure="return", time_limit=seconds
-        )
+        solution = drcopt.solve(p, R=R, C=C, formulation=data["formulation"], **settings)
     except (AssertionError, ValueError, OverflowError):
         return -math.inf, math.inf
     if solution.status == "infeasible":
@@ -441,66 +489,64 @@ def truth(data: Proof, seconds: float) -> tuple[float, float]:
     return solution.lower_bound - room, upper + room
 
 
+def aim(data: Proof) -> str:
+    """What a proof's claim is about: that no point meets the budgets is about E d too."""
+    return "distortion" if data["claim"].get("infeasible") is True else str(data["objective"])
+
+
 @functools.cache
 def known(name: str) -> tuple[float, float]:
     verdict = check(written(name))
     return verdict.lower, verdict.upper
 
 
-def lies(data: Proof, name: str, seconds: float) -> str:
-    """How a tampered proof got something false past the checker; empty if it did not."""
+def lies(data: Proof, name: str, seconds: float) -> tuple[bool, str]:
+    """Whether a tampered proof is accepted, and what false thing it got past the checker, if any."""
     try:
         verdict = check(data)
     except InputError:
-        return ""
-    base = written(name)
+        return False, ""
+    if not verdict.accepted and math.isinf(verdict.lower) and math.isinf(verdict.upper):
+        return False, ""
+    base, claim, found = written(name), data["claim"], []
     question = ("problem", "formulation", "classifier_sees", "rate_budget", "classification_budget")
-    claim = data["claim"]
-    infeasible = claim.get("infeasible") is True
-    if not verdict.accepted and not infeasible and math.isinf(verdict.lower) and math.isinf(verdict.upper):
-        return ""
-    low, high = known(name) if all(data[key] == base[key] for key in question) else truth(data, seconds)
-    found = []
+    same = aim(data) == aim(base) and all(data[key] == base[key] for key in question)
+    low, high = known(name) if same else truth(data, aim(data), seconds)
     if verdict.lower > high:
         found.append(f"lower {verdict.lower!r} > {high!r}")
     if verdict.upper < low:
         found.append(f"upper {verdict.upper!r} < {low!r}")
-    if verdict.accepted and not infeasible:
+    if verdict.accepted and claim.get("infeasible") is not True:
         if claim["lower"] != "-inf" and float.fromhex(claim["lower"]) > high:
             found.append(f"claim {claim} above {high!r}")
         exceeds = "excess" in claim and float.fromhex(claim["excess"]) > 0
         if claim["upper"] != "inf" and not exceeds and float.fromhex(claim["upper"]) < low:
             found.append(f"claim {claim} below {low!r}")
-    return "; ".join(found)
+    return verdict.accepted, "; ".join(found)
 
 
-def campaign(count: int, start: int, seconds: float) -> tuple[int, int, list[str]]:
-    """Tampered proofs, those whose claims were rejected, and what was wrong with those accepted."""
-    rejected, wrong = 0, []
-    kinds = list(TAMPERS)
+def campaign(count: int, start: int, seconds: float) -> tuple[int, list[str]]:
+    """How many tampered proofs are rejected, and what was wrong with those accepted."""
+    rejected, wrong, kinds = 0, [], list(TAMPERS)
     for i in range(start, start + count):
         name, kind = NAMES[i % len(NAMES)], kinds[(i // len(NAMES) * 7 + i) % len(kinds)]
-        data = tampered(written(name), kind, i)
-        try:
-            rejected += not check(data).accepted
-        except InputError:
-            rejected += 1
-        said = lies(data, name, seconds)
+        accepted, said = lies(tampered(written(name), kind, i), name, seconds)
+        rejected += not accepted
         if said:
             wrong.append(f"{i}: {kind} of {name!r}: {said}")
-    return rejected, count, wrong
+    return rejected, wrong
 
 
 class TestTampering:
     def test_fifty(self) -> None:
-        rejected, _, wrong = campaign(50, start=0, seconds=0.3)
+        rejected, wrong = campaign(50, start=0, seconds=0.3)
         assert not wrong
         assert rejected >= 20  # the tampering does something
 
     @pytest.mark.slow
     def test_a_thousand(self) -> None:
-        rejected, count, wrong = campaign(1000, start=50, seconds=2.0)
-        print(f"{count} tampered proofs: {rejected} claims rejected, {len(wrong)} false ones accepted")
+        rejected, wrong = campaign(1000, start=50, seconds=2.0)
+        print(f"1000 tampered proofs: {rejected} claims rejected, {len(wrong)} false ones accepted")
         assert not wrong
 
 
@@ -516,7 +562,7 @@ class TestSecondArithmetic:
         data = written(key)
         ours = judge(data)
         infeasible = data["claim"].get("infeasible") is True
-        nodes = data["infeasibility" if infeasible else "evidence"]["nodes"]
+        nodes = data["evidence"]["nodes"]
         p = ours.problem
         box = checker._tight(np.array([p.w.min(axis=0), p.w.max(axis=0)]).T)
         leaves = list(checker._leaves(nodes, [box] * p.m))
@@ -531,7 +577,7 @@ class TestSecondArithmetic:
             assert float(balls.lower()) <= math.nextafter(float(high.b), math.inf)
             assert float(balls.upper()) >= min(float(low.a), goal) - 1e-12
             scale = 1.0 + max(abs(float.fromhex(v)) for v in [*leaf["f"], leaf["classification"]])
-            assert float(high.b) - float(low.a) <= 0.02 * scale
+            assert float(high.b) - float(low.a) <= 0.05 * scale
 
 
 class IntervalLeaf:
@@ -581,7 +627,7 @@ class IntervalLeaf:
         w = [row[0] for row in self.W]
         low, high = (float(v) for v in self.boxes[y][0])
         below, above = [], []
-        for a, b in itertools.pairwise(np.linspace(low, high, 200)):
+        for a, b in itertools.pairwise(np.linspace(low, high, 80)):
             a, b = max(math.nextafter(a, -1), 0.0), min(math.nextafter(b, 2), 1.0)
             mu, p = self.choose(costs, a, b)
             line = self.line(costs, [-iv.mpf(mu) * v for v in w])
@@ -640,6 +686,6 @@ def test_every_kind_of_evidence_is_written() -> None:
 
     form = SingleLetter(problem(0, 2, 2, 2), 0.1, math.inf)
     with pytest.raises(TypeError, match="Strange"):
-        proof.to_dict(Certificate(form, None, Strange(), math.inf, 0.0))  # type: ignore[arg-type]
+        proof.to_dict(Certificate(form, None, Strange(), math.inf, 0.0, math.nan, math.nan))  # type: ignore[arg-type]
     assert isinstance(honest()["tree"].evidence, PosteriorTree)
     assert isinstance(honest()["time-sharing"].formulation, TimeSharing)

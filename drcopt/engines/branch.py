@@ -46,7 +46,9 @@ class Global:
         points.start()
         infeasibility: Evidence | None = None
         if points.best is None:
-            least = least_loss_search(problem, rate, limits, points.low, stop_above=budget + _PAST * problem.entropy_s, stop_below=budget)
+            least = least_loss_search(
+                problem, rate, limits, points.low, stop_above=budget + _PAST * problem.entropy_s, stop_below=budget
+            )
             stats["loss_nodes"] = least.nodes
             infeasibility = PosteriorTree(least.tree(), "classification-loss")
             if least.lower > budget:
