@@ -29,7 +29,7 @@ from drcopt.problem import Problem
 #: Maps asked of one pricing, and maps handed on to a similar program.
 _MAPS_PER_PRICING, _HANDED_ON = 8, 90
 #: Additions of one exact pricing from which a local search goes first, as long as it finds this much.
-_SLOW, _WORTH_ADDING = 1e7, 1e-9
+_SLOW, _WORTH_ADDING = 2e6, 1e-9
 
 Indices = NDArray[np.int64]
 

@@ -103,7 +103,7 @@ class Transport:
         # Scaled by 1/√px on both sides the matrix is I − KKᵀ: tiny atoms do no harm.
         K = P / (root[:, None] * np.sqrt(py))
         H = -(K @ K.T)
-        H[np.diag_indices_from(H)] += P.sum(axis=1) / self.px
+        H.flat[:: len(H) + 1] += P.sum(axis=1) / self.px
         H += np.outer(root, root)  # the gauge f → f + const
         columns, gradient = [], []
         if drift:
@@ -284,11 +284,11 @@ class Transport:
 
 def _cholesky(H: FloatArray) -> tuple[FloatArray, bool]:
     """Cholesky with the least shift that works: blocks of letters decouple when P becomes sparse."""
+    diagonal = H.diagonal().copy()
     for shift in (1e-15, 1e-13, 1e-11, 1e-9):
-        shifted = H.copy()
-        shifted[np.diag_indices_from(H)] += shift
+        H.flat[:: len(H) + 1] = diagonal + shift
         try:
-            factor: tuple[FloatArray, bool] = cho_factor(shifted, lower=True, overwrite_a=True, check_finite=False)
+            factor: tuple[FloatArray, bool] = cho_factor(H, lower=True, check_finite=False)
             return factor
         except LinAlgError:
             continue
