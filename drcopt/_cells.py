@@ -209,7 +209,8 @@ class _Oracle:
     ) -> tuple[FloatArray, FloatArray]:
         """α = 0: ν and p of the least ⟨c + Wb, p⟩ with τ in the cell, a linear program."""
         nu, ps = -b.copy(), np.full((len(row), len(self.log_px)), 1.0 / len(self.log_px))
-        rows, unit = np.concatenate([self.W.T, -self.W.T]), self.scale or 1.0  # the solver's tolerances are absolute
+        # The solver's tolerance on reduced costs is absolute, 1e-10 at the least.
+        rows, unit = np.concatenate([self.W.T, -self.W.T]), 1e-4 * self.scale or 1.0
         for j, y in enumerate(row):
             answer = linprog(
                 (self.costs[y] + self.W @ b[j]) / unit,

@@ -325,7 +325,7 @@ class _Judge:
         p, kind = self.problem, evidence and evidence["kind"]
         # Every letter y at its cheapest x; H(S|Y) ≥ H(S|X).
         best = p.PY @ _ball(p.d.min(axis=0)) if distortion else p.PX @ _eta(p.w).sum(axis=1)
-        if kind == "independent" and (min(p.n, p.m) == 1 or (self.budgets[0] == 0 and self.kind != "one-shot")):
+        if kind == "independent" and (min(p.n, p.m) == 1 or self.budgets[0] == 0):
             return p.PX @ p.D @ p.PY if distortion else p.HS
         if kind == "cell-dual" and self.kind == "one-shot":
             return best.max(self.cell_dual(evidence, distortion))

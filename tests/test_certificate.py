@@ -137,7 +137,7 @@ class TestPoints:
         if C == math.inf:
             assert fixed is not None
         if fixed is not None:
-            assert_meets(formulation, fixed[0].coupling)
+            assert_meets(formulation, fixed.parts[0].coupling)
 
     @pytest.mark.parametrize("weights", [[math.nan, 1.0], [-1.0, 2.0], [0.0, 0.0], [math.inf, 1.0]])
     def test_bad_weights_are_dropped(self, weights: list[float]) -> None:
@@ -149,7 +149,7 @@ class TestPoints:
         problem = known(2).formulation.problem
         fixed = repair(TimeSharing(problem, math.inf, math.inf), [Part(2.0, problem.independent)] * 3)
         assert fixed is not None
-        assert sum(part.weight for part in fixed) == pytest.approx(1.0, abs=1e-15)
+        assert sum(part.weight for part in fixed.parts) == pytest.approx(1.0, abs=1e-15)
 
 
 class TestRounding:
@@ -192,7 +192,7 @@ class TestRounding:
         rate = share * problem.rate(P)
         fixed = repair(SingleLetter(problem, rate, math.inf), [Part(1.0, P)])
         assert fixed is not None
-        Q = fixed[0].coupling
+        Q = fixed.parts[0].coupling
         assert information(Q) <= rate + 1e-14
         straight = share * problem.distortion(P) + (1.0 - share) * problem.distortion(problem.independent)
         assert problem.distortion(Q) == pytest.approx(straight, abs=1e-9)
@@ -202,7 +202,7 @@ class TestRounding:
         P = coupling(problem, np.random.default_rng(0))
         fixed = repair(SingleLetter(problem, 0.0, math.inf), [Part(1.0, P)])
         assert fixed is not None
-        np.testing.assert_allclose(fixed[0].coupling, problem.independent, atol=1e-15)
+        np.testing.assert_allclose(fixed.parts[0].coupling, problem.independent, atol=1e-15)
 
 
 def random_tree(rng: np.random.Generator, formulation: Formulation, depth: int) -> Any:
