@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from drcopt import _check
 from drcopt._checkpoint import Checkpoint, Record, Warm
+from drcopt.engines.base import INTERRUPTED
 from drcopt.errors import CheckpointError, InputError
 from drcopt.information import NATS_PER, from_nats, to_nats
 from drcopt.problem import Problem
@@ -191,6 +192,8 @@ def solve_points(block: Block) -> Iterator[Record]:
             # Set even where it would be the same: a resumed chain has nothing else to start from.
             session.warm = None if warm is None else dict(warm)
             solution = session.solve(R, block.C, on_failure="return")
+            if solution.termination == INTERRUPTED:
+                raise KeyboardInterrupt  # a single solve hands back what it has; a sweep stops
             answer, warm = _answer(solution), _canonical(session.warm)
         except Exception as error:  # whatever it is, the other points are not to suffer
             answer = _no_answer(block, f"{type(error).__name__}: {error}", time.perf_counter() - started)

@@ -11,6 +11,9 @@ from typing import Any, Protocol
 from drcopt.bounds import Evidence
 from drcopt.formulations import Formulation, Part
 
+#: The termination of a search that the user stopped (Ctrl-C) and that hands back what it has.
+INTERRUPTED = "interrupted"
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -14,7 +14,7 @@ from drcopt._check import FloatArray
 from drcopt.bounds import Evidence, PosteriorTree
 from drcopt.bounds.base import ROUNDING, effective_budgets
 from drcopt.engines.ascent import Objective
-from drcopt.engines.base import Limits, Proposal
+from drcopt.engines.base import INTERRUPTED, Limits, Proposal
 from drcopt.engines.descent import Descent, descend, reduce_loss
 from drcopt.engines.newton import Newton
 from drcopt.engines.search import Search
@@ -49,6 +49,8 @@ class Global:
             least = least_loss_search(
                 problem, rate, limits, points.low, stop_above=budget + _PAST * problem.entropy_s, stop_below=budget
             )
+            if least.termination == INTERRUPTED:
+                raise KeyboardInterrupt  # before there is anything to hand back
             stats["loss_nodes"] = least.nodes
             infeasibility = PosteriorTree(least.tree(), "classification-loss")
             if least.lower > budget:

@@ -20,10 +20,7 @@ from drcopt._check import FloatArray
 from drcopt.bounds import Leaf, Split
 from drcopt.bounds.posterior import Node, whole_box
 from drcopt.engines.ascent import Ascent, Columns, Objective, ascend
-from drcopt.engines.base import Limits
-
-#: How a search ends that the user stopped (Ctrl-C).
-INTERRUPTED = "interrupted"
+from drcopt.engines.base import INTERRUPTED, Limits
 
 #: Called with a coupling (n, m) to start from, multipliers, and whether to try it however like another it is.
 Improve = Callable[[FloatArray, FloatArray, bool], None]

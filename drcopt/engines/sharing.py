@@ -18,7 +18,7 @@ from drcopt.bounds import PosteriorTree
 from drcopt.bounds.base import effective_budgets
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.ascent import LEAST_ALPHA, Objective
-from drcopt.engines.base import Limits, Proposal
+from drcopt.engines.base import INTERRUPTED, Limits, Proposal
 from drcopt.engines.columns import Columns, Duals, Generated, Master, Priced, generate
 from drcopt.engines.descent import reduce_loss, tangent
 from drcopt.engines.linear import optimal_transport
@@ -165,6 +165,8 @@ def _oracle(
         best = pool.couplings[int(np.argmin(values))]
         improve(best, np.zeros(0), False)
         search.run(np.concatenate([last_f[0], [alpha, beta]]))
+        if search.termination == INTERRUPTED:
+            raise KeyboardInterrupt  # one of many searches: what it has is no answer
         last_f[0] = search.root.z[:-2]
         trees[key] = PosteriorTree(search.tree(), "classification-loss" if pool.loss_is_cost else "distortion")
         stats["searches"] += 1

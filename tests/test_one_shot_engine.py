@@ -1,0 +1,507 @@
+"""The one-shot engine and its bounds, each against brute force over all maps or all sets."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog
+from scipy.special import entr
+
+from drcopt import InputError, Problem, information, solve, sources
+from drcopt.bounds.base import ROUNDING
+from drcopt.bounds.cells import CellDual, CellPricing
+from drcopt.bounds.maps import MapLeaf, MapPricing, MapSplit, MapTree, posterior_box
+from drcopt.bounds.subsets import min_plus, submasks, subset_sums
+from drcopt.certificate import certify
+from drcopt.closed_forms import bernoulli
+from drcopt.engines.base import Limits, Proposal
+from drcopt.engines.best_map import best_map
+from drcopt.engines.columns import Columns, Master
+from drcopt.engines.map_moves import MapMoves, quantile_maps
+from drcopt.engines.one_shot import OneShotEngine
+from drcopt.formulations import OneShot
+from drcopt.formulations.one_shot import map_coupling
+
+BIT = math.log(2.0)
+
+
+def random_problem(seed: int, n: int, m: int, k: int = 2, classes: str = "random") -> Problem:
+    rng = np.random.default_rng([seed, n, m, k])
+    W = rng.dirichlet(np.full(k, 0.7), n)
+    if classes == "certain":
+        W = np.eye(k)[rng.integers(k, size=n)]
+    elif classes == "useless":
+        W = np.tile(W[:1], (n, 1))
+    d = rng.random((n, m))
+    return Problem(rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(m)), W, d / d.max())
+
+
+def every_map(n: int, m: int) -> np.ndarray:
+    return np.array(list(itertools.product(range(m), repeat=n)))
+
+
+class Enumeration:
+    """Cost, rate, H(S|f(X)) and column masses of every map, and linear programs over them."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem, self.maps = problem, every_map(problem.n, problem.m)
+        couplings = [map_coupling(problem, f) for f in self.maps]
+        self.masses = np.array([P.sum(axis=0) for P in couplings])
+        self.cost = np.array([problem.distortion(P) for P in couplings])
+        self.rate = np.array([information.entropy(mass) for mass in self.masses])
+        self.loss = np.array([problem.classification_loss(P) for P in couplings])
+
+    def least(self, objective: np.ndarray, rate: float, loss: float) -> float:
+        answer = linprog(
+            objective,
+            A_ub=[self.rate, self.loss],
+            b_ub=[min(rate, 50.0), min(loss, 50.0)],
+            A_eq=self.masses.T,
+            b_eq=self.problem.py,
+            method="highs-ds",
+            options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
+        )
+        return float(answer.fun) if answer.status == 0 else math.inf
+
+
+def ask(formulation: OneShot, tol: float = 1e-10, seconds: float = 20.0) -> Proposal:
+    return OneShotEngine().propose(formulation, Limits(tol, time.monotonic() + seconds))
+
+
+class TestAgainstClosedForms:
+    @pytest.mark.parametrize(("sees", "draws"), [("YU", 300), ("Y", 150)])
+    def test_bernoulli(self, sees: str, draws: int) -> None:
+        """Also where letters have next to no mass, labels no noise or nothing but, and rates are tiny."""
+        rng = np.random.default_rng(1)
+        statuses: dict[str, int] = {}
+        for i in range(draws):
+            px, py, p1 = rng.random(3)
+            px = 10 ** rng.uniform(-8, -1) if i % 5 == 0 else px
+            py = 10 ** rng.uniform(-8, -1) if i % 5 == 1 else py
+            p1 = rng.choice([0.0, 0.5, 1e-9, 1e-4]) if i % 5 == 2 else p1
+            problem = sources.bernoulli(px, py, p1)
+            R = rng.uniform() if i % 3 else 10 ** rng.uniform(-7, 0)
+            C = problem.entropy_s / BIT * (1 - 10 ** rng.uniform(-5, 0)) if i % 2 else rng.uniform()
+            exact = bernoulli.exact(px, py, p1, R, C, formulation="one-shot", classifier_sees=sees)
+            answer = solve(
+                problem, R=R, C=C, formulation="one-shot", classifier_sees=sees, tol=1e-7, on_failure="return"
+            )
+            statuses[answer.status] = statuses.get(answer.status, 0) + 1
+            assert answer.status == ("optimal" if exact.feasible else "infeasible"), (px, py, p1, R, C)
+            if exact.feasible:
+                assert answer.distortion == pytest.approx(exact.distortion, abs=2e-7)
+                assert answer.lower_bound <= exact.distortion + 1e-12
+        assert min(statuses.values()) > 20
+
+
+class TestAgainstEnumeration:
+    @pytest.mark.parametrize(("n", "m", "k"), [(3, 3, 2), (4, 3, 3), (5, 3, 2), (4, 4, 2), (6, 3, 2), (6, 4, 2)])
+    def test_linear_program(self, n: int, m: int, k: int) -> None:
+        for seed, classes in enumerate(("random", "certain", "useless")):
+            problem = random_problem(seed, n, m, k, classes)
+            every = Enumeration(problem)
+            for share in (0.05, 0.4, 0.9):
+                R = share * problem.entropy_y
+                edge = every.least(every.loss, R, math.inf)
+                budgets = [math.inf, edge + 0.2 * (problem.entropy_s - edge)]
+                for C in budgets + [0.999 * edge - 1e-6] * (edge > 1e-5):
+                    question = OneShot(problem, R, C, "YU")
+                    proposal = ask(question)
+                    certificate = certify(question, proposal.parts, proposal.evidence, proposal.infeasibility)
+                    if C < edge - 1e-9:
+                        assert certificate.infeasible
+                        assert certificate.least_loss == pytest.approx(edge, abs=1e-9)
+                        continue
+                    value = every.least(every.cost, R, C)
+                    assert certificate.upper == pytest.approx(value, abs=1e-9)
+                    assert certificate.lower == pytest.approx(value, abs=1e-9)
+                    assert certificate.lower <= value + 1e-12
+                    assert proposal.stats["maps"] <= m + 2
+
+    def test_least_loss(self) -> None:
+        problem = random_problem(3, 5, 3)
+        every = Enumeration(problem)
+        R = 0.5 * problem.entropy_y
+        found = {}
+        for sees in ("YU", "Y"):
+            question = OneShot(problem, R, math.inf, sees)
+            proposal = OneShotEngine().least_loss(question, Limits(1e-7))
+            assert proposal.parts is not None
+            assert proposal.evidence is not None
+            found[sees] = question.classification_loss(proposal.parts)
+            assert proposal.evidence.bound(question) == pytest.approx(found[sees], abs=2e-7)
+        assert found["YU"] == pytest.approx(every.least(every.loss, R, math.inf), abs=1e-9)
+        assert found["YU"] <= found["Y"]
+
+    @pytest.mark.parametrize(("n", "m", "k"), [(3, 3, 2), (4, 3, 2), (3, 3, 3)])
+    def test_y_is_met_by_no_better_mixture(self, n: int, m: int, k: int) -> None:
+        """H(S|Y) ≤ C: random mixtures that meet the budgets are above the bound, and so is the classifier of Y, U."""
+        problem = random_problem(7, n, m, k)
+        every, rng = Enumeration(problem), np.random.default_rng(0)
+        joint = np.array([(problem.ps_given_x.T @ map_coupling(problem, f)).T for f in every.maps])
+        R = 0.7 * problem.entropy_y
+        lowest = OneShotEngine().least_loss(OneShot(problem, R, math.inf, "Y"), Limits(1e-6))
+        assert lowest.parts is not None
+        edge = OneShot(problem, R, math.inf, "Y").classification_loss(lowest.parts)
+        question = OneShot(problem, R, 0.5 * (edge + problem.entropy_s), "Y")
+        proposal = ask(question, tol=1e-7)
+        certificate = certify(question, proposal.parts, proposal.evidence)
+        assert certificate.upper - certificate.lower <= 1e-7
+        met = 0
+        for _ in range(100):
+            answer = linprog(
+                every.cost + rng.normal(size=len(every.cost)) * rng.choice([0.02, 0.2, 2.0]),
+                A_ub=[every.rate],
+                b_ub=[R],
+                A_eq=every.masses.T,
+                b_eq=problem.py,
+            )
+            T = np.tensordot(answer.x, joint, axes=1)
+            if information.conditional_entropy(T.T) <= question.classification_budget:
+                met += 1
+                assert every.cost @ answer.x >= certificate.lower - 1e-9
+        assert met > 5
+        both = ask(OneShot(problem, R, question.classification_budget, "YU"))
+        assert both.parts is not None
+        assert (problem.d * question.coupling(both.parts)).sum() <= certificate.upper + 1e-9
+
+
+class TestEnds:
+    @pytest.mark.parametrize("sees", ["Y", "YU"])
+    @pytest.mark.parametrize(("n", "m"), [(4, 3), (1, 3), (3, 1), (30, 20)])
+    def test_no_budgets_is_optimal_transport(self, n: int, m: int, sees: str) -> None:
+        problem = random_problem(1, n, m)
+        proposal = ask(question := OneShot(problem, math.inf, math.inf, sees))
+        rows, columns = np.kron(np.eye(n), np.ones(m)), np.tile(np.eye(m), n)
+        transport = linprog(
+            problem.d.ravel(), A_eq=np.vstack([rows, columns]), b_eq=np.concatenate([problem.px, problem.py])
+        )
+        certificate = certify(question, proposal.parts, proposal.evidence)
+        assert certificate.upper == pytest.approx(transport.fun, abs=1e-9)
+        assert certificate.lower == pytest.approx(transport.fun, abs=1e-9)
+        assert proposal.stats["maps"] <= m
+
+    @pytest.mark.parametrize("sees", ["Y", "YU"])
+    def test_no_rate_is_independence(self, sees: str) -> None:
+        problem = random_problem(2, 5, 4)
+        for R in (0.0, 1e-12):
+            proposal = ask(question := OneShot(problem, R, math.inf, sees))
+            certificate = certify(question, proposal.parts, proposal.evidence)
+            independent = problem.distortion(problem.independent)
+            assert certificate.upper == pytest.approx(independent, abs=1e-10)
+            assert certificate.lower == pytest.approx(independent, abs=1e-10)
+            proposal = ask(question := OneShot(problem, R, 0.99 * problem.entropy_s, sees))
+            assert certify(question, proposal.parts, proposal.evidence, proposal.infeasibility).infeasible
+
+    def test_late(self) -> None:
+        """Past the deadline there is still a bound, and what is proposed still counts."""
+        problem = random_problem(5, 6, 6)
+        for C in (math.inf, 0.9 * problem.entropy_s):
+            for sees in ("Y", "YU"):
+                question = OneShot(problem, 0.4 * problem.entropy_y, C, sees)
+                proposal = OneShotEngine().propose(question, Limits(1e-9, time.monotonic() - 1.0))
+                best = ask(question, tol=1e-6)
+                value = certify(question, best.parts, best.evidence).upper
+                assert proposal.evidence is not None
+                assert proposal.evidence.bound(question) <= value + 1e-12
+
+    def test_warm_start_changes_nothing(self) -> None:
+        problem = random_problem(6, 6, 5)
+        question = OneShot(problem, 0.4 * problem.entropy_y, 0.95 * problem.entropy_s, "YU")
+        first = ask(question)
+        again = OneShotEngine().propose(question, Limits(1e-10), first.warm)
+        odd = OneShotEngine().propose(question, Limits(1e-10), {"maps": np.full((2, 3), 99.0)})
+        values = [(problem.d * question.coupling(p.parts or ())).sum() for p in (first, again, odd)]
+        assert values == pytest.approx([values[0]] * 3, abs=1e-10)
+        assert again.stats["pricings"] <= first.stats["pricings"]
+
+    def test_multipliers_are_slopes(self) -> None:
+        problem = random_problem(8, 5, 4)
+        every = Enumeration(problem)
+        R = 0.45 * problem.entropy_y
+        edge = every.least(every.loss, R, math.inf)
+        C = 0.5 * (edge + problem.entropy_s)
+        proposal, h = ask(OneShot(problem, R, C, "YU")), 1e-5
+        by_rate = (every.least(every.cost, R - h, C) - every.least(every.cost, R + h, C)) / (2 * h)
+        by_loss = (every.least(every.cost, R, C - h) - every.least(every.cost, R, C + h)) / (2 * h)
+        assert proposal.rate_multiplier == pytest.approx(by_rate, abs=1e-5)
+        assert proposal.classification_multiplier == pytest.approx(by_loss, abs=1e-5)
+
+
+class TestPricing:
+    def test_min_plus(self) -> None:
+        rng = np.random.default_rng(0)
+        for n in (0, 1, 5, 10):
+            f, g = rng.normal(size=(2, 1 << n))
+            h = min_plus(f, g)
+            for whole in rng.integers(1 << n, size=20).tolist():
+                cells = submasks(whole)
+                assert len(cells) == 2 ** whole.bit_count()
+                assert h[whole] == (f[whole ^ cells] + g[cells]).min()
+
+    @pytest.mark.parametrize(("n", "m", "k"), [(1, 3, 2), (5, 1, 2), (6, 2, 2), (4, 3, 3), (5, 4, 2)])
+    def test_least_map(self, n: int, m: int, k: int) -> None:
+        rng = np.random.default_rng(0)
+        for seed in range(4):
+            problem = random_problem(seed, n, m, k)
+            alpha = rng.choice([0.0, rng.random()])
+            gamma = rng.choice([0.0, 1.0]) * rng.random(m)
+            linear = problem.px[:, None] * rng.normal(size=(n, m))
+
+            def value(f: np.ndarray) -> float:
+                joint = (problem.ps_given_x.T @ map_coupling(problem, f)).T  # noqa: B023
+                mass = joint.sum(axis=1)
+                cells = alpha * entr(mass) + gamma * (entr(joint).sum(axis=1) - entr(mass))  # noqa: B023
+                return float(linear[np.arange(n), f].sum() + cells.sum())  # noqa: B023
+
+            least = min(value(f) for f in every_map(n, m))
+            found, maps = MapPricing(problem).least(linear, alpha, gamma, 5, seed)
+            values = [value(f) for f in maps]
+            assert found == pytest.approx(least, abs=1e-13)
+            assert values[0] == pytest.approx(least, abs=1e-13)
+            assert values == sorted(values)
+            moved = MapMoves(problem).least(linear, alpha, gamma, 5, seed)
+            assert min(map(value, moved)) >= least - 1e-13
+
+    @pytest.mark.parametrize("k", [1, 2, 3])
+    @pytest.mark.parametrize("gamma", [0.0, 0.4])
+    def test_least_sets(self, k: int, gamma: float) -> None:
+        rng = np.random.default_rng(k)
+        for seed in range(5):
+            problem = random_problem(seed, 7, 3, k)
+            pricing = CellPricing(problem)
+            cost = problem.px[:, None] * rng.normal(size=(7, 3))
+            lower, sets = pricing.least(cost, 0.3, gamma)
+            every = (np.arange(1 << 7)[:, None] >> np.arange(7) & 1).astype(bool)
+            for y in range(3):
+                least = pricing.value(cost[:, y], 0.3, gamma, every).min()
+                assert lower[y] <= least + 1e-14
+                assert lower[y] == pytest.approx(least, abs=1e-7)
+                assert pricing.value(cost[:, y], 0.3, gamma, sets[y]) == pytest.approx(least, abs=1e-7)
+
+    def test_quantile_maps_mix_to_the_coupling(self) -> None:
+        problem = random_problem(0, 5, 4)
+        P = problem.independent * np.random.default_rng(0).random((5, 4))
+        P *= (problem.px / P.sum(axis=1))[:, None]
+        maps, weights = quantile_maps(P)
+        mixed = sum(w * map_coupling(problem, f) for w, f in zip(weights, maps, strict=True))
+        assert np.abs(mixed - P).max() < 1e-13
+
+
+class TestEvidence:
+    """Any multipliers give a bound that is true."""
+
+    @pytest.mark.parametrize("objective", ["distortion", "classification-loss"])
+    def test_random_multipliers(self, objective: str) -> None:
+        rng = np.random.default_rng(0)
+        for seed in range(10):
+            problem = random_problem(seed, 4, 3)
+            every = Enumeration(problem)
+            R, share = 0.5 * problem.entropy_y, rng.random(3)
+            edge = every.least(every.loss, R, math.inf)
+            C = 0.5 * (edge + problem.entropy_s) if objective == "distortion" else math.inf
+            question = OneShot(problem, R, C, "YU")
+            target = every.cost if objective == "distortion" else every.loss
+            value = every.least(target, R, C)
+            leaf = MapLeaf.linear(problem, rng.normal(size=3) * 0.2, share[0], share[1])
+            cells = CellDual(rng.normal(size=4) * 0.1, rng.normal(size=3) * 0.2, share[0], share[1], objective)
+            for evidence in (MapTree(leaf, objective), cells):
+                assert evidence.bound(question) <= value
+            # Multipliers of the optimum, disturbed.
+            engine = OneShotEngine()
+            proposal = (engine.propose if objective == "distortion" else engine.least_loss)(question, Limits(1e-9))
+            assert isinstance(proposal.evidence, MapTree)
+            honest = proposal.evidence.root
+            assert isinstance(honest, MapLeaf)
+            for scale in (1e-9, 1e-3, 1.0):
+                bent = MapLeaf.linear(
+                    problem,
+                    honest.nu + scale * rng.normal(size=3),
+                    abs(honest.rate + scale * rng.normal()),
+                    min(1.0, abs(float(honest.conditional[0]) + scale * rng.normal())),
+                )
+                assert MapTree(bent, objective).bound(question) <= value + 1e-12
+
+    def test_trees_for_y(self) -> None:
+        rng = np.random.default_rng(3)
+        problem = random_problem(4, 4, 3)
+        R = 0.7 * problem.entropy_y
+        question = OneShot(problem, R, 0.97 * problem.entropy_s, "Y")
+        proposal = ask(question, tol=1e-8)
+        certificate = certify(question, proposal.parts, proposal.evidence)
+        assert certificate.upper - certificate.lower < 1e-7
+        box = posterior_box(problem)
+        for _ in range(50):
+            leaves = [
+                MapLeaf(rng.normal(size=3) * 0.2, rng.random(), rng.random(3), rng.random(3), rng.normal(size=(3, 2)))
+                for _ in range(2)
+            ]
+            y, s = int(rng.integers(3)), int(rng.integers(2))
+            tree = MapTree(MapSplit(y, s, float(rng.uniform(*box[y, s])), *leaves))
+            assert tree.bound(question) <= certificate.upper
+            assert tree.bound(OneShot(problem, R, question.classification_budget, "YU")) == -math.inf
+
+    def test_garbage_proves_nothing(self) -> None:
+        problem = random_problem(0, 3, 3)
+        question = OneShot(problem, 0.3, 0.9 * problem.entropy_s, "YU")
+        good = MapLeaf.linear(problem, np.zeros(3), 0.1, 0.1)
+        for bad in (
+            MapLeaf.linear(problem, np.full(3, np.nan), 0.1, 0.1),
+            MapLeaf.linear(problem, np.zeros(2)),
+            MapLeaf.linear(problem, np.zeros(3), -0.1),
+            MapLeaf.linear(problem, np.zeros(3), math.inf),
+            MapLeaf.linear(problem, np.zeros(3), 0.1, -1.0),
+        ):
+            assert MapTree(bad).bound(question) == -math.inf
+            assert MapTree(MapSplit(0, 0, 0.5, good, bad)).bound(question) == -math.inf
+        heavy = MapLeaf.linear(problem, np.zeros(3), 0.1, 1.1)
+        assert MapTree(heavy, "classification-loss").bound(question) == -math.inf
+        assert CellDual(np.zeros(3), np.zeros(3), -1.0, 0.0).bound(question) == -math.inf
+        assert CellDual(np.zeros(2), np.zeros(3), 0.0, 0.0).bound(question) == -math.inf
+        assert CellDual(np.zeros(3), np.zeros(3), 0.0, 1.1, "classification-loss").bound(question) == -math.inf
+
+    def test_rescaled(self) -> None:
+        rng = np.random.default_rng(5)
+        problem = random_problem(2, 4, 3)
+        row, column = rng.normal(size=4), rng.normal(size=3)
+        changed = Problem(problem.px, problem.py, problem.ps_given_x, 3.0 * problem.d + row[:, None] + column + 5.0)
+        offset = row @ problem.px + column @ problem.py + 5.0
+        box = posterior_box(problem)
+        leaf = MapLeaf(rng.normal(size=3), 0.2, rng.random(3), rng.random(3), rng.normal(size=(3, 2)))
+        for sees, evidence in (
+            ("Y", MapTree(MapSplit(1, 0, float(box[1, 0].mean()), leaf, leaf.scaled(0.5)))),
+            ("YU", MapTree(MapLeaf.linear(problem, rng.normal(size=3), 0.2, 0.1))),
+            ("YU", CellDual(rng.normal(size=4), rng.normal(size=3), 0.2, 0.1)),
+        ):
+            question = OneShot(problem, 0.4, 0.6, sees)
+            there = evidence.rescaled(3.0, row + 5.0, column).bound(question.with_problem(changed))
+            assert there == pytest.approx(3.0 * evidence.bound(question) + offset, abs=1e-11)
+
+    def test_box_holds_every_posterior(self) -> None:
+        rng = np.random.default_rng(6)
+        problem = random_problem(9, 5, 3, 3)
+        box = posterior_box(problem)
+        assert (np.ptp(box, axis=-1) <= np.ptp(problem.ps_given_x, axis=0) + 1e-12).all()
+        for _ in range(200):
+            rows, columns = np.kron(np.eye(5), np.ones(3)), np.tile(np.eye(3), 5)
+            vertex = linprog(
+                rng.normal(size=15), A_eq=np.vstack([rows, columns]), b_eq=np.concatenate([problem.px, problem.py])
+            )
+            tau = (vertex.x.reshape(5, 3).T @ problem.ps_given_x) / problem.py[:, None]
+            assert (tau >= box[..., 0] - 1e-9).all() and (tau <= box[..., 1] + 1e-9).all()
+
+
+class TestLargeAlphabets:
+    def test_cells_bound_from_below(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The relaxation used where the exact pricing is out of reach, where it is not."""
+        for seed, sees in itertools.product(range(3), ("Y", "YU")):
+            problem = random_problem(seed, 5, 4)
+            question = OneShot(problem, 0.4 * problem.entropy_y, 0.97 * problem.entropy_s, sees)
+            exact = ask(question, tol=1e-7)
+            truth = certify(question, exact.parts, exact.evidence, exact.infeasibility)
+            with monkeypatch.context() as patch:
+                patch.setattr("drcopt.bounds.maps.WORK_LIMIT", 0.0)
+                rough = ask(question)
+                # Evaluated where maps cannot be enumerated either.
+                found = certify(question, rough.parts, rough.evidence, rough.infeasibility)
+            assert not (found.infeasible and truth.parts)
+            assert found.lower <= truth.upper + 1e-12
+            if truth.parts:
+                assert found.lower > truth.upper - 0.1
+
+    def test_twenty_letters(self) -> None:
+        problem = random_problem(0, 20, 20)
+        started = time.monotonic()
+        for sees in ("Y", "YU"):
+            question = OneShot(problem, 0.5 * problem.entropy_y, 0.95 * problem.entropy_s, sees)
+            proposal = ask(question, tol=1e-6, seconds=2.0)
+            certificate = certify(question, proposal.parts, proposal.evidence)
+            assert certificate.parts is not None
+            assert 0 <= certificate.upper - certificate.lower < 0.1
+            assert isinstance(proposal.evidence, CellDual)
+        assert time.monotonic() - started < 30.0
+
+
+class TestBestMap:
+    def test_against_every_map(self) -> None:
+        rng = np.random.default_rng(0)
+        found = 0
+        for _ in range(30):
+            n, m = 6, int(rng.integers(1, 4))
+            px = rng.choice([1.0, 2.0], n)
+            owner = rng.integers(m, size=n)
+            py = np.bincount(owner, weights=px / px.sum(), minlength=m)
+            problem = Problem(px / px.sum(), py, rng.dirichlet(np.ones(2), n), rng.random((n, m)))
+            C = rng.choice([math.inf, rng.uniform(problem.entropy_s_given_x, problem.entropy_s)])
+            values = [
+                problem.distortion(P)
+                for P in (map_coupling(problem, f) for f in every_map(n, m))
+                if np.abs(P.sum(axis=0) - py).max() < 1e-12 and problem.classification_loss(P) <= C + 1e-12
+            ]
+            answer = best_map(problem, math.inf, C)
+            assert (answer is None) == (not values)
+            if answer is not None:
+                found += 1
+                P = map_coupling(problem, answer[0])
+                assert answer[1] == pytest.approx(min(values), abs=1e-12)
+                assert problem.distortion(P) == pytest.approx(answer[1], abs=1e-12)
+                assert np.abs(P.sum(axis=0) - py).max() < 1e-12
+        assert found > 15
+
+    def test_refusals(self) -> None:
+        assert best_map(Problem([0.7, 0.3], [0.6, 0.4], np.eye(2))) is None
+        fits = Problem([0.7, 0.3], [0.3, 0.7], np.eye(2))
+        assert best_map(fits, rate_budget=0.9 * fits.entropy_y) is None
+        assert best_map(fits) is not None
+        with pytest.raises(InputError, match="at most 20 letters"):
+            best_map(Problem(np.full(21, 1 / 21), [1.0], np.ones((21, 1)), np.ones((21, 1))))
+
+    def test_common_randomness_never_hurts(self) -> None:
+        problem = Problem(np.full(6, 1 / 6), np.full(3, 1 / 3), random_problem(0, 6, 3).ps_given_x, np.eye(6)[:, :3])
+        answer = best_map(problem)
+        assert answer is not None
+        mixed = ask(question := OneShot(problem, problem.entropy_y, math.inf, "YU"))
+        assert (problem.d * question.coupling(mixed.parts or ())).sum() <= answer[1] + 1e-12
+
+
+class TestMaster:
+    def test_budgets_targets_and_overrun(self) -> None:
+        """min 2a + b with a + b = 1, b ≤ budget: the multiplier is the price of the budget."""
+        columns = Columns(np.array([2.0, 1.0]), np.ones((2, 1)), np.array([[0.0, 5.0], [1.0, 5.0]]), ["a", "b"])
+        master = Master(np.ones(1), np.array([0.25, math.inf]))
+        assert master.add(columns) == 2
+        assert master.add(columns) == 0
+        point = master.solve()
+        assert point.objective == pytest.approx(1.75)
+        assert point.weights == pytest.approx([0.75, 0.25])
+        assert point.duals.budgets == pytest.approx([1.0, 0.0])
+        assert columns.reduced_costs(point.duals) == pytest.approx([0.0, 0.0])
+        short = Master(np.ones(1), np.array([0.25, math.inf]), penalty=10.0)
+        short.add(columns[[1]])
+        assert short.solve().overrun == pytest.approx([0.75, 0.0])
+        assert short.solve().duals.budgets == pytest.approx([10.0, 0.0])
+
+    def test_polished_weights_meet_the_targets(self) -> None:
+        rng = np.random.default_rng(0)
+        for _ in range(20):
+            A, usage = rng.dirichlet(np.ones(6), 30), rng.random((30, 2))
+            target = rng.dirichlet(np.ones(30)) @ A
+            master = Master(target, np.array([0.5, 0.5]))
+            master.add(Columns(rng.random(30), A, usage, range(30)))
+            point = master.solve()
+            weights = master.polished(point)
+            assert (weights >= 0).all()
+            assert np.abs(weights @ A - target).max() < 4 * ROUNDING
+            assert (weights @ usage <= 0.5 + 1e-12).all() or point.overrun.max() > 1e-9
+
+
+def test_subset_sums() -> None:
+    values = np.random.default_rng(0).normal(size=(2, 4))
+    sums = subset_sums(values)
+    for mask in range(16):
+        chosen = [x for x in range(4) if mask >> x & 1]
+        assert sums[:, mask] == pytest.approx(values[:, chosen].sum(axis=1))
