@@ -96,8 +96,12 @@ class TangentSearch:
         """
         tol, reached = self.workshop.limits.tol, math.inf
         for _ in range(most):
-            point = self.program(posteriors).solve(tol=0.1 * tol, start=start, only=only)
-            start = point.maps
+            program = self.program(posteriors)
+            for penalty in (1e3, 1e6):  # the classification multiplier can be large where S is hardly seen
+                point = program.solve(tol=0.1 * tol, start=start, only=only, penalty=penalty)
+                start = point.maps
+                if point.overrun <= 1e-9:
+                    break
             value = self.offer(point)
             if not value < reached - 1e-3 * tol or self.done:
                 return min(value, reached)

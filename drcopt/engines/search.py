@@ -199,6 +199,8 @@ class Search:
             variance = w @ (tau[mine] - mean) ** 2 / np.maximum(mean * (1 - mean), 1e-12)
             s = int(variance.argmax())
             low, high = box[y, s]
+            if high - low < 1e-5:
+                continue  # what is wrong here is not this letter's box
             values = tau[mine, s]
             # Between the two clouds, not hugging either end of the box.
             at = float(np.clip(mean[s], low + 0.05 * (high - low), high - 0.05 * (high - low)))
