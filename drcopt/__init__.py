@@ -7,6 +7,7 @@ from drcopt import closed_forms as closed_forms
 from drcopt import distortion as distortion
 from drcopt import information as information
 from drcopt import sources as sources
+from drcopt.engines.best_map import best_map as best_map
 from drcopt.errors import CheckpointError as CheckpointError
 from drcopt.errors import DrcoptError as DrcoptError
 from drcopt.errors import InfeasibleError as InfeasibleError

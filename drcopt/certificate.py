@@ -57,7 +57,8 @@ class Certificate:
     @property
     def infeasible(self) -> bool:
         """Whether it is proved that no point meets the budgets."""
-        return self.least_loss > self.formulation.classification_budget
+        # A point may exceed its budget by rounding; a proof that none meets it must exceed it by more.
+        return self.least_loss > self.formulation.classification_budget + ROUNDING
 
 
 def certify(
