@@ -39,6 +39,8 @@ class _Node:
 def convex_share(problem: Problem, alpha: float, beta: float) -> float:
     """β₀ ≤ β that leaves ⟨c, p⟩ + α D(p‖px) + β₀ H(Wᵀp) convex, a little less than it might be."""
     room = 1.0 + 1e-6  # the checker's η is a little larger
+    if alpha == 0:
+        return 0.0
     return beta if beta * problem.contraction * room <= alpha else alpha / (problem.contraction * room)
 
 
@@ -51,8 +53,8 @@ def choose(
     boxes: FloatArray,
     tol: float,
     enough: Callable[[FloatArray], bool],
-) -> list[CellTree]:
-    """Cells for rows of ``costs`` (J, n) with one α, β and β₀ (``convex``) on ``boxes`` (J, k, 2).
+) -> tuple[list[CellTree], FloatArray]:
+    """Cells for rows of ``costs`` (J, n) with one α, β and β₀ (``convex``) on ``boxes`` (J, k, 2), and the bounds (J,).
 
     They are cut until ``enough``, asked with the bounds (J,), says so, or no bound can rise by more than ``tol``.
     """
@@ -83,7 +85,7 @@ def choose(
         # At α = 0 minima sit at corners: a cut through one makes its chords exact there. Elsewhere keep off the ends.
         margin = 1e-9 if alpha == 0 else 0.15
         row, low, high, nodes = _halves(row[keep], low[keep], high[keep], nodes[keep], tau[keep], margin)
-    return [_preorder(root, "nu") for root in roots]
+    return [_preorder(root, "nu") for root in roots], least
 
 
 def _preorder(root: _Node, name: str) -> CellTree:
@@ -101,8 +103,10 @@ def _preorder(root: _Node, name: str) -> CellTree:
 
 def choose_for_sets(
     problem: Problem, costs: FloatArray, alpha: float, gamma: float, enough: Callable[[FloatArray], bool]
-) -> list[CellTree]:
+) -> tuple[list[CellTree], FloatArray]:
     """Cells of P(s|A), leaves {"slopes": of the chords}, for the least over sets A of rows of ``costs`` (J, n).
+
+    Returns the bounds (J,) too.
 
     The quantity is Σ_{x∈A} costs + α η(P(A)) + γ P(A) H(S|A); see :mod:`drcopt.bounds.cells`.
     """
@@ -140,7 +144,7 @@ def choose_for_sets(
         np.minimum.at(closed, row[~keep], bound[~keep])
         tau = inside / total[:, None]
         row, low, high, nodes = _halves(row[keep], low[keep], high[keep], nodes[keep], tau[keep], 0.15)
-    return [_preorder(root, "slopes") for root in roots]
+    return [_preorder(root, "slopes") for root in roots], least
 
 
 class _Oracle:

@@ -19,8 +19,9 @@ A proof file is a JSON object. Every number but an index is a string: a hexadeci
     has an objective ≥ lower, and the point below has one ≤ upper and exceeds no budget by more than ``excess`` nats.
     Or ``{"infeasible": true}``: the objective is the classification loss, and its least value exceeds its budget.
     The checker adds no tolerance, so :func:`to_dict` leaves room for the rounding of doubles: a claim's bounds are
-    the certificate's, moved apart by :data:`ROOM` times max d, and the excess is 0 but where the loss is within
-    1e-12 of its budget, as at C = H(S): a certificate allows for 1e-14 there.
+    the certificate's, moved apart by :data:`ROOM` times max d (with many classes a lower bound by up to
+    :data:`SHORTFALL`), and the excess is 0 but where the loss is within 1e-12 of its budget, as at C = H(S): a
+    certificate allows for 1e-14 there.
 ``point``
     null, or the parts of a mixture, each ``{"weight", "coupling"}`` (one-shot: ``{"weight", "map"}``, the map as
     indices of letters of Y). One part for single-letter. The checker repairs what misses the marginals.
@@ -60,11 +61,13 @@ from drcopt.bounds.base import ROUNDING, effective_budgets
 from drcopt.bounds.cells import CellDual
 from drcopt.bounds.maps import MapLeaf, MapTree
 from drcopt.bounds.posterior import whole_box
+from drcopt.bounds.pricing.gibbs import softmin
 from drcopt.formulations import Formulation, Part
 
 VERSION = 1
-#: Each bound claimed is this times max d weaker than the certificate's.
-ROOM = 1e-12
+#: Each bound claimed is this times max d weaker than the certificate's, a lower bound with more than two classes as
+#: much as SHORTFALL where cells that prove more are too many.
+ROOM, SHORTFALL = 1e-12, 2e-8
 
 
 class Certificate(Protocol):
@@ -128,12 +131,18 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
     problem = formulation.problem
     objective = "classification-loss" if infeasible else certificate.objective
     room = ROOM * (float(problem.d.max()) if objective == "distortion" else 1.0)
+    goal = formulation.classification_budget if infeasible else certificate.lower - 0.5 * room
+    writer = _Writer(formulation, goal)
+    evidence = writer.evidence(certificate.infeasibility if infeasible else certificate.evidence)
     claim: dict[str, Any] = {"infeasible": True}
     parts = None
     if not infeasible:
+        lower = certificate.lower
+        if 0.0 < lower - writer.reached <= SHORTFALL / ROOM * room:
+            lower = writer.reached
         tight = certificate.loss > formulation.classification_budget - 1e-12
         claim = {
-            "lower": _number(certificate.lower - room),
+            "lower": _number(lower - room),
             "upper": _number(certificate.upper + room),
             "excess": _number(2.0 * ROUNDING if tight else 0.0),
         }
@@ -143,8 +152,6 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
             | ({"coupling": _numbers(part.coupling)} if part.map is None else {"map": part.map.tolist()})
             for part in certificate.parts
         ]
-    evidence = certificate.infeasibility if infeasible else certificate.evidence
-    goal = formulation.classification_budget if infeasible else certificate.lower - 0.5 * room
     return {
         "drcopt-proof": VERSION,
         "problem": {name: _numbers(getattr(problem, name)) for name in ("px", "py", "ps_given_x", "d")},
@@ -155,7 +162,7 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
         "objective": objective,
         "claim": claim,
         "point": parts,
-        "evidence": _evidence(evidence, formulation, goal),
+        "evidence": evidence,
     }
 
 
@@ -168,20 +175,6 @@ def _numbers(values: ArrayLike) -> Any:
     return [_numbers(row) for row in array] if array.ndim > 1 else [_number(v) for v in array.tolist()]
 
 
-def _evidence(evidence: Evidence | None, formulation: Formulation, goal: float) -> dict[str, Any] | None:
-    if isinstance(evidence, PosteriorTree):
-        return _posterior_tree(evidence, formulation, goal)
-    if isinstance(evidence, MapTree):
-        return {"kind": "map-tree", "nodes": _map_nodes(evidence)}
-    if isinstance(evidence, Independent | DataProcessing):
-        return {"kind": "independent" if isinstance(evidence, Independent) else "data-processing"}
-    if isinstance(evidence, CellDual):
-        return _cell_dual(evidence, formulation, goal)
-    if evidence is None:
-        return None
-    raise TypeError(f"there is no way to write evidence of type {type(evidence).__name__}")
-
-
 def _written(tree: _cells.CellTree) -> list[dict[str, Any]]:
     """A tree of cells with its numbers as text."""
     return [
@@ -190,93 +183,121 @@ def _written(tree: _cells.CellTree) -> list[dict[str, Any]]:
     ]
 
 
-def _cell_dual(dual: CellDual, formulation: Formulation, goal: float) -> dict[str, Any]:
-    problem = formulation.problem
-    rate, loss = effective_budgets(formulation)
-    distortion = dual.objective == "distortion"
-    costs = problem.px * (distortion * problem.d - dual.f[:, None] - dual.nu).T
-    rest = float(dual.f @ problem.px + dual.nu @ problem.py) - dual.rate * rate - distortion * dual.conditional * loss
-    trees = _cells.choose_for_sets(
-        problem, costs, dual.rate, dual.conditional, lambda bounds: rest + float(bounds.sum()) >= goal
-    )
-    return {
-        "kind": "cell-dual",
-        "f": _numbers(dual.f),
-        "nu": _numbers(dual.nu),
-        "rate": _number(dual.rate),
-        "conditional": _number(dual.conditional),
-        "cells": [_written(tree) for tree in trees],
-    }
+class _Writer:
+    """Writes evidence with the cells that let the checker prove a bound of ``goal`` if there is one.
 
+    ``reached`` is what the cells give, in doubles (inf where the checker needs none).
+    """
 
-def _map_nodes(tree: MapTree) -> list[dict[str, Any]]:
-    nodes: list[dict[str, Any]] = []
-    stack = [tree.root]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, MapLeaf):
-            vectors = {name: _numbers(getattr(node, name)) for name in ("nu", "conditional", "posterior", "slopes")}
-            nodes.append(vectors | {"rate": _number(node.rate)})
-        else:
-            nodes.append({"y": node.y, "s": node.s, "at": _number(node.at)})
-            stack += [node.high, node.low]
-    return nodes
+    def __init__(self, formulation: Formulation, goal: float) -> None:
+        self.formulation, self.problem, self.goal = formulation, formulation.problem, goal
+        self.reached = math.inf
 
+    def evidence(self, evidence: Evidence | None) -> dict[str, Any] | None:
+        """Evidence of any kind."""
+        if evidence is None:
+            return None
+        if isinstance(evidence, PosteriorTree):
+            return self.posterior_tree(evidence)
+        if isinstance(evidence, MapTree):
+            return self.map_tree(evidence)
+        if isinstance(evidence, CellDual):
+            return self.cell_dual(evidence)
+        if isinstance(evidence, Independent | DataProcessing):
+            return {"kind": "independent" if isinstance(evidence, Independent) else "data-processing"}
+        raise TypeError(f"there is no way to write evidence of type {type(evidence).__name__}")
 
-def _posterior_tree(tree: PosteriorTree, formulation: Formulation, goal: float) -> dict[str, Any]:
-    nodes: list[dict[str, Any]] = []
-    root = whole_box(formulation.problem)
-    stack = [(tree.root, root)]
-    while stack:
-        node, box = stack.pop()
-        if isinstance(node, Leaf):
-            nodes.append(_posterior_leaf(node, box, tree.objective, formulation, goal))
-            continue
-        nodes.append({"y": node.y, "s": node.s, "at": _number(node.at)})
-        for child, side in ((node.high, 0), (node.low, 1)):
-            part = box.copy()
-            part[node.y, node.s, side] = (min if side else max)(part[node.y, node.s, side], node.at)
-            stack.append((child, part))
-    return {"kind": "posterior-tree", "nodes": nodes}
+    def map_tree(self, tree: MapTree) -> dict[str, Any]:
+        """Multipliers only."""
+        nodes: list[dict[str, Any]] = []
+        stack = [tree.root]
+        while stack:
+            node = stack.pop()
+            if isinstance(node, MapLeaf):
+                vectors = {name: _numbers(getattr(node, name)) for name in ("nu", "conditional", "posterior", "slopes")}
+                nodes.append(vectors | {"rate": _number(node.rate)})
+            else:
+                nodes.append({"y": node.y, "s": node.s, "at": _number(node.at)})
+                stack += [node.high, node.low]
+        return {"kind": "map-tree", "nodes": nodes}
 
+    def cell_dual(self, dual: CellDual) -> dict[str, Any]:
+        """Multipliers, and for each letter cells of class posteriors of sets."""
+        problem, distortion = self.problem, dual.objective == "distortion"
+        rate, loss = effective_budgets(self.formulation)
+        costs = problem.px * (distortion * problem.d - dual.f[:, None] - dual.nu).T
+        rest = float(dual.f @ problem.px + dual.nu @ problem.py)
+        rest -= dual.rate * rate + distortion * dual.conditional * loss
 
-def _posterior_leaf(
-    leaf: Leaf, box: FloatArray, objective: str, formulation: Formulation, goal: float
-) -> dict[str, Any]:
-    """A leaf with cells that let the checker prove a bound of ``goal`` if there is one."""
-    problem = formulation.problem
-    rate, loss = effective_budgets(formulation)
-    f, alpha, beta = np.asarray(leaf.f, dtype=np.float64), float(leaf.rate), float(leaf.classification)
-    costs = problem.d.T - f
-    if objective == "classification-loss":
-        costs, beta, loss = np.broadcast_to(-f, costs.shape), 1.0, 0.0
-    cells: list[Any] = [None] * problem.m
-    free = (box == whole_box(problem)).all(axis=(1, 2)) & (beta == 0 or problem.k == 1)
-    rows = np.flatnonzero(~free)
-    convex = _cells.convex_share(problem, alpha, beta)
-    if len(rows):
-        rest = float(f @ problem.px) - alpha * rate - beta * loss
-        if free.any():
-            from drcopt.bounds.pricing.gibbs import softmin
+        def bound(least: FloatArray) -> float:
+            return rest + float(least.sum())
 
-            rest += float(problem.py[free] @ softmin(costs[free].T, np.log(problem.px), alpha))
-        room = 1e-13 * (abs(rest) + float(np.abs(costs).max()))
-        trees = _cells.choose(
-            problem,
-            costs[rows],
-            alpha,
-            beta,
-            convex,
-            box[rows],
-            0.25 * ROOM * float(problem.d.max() if objective == "distortion" else 1.0),
-            lambda bounds: float(rest + problem.py[rows] @ bounds) >= goal + room,
+        trees, least = _cells.choose_for_sets(
+            problem, costs, dual.rate, dual.conditional, lambda least: bound(least) >= self.goal
         )
-        for y, tree in zip(rows, trees, strict=True):
-            cells[y] = _written(tree)
-    return {
-        "f": _numbers(f),
-        "rate": _number(alpha),
-        "classification": _number(float(leaf.classification)),
-        "convex": _number(convex),
-        "cells": cells,
-    }
+        self.reached = min(self.reached, bound(least))
+        return {
+            "kind": "cell-dual",
+            "f": _numbers(dual.f),
+            "nu": _numbers(dual.nu),
+            "rate": _number(dual.rate),
+            "conditional": _number(dual.conditional),
+            "cells": [_written(tree) for tree in trees],
+        }
+
+    def posterior_tree(self, tree: PosteriorTree) -> dict[str, Any]:
+        """Splits, and leaves with their cells."""
+        nodes: list[dict[str, Any]] = []
+        stack = [(tree.root, whole_box(self.problem))]
+        while stack:
+            node, box = stack.pop()
+            if isinstance(node, Leaf):
+                nodes.append(self.posterior_leaf(node, box, tree.objective == "distortion"))
+                continue
+            nodes.append({"y": node.y, "s": node.s, "at": _number(node.at)})
+            for child, side in ((node.high, 0), (node.low, 1)):
+                part = box.copy()
+                part[node.y, node.s, side] = (min if side else max)(part[node.y, node.s, side], node.at)
+                stack.append((child, part))
+        return {"kind": "posterior-tree", "nodes": nodes}
+
+    def posterior_leaf(self, leaf: Leaf, box: FloatArray, distortion: bool) -> dict[str, Any]:
+        """Multipliers, and for each letter cells of its class posterior unless the checker can do without."""
+        problem = self.problem
+        rate, loss = effective_budgets(self.formulation)
+        f, alpha, beta = np.asarray(leaf.f, dtype=np.float64), float(leaf.rate), float(leaf.classification)
+        costs, size = problem.d.T - f, float(problem.d.max())
+        if not distortion:
+            costs, beta, loss, size = np.broadcast_to(-f, costs.shape), 1.0, 0.0, 1.0
+        cells: list[Any] = [None] * problem.m
+        free = (box == whole_box(problem)).all(axis=(1, 2)) & (beta == 0 or problem.k == 1)
+        rows = np.flatnonzero(~free)
+        convex = _cells.convex_share(problem, alpha, beta)
+        if len(rows):
+            rest = float(f @ problem.px) - alpha * rate - beta * loss
+            rest += float(problem.py[free] @ softmin(costs[free].T, np.log(problem.px), alpha)) if free.any() else 0.0
+            room = 1e-13 * (abs(rest) + float(np.abs(costs).max()))
+
+            def bound(least: FloatArray) -> float:
+                return rest + float(problem.py[rows] @ least) - room
+
+            trees, least = _cells.choose(
+                problem,
+                costs[rows],
+                alpha,
+                beta,
+                convex,
+                box[rows],
+                0.25 * ROOM * size,
+                lambda least: bound(least) >= self.goal,
+            )
+            self.reached = min(self.reached, bound(least))
+            for y, tree in zip(rows, trees, strict=True):
+                cells[y] = _written(tree)
+        return {
+            "f": _numbers(f),
+            "rate": _number(alpha),
+            "classification": _number(float(leaf.classification)),
+            "convex": _number(convex),
+            "cells": cells,
+        }

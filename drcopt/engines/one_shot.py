@@ -97,6 +97,7 @@ class _Question:
         self.lower = -math.inf
         self.infeasibility: Evidence | None = None
         self.termination = ""
+        self.late = False
         self.nodes = 0
 
     def take(self, warm: Any) -> None:
@@ -137,8 +138,9 @@ class _Question:
         """What the engine says."""
         if not self.termination:
             closed = self.value - self.lower <= self.limits.tol
-            late = "the time limit was reached" if self.limits.expired else "no better map was found"
-            self.termination = "the gap is closed" if closed else late
+            late = self.late or self.limits.expired
+            why_not = "the time limit was reached" if late else "no better map was found"
+            self.termination = "the gap is closed" if closed else why_not
         stats: dict[str, Any] = {
             "columns": len(self.shop.pool),
             "pricings": self.shop.pricings,
@@ -251,7 +253,7 @@ class _Question:
         if not lowest.done and self.shop.pricing.exact:
             branching = Branching(lowest, goal=self.loss + 1e-9)
             branching.run(self.limits.node_limit)
-            self.nodes += branching.nodes
+            self.nodes, self.late = self.nodes + branching.nodes, branching.late
             if branching.lower > self.loss:
                 self.infeasibility = branching.evidence
                 self.termination = "the least classification loss is above its budget"
@@ -265,7 +267,7 @@ class _Question:
             if isinstance(self.evidence, MapTree) and isinstance(self.evidence.root, MapLeaf):
                 branching.root.leaf, branching.root.bound = self.evidence.root, self.lower
             branching.run(self.limits.node_limit)
-            self.nodes += branching.nodes
+            self.nodes, self.late = self.nodes + branching.nodes, branching.late
             self.raise_to(branching.evidence, branching.lower)
         if search.best is not None:
             best = search.best
