@@ -190,22 +190,27 @@ class _Oracle:
         With few letters the posteriors Wᵀp fill little of the simplex, and most cells are empty.
         """
         n, k = self.W.shape
-        ones = np.ones((k, 1))
-        rows = np.block([[self.W.T, -ones], [-self.W.T, -ones]])
-        outside = np.maximum(low - tau, tau - high).max(axis=1)
+        outside, width = np.maximum(low - tau, tau - high).max(axis=1), (high - low).max(axis=1)
         empty = np.zeros(len(nu), dtype=bool)
-        for j in np.flatnonzero(~(outside <= 1e-7)):
+        for j in np.flatnonzero(~(outside <= 1e-6 * width + 1e-15)):
+            # In units of the cell, from its middle: the solver's tolerances are absolute.
+            middle, unit = 0.5 * (low[j] + high[j]), max(float(width[j]), 1e-9)
+            rows = (self.W - middle).T / unit
+            half = 0.5 * (high[j] - low[j]) / unit
             answer = linprog(
                 np.append(np.zeros(n), 1.0),  # the least distance
-                A_ub=rows,
-                b_ub=np.concatenate([high[j], -low[j]]),
+                A_ub=np.block([[rows, -np.ones((k, 1))], [-rows, -np.ones((k, 1))]]),
+                b_ub=np.concatenate([half, half]),
                 A_eq=np.append(np.ones(n), 0.0)[None],
                 b_eq=[1.0],
                 method="highs-ds",
             )
-            if answer.status == 0 and answer.fun > 1e-9:
+            if answer.status == 0:
                 above, below = np.split(answer.ineqlin.marginals, 2)
-                nu[j], empty[j] = (above - below) * 10.0 * self.scale / answer.fun, True
+                away = above - below
+                distance = -float((away @ rows).max() + np.abs(away) @ half)
+                if distance > 1e-9:
+                    nu[j], empty[j] = away * 10.0 * self.scale / (distance * unit), True
         return empty
 
     def _linear(

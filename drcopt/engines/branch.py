@@ -13,6 +13,7 @@ import numpy as np
 from drcopt._check import FloatArray
 from drcopt.bounds import Evidence, PosteriorTree
 from drcopt.bounds.base import ROUNDING, effective_budgets
+from drcopt.coupling import round_onto_marginals
 from drcopt.engines.ascent import Objective
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
 from drcopt.engines.descent import Descent, descend, reduce_loss
@@ -99,6 +100,7 @@ class _Points:
     def __init__(self, problem: Problem, rate: float, budget: float, limits: Limits) -> None:
         self.margin = min(_MARGIN, 1e-3 * budget)
         self.problem, self.rate, self.budget, self.limits = problem, rate, budget - self.margin, limits
+        self.edge = budget + ROUNDING
         self.best: Descent | None = None
         self.value = math.inf
         self.low = problem.independent
@@ -124,7 +126,7 @@ class _Points:
         self.low = found.P
         if found.loss <= self.budget:
             self.try_from(found.P)
-            self._keep(found)
+        self._keep(found)
 
     def try_from(self, P: FloatArray, multipliers: tuple[FloatArray, float, float] | None = None) -> None:
         """One run of the convex-concave procedure."""
@@ -135,10 +137,16 @@ class _Points:
 
     def _keep(self, answer: Descent) -> None:
         value = float((self.problem.d * answer.P).sum())
-        if answer.loss <= self.budget + max(0.5 * self.margin, ROUNDING) and value < self.value:
+        # At the very edge, as at C = H(S|X), there may be no point with any margin.
+        inside = answer.loss <= self.budget + 0.5 * self.margin
+        edge = self.best is None and self.problem.classification_loss(self._rounded(answer.P)) <= self.edge
+        if (inside or edge) and value < self.value:
             self.best, self.value = answer, value
             if self._search is not None:
                 self._search.upper = value
+
+    def _rounded(self, P: FloatArray) -> FloatArray:
+        return round_onto_marginals(P, self.problem.px, self.problem.py)
 
     def watch(self, search: Search) -> None:
         """Tell ``search`` of every better point."""
