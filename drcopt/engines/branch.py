@@ -13,6 +13,7 @@ import numpy as np
 from drcopt._check import FloatArray
 from drcopt.bounds import Evidence, PosteriorTree
 from drcopt.bounds.base import ROUNDING, effective_budgets
+from drcopt.bounds.pricing.vertices import most_candidates
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.ascent import Objective
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
@@ -27,6 +28,8 @@ from drcopt.problem import Problem
 _MARGIN = 1e-11
 #: A proof that C cannot be met goes this far past it (relative to H(S)), so that the leaves, priced afresh, still do.
 _PAST = 1e-7
+#: So many candidate vertices for a letter are priced faster than by a spatial search.
+_FEW = 5_000
 
 
 class Global:
@@ -63,7 +66,7 @@ class Global:
                     stats=stats,
                 )
             points.start_from(least.found)
-        objective = Objective(problem, problem.d, rate, budget)
+        objective = Objective(problem, problem.d, rate, budget, alpha=_rate_multipliers(problem, rate))
         search = Search(objective, limits, points.improve, points.value)
         points.watch(search)
         search.run(points.multipliers())
@@ -168,6 +171,12 @@ class _Points:
         return np.concatenate([best.f, [best.rate_multiplier, best.classification_multiplier]])
 
 
+def _rate_multipliers(problem: Problem, rate: float) -> tuple[float, float]:
+    """The range to search for α: 0 alone if the rate never binds and pricing by vertices is cheap."""
+    never = rate >= min(problem.entropy_x, problem.entropy_y)
+    return (0.0, 0.0 if never and most_candidates(problem.n, problem.k) <= _FEW else math.inf)
+
+
 def lowest_loss(
     problem: Problem, rate: float, start: FloatArray, limits: Limits, *, target: float = -math.inf, tries: int = 6
 ) -> Descent:
@@ -199,7 +208,8 @@ def least_loss_search(
     stop_below: float = -math.inf,
 ) -> LossSearch:
     """min H(S|Y) with I(X;Y) ≤ rate, bounded below by branch and bound."""
-    objective = Objective(problem, np.zeros((problem.n, problem.m)), rate, 0.0, beta=(1.0, 1.0))
+    nothing = np.zeros((problem.n, problem.m))
+    objective = Objective(problem, nothing, rate, 0.0, alpha=_rate_multipliers(problem, rate), beta=(1.0, 1.0))
     tried: list[FloatArray] = []
 
     def improve(P: FloatArray, z: FloatArray, force: bool) -> None:

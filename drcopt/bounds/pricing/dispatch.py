@@ -1,12 +1,13 @@
-"""Chooses the oracle: closed form without classification, a line search for two classes, a spatial one for more."""
+"""Chooses the oracle: closed form without classification, a line search where class posteriors lie on a line, vertices
+without a rate term, a spatial search for the rest."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from drcopt._check import FloatArray
-from drcopt.bounds.pricing.binary import price_binary
 from drcopt.bounds.pricing.gibbs import Priced, gibbs, softmin
+from drcopt.bounds.pricing.line import Line, price_line
 from drcopt.bounds.pricing.spatial import price_spatial
 from drcopt.bounds.pricing.vertices import MOST_VERTICES, count, price_vertices
 from drcopt.problem import Problem
@@ -51,9 +52,7 @@ def price(
         alpha = 1e-8 * max(float(np.ptp(cost)), beta)
         priced = price(problem, cost, alpha, beta, box, tol=tol)
         return Priced(priced.lower + alpha * float(log_px.min()), priced.y, priced.p, priced.value)
-    if problem.k == 2:
-        # ⟨w, p⟩ and 1 − ⟨1 − w, p⟩ differ in the last digit.
-        low = np.maximum(box[:, 0, 0], 1.0 - box[:, 1, 1]) - 4e-16
-        high = np.minimum(box[:, 0, 1], 1.0 - box[:, 1, 0]) + 4e-16
-        return price_binary(cost, alpha, beta, log_px, W[:, 0], low, high, tol)
+    line = Line.through(W)
+    if line is not None:
+        return price_line(cost, alpha, beta, log_px, W, line, box, tol)
     return price_spatial(cost, alpha, beta, log_px, W, box, tol, problem.contraction)

@@ -35,8 +35,15 @@ def faces_inside(box: FloatArray, W: FloatArray) -> list[Face]:
 
 def count(box: FloatArray, W: FloatArray) -> int:
     """Candidate vertices for one letter's box."""
-    n, k = W.shape
-    faces = len(faces_inside(box, W))
+    return _candidates(len(faces_inside(box, W)), *W.shape)
+
+
+def most_candidates(n: int, k: int) -> int:
+    """Candidate vertices for a box whose faces all lie inside the range of W."""
+    return _candidates(2 * k, n, k)
+
+
+def _candidates(faces: int, n: int, k: int) -> int:
     return sum(comb(faces, j) * comb(n, j + 1) for j in range(min(faces, k - 1) + 1))
 
 
