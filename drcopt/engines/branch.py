@@ -6,6 +6,7 @@ Upper bounds come from the convex-concave procedure, lower bounds from branch an
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,6 +29,9 @@ from drcopt.problem import Problem
 _MARGIN = 1e-11
 #: A proof that C cannot be met goes this far past it (relative to H(S)), so that the leaves, priced afresh, still do.
 _PAST = 1e-7
+#: How finely the least loss is searched for when no point is known (relative to H(S)), and the nodes then spent on a
+#: bound on E d if there is still neither a point nor a proof that there is none.
+_FINE, _AT_THE_EDGE = 1e-9, 30
 #: So many candidate vertices for a letter are priced faster than by a spatial search.
 _FEW = 5_000
 
@@ -47,11 +51,13 @@ class Global:
         rate, budget = effective_budgets(formulation)
         points = _Points(problem, rate, budget, limits)
         stats: dict[str, Any] = {}
+        edge = ""
         points.start()
         infeasibility: Evidence | None = None
         if points.best is None:
+            fine = replace(limits, tol=min(limits.tol, _FINE * problem.entropy_s))
             least = least_loss_search(
-                problem, rate, limits, points.low, stop_above=budget + _PAST * problem.entropy_s, stop_below=budget
+                problem, rate, fine, points.low, stop_above=budget + _PAST * problem.entropy_s, stop_below=budget
             )
             if least.termination == INTERRUPTED:
                 raise KeyboardInterrupt  # before there is anything to hand back
@@ -66,6 +72,10 @@ class Global:
                     stats=stats,
                 )
             points.start_from(least.found)
+            if points.best is None and not limits.expired:
+                # Closer to the least loss than can be told apart: a bound is all there is to find.
+                limits = replace(limits, node_limit=min(limits.node_limit or _AT_THE_EDGE, _AT_THE_EDGE))
+                edge = f"C is within {least.upper - least.lower:.1g} nats of the least classification loss"
         objective = Objective(problem, problem.d, rate, budget, alpha=_rate_multipliers(problem, rate))
         search = Search(objective, limits, points.improve, points.value)
         points.watch(search)
@@ -76,7 +86,7 @@ class Global:
         return Proposal(
             parts=None if best is None else [Part(1.0, best.P)],
             evidence=PosteriorTree(search.tree()),
-            termination=search.termination,
+            termination=edge if edge and best is None else search.termination,
             rate_multiplier=float(leaf_z[-2]) if best is None else best.rate_multiplier,
             classification_multiplier=float(leaf_z[-1]) if best is None else best.classification_multiplier,
             infeasibility=infeasibility,
@@ -158,6 +168,9 @@ class _Points:
     def improve(self, P: FloatArray, z: FloatArray, force: bool) -> None:
         """Descend from a node's suggestion unless one like it was tried."""
         tau = self.problem.ps_given_x.T @ P
+        # Most of what descents can do they do early: from then on one for every few nodes.
+        if not force and self._search is not None and self.descents > 4 + self._search.nodes // 4:
+            return
         if not force and any(np.abs(tau - other).sum() < 1e-3 for other in self._tried):
             return
         self._tried.append(tau)

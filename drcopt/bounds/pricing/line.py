@@ -218,7 +218,7 @@ class _Search:
         return np.arange(first, len(self.y))
 
     def slopes_at(self, y: np.ndarray, target: FloatArray, sharp: np.ndarray) -> FloatArray:
-        """μ with t(μ) ≈ target, by Newton kept inside a bracket; to full accuracy where ``sharp``."""
+        """μ with t(μ) ≈ target, by Newton kept inside a bracket; to 1e-11 where ``sharp``."""
         r = self.greatest - self.least
         mu = np.zeros(len(y))
         below, above = np.full(len(y), -np.inf), np.full(len(y), np.inf)
@@ -232,7 +232,8 @@ class _Search:
             miss = t - target
             below, above = np.where(miss < 0, mu, below), np.where(miss > 0, mu, above)
             room = np.minimum(target - self.least, self.greatest - target)
-            done = np.abs(miss) <= np.where(sharp, 1e-15, 0.05) * np.maximum(room, 1e-14)
+            done = np.abs(miss) <= np.where(sharp, 1e-11, 0.05) * np.maximum(room, 1e-14)
+            done |= above - below <= 4e-16 * np.abs(mu)  # t jumps over the target between two doubles
             if done.all():
                 break
             # Newton on the log-odds of t within its range, which is close to linear in μ at both ends.
