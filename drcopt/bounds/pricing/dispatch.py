@@ -32,19 +32,24 @@ def price(
     tol : float
         How far below the least value the proved bound may stay (0: as close as arithmetic allows).
     """
+    if box is not None and beta > 0:
+        same = np.column_stack([cost.T, box.reshape(len(box), -1)])
+        _, first, copies = np.unique(same, axis=0, return_index=True, return_inverse=True)
+        if len(first) < len(same):  # as when only the classification loss counts, in boxes not yet cut
+            return _expanded(price(problem, cost[:, first], alpha, beta, box[first], tol=tol), copies.ravel())
     log_px = np.log(problem.px)
     W = problem.ps_given_x
     free = box is None or bool((box[:, :, 0] <= W.min(axis=0)).all() and (box[:, :, 1] >= W.max(axis=0)).all())
     if free and (beta == 0 or problem.k == 1):
         value = softmin(cost, log_px, alpha)
-        y = np.arange(problem.m)
+        y = np.arange(cost.shape[1])
         if alpha > 0:
             p = gibbs(-cost.T, log_px, alpha)[0]
         else:
             p = np.eye(problem.n)[cost.argmin(axis=0)]
         return Priced(value, y, p, value)
     if box is None:
-        box = np.broadcast_to(np.stack([W.min(axis=0), W.max(axis=0)], axis=-1), (problem.m, problem.k, 2))
+        box = np.broadcast_to(np.stack([W.min(axis=0), W.max(axis=0)], axis=-1), (cost.shape[1], problem.k, 2))
     if alpha == 0:
         if max(count(own, W) for own in box) <= MOST_VERTICES:
             return price_vertices(cost, beta, W, box)
@@ -56,3 +61,10 @@ def price(
     if line is not None:
         return price_line(cost, alpha, beta, log_px, W, line, box, tol)
     return price_spatial(cost, alpha, beta, log_px, W, box, tol, problem.contraction)
+
+
+def _expanded(priced: Priced, copies: np.ndarray) -> Priced:
+    """The same for letters that are copies (m,) of those priced."""
+    rows = [np.flatnonzero(priced.y == y) for y in copies]
+    own, index = np.repeat(np.arange(len(copies)), [len(r) for r in rows]), np.concatenate(rows)
+    return Priced(priced.lower[copies], own, priced.p[index], priced.value[index])
