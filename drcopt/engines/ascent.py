@@ -21,7 +21,7 @@ from scipy import sparse
 from scipy.special import rel_entr, xlogy
 
 from drcopt._check import FloatArray
-from drcopt.bounds.pricing import Priced, price
+from drcopt.bounds.pricing import Partition, Priced, price
 from drcopt.engines.base import Limits
 from drcopt.problem import Problem
 
@@ -53,10 +53,12 @@ class Objective:
             z[-2] = max(z[-2], self.cone * z[-1])
         return z
 
-    def price(self, z: FloatArray, box: FloatArray | None, tol: float) -> tuple[float, Priced]:
+    def price(
+        self, z: FloatArray, box: FloatArray | None, tol: float, start: Partition | None = None
+    ) -> tuple[float, Priced]:
         """The bound at z and the posteriors that give it."""
         f, alpha, beta = z[:-2], float(z[-2]), float(z[-1])
-        priced = price(self.problem, self.cost - f[:, None], alpha, beta, box, tol=tol)
+        priced = price(self.problem, self.cost - f[:, None], alpha, beta, box, tol=tol, start=start)
         value = f @ self.problem.px - alpha * self.rate_budget - beta * self.classification_budget
         return float(value + self.problem.py @ priced.lower), priced
 
@@ -114,6 +116,7 @@ class Ascent:
     weights: FloatArray
     steps: int = 0
     priced: int = 0
+    partition: Partition | None = None
 
 
 def ascend(
@@ -126,11 +129,12 @@ def ascend(
     tol: float,
     steps: int = 25,
     deadline: Limits | None = None,
+    partition: Partition | None = None,
 ) -> Ascent:
     """Raise the bound from z until it passes ``target`` or the model promises less than ``tol`` more."""
     problem = objective.problem
     z = objective.clip(z)
-    best, priced = objective.price(z, box, max(0.1 * tol, 1e-8))
+    best, priced = objective.price(z, box, max(0.1 * tol, 1e-8), partition)
     fresh = Columns.of(objective, priced.y, priced.p)
     bundle = fresh if columns is None else fresh.join(columns)
     weights = _first_weights(problem, bundle, z)
@@ -155,7 +159,9 @@ def ascend(
             radius *= 10.0  # that little was in reach only; multipliers are large where rows of W are alike
             continue
         # No sharper than this step can use: the proof between grid points is most of the work.
-        value, priced = objective.price(trial, box, max(0.1 * tol, min(0.02 * (promised - best), 1e-5)))
+        value, priced = objective.price(
+            trial, box, max(0.1 * tol, min(0.02 * (promised - best), 1e-5)), priced.partition
+        )
         pricings += 1
         new = Columns.of(objective, priced.y, priced.p)
         if value >= best + 0.05 * (promised - best):
@@ -166,7 +172,7 @@ def ascend(
                 z, best = trial, value
             radius = max(0.3 * step, 1e-6)
         bundle, weights = _trim(bundle.join(new), np.concatenate([weights, np.zeros(len(new.y))]), z, len(new.y))
-    return Ascent(z, best, bundle, weights, taken, pricings)
+    return Ascent(z, best, bundle, weights, taken, pricings, priced.partition)
 
 
 def _first_weights(problem: Problem, bundle: Columns, z: FloatArray) -> FloatArray:

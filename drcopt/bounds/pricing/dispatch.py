@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from drcopt._check import FloatArray
-from drcopt.bounds.pricing.gibbs import Priced, gibbs, softmin
+from drcopt.bounds.pricing.gibbs import Partition, Priced, gibbs, softmin
 from drcopt.bounds.pricing.line import Line, price_line
 from drcopt.bounds.pricing.spatial import price_spatial
 from drcopt.bounds.pricing.vertices import MOST_VERTICES, count, price_vertices
@@ -15,7 +15,14 @@ from drcopt.problem import Problem
 
 @np.errstate(all="ignore")  # what overflows is bounded by something else, and NaN never passes for a bound
 def price(
-    problem: Problem, cost: FloatArray, alpha: float, beta: float, box: FloatArray | None, *, tol: float = 0.0
+    problem: Problem,
+    cost: FloatArray,
+    alpha: float,
+    beta: float,
+    box: FloatArray | None,
+    *,
+    tol: float = 0.0,
+    start: Partition | None = None,
 ) -> Priced:
     """min over pmfs p with Wᵀp in ``box[y]`` of ⟨cost[:, y], p⟩ + α D(p‖px) + β H(Wᵀp), for every letter y.
 
@@ -31,6 +38,8 @@ def price(
         Least and greatest τ_y(s); None (or a box no smaller than the range of W) for no restriction.
     tol : float
         How far below the least value the proved bound may stay (0: as close as arithmetic allows).
+    start : Partition or None
+        That of an earlier answer, for other multipliers or a larger box.
     """
     if box is not None and beta > 0:
         same = np.column_stack([cost.T, box.reshape(len(box), -1)])
@@ -60,7 +69,7 @@ def price(
     line = Line.through(W)
     if line is not None:
         return price_line(cost, alpha, beta, log_px, W, line, box, tol)
-    return price_spatial(cost, alpha, beta, log_px, W, box, tol, problem.contraction)
+    return price_spatial(cost, alpha, beta, log_px, W, box, tol, problem.contraction, start)
 
 
 def _expanded(priced: Priced, copies: np.ndarray) -> Priced:

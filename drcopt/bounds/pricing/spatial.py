@@ -25,12 +25,14 @@ from scipy.special import rel_entr, xlogy
 
 from drcopt._check import FloatArray
 from drcopt.bounds.base import ROUNDING
-from drcopt.bounds.pricing.gibbs import Priced, gibbs
+from drcopt.bounds.pricing.gibbs import Partition, Priced, gibbs
 from drcopt.bounds.pricing.hull import deepest, facets, gradients, within
 
 #: Cells in all before the search settles for the bound it has (fewer with more classes: a cell costs k²), and
 #: Newton steps a cell.
 _MOST_CELLS, _STEPS = 6000, 12
+#: Cells of a letter worth keeping for the next pricing: more of them are left over from multipliers long gone.
+_MOST_KEPT = 120
 
 
 @dataclass(eq=False)
@@ -49,6 +51,10 @@ class _Cells:
         return _Cells(*(getattr(self, name)[where] for name in self.__dataclass_fields__))
 
 
+#: What a partition keeps of cells.
+_KEPT = ("y", "low", "high", "nu")
+
+
 def price_spatial(
     cost: FloatArray,
     alpha: float,
@@ -58,6 +64,7 @@ def price_spatial(
     box: FloatArray,
     tol: float,
     contraction: float,
+    start: Partition | None = None,
 ) -> Priced:
     """See :func:`drcopt.bounds.pricing.price`; α > 0, ``contraction`` an upper bound on η."""
     m = cost.shape[1]
@@ -65,9 +72,6 @@ def price_spatial(
     slack = max(tol, ROUNDING * size)
     convex = beta if contraction <= 0 else min(beta, alpha / contraction)
     oracle = _Oracle(cost.T, alpha, beta, convex, log_px, W, slack)
-    low = np.maximum(box[:, :, 0], W.min(axis=0))
-    high = np.minimum(box[:, :, 1], W.max(axis=0))
-    letters, low, high = _tightened(low, high, oracle.facets)
     lower, best = np.full(m, np.inf), np.full(m, np.inf)
     found: list[tuple[np.ndarray, FloatArray]] = []
     reach = 1e-9 + 2.0 * slack
@@ -83,10 +87,16 @@ def price_spatial(
         order = np.argsort(-value, kind="stable")  # of one letter's the last, its least, stays
         order = order[value[order] < best[y[order]]]
         best[y[order]], best_p[y[order]] = value[order], p[order]
+        oracle.enough = best - slack
         found.append((y, p))
 
-    cells = oracle.relax(letters, low, high)
-    for y, p in ((letters, cells.p), oracle.corners(m)):
+    if start is not None:
+        y = np.flatnonzero(start.p.any(axis=1))
+        consider(y, start.p[y])
+        consider(y, oracle.descend(y, start.p[y]))
+    cells = oracle.relax(*_first(box, W, oracle.facets, start))
+    lowest = cells.take(_lowest(cells.y, cells.bound))
+    for y, p in ((lowest.y, lowest.p), oracle.corners(m)):
         consider(y, p)
         consider(y, oracle.descend(y, p))
     for y in np.flatnonzero(np.isinf(best)):
@@ -95,13 +105,15 @@ def price_spatial(
             cells = cells.take(cells.y != y)
         elif inmost is not None:
             consider(np.array([y]), inmost.p[None])
-    count, most = len(letters), _MOST_CELLS * min(1.0, 9.0 / W.shape[1] ** 2)
+    done: list[_Cells] = []
+    count, most = len(cells.y), _MOST_CELLS * min(1.0, 9.0 / W.shape[1] ** 2)
     while len(cells.y):
         consider(cells.y, cells.p)
         open_ = (cells.bound < best[cells.y] - slack) & ((cells.high - cells.low).max(axis=1) > 1e-9)
         if convex == beta or count > most:
             open_[:] = False
-        np.minimum.at(lower, cells.y[~open_], cells.bound[~open_])
+        done.append(cells.take(~open_))
+        np.minimum.at(lower, done[-1].y, done[-1].bound)
         cells = oracle.cut(cells.take(np.flatnonzero(open_)))
         count += len(cells.y)
     reached = np.flatnonzero(np.isfinite(best))
@@ -112,7 +124,32 @@ def price_spatial(
         np.concatenate([p for _, p in found]),
         lower - ROUNDING * size,
         box,
+        Partition(box, best_p, *(np.concatenate([getattr(c, name) for c in done or [cells]]) for name in _KEPT)),
     )
+
+
+def _first(
+    box: FloatArray, W: FloatArray, hull: tuple[FloatArray, FloatArray], start: Partition | None
+) -> tuple[np.ndarray, FloatArray, FloatArray, FloatArray | None]:
+    """Letters, ends and ν of the cells to begin with: those of ``start`` where it covers a letter's box, or the box."""
+    m = len(box)
+    y, low, high, nu = np.arange(m), box[:, :, 0], box[:, :, 1], None
+    if start is not None:
+        covered = (low >= start.box[:, :, 0]).all(axis=1) & (high <= start.box[:, :, 1]).all(axis=1)
+        covered &= np.bincount(start.y, minlength=m) <= _MOST_KEPT
+        old, fresh = np.flatnonzero(covered[start.y]), np.flatnonzero(~covered)
+        y = np.concatenate([start.y[old], fresh])
+        low = np.concatenate([np.maximum(start.low[old], low[start.y[old]]), low[fresh]])
+        high = np.concatenate([np.minimum(start.high[old], high[start.y[old]]), high[fresh]])
+        nu = np.concatenate([start.nu[old], np.zeros((len(fresh), W.shape[1]))])
+    kept, low, high = _tightened(np.maximum(low, W.min(axis=0)), np.minimum(high, W.max(axis=0)), hull)
+    return y[kept], low, high, None if nu is None else nu[kept]
+
+
+def _lowest(y: np.ndarray, bound: FloatArray) -> np.ndarray:
+    """The index of every letter's cell of least bound."""
+    order = np.lexsort((bound, y))
+    return order[np.unique(y[order], return_index=True)[1]]
 
 
 def _drawn_in(p: FloatArray, inner: FloatArray, W: FloatArray, box: FloatArray, known: np.ndarray) -> FloatArray:
@@ -152,6 +189,8 @@ class _Oracle:
     ) -> None:
         self.cost_t, self.alpha, self.beta, self.convex, self.log_px, self.W = cost_t, alpha, beta, convex, log_px, W
         self.slack = slack
+        #: A cell whose bound is this is settled, whatever else might be proved of it.
+        self.enough = np.full(len(cost_t), np.inf)
         self.facets = facets(W)
         self._gradients: dict[int, tuple[FloatArray, FloatArray]] = {}
 
@@ -202,13 +241,14 @@ class _Oracle:
             # Not there yet: the gradient still costs, or τ is still outside the box.
             outside = np.maximum(low[todo] - tau, tau - high[todo]).max(axis=1)
             rough = (loss < -0.2 * self.slack) | (outside > 0.1 * self.slack)
+            rough &= cells.bound[todo] < self.enough[y[todo]]
             if not rough.any():
                 break
             p, _ = gibbs(score, self.log_px, smooth)
             if smooth > self.alpha:  # steps follow the smoother problem, bounds the true one
                 tau = p @ self.W
                 r = nu - self.convex * np.log(np.maximum(tau, 1e-300))
-                rough[:] = True
+                rough = cells.bound[todo] < self.enough[y[todo]]
             # A face is entered by leaving the box and left when its multiplier changes sign.
             on_low = (tau < low[todo]) | (on_low & (r > 0))
             on_high = (tau > high[todo]) | (on_high & (r < 0))
@@ -333,7 +373,9 @@ def _least_linear(r: FloatArray, low: FloatArray, high: FloatArray) -> FloatArra
     return np.asarray(value.max(axis=1))
 
 
-def _candidates(oracle: _Oracle, y: np.ndarray, p: FloatArray, lower: FloatArray, box: FloatArray) -> Priced:
+def _candidates(
+    oracle: _Oracle, y: np.ndarray, p: FloatArray, lower: FloatArray, box: FloatArray, partition: Partition
+) -> Priced:
     """The lowest posteriors of every letter that are apart from each other, polished."""
     value = oracle.value(y, p)
     tau = p @ oracle.W
@@ -350,7 +392,7 @@ def _candidates(oracle: _Oracle, y: np.ndarray, p: FloatArray, lower: FloatArray
     index = np.array(chosen, dtype=np.intp)
     y, p, value = y[index], p[index], value[index]
     p, value = _polish(oracle, y, p, value, box)
-    return Priced(lower, y, p, value)
+    return Priced(lower, y, p, value, partition)
 
 
 def _polish(
