@@ -96,9 +96,9 @@ def within(A: FloatArray, b: FloatArray, low: FloatArray, high: FloatArray) -> t
 
 
 def gradients(W: FloatArray, cost: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(G, h): near τ the least ⟨cost, p⟩ with Wᵀp = τ is max_f G_f τ + h_f, the lower facets of the points (W_x, cost_x).
+    """(G, h): the least ⟨cost, p⟩ with Wᵀp = τ is about max_f G_f τ + h_f, the lower facets of the points (W_x, cost_x).
 
-    Roughly: they are where a search starts, and nothing rests on them. One row of zeros where there are none to be had.
+    About: they are where a search starts, and nothing rests on them. One row of zeros where there are none to be had.
     """
     n, k = W.shape
     size = max(float(np.ptp(cost)), 1e-300)
