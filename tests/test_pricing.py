@@ -65,8 +65,7 @@ def channel(rng: np.random.Generator, kind: str, n: int, k: int) -> np.ndarray:
         W = rng.random((n, k)) ** 40 + np.eye(k)[rng.integers(k, size=n)]
     elif kind == "line":
         share = np.append([0.0, 1.0], rng.random(n)).round(2)[:n, None]  # two letters, or more whose rows are collinear
-        W = (1.0 - share) * W[0] + share * W[-1]
-        return W
+        return (1.0 - share) * W[0] + share * W[-1]
     elif kind == "mixed":
         W[rng.random(n) < 0.5] = np.eye(k)[rng.integers(k)]
     return W / W.sum(axis=1, keepdims=True)
