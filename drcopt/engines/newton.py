@@ -3,37 +3,46 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from drcopt._check import FloatArray
 from drcopt.bounds import Leaf, PosteriorTree
+from drcopt.coupling import round_onto_marginals
 from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.linear import optimal_transport
-from drcopt.engines.transport import LEAST_EPSILON, State, Transport
+from drcopt.engines.transport import State, Transport
 from drcopt.formulations import Formulation, Part
 from drcopt.problem import Problem
 
 #: Points of a sweep that the next one is extrapolated from.
 _HISTORY = 6
-#: Kernel evaluations that an extrapolated start may take before something else is tried.
-_PATIENCE = 20
-#: Where the path is left for the linear program, for a cost of range 1.
-_FLOOR = 3e-4
+#: Kernel evaluations that an extrapolated start may take before it is asked whether the rate is slack.
+_PATIENCE = 12
 #: How small ε gets on the way to potentials that a linear program starts from, for a cost of range 1.
 _COARSE = 2e-2
+#: The smallest ε visited: fine grids need little, and potentials good to 1e-17 still give P good to 1e-9 there.
+_LEAST = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
 class _End:
-    """An optimal-transport plan, its row potentials and its information."""
+    """The optimal-transport plan of least information, its row potentials and that information."""
 
     problem: Problem
     plan: FloatArray
     f: FloatArray
     rate: float
+
+    @property
+    def enough(self) -> float:
+        """A rate that is as good as the plan's: repairing what is missing costs less than rounding."""
+        return self.rate * (1.0 - 1e-12)
 
 
 class Newton:
@@ -54,46 +63,61 @@ class Newton:
         """See :class:`drcopt.engines.base.Engine`."""
         problem = formulation.problem
         flipped = problem.n > problem.m
-        transport = (
-            Transport(problem.py, problem.px, problem.d.T) if flipped else Transport(problem.px, problem.py, problem.d)
-        )
+        px, py, d = (problem.py, problem.px, problem.d.T) if flipped else (problem.px, problem.py, problem.d)
+        transport = Transport(px, py, d, least_epsilon=_LEAST)
         tol = min(limits.tol * 1e-2, 1e-11)
         rate = formulation.rate_budget
+        end = self._end if self._end is not None and self._end.problem is problem else None
         most = min(problem.entropy_x, problem.entropy_y)
-        end = self._end_of(problem, transport) if rate >= most else self._known_end(problem)
-        if end is not None and rate >= min(end.rate, most):
+        if end is None and rate >= most:
+            end = self._end_of(problem, transport, tol)
+        if end is not None and rate >= min(end.enough, most):
             return self._slack(end, transport)
-        past = _Past(warm, len(transport.px))
+        past = _Past(warm, len(px))
         state = transport.evaluate(*past.predict(self._small_rates(problem, transport), rate), 0.0, rate)
         if len(past.rates) or state.error < 0.5:
             state = transport.solve(state, rate, tol, most=_PATIENCE)
-        if transport.miss(state, rate) > 50 * tol:
-            # Where the budget is slack that is why; where not, the path leads on from the last point.
-            end = self._end_of(problem, transport) if len(past.rates) else end
-            if end is not None and rate >= end.rate:
-                return self._slack(end, transport)
-            state = transport.follow(rate, tol, past.last(transport, rate), floor=LEAST_EPSILON if end else _FLOOR)
-        slack = state.epsilon == 0.0
-        if slack or state.epsilon * (rate - state.rate) > tol:
-            end = self._end_of(problem, transport)
-            if end is not None and rate >= end.rate:
-                return self._slack(end, transport)
-            # Among ties the linear program picks a corner; the path goes on to the plan of least information.
-            state = state if slack else transport.follow(rate, tol, state)
-            slack = state.epsilon * (rate - state.rate) > tol or state.epsilon == 0.0
+        enough = 50 * tol
+        if transport.miss(state, rate) > enough:
+            starts: list[Callable[[], State | None]] = [lambda: past.last(transport, rate), lambda: None]
+            coarse = None
+            if not len(past.rates):
+                coarse = self._coarse(problem, transport, rate, tol)
+                starts[0] = lambda: coarse
+            elif state.error < 0.1 and 0.5 * rate < state.rate < rate:
+                starts.insert(0, lambda: state)
+            if coarse is not None and transport.miss(coarse, rate) <= enough:
+                state = coarse
+            else:
+                # Where the budget is slack that is why; where not, a path leads on from one of the starts.
+                ended = coarse is not None and coarse.rate < rate
+                end = self._end_of(problem, transport, tol, coarse if ended else None)
+                if end is not None and rate >= end.enough:
+                    return self._slack(end, transport)
+                for start in starts:
+                    state = transport.follow(rate, tol, start(), floor=_LEAST)
+                    if state.epsilon == 0.0 or transport.miss(state, rate) <= enough:
+                        break
+                else:
+                    # Just short of the end a little of the independent coupling added to its plan is better.
+                    if end is not None and 1.0 - rate / end.rate < transport.miss(state, rate):
+                        return self._slack(end, transport)
         f = _row_potentials(transport, state) if flipped else state.f
+        slack, converged = state.epsilon == 0.0, transport.miss(state, rate) <= enough
         return Proposal(
             parts=[Part(1.0, state.P.T if flipped else state.P)],
             evidence=PosteriorTree(Leaf(f, state.epsilon, 0.0)),
             termination=(
-                "the rate budget is slack: an optimal-transport plan" if slack else "Newton's method converged"
-            )
-            if transport.miss(state, rate) <= 50 * tol or slack
-            else "Newton's method stalled",
+                "the rate budget is slack: an optimal-transport plan"
+                if slack
+                else "Newton's method converged"
+                if converged
+                else "Newton's method stalled"
+            ),
             rate_multiplier=state.epsilon,
             classification_multiplier=0.0,
             stats={"kernel_evaluations": transport.evaluations},
-            warm=past.with_point(transport, state, rate) if state.epsilon > 0 else warm,
+            warm=past.with_point(transport, state, rate) if converged and not slack else warm,
         )
 
     def _small_rates(self, problem: Problem, transport: Transport) -> _SmallRates:
@@ -101,20 +125,29 @@ class Newton:
             self._limit = _SmallRates.of(problem, transport)
         return self._limit
 
-    def _known_end(self, problem: Problem) -> _End | None:
-        return self._end if self._end is not None and self._end.problem is problem else None
+    def _coarse(self, problem: Problem, transport: Transport, rate: float, tol: float) -> State:
+        """Down the path from the same place whatever the rate, until that is met or ε is small."""
+        start = transport.beginning(2.0 * min(problem.entropy_x, problem.entropy_y))
+        return transport.follow(rate, tol, start, floor=_COARSE, settled=1e-2)
 
-    def _end_of(self, problem: Problem, transport: Transport) -> _End | None:
-        """The optimal-transport end of the curve, the same whichever rate asked for it; None if HiGHS gives up."""
-        if self._known_end(problem) is None:
-            guess = None
+    def _end_of(self, problem: Problem, transport: Transport, tol: float, coarse: State | None = None) -> _End | None:
+        """The optimal-transport end of the curve, the same whichever rate asked for it; None if HiGHS gives up.
+
+        ``coarse`` is where :meth:`_coarse` ends for a rate that it does not meet.
+        """
+        if self._end is None or self._end.problem is not problem:
+            guess, most = None, min(problem.entropy_x, problem.entropy_y)
             if problem.n * problem.m > 256:
-                state = transport.follow(2.0 * min(problem.entropy_x, problem.entropy_y), 1e-9, floor=_COARSE)
+                state = self._coarse(problem, transport, 2.0 * most, tol) if coarse is None else coarse
                 guess = _row_potentials(transport, state) if problem.n > problem.m else state.f
             answer = optimal_transport(problem, guess)
             if answer is None:
                 return None
-            self._end = _End(problem, *answer, problem.rate(answer[0]))
+            plan, f = answer
+            plans = [
+                round_onto_marginals(P, problem.px, problem.py) for P in (plan, *_ties(problem, plan, f, transport))
+            ]
+            self._end = min((_End(problem, P, f, problem.rate(P)) for P in plans), key=lambda end: end.rate)
         return self._end
 
     def _slack(self, end: _End, transport: Transport) -> Proposal:
@@ -183,10 +216,14 @@ class _Past:
             off[:, :-1] *= math.exp(-self.log_epsilon[-1])
             used = int(off.max(axis=1).argmin())
         used += used == count - 1  # the more points, the higher the degree
-        while max(map(abs, weights := _lagrange(nodes[count - used :], at)), default=0.0) > 50.0:
+        # Rounding in a point counts for as much as the point, so none may count for much.
+        while True:
+            weights = _lagrange(nodes[count - used :], at)
+            if all(abs(w) * (at / a) ** 2 <= 50.0 for w, a in zip(weights, nodes[count - used :], strict=True)):
+                break
             used -= 1
         guess = limit.values + at * limit.slopes + at * at * (np.array(weights) @ rest[count - used :])
-        return guess[:-1], math.exp(min(max(guess[-1] - 0.5 * math.log(rate), math.log(LEAST_EPSILON)), 600.0))
+        return guess[:-1], math.exp(min(max(guess[-1] - 0.5 * math.log(rate), math.log(_LEAST)), 600.0))
 
     def last(self, transport: Transport, rate: float) -> State | None:
         """The last point as a state; None if there is none, or it is another problem's."""
@@ -212,6 +249,33 @@ def _lagrange(nodes: list[float], at: float) -> list[float]:
 
 def _centred(f: FloatArray, px: FloatArray) -> FloatArray:
     return np.asarray(f - px @ f)
+
+
+def _ties(problem: Problem, plan: FloatArray, f: FloatArray, counter: Transport) -> list[FloatArray]:
+    """The optimal plan of least information where the linear program has several; none where it has one.
+
+    Optimal plans live where the reduced cost is 0; among them px py exp(f + g) on all that some of them use is the
+    one nearest to independence.
+    """
+    px, py, n = problem.px, problem.py, problem.n
+    reduced = problem.d - f[:, None]
+    reduced -= reduced.min(axis=0)
+    x, y = np.nonzero(reduced <= 1e-11)
+    used_x, used_y = np.nonzero(plan > 0)
+    # Mass moves round cycles: over a tight entry forwards, back over one that has mass.
+    start, stop = np.concatenate([x, n + used_y]), np.concatenate([n + y, used_x])
+    moves = csr_array((np.ones(len(start)), (start, stop)), (n + problem.m, n + problem.m))
+    _, component = connected_components(moves, connection="strong")
+    inside = component[x] == component[n + y]
+    if inside.sum() <= len(used_x):
+        return []
+    away = np.ones_like(plan)
+    away[x[inside], y[inside]] = 0.0
+    ties = Transport(px, py, away)
+    state = ties.settle(ties.evaluate(np.zeros(n), 2e-3, 0.0, 0.0), 0.0, 1e-13, most=60)
+    counter.evaluations += ties.evaluations
+    cost = float(np.vdot(state.P, problem.d)) - float(np.vdot(plan, problem.d))
+    return [state.P] if state.error <= 1e-9 and cost <= 1e-10 else []
 
 
 def _row_potentials(transport: Transport, state: State) -> FloatArray:

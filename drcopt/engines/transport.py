@@ -122,6 +122,7 @@ class Transport:
     cost: FloatArray
     linear: FloatArray | None = None
     linear_budget: float = math.inf
+    least_epsilon: float = LEAST_EPSILON
     evaluations: int = 0
 
     def __post_init__(self) -> None:
@@ -203,24 +204,33 @@ class Transport:
             s = trial
         return s
 
-    def follow(self, rate: float, tol: float, start: State | None = None, floor: float = LEAST_EPSILON) -> State:
+    def follow(
+        self,
+        rate: float,
+        tol: float,
+        start: State | None = None,
+        *,
+        floor: float = LEAST_EPSILON,
+        settled: float = 1e-10,
+    ) -> State:
         """Down the path of settled potentials, β held, until the rate is met or turns out slack, or ε is at ``floor``.
 
         The path starts at a large ε, or at ``start``. Its end (ε → 0) is an optimal-transport plan. On its
         support f(ε) is affine in ε up to terms that vanish exponentially, so f − ε f' is an optimal dual of the
         linear program long before ε underflows; where it closes the gap the state comes back with ε = 0.
+        ``settled`` is the row error that counts as on the path.
         """
-        s = self._beginning(rate) if start is None else start
+        s = self.settle(self.beginning(rate) if start is None else start, rate, settled)
         while s.rate > rate and s.epsilon < 1e12:  # below the rate is where the path goes on from
-            s = self.settle(self.evaluate(s.f, 2.0 * s.epsilon, s.beta, rate), rate)
+            s = self.settle(self.evaluate(s.f, 2.0 * s.epsilon, s.beta, rate), rate, settled)
         factor = 0.4
         while s.rate < rate * (1 - 1e-13) and s.epsilon > floor and factor < 0.97:
             drift = self._drift(s)
             if s.epsilon < 0.1 and (end := self._at_zero(s, drift, tol)) is not None:
                 return end
             trial = self.evaluate(s.f + math.log(factor) * drift, s.epsilon * factor, s.beta, rate)
-            trial = self.settle(trial, rate, most=_PATIENCE)
-            if trial.error > 1e-6:
+            trial = self.settle(trial, rate, settled, most=_PATIENCE)
+            if trial.error > max(1e-6, settled):
                 factor = math.sqrt(factor)
                 continue
             if trial.rate > rate:
@@ -228,16 +238,16 @@ class Transport:
             s, factor = trial, max(0.1, factor**1.2)
         return s
 
-    def _beginning(self, rate: float) -> State:
-        """A settled state at the ε that would meet the rate if the cost were Gaussian."""
+    def beginning(self, rate: float) -> State:
+        """The path's start: at the ε that would meet the rate if the cost were Gaussian."""
         spread = self.cost - (self.cost @ self.py)[:, None] - self.px @ self.cost + self.px @ self.cost @ self.py
         size = math.sqrt(float(self.px @ spread**2 @ self.py))
         epsilon = min(max(size / math.sqrt(2.0 * max(rate, 1e-300)), LEAST_EPSILON), 1e12)
-        return self.settle(self.evaluate(self.cost @ self.py, epsilon, 0.0, rate), rate)
+        return self.evaluate(self.cost @ self.py, epsilon, 0.0, rate)
 
     def _bracket(self, low: State, high: State, rate: float, tol: float) -> State:
         """Joint Newton from between two settled states, bisecting log ε where it does not converge."""
-        for attempt in range(60):
+        for attempt in range(16):
             weight = 0.5
             if (
                 attempt < 4 and 0 < low.rate < high.rate
@@ -245,7 +255,7 @@ class Transport:
                 weight = min(max(math.log(rate / low.rate) / math.log(high.rate / low.rate), 0.1), 0.9)
             epsilon = math.exp((1 - weight) * math.log(low.epsilon) + weight * math.log(high.epsilon))
             s = self.settle(self.evaluate(low.f + weight * (high.f - low.f), epsilon, low.beta, rate), rate)
-            answer = self.solve(s, rate, tol, steps=25, hold_beta=True)
+            answer = self.solve(s, rate, tol, most=_PATIENCE, hold_beta=True)
             if self.miss(answer, rate, hold_beta=True) <= 30 * tol:
                 return answer
             low, high = (low, s) if s.rate > rate else (s, high)
@@ -302,21 +312,29 @@ class Transport:
             return None
         length = min(1.0, 1.0 / max(abs(step.log_epsilon), 1e-300))
         before = self._merit(s, rate, fix_epsilon)
-        for _ in range(4 if fix_epsilon else 12):
+        slope = s.epsilon * float(step.z @ (s.row_error / self.root))
+        # exp is linear over a few e-folds only: a step that fails is cut to that at once.
+        reach = 8.0 * s.epsilon / max(float(np.abs(step.f).max()), 1e-300)
+        for _ in range(6 if fix_epsilon else 12):
             trial = self._moved(s, step, length, rate)
             shorter = 0.4 * length
             if math.isfinite(trial.value):
                 less = self._merit(trial, rate, fix_epsilon) < (1 - 0.1 * length) * before
+                rise = trial.value - s.value
                 if signed:  # β ≥ 0 may come and go: the steps' sizes are no measure
                     if less:
                         return trial
                 else:
                     after = newton.step(trial, rate)
-                    if less or after.size <= (1 - 0.25 * length) * step.size:
+                    less = less or after.size <= (1 - 0.25 * length) * step.size
+                    # At fixed ε the dual value must rise.
+                    if (less and (rise > -1e-14 or not fix_epsilon)) or (fix_epsilon and rise > 0.1 * length * slope):
                         break
                     bend = float(np.linalg.norm(after.z - (1 - length) * step.z))
                     bend += abs(after.log_epsilon - (1 - length) * step.log_epsilon)
                     shorter = length * min(max(0.5 * length * step.size / max(bend, 1e-300), 0.2), 0.5)
+            if reach < shorter:
+                shorter, reach = reach, math.inf
             length = shorter
         else:
             return None
@@ -334,7 +352,7 @@ class Transport:
         return trial
 
     def _moved(self, s: State, step: Step, length: float, rate: float) -> State:
-        epsilon = max(s.epsilon * math.exp(length * step.log_epsilon), LEAST_EPSILON)
+        epsilon = max(s.epsilon * math.exp(length * step.log_epsilon), self.least_epsilon)
         return self.evaluate(s.f + length * step.f, epsilon, max(0.0, s.beta + length * step.beta), rate)
 
     def miss(self, s: State, rate: float, *, hold_beta: bool = False) -> float:
