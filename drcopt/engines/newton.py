@@ -26,8 +26,8 @@ _HISTORY = 6
 _PATIENCE = 12
 #: How small ε gets on the way to potentials that a linear program starts from, for a cost of range 1.
 _COARSE = 2e-2
-#: The smallest ε visited: fine grids need little, and potentials good to 1e-17 still give P good to 1e-9 there.
-_LEAST = 1e-8
+#: The smallest ε visited: fine grids need little, and potentials good to 1e-17 still give P good to 1e-8 there.
+_LEAST = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +56,9 @@ class Newton:
     name: ClassVar[str] = "newton"
 
     def __init__(self) -> None:
+        # glibc hands every array of more than 128 KiB back to the system and takes a page fault a page for the next,
+        # a sixth of a point's time at 256 letters, until it has seen a larger one freed. Show it one, untouched.
+        np.empty(31 << 20, dtype=np.uint8)
         self._end: _End | None = None
         self._limit: _SmallRates | None = None
 
@@ -66,59 +69,69 @@ class Newton:
         px, py, d = (problem.py, problem.px, problem.d.T) if flipped else (problem.px, problem.py, problem.d)
         transport = Transport(px, py, d, least_epsilon=_LEAST)
         tol = min(limits.tol * 1e-2, 1e-11)
-        rate = formulation.rate_budget
+        budget = formulation.rate_budget
         end = self._end if self._end is not None and self._end.problem is problem else None
         most = min(problem.entropy_x, problem.entropy_y)
-        if end is None and rate >= most:
+        if end is None and budget >= most:
             end = self._end_of(problem, transport, tol)
-        if end is not None and rate >= min(end.enough, most):
-            return self._slack(end, transport)
+        if end is not None and budget >= min(end.enough, most):
+            return _slack(end, transport, warm)
         past = _Past(warm, len(px))
+        rate = budget * (1.0 - 1e-12)  # so that rounding does not overspend, which would have to be repaired
         state = transport.evaluate(*past.predict(self._small_rates(problem, transport), rate), 0.0, rate)
         if len(past.rates) or state.error < 0.5:
             state = transport.solve(state, rate, tol, most=_PATIENCE)
-        enough = 50 * tol
-        if transport.miss(state, rate) > enough:
-            starts: list[Callable[[], State | None]] = [lambda: past.last(transport, rate), lambda: None]
-            coarse = None
-            if not len(past.rates):
-                coarse = self._coarse(problem, transport, rate, tol)
-                starts[0] = lambda: coarse
-            elif state.error < 0.1 and 0.5 * rate < state.rate < rate:
-                starts.insert(0, lambda: state)
-            if coarse is not None and transport.miss(coarse, rate) <= enough:
-                state = coarse
-            else:
-                # Where the budget is slack that is why; where not, a path leads on from one of the starts.
-                ended = coarse is not None and coarse.rate < rate
-                end = self._end_of(problem, transport, tol, coarse if ended else None)
-                if end is not None and rate >= end.enough:
-                    return self._slack(end, transport)
-                for start in starts:
-                    state = transport.follow(rate, tol, start(), floor=_LEAST)
-                    if state.epsilon == 0.0 or transport.miss(state, rate) <= enough:
-                        break
-                else:
-                    # Just short of the end a little of the independent coupling added to its plan is better.
-                    if end is not None and 1.0 - rate / end.rate < transport.miss(state, rate):
-                        return self._slack(end, transport)
+        if not _solved(transport, state, rate, tol):
+            answer = self._by_path(problem, transport, past, state, budget, rate, tol)
+            if isinstance(answer, _End):
+                return _slack(answer, transport, warm)
+            state = answer
         f = _row_potentials(transport, state) if flipped else state.f
-        slack, converged = state.epsilon == 0.0, transport.miss(state, rate) <= enough
+        if state.epsilon == 0.0:
+            termination = "the rate budget is slack: an optimal-transport plan"
+        elif _solved(transport, state, rate, tol):
+            termination, warm = "Newton's method converged", past.with_point(transport, state, rate)
+        else:
+            termination = "Newton's method stalled"
         return Proposal(
             parts=[Part(1.0, state.P.T if flipped else state.P)],
             evidence=PosteriorTree(Leaf(f, state.epsilon, 0.0)),
-            termination=(
-                "the rate budget is slack: an optimal-transport plan"
-                if slack
-                else "Newton's method converged"
-                if converged
-                else "Newton's method stalled"
-            ),
+            termination=termination,
             rate_multiplier=state.epsilon,
             classification_multiplier=0.0,
             stats={"kernel_evaluations": transport.evaluations},
-            warm=past.with_point(transport, state, rate) if converged and not slack else warm,
+            warm=warm,
         )
+
+    def _by_path(
+        self,
+        problem: Problem,
+        transport: Transport,
+        past: _Past,
+        near: State,
+        budget: float,
+        rate: float,
+        tol: float,
+    ) -> State | _End:
+        """The answer where Newton's method from the extrapolated point led no further than ``near``."""
+        coarse = None
+        if not len(past.rates):
+            coarse = self._coarse(problem, transport, rate, tol)
+            if _solved(transport, coarse, rate, tol):
+                return coarse
+        # Where the budget is slack that is why; where not, a path leads on from one of the points at hand.
+        end = self._end_of(problem, transport, tol, coarse if coarse is not None and coarse.rate < rate else None)
+        if end is not None and budget >= end.enough:
+            return end
+        starts: list[Callable[[], State | None]] = [lambda: past.last(transport, rate) or coarse, lambda: None]
+        if len(past.rates) and near.error < 0.1 and 0.5 * rate < near.rate < rate:
+            starts.insert(0, lambda: near)
+        for start in starts:
+            state = transport.follow(rate, tol, start(), floor=_LEAST)
+            if state.epsilon == 0.0 or _solved(transport, state, rate, tol):
+                return state
+        # Just short of the end a little of the independent coupling added to its plan is better.
+        return end if end is not None and 1.0 - rate / end.rate < transport.miss(state, rate) else state
 
     def _small_rates(self, problem: Problem, transport: Transport) -> _SmallRates:
         if self._limit is None or self._limit.problem is not problem:
@@ -150,15 +163,22 @@ class Newton:
             self._end = min((_End(problem, P, f, problem.rate(P)) for P in plans), key=lambda end: end.rate)
         return self._end
 
-    def _slack(self, end: _End, transport: Transport) -> Proposal:
-        return Proposal(
-            parts=[Part(1.0, end.plan)],
-            evidence=PosteriorTree(Leaf(end.f, 0.0, 0.0)),
-            termination="the rate budget is slack: optimal transport, a linear program solved by HiGHS",
-            rate_multiplier=0.0,
-            classification_multiplier=0.0,
-            stats={"kernel_evaluations": transport.evaluations},
-        )
+
+def _solved(transport: Transport, state: State, rate: float, tol: float) -> bool:
+    """Whether another try would find nothing better: up to rounding, which is magnified by 1/ε."""
+    return state.epsilon > 0 and transport.miss(state, rate) <= max(50 * tol, 1e-17 / state.epsilon)
+
+
+def _slack(end: _End, transport: Transport, warm: Any) -> Proposal:
+    return Proposal(
+        parts=[Part(1.0, end.plan)],
+        evidence=PosteriorTree(Leaf(end.f, 0.0, 0.0)),
+        termination="the rate budget is slack: optimal transport, a linear program solved by HiGHS",
+        rate_multiplier=0.0,
+        classification_multiplier=0.0,
+        stats={"kernel_evaluations": transport.evaluations},
+        warm=warm,
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,8 @@ LEAST_EPSILON = 1e-6
 
 #: Kernel evaluations that a step down the path may take before a shorter one is tried.
 _PATIENCE = 16
+#: e to the least exponent that is taken seriously.
+_SMALL = float(np.exp(np.full(16, -600.0)).min())
 
 
 @dataclass(eq=False)
@@ -138,7 +140,9 @@ class Transport:
         # Stable log-partition per column; columns of P then sum to py exactly.
         top = log_ratio.max(axis=0)
         log_ratio -= top
-        P = np.exp(log_ratio)
+        P = np.maximum(log_ratio, -600.0)  # exp is slow where it underflows; what would, becomes 0
+        np.exp(P, out=P)
+        P -= _SMALL
         total = self.px @ P
         if not total.min() > 1e-250:  # the largest exponent sits on an atom of almost no mass
             log_total = logsumexp(log_ratio + self.log_px[:, None], axis=0)
@@ -165,18 +169,16 @@ class Transport:
         K = P / root[:, None]
         K /= np.sqrt(py)
         factor = _cholesky(K, s.rows / self.px, root)
-        columns = []
-        if not fix_epsilon:
-            columns.append(-s.log_ratio)
+        columns = [] if fix_epsilon else [s.log_ratio]
         if not fix_beta and self.linear is not None:
-            columns.append(-self.linear)
-        q = len(columns)
+            columns.append(self.linear)
+        q, work = len(columns), K
         right, means, moments = np.empty((len(root), q)), [], np.empty((q, q))
         for j, a in enumerate(columns):
-            Pa = P * a
+            Pa = np.multiply(P, a, out=work)
             mean = Pa.sum(axis=0) / py
             means.append(mean)
-            right[:, j] = (Pa.sum(axis=1) - P @ mean) / root
+            right[:, j] = (P @ mean - Pa.sum(axis=1)) / root
             for i in range(j + 1):
                 moments[i, j] = moments[j, i] = float(np.vdot(Pa, columns[i])) - float((py * means[i]) @ mean)
         solved = dpotrs(factor, right, lower=1)[0] if q else right
@@ -259,6 +261,8 @@ class Transport:
             if self.miss(answer, rate, hold_beta=True) <= 30 * tol:
                 return answer
             low, high = (low, s) if s.rate > rate else (s, high)
+            if abs(high.rate - low.rate) <= 1e-13 * rate:
+                break
         return answer
 
     def _drift(self, s: State) -> FloatArray:
@@ -283,9 +287,11 @@ class Transport:
         With a Sinkhorn step where a row is off by a factor: there exp is far from linear.
         """
         most += self.evaluations
-        while self.evaluations < most:
-            if s.error <= tol:
-                break
+        errors = [math.inf] * 4
+        while self.evaluations < most and s.error > tol:
+            if s.error > 0.5 * errors[-4] and s.error < 1e-7:
+                break  # what is left is rounding
+            errors.append(s.error)
             with np.errstate(divide="ignore"):
                 off = np.log(self.px) - np.log(self.px - s.row_error)
             trial = self._advance(s, rate, tol, fix_epsilon=True, fix_beta=True) if np.abs(off).max() < 2.0 else None
