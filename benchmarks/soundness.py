@@ -319,7 +319,9 @@ def line(p: drcopt.Problem, asked: Instance) -> Truth:
             else:
                 margin = min(margin, abs(needed))
                 first = (mp.mpf(0), mp.mpf(0))
-            for delta in (first[0], outer):
+            # A value is held against the least of points that miss C by no more than is forgiven them.
+            nearly = reach(gain, needed - BUDGET_ROUNDING, outer)[0] if needed > BUDGET_ROUNDING else mp.mpf(0)
+            for delta in (nearly, outer):
                 lows.append(base + slope * delta)
             for delta in (first[1], inner):
                 highs.append(base + slope * delta)

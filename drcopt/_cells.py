@@ -17,6 +17,7 @@ from scipy.optimize import linprog
 
 from drcopt._check import FloatArray
 from drcopt.bounds.pricing.gibbs import gibbs
+from drcopt.bounds.pricing.hull import deepest
 from drcopt.problem import Problem
 
 #: Rounds of cutting, most cells of one leaf; rounds of multipliers for a cell and Newton steps in each.
@@ -185,27 +186,13 @@ class _Oracle:
         return np.asarray(np.where(inside.all(axis=2), values, math.inf).min(axis=1))
 
     def _separate(self, nu: FloatArray, low: FloatArray, high: FloatArray, tau: FloatArray) -> np.ndarray:
-        """Where no posterior lies in a cell: ν along a direction that separates the cell from all of them.
-
-        With few letters the posteriors Wᵀp fill little of the simplex, and most cells are empty.
-        """
-        n, k = self.W.shape
-        ones = np.ones((k, 1))
-        rows = np.block([[self.W.T, -ones], [-self.W.T, -ones]])
-        outside = np.maximum(low - tau, tau - high).max(axis=1)
+        """Where no posterior lies in a cell: ν along a direction that separates the cell from all of them."""
+        outside, width = np.maximum(low - tau, tau - high).max(axis=1), (high - low).max(axis=1)
         empty = np.zeros(len(nu), dtype=bool)
-        for j in np.flatnonzero(~(outside <= 1e-7)):
-            answer = linprog(
-                np.append(np.zeros(n), 1.0),  # the least distance
-                A_ub=rows,
-                b_ub=np.concatenate([high[j], -low[j]]),
-                A_eq=np.append(np.ones(n), 0.0)[None],
-                b_eq=[1.0],
-                method="highs-ds",
-            )
-            if answer.status == 0 and answer.fun > 1e-9:
-                above, below = np.split(answer.ineqlin.marginals, 2)
-                nu[j], empty[j] = (above - below) * 10.0 * self.scale / answer.fun, True
+        for j in np.flatnonzero(~(outside <= 1e-6 * width + 1e-15)):
+            found = deepest(self.W, low[j], high[j])
+            if found is not None and found.empty:
+                nu[j], empty[j] = found.direction * 10.0 * self.scale / found.distance, True
         return empty
 
     def _linear(

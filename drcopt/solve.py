@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from drcopt import _check, information
 from drcopt.bounds import DataProcessing, Evidence, Independent
+from drcopt.bounds.base import ROUNDING
 from drcopt.certificate import Certificate, certify
 from drcopt.engines import ENGINES
 from drcopt.engines.base import Engine, Limits, Proposal
@@ -251,7 +252,7 @@ class Session:
     def _answer(self, question: Formulation, limits: Limits) -> tuple[Proposal, str]:
         """Settle what needs no engine, then ask one about the standardised problem."""
         problem = self._reduced
-        if question.classification_budget < DataProcessing().bound(question):
+        if question.classification_budget + ROUNDING < DataProcessing().bound(question):
             return Proposal(None, None, "H(S|X) alone exceeds the budget", infeasibility=DataProcessing()), "analytic"
         only = question.rate_budget == 0 or min(problem.n, problem.m) == 1
         if only and self.formulation != "one-shot":
@@ -420,7 +421,7 @@ class Session:
             raise NotSolvedError(
                 f"no coupling that meets R = {solution.rate_budget:g}, C = {solution.classification_budget:g} "
                 f"{self.units} was found, and none was proved impossible ({solution.termination}). "
-                "Raise time_limit, or pass on_failure='return' to get the bound."
+                "Raise time_limit or C, or pass on_failure='return' to get the bound."
             )
 
 

@@ -20,6 +20,7 @@ from drcopt import Problem
 from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing import Priced, price
 from drcopt.bounds.pricing.gibbs import gibbs
+from drcopt.bounds.pricing.line import Line
 
 ALPHAS = (0.0, 1e-9, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0, 10.0, 1e3)
 BETAS = (0.0, 1e-9, 1e-3, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -62,6 +63,10 @@ def channel(rng: np.random.Generator, kind: str, n: int, k: int) -> np.ndarray:
         W = np.repeat(W[:1], n, axis=0)
     elif kind == "sparse":
         W = rng.random((n, k)) ** 40 + np.eye(k)[rng.integers(k, size=n)]
+    elif kind == "line":
+        share = np.append([0.0, 1.0], rng.random(n)).round(2)[:n, None]  # two letters, or more whose rows are collinear
+        W = (1.0 - share) * W[0] + share * W[-1]
+        return W
     elif kind == "mixed":
         W[rng.random(n) < 0.5] = np.eye(k)[rng.integers(k)]
     return W / W.sum(axis=1, keepdims=True)
@@ -164,8 +169,8 @@ def cheapest_at(case: Case, y: int) -> np.ndarray:
     return (1.0 - share) * P + share * Q
 
 
-def check_bound(seed: int, k: int) -> None:
-    question = case(seed, k)
+def check_bound(seed: int, k: int, channels: tuple[str, ...] = CHANNELS) -> None:
+    question = case(seed, k, channels)
     priced = question.price(0.0 if k == 2 else 1e-6 * question.scale)
     rng = np.random.default_rng(seed)
     for y in range(question.problem.m):
@@ -195,6 +200,11 @@ class TestLowerHolds:
     def test_four_classes(self, seed: int) -> None:
         """min over the box ≥ lower."""
         check_bound(seed, 4)
+
+    @pytest.mark.parametrize("k", [3, 4])
+    def test_classes_on_a_line(self, k: int) -> None:
+        for seed in range(60):
+            check_bound(seed, k, ("line",))
 
     @pytest.mark.slow
     @pytest.mark.parametrize(("k", "count"), [(2, 600), (3, 150), (4, 120)])
@@ -252,6 +262,19 @@ class TestLowerIsTight:
             best = min([*candidates, *question.phi(y, cheapest_at(question, y))], default=np.inf)
             if np.isfinite(best):
                 assert priced.lower[y] >= best - 1e-9 * question.scale
+
+    @pytest.mark.parametrize("k", [3, 4])
+    def test_classes_on_a_line(self, k: int) -> None:
+        """As tight as with two classes, where the rows of W are collinear."""
+        for seed in range(60):
+            question = case(seed, k, ("line",), (1e-3, 1e-2, 0.1, 0.3, 1.0), (np.inf, 0.5, 0.05, 1e-3), atoms=False)
+            if Line.through(question.problem.ps_given_x) is None:
+                continue
+            priced = question.price()
+            for y in range(question.problem.m):
+                best = min(priced.value[priced.y == y], default=np.inf)
+                if np.isfinite(best):
+                    assert priced.lower[y] >= best - 1e-9 * question.scale
 
     @pytest.mark.parametrize("k", [3, 4])
     def test_more_classes(self, k: int) -> None:

@@ -21,7 +21,7 @@ from scipy import sparse
 from scipy.special import rel_entr, xlogy
 
 from drcopt._check import FloatArray
-from drcopt.bounds.pricing import Priced, price
+from drcopt.bounds.pricing import Partition, Priced, price
 from drcopt.engines.base import Limits
 from drcopt.problem import Problem
 
@@ -53,10 +53,12 @@ class Objective:
             z[-2] = max(z[-2], self.cone * z[-1])
         return z
 
-    def price(self, z: FloatArray, box: FloatArray | None, tol: float) -> tuple[float, Priced]:
+    def price(
+        self, z: FloatArray, box: FloatArray | None, tol: float, start: Partition | None = None
+    ) -> tuple[float, Priced]:
         """The bound at z and the posteriors that give it."""
         f, alpha, beta = z[:-2], float(z[-2]), float(z[-1])
-        priced = price(self.problem, self.cost - f[:, None], alpha, beta, box, tol=tol)
+        priced = price(self.problem, self.cost - f[:, None], alpha, beta, box, tol=tol, start=start)
         value = f @ self.problem.px - alpha * self.rate_budget - beta * self.classification_budget
         return float(value + self.problem.py @ priced.lower), priced
 
@@ -114,6 +116,7 @@ class Ascent:
     weights: FloatArray
     steps: int = 0
     priced: int = 0
+    partition: Partition | None = None
 
 
 def ascend(
@@ -126,41 +129,50 @@ def ascend(
     tol: float,
     steps: int = 25,
     deadline: Limits | None = None,
+    partition: Partition | None = None,
 ) -> Ascent:
     """Raise the bound from z until it passes ``target`` or the model promises less than ``tol`` more."""
     problem = objective.problem
     z = objective.clip(z)
-    best, priced = objective.price(z, box, max(0.1 * tol, 1e-8))
+    best, priced = objective.price(z, box, max(0.1 * tol, 1e-8), partition)
     fresh = Columns.of(objective, priced.y, priced.p)
     bundle = fresh if columns is None else fresh.join(columns)
     weights = _first_weights(problem, bundle, z)
-    damping, taken, pricings = 1.0, 0, 1
+    radius, taken, pricings = 1.0, 0, 1
     for _ in range(steps):
         taken += 1
         if best >= target or math.isinf(best) or (deadline is not None and deadline.expired):
             break
         curvature = _curvature(problem, bundle, weights, z, box)
-        answer = _maximise_model(objective, bundle, z, curvature * damping)
+        reach = radius * np.append(np.ones(problem.n), np.maximum(z[-2:], 1.0))
+        answer = _maximise_model(objective, bundle, z, curvature, reach)
         if answer is None:
-            damping *= 10.0
-            if damping > 1e6:
+            radius *= 0.1
+            if radius < 1e-6:
                 break
             continue
         trial, weights, promised = answer
+        step = radius * float((np.abs(trial - z) / reach).max())
         if promised - best <= tol:
-            break
+            if step < 0.9 * radius or radius > 1e8:
+                break
+            radius *= 10.0  # that little was in reach only; multipliers are large where rows of W are alike
+            continue
         # No sharper than this step can use: the proof between grid points is most of the work.
-        value, priced = objective.price(trial, box, max(0.1 * tol, min(0.02 * (promised - best), 1e-5)))
+        value, priced = objective.price(
+            trial, box, max(0.1 * tol, min(0.02 * (promised - best), 1e-5)), priced.partition
+        )
         pricings += 1
         new = Columns.of(objective, priced.y, priced.p)
         if value >= best + 0.05 * (promised - best):
-            z, best, damping = trial, value, max(damping * 0.3, 1.0)
+            z, best = trial, value
+            radius = 4.0 * radius if step > 0.9 * radius else radius
         else:
             if value > best:
                 z, best = trial, value
-            damping = min(damping * 3.0, 1e6)
+            radius = max(0.3 * step, 1e-6)
         bundle, weights = _trim(bundle.join(new), np.concatenate([weights, np.zeros(len(new.y))]), z, len(new.y))
-    return Ascent(z, best, bundle, weights, taken, pricings)
+    return Ascent(z, best, bundle, weights, taken, pricings, priced.partition)
 
 
 def _first_weights(problem: Problem, bundle: Columns, z: FloatArray) -> FloatArray:
@@ -251,9 +263,9 @@ def _projected(inverse: FloatArray, held: FloatArray) -> FloatArray:
 
 
 def _maximise_model(
-    objective: Objective, bundle: Columns, z: FloatArray, curvature: FloatArray
+    objective: Objective, bundle: Columns, z: FloatArray, curvature: FloatArray, reach: FloatArray
 ) -> tuple[FloatArray, FloatArray, float] | None:
-    """Maximise the cuts less half the curvature around z: (new z, weights of the cuts, value of the cuts there)."""
+    """Maximise the cuts less half the curvature within ``reach`` of z: (new z, weights of the cuts, their value)."""
     problem = objective.problem
     n, m, J = problem.n, problem.m, len(bundle.y)
     size = n + 2 + m
@@ -289,10 +301,11 @@ def _maximise_model(
         row[n], row[n + 1] = -1.0, objective.cone
         sides.append(row)
         ends.append(z[n] - objective.cone * z[n + 1])
-    A = sparse.csc_matrix(np.vstack([*fixed_rows, cuts, *sides]))
-    b = np.concatenate([fixed_ends, value - v0[bundle.y], ends])
+    near = np.eye(n + 2, size)  # without curvature, as at α = 0, only this keeps the cuts' program bounded
+    A = sparse.csc_matrix(np.vstack([*fixed_rows, cuts, *sides, near, -near]))
+    b = np.concatenate([fixed_ends, value - v0[bundle.y], ends, reach, reach])
     cones = [clarabel.ZeroConeT(len(fixed_rows))] if fixed_rows else []
-    cones.append(clarabel.NonnegativeConeT(J + len(sides)))
+    cones.append(clarabel.NonnegativeConeT(J + len(sides) + 2 * (n + 2)))
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-10

@@ -6,6 +6,7 @@ Upper bounds come from the convex-concave procedure, lower bounds from branch an
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,8 @@ import numpy as np
 from drcopt._check import FloatArray
 from drcopt.bounds import Evidence, PosteriorTree
 from drcopt.bounds.base import ROUNDING, effective_budgets
+from drcopt.bounds.pricing.vertices import most_candidates
+from drcopt.coupling import round_onto_marginals
 from drcopt.engines.ascent import Objective
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
 from drcopt.engines.descent import Descent, descend, reduce_loss
@@ -26,6 +29,11 @@ from drcopt.problem import Problem
 _MARGIN = 1e-11
 #: A proof that C cannot be met goes this far past it (relative to H(S)), so that the leaves, priced afresh, still do.
 _PAST = 1e-7
+#: How finely the least loss is searched for when no point is known (relative to H(S)), and the nodes then spent on a
+#: bound on E d if there is still neither a point nor a proof that there is none.
+_FINE, _AT_THE_EDGE = 1e-9, 30
+#: So many candidate vertices for a letter are priced faster than by a spatial search.
+_FEW = 5_000
 
 
 class Global:
@@ -43,11 +51,13 @@ class Global:
         rate, budget = effective_budgets(formulation)
         points = _Points(problem, rate, budget, limits)
         stats: dict[str, Any] = {}
+        edge = ""
         points.start()
         infeasibility: Evidence | None = None
         if points.best is None:
+            fine = replace(limits, tol=min(limits.tol, _FINE * problem.entropy_s))
             least = least_loss_search(
-                problem, rate, limits, points.low, stop_above=budget + _PAST * problem.entropy_s, stop_below=budget
+                problem, rate, fine, points.low, stop_above=budget + _PAST * problem.entropy_s, stop_below=budget
             )
             if least.termination == INTERRUPTED:
                 raise KeyboardInterrupt  # before there is anything to hand back
@@ -62,7 +72,11 @@ class Global:
                     stats=stats,
                 )
             points.start_from(least.found)
-        objective = Objective(problem, problem.d, rate, budget)
+            if points.best is None and not limits.expired:
+                # Closer to the least loss than can be told apart: a bound is all there is to find.
+                limits = replace(limits, node_limit=min(limits.node_limit or _AT_THE_EDGE, _AT_THE_EDGE))
+                edge = f"C is within {least.upper - least.lower:.1g} nats of the least classification loss"
+        objective = Objective(problem, problem.d, rate, budget, alpha=_rate_multipliers(problem, rate))
         search = Search(objective, limits, points.improve, points.value)
         points.watch(search)
         search.run(points.multipliers())
@@ -72,7 +86,7 @@ class Global:
         return Proposal(
             parts=None if best is None else [Part(1.0, best.P)],
             evidence=PosteriorTree(search.tree()),
-            termination=search.termination,
+            termination=edge if edge and best is None else search.termination,
             rate_multiplier=float(leaf_z[-2]) if best is None else best.rate_multiplier,
             classification_multiplier=float(leaf_z[-1]) if best is None else best.classification_multiplier,
             infeasibility=infeasibility,
@@ -99,6 +113,7 @@ class _Points:
     def __init__(self, problem: Problem, rate: float, budget: float, limits: Limits) -> None:
         self.margin = min(_MARGIN, 1e-3 * budget)
         self.problem, self.rate, self.budget, self.limits = problem, rate, budget - self.margin, limits
+        self.edge = budget + ROUNDING
         self.best: Descent | None = None
         self.value = math.inf
         self.low = problem.independent
@@ -124,7 +139,7 @@ class _Points:
         self.low = found.P
         if found.loss <= self.budget:
             self.try_from(found.P)
-            self._keep(found)
+        self._keep(found)
 
     def try_from(self, P: FloatArray, multipliers: tuple[FloatArray, float, float] | None = None) -> None:
         """One run of the convex-concave procedure."""
@@ -135,10 +150,16 @@ class _Points:
 
     def _keep(self, answer: Descent) -> None:
         value = float((self.problem.d * answer.P).sum())
-        if answer.loss <= self.budget + max(0.5 * self.margin, ROUNDING) and value < self.value:
+        # At the very edge, as at C = H(S|X), there may be no point with any margin.
+        inside = answer.loss <= self.budget + 0.5 * self.margin
+        edge = self.best is None and self.problem.classification_loss(self._rounded(answer.P)) <= self.edge
+        if (inside or edge) and value < self.value:
             self.best, self.value = answer, value
             if self._search is not None:
                 self._search.upper = value
+
+    def _rounded(self, P: FloatArray) -> FloatArray:
+        return round_onto_marginals(P, self.problem.px, self.problem.py)
 
     def watch(self, search: Search) -> None:
         """Tell ``search`` of every better point."""
@@ -147,6 +168,9 @@ class _Points:
     def improve(self, P: FloatArray, z: FloatArray, force: bool) -> None:
         """Descend from a node's suggestion unless one like it was tried."""
         tau = self.problem.ps_given_x.T @ P
+        # Most of what descents can do they do early: from then on one for every few nodes.
+        if not force and self._search is not None and self.descents > 4 + self._search.nodes // 4:
+            return
         if not force and any(np.abs(tau - other).sum() < 1e-3 for other in self._tried):
             return
         self._tried.append(tau)
@@ -158,6 +182,12 @@ class _Points:
             return np.concatenate([self.problem.d @ self.problem.py, [0.1, 0.1]])
         best = self.best
         return np.concatenate([best.f, [best.rate_multiplier, best.classification_multiplier]])
+
+
+def _rate_multipliers(problem: Problem, rate: float) -> tuple[float, float]:
+    """The range to search for α: 0 alone if the rate never binds and pricing by vertices is cheap."""
+    never = rate >= min(problem.entropy_x, problem.entropy_y)
+    return (0.0, 0.0 if never and most_candidates(problem.n, problem.k) <= _FEW else math.inf)
 
 
 def lowest_loss(
@@ -191,7 +221,8 @@ def least_loss_search(
     stop_below: float = -math.inf,
 ) -> LossSearch:
     """min H(S|Y) with I(X;Y) ≤ rate, bounded below by branch and bound."""
-    objective = Objective(problem, np.zeros((problem.n, problem.m)), rate, 0.0, beta=(1.0, 1.0))
+    nothing = np.zeros((problem.n, problem.m))
+    objective = Objective(problem, nothing, rate, 0.0, alpha=_rate_multipliers(problem, rate), beta=(1.0, 1.0))
     tried: list[FloatArray] = []
 
     def improve(P: FloatArray, z: FloatArray, force: bool) -> None:

@@ -112,13 +112,13 @@ def _misses(state: State, rate: float, budget: float) -> bool:
 
 
 def _linear_step(
-    problem: Problem, cost: FloatArray, linear: FloatArray, budget: float
+    problem: Problem, cost: FloatArray, linear: FloatArray | None = None, budget: float = math.inf
 ) -> tuple[FloatArray, FloatArray, float] | None:
     """min ⟨cost, P⟩ with ⟨linear, P⟩ ≤ budget and no rate budget: (P, f, β), or None."""
     answer = linprog(
         cost.ravel(),
-        A_ub=linear.reshape(1, -1),
-        b_ub=[budget],
+        A_ub=None if linear is None else linear.reshape(1, -1),
+        b_ub=None if linear is None else [budget],
         A_eq=transport_rows(problem.n, problem.m),
         b_eq=np.concatenate([problem.px, problem.py]),
         bounds=(0, None),
@@ -127,7 +127,8 @@ def _linear_step(
     if answer.status != 0 or answer.x is None:
         return None
     plan = np.maximum(answer.x.reshape(cost.shape), 0.0)
-    return plan, np.asarray(answer.eqlin.marginals[: problem.n]), max(0.0, -float(answer.ineqlin.marginals[0]))
+    beta = 0.0 if linear is None else max(0.0, -float(answer.ineqlin.marginals[0]))
+    return plan, np.asarray(answer.eqlin.marginals[: problem.n]), beta
 
 
 def reduce_loss(
@@ -140,8 +141,18 @@ def reduce_loss(
     loss, evaluations = math.inf, 0
     best = Descent(problem.independent, np.zeros(problem.n), 0.0, 1.0, problem.entropy_s, 0)
     last: tuple[FloatArray, float] | None = None
+    free = rate >= min(problem.entropy_x, problem.entropy_y)
     for _ in range(steps):
         cost = tangent(problem, P)
+        plan = _linear_step(problem, cost) if free else None
+        if plan is not None:  # a vertex, exactly: at C = H(S|X) nothing else will do
+            P, new = plan[0], problem.classification_loss(plan[0])
+            if new < best.loss:
+                best = Descent(P, plan[1], 0.0, 1.0, new, evaluations)
+            if best.loss <= target or loss - new <= 1e-15 or limits.expired:
+                break
+            loss = new
+            continue
         scale = max(float(np.ptp(cost)), 1e-300)
         transport = Transport(problem.px, problem.py, cost / scale)
         state = None

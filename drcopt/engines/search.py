@@ -88,11 +88,11 @@ class Search:
         heap: list[tuple[float, int, _Open]] = []
         closed = math.inf  # the least bound of leaves that will not be cut again
 
-        def visit(box: FloatArray, z: FloatArray, columns: Columns | None, place: _Place, floor: float) -> None:
+        def visit(box: FloatArray, parent: Ascent, place: _Place, floor: float) -> None:
             nonlocal closed
-            node = self._bound(box, z, columns)
+            node = self._bound(box, parent)
             # The parent's multipliers hold in the smaller box too, if the ascent did no better.
-            place.z = node.z if node.bound >= floor else z
+            place.z = node.z if node.bound >= floor else parent.z
             bound = max(node.bound, floor)
             cut = None
             if bound < self.upper - 0.5 * tol:
@@ -111,7 +111,7 @@ class Search:
         problem = self.objective.problem
         start = self._convex_start(self.root.z)
         self.root.z, self.lower = start.z, start.bound
-        visit(whole_box(problem), start.z, start.columns, self.root, start.bound)
+        visit(whole_box(problem), start, self.root, start.bound)
         while True:
             self.lower = min(closed, heap[0][0] if heap else math.inf)
             if not heap:
@@ -143,7 +143,7 @@ class Search:
                 box[y, s, side] = at
                 if problem.k == 2:  # the other class mirrors it
                     box[y, 1 - s, 1 - side] = 1.0 - at
-                visit(box, node.ascent.z, node.ascent.columns, child, bound)
+                visit(box, node.ascent, child, bound)
 
     def tree(self) -> Node:
         """The tree so far, with the multipliers of every leaf."""
@@ -161,14 +161,22 @@ class Search:
         target = min(self.upper - 0.5 * self.limits.tol, self.stop_above)
         return ascend(convex, z, None, None, target=target, tol=0.1 * self.limits.tol, deadline=self.limits)
 
-    def _bound(self, box: FloatArray, z: FloatArray, columns: Columns | None) -> Ascent:
+    def _bound(self, box: FloatArray, parent: Ascent) -> Ascent:
         self.nodes += 1
-        if columns is not None:
-            columns = _inside(columns, box, self.objective)
+        columns = _inside(parent.columns, box, self.objective)
         gap = self.upper - self.lower if math.isfinite(self.lower) else math.inf
         tol = max(0.02 * self.limits.tol, min(1e-3 * gap, 1e-4)) if math.isfinite(gap) else 0.1 * self.limits.tol
         target = min(self.upper - 0.5 * self.limits.tol, self.stop_above)
-        node = ascend(self.objective, z, box, columns, target=target, tol=tol, deadline=self.limits)
+        node = ascend(
+            self.objective,
+            parent.z,
+            box,
+            columns,
+            target=target,
+            tol=tol,
+            deadline=self.limits,
+            partition=parent.partition,
+        )
         self.priced += node.priced
         return node
 

@@ -1,12 +1,13 @@
-"""Chooses the oracle: closed form without classification, a line search for two classes, a spatial one for more."""
+"""Chooses the oracle: closed form without classification, a line search where class posteriors lie on a line, vertices
+without a rate term, a spatial search for the rest."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from drcopt._check import FloatArray
-from drcopt.bounds.pricing.binary import price_binary
-from drcopt.bounds.pricing.gibbs import Priced, gibbs, softmin
+from drcopt.bounds.pricing.gibbs import Partition, Priced, gibbs, softmin
+from drcopt.bounds.pricing.line import Line, price_line
 from drcopt.bounds.pricing.spatial import price_spatial
 from drcopt.bounds.pricing.vertices import MOST_VERTICES, count, price_vertices
 from drcopt.problem import Problem
@@ -14,7 +15,14 @@ from drcopt.problem import Problem
 
 @np.errstate(all="ignore")  # what overflows is bounded by something else, and NaN never passes for a bound
 def price(
-    problem: Problem, cost: FloatArray, alpha: float, beta: float, box: FloatArray | None, *, tol: float = 0.0
+    problem: Problem,
+    cost: FloatArray,
+    alpha: float,
+    beta: float,
+    box: FloatArray | None,
+    *,
+    tol: float = 0.0,
+    start: Partition | None = None,
 ) -> Priced:
     """min over pmfs p with Wᵀp in ``box[y]`` of ⟨cost[:, y], p⟩ + α D(p‖px) + β H(Wᵀp), for every letter y.
 
@@ -30,20 +38,27 @@ def price(
         Least and greatest τ_y(s); None (or a box no smaller than the range of W) for no restriction.
     tol : float
         How far below the least value the proved bound may stay (0: as close as arithmetic allows).
+    start : Partition or None
+        That of an earlier answer, for other multipliers or a larger box.
     """
+    if box is not None and beta > 0:
+        same = np.column_stack([cost.T, box.reshape(len(box), -1)])
+        _, first, copies = np.unique(same, axis=0, return_index=True, return_inverse=True)
+        if len(first) < len(same):  # as when only the classification loss counts, in boxes not yet cut
+            return _expanded(price(problem, cost[:, first], alpha, beta, box[first], tol=tol), copies.ravel())
     log_px = np.log(problem.px)
     W = problem.ps_given_x
     free = box is None or bool((box[:, :, 0] <= W.min(axis=0)).all() and (box[:, :, 1] >= W.max(axis=0)).all())
     if free and (beta == 0 or problem.k == 1):
         value = softmin(cost, log_px, alpha)
-        y = np.arange(problem.m)
+        y = np.arange(cost.shape[1])
         if alpha > 0:
             p = gibbs(-cost.T, log_px, alpha)[0]
         else:
             p = np.eye(problem.n)[cost.argmin(axis=0)]
         return Priced(value, y, p, value)
     if box is None:
-        box = np.broadcast_to(np.stack([W.min(axis=0), W.max(axis=0)], axis=-1), (problem.m, problem.k, 2))
+        box = np.broadcast_to(np.stack([W.min(axis=0), W.max(axis=0)], axis=-1), (cost.shape[1], problem.k, 2))
     if alpha == 0:
         if max(count(own, W) for own in box) <= MOST_VERTICES:
             return price_vertices(cost, beta, W, box)
@@ -51,9 +66,14 @@ def price(
         alpha = 1e-8 * max(float(np.ptp(cost)), beta)
         priced = price(problem, cost, alpha, beta, box, tol=tol)
         return Priced(priced.lower + alpha * float(log_px.min()), priced.y, priced.p, priced.value)
-    if problem.k == 2:
-        # ⟨w, p⟩ and 1 − ⟨1 − w, p⟩ differ in the last digit.
-        low = np.maximum(box[:, 0, 0], 1.0 - box[:, 1, 1]) - 4e-16
-        high = np.minimum(box[:, 0, 1], 1.0 - box[:, 1, 0]) + 4e-16
-        return price_binary(cost, alpha, beta, log_px, W[:, 0], low, high, tol)
-    return price_spatial(cost, alpha, beta, log_px, W, box, tol, problem.contraction)
+    line = Line.through(W)
+    if line is not None:
+        return price_line(cost, alpha, beta, log_px, W, line, box, tol)
+    return price_spatial(cost, alpha, beta, log_px, W, box, tol, problem.contraction, start)
+
+
+def _expanded(priced: Priced, copies: np.ndarray) -> Priced:
+    """The same for letters that are copies (m,) of those priced."""
+    rows = [np.flatnonzero(priced.y == y) for y in copies]
+    own, index = np.repeat(np.arange(len(copies)), [len(r) for r in rows]), np.concatenate(rows)
+    return Priced(priced.lower[copies], own, priced.p[index], priced.value[index])

@@ -15,13 +15,29 @@ class Priced:
 
     ``lower`` (m,) is proved: no posterior of letter y in its box goes below it (inf: the box is empty).
     The rest are candidate minimisers, the best of every basin that was found: letter ``y`` (J,), posterior
-    ``p`` (J, n) and its ``value`` (J,).
+    ``p`` (J, n) and its ``value`` (J,). ``partition``, if there is one, lets the next pricing start where this ended.
     """
 
     lower: FloatArray
     y: np.ndarray
     p: FloatArray
     value: FloatArray
+    partition: Partition | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """Cells low ≤ τ ≤ high (J, k) of letters y (J,) that cover what posteriors there are in ``box`` (m, k, 2), and ν.
+
+    ``p`` (m, n) are the best posteriors of the letters, 0 where none is known.
+    """
+
+    box: FloatArray
+    p: FloatArray
+    y: np.ndarray
+    low: FloatArray
+    high: FloatArray
+    nu: FloatArray
 
 
 def gibbs(scores: FloatArray, log_px: FloatArray, alpha: float) -> tuple[FloatArray, FloatArray]:

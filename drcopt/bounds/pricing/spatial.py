@@ -25,11 +25,14 @@ from scipy.special import rel_entr, xlogy
 
 from drcopt._check import FloatArray
 from drcopt.bounds.base import ROUNDING
-from drcopt.bounds.pricing.gibbs import Priced, gibbs
+from drcopt.bounds.pricing.gibbs import Partition, Priced, gibbs
+from drcopt.bounds.pricing.hull import deepest, facets, gradients, within
 
 #: Cells in all before the search settles for the bound it has (fewer with more classes: a cell costs k²), and
 #: Newton steps a cell.
 _MOST_CELLS, _STEPS = 6000, 12
+#: Cells of a letter worth keeping for the next pricing: more of them are left over from multipliers long gone.
+_MOST_KEPT = 120
 
 
 @dataclass(eq=False)
@@ -48,6 +51,10 @@ class _Cells:
         return _Cells(*(getattr(self, name)[where] for name in self.__dataclass_fields__))
 
 
+#: What a partition keeps of cells.
+_KEPT = ("y", "low", "high", "nu")
+
+
 def price_spatial(
     cost: FloatArray,
     alpha: float,
@@ -57,6 +64,7 @@ def price_spatial(
     box: FloatArray,
     tol: float,
     contraction: float,
+    start: Partition | None = None,
 ) -> Priced:
     """See :func:`drcopt.bounds.pricing.price`; α > 0, ``contraction`` an upper bound on η."""
     m = cost.shape[1]
@@ -64,32 +72,48 @@ def price_spatial(
     slack = max(tol, ROUNDING * size)
     convex = beta if contraction <= 0 else min(beta, alpha / contraction)
     oracle = _Oracle(cost.T, alpha, beta, convex, log_px, W, slack)
-    low = np.maximum(box[:, :, 0], W.min(axis=0))
-    high = np.minimum(box[:, :, 1], W.max(axis=0))
-    letters, low, high = _tightened(low, high)
     lower, best = np.full(m, np.inf), np.full(m, np.inf)
     found: list[tuple[np.ndarray, FloatArray]] = []
     reach = 1e-9 + 2.0 * slack
+    best_p = np.zeros((m, len(log_px)))
 
     def consider(y: np.ndarray, p: FloatArray) -> None:
+        # A posterior on a face meets it only as sharply as its cell was solved: draw it in, towards the best so far.
+        p = _drawn_in(p, best_p[y], W, box[y], np.isfinite(best[y]))
         tau = p @ W
-        # A posterior on a face meets it only as sharply as its cell was solved.
         inside = ((tau >= box[y, :, 0] - reach) & (tau <= box[y, :, 1] + reach)).all(axis=1)
         y, p = y[inside], p[inside]
-        np.minimum.at(best, y, oracle.value(y, p))
+        value = oracle.value(y, p)
+        order = np.argsort(-value, kind="stable")  # of one letter's the last, its least, stays
+        order = order[value[order] < best[y[order]]]
+        best[y[order]], best_p[y[order]] = value[order], p[order]
+        oracle.enough = best - slack
         found.append((y, p))
 
-    cells = oracle.relax(letters, low, high)
-    for y, p in ((letters, cells.p), oracle.corners(m)):
+    if start is not None:
+        y = np.flatnonzero(start.p.any(axis=1))
+        consider(y, start.p[y])
+        consider(y, oracle.descend(y, start.p[y]))
+    cells = oracle.relax(*_first(box, W, oracle.facets, start))
+    lowest = cells.take(_lowest(cells.y, cells.bound))
+    for y, p in ((lowest.y, lowest.p), oracle.corners(m)):
         consider(y, p)
         consider(y, oracle.descend(y, p))
-    count, most = len(letters), _MOST_CELLS * min(1.0, 9.0 / W.shape[1] ** 2)
+    for y in np.flatnonzero(np.isinf(best)):
+        inmost = deepest(W, box[y, :, 0], box[y, :, 1])
+        if inmost is not None and inmost.empty:
+            cells = cells.take(cells.y != y)
+        elif inmost is not None:
+            consider(np.array([y]), inmost.p[None])
+    done: list[_Cells] = []
+    count, most = len(cells.y), _MOST_CELLS * min(1.0, 9.0 / W.shape[1] ** 2)
     while len(cells.y):
         consider(cells.y, cells.p)
         open_ = (cells.bound < best[cells.y] - slack) & ((cells.high - cells.low).max(axis=1) > 1e-9)
         if convex == beta or count > most:
             open_[:] = False
-        np.minimum.at(lower, cells.y[~open_], cells.bound[~open_])
+        done.append(cells.take(~open_))
+        np.minimum.at(lower, done[-1].y, done[-1].bound)
         cells = oracle.cut(cells.take(np.flatnonzero(open_)))
         count += len(cells.y)
     reached = np.flatnonzero(np.isfinite(best))
@@ -100,12 +124,50 @@ def price_spatial(
         np.concatenate([p for _, p in found]),
         lower - ROUNDING * size,
         box,
+        Partition(box, best_p, *(np.concatenate([getattr(c, name) for c in done or [cells]]) for name in _KEPT)),
     )
 
 
-def _tightened(low: FloatArray, high: FloatArray) -> tuple[np.ndarray, FloatArray, FloatArray]:
-    """Boxes shrunk by Σ τ = 1, and which of them (indices) are not empty."""
+def _first(
+    box: FloatArray, W: FloatArray, hull: tuple[FloatArray, FloatArray], start: Partition | None
+) -> tuple[np.ndarray, FloatArray, FloatArray, FloatArray | None]:
+    """Letters, ends and ν of the cells to begin with: those of ``start`` where it covers a letter's box, or the box."""
+    m = len(box)
+    y, low, high, nu = np.arange(m), box[:, :, 0], box[:, :, 1], None
+    if start is not None:
+        covered = (low >= start.box[:, :, 0]).all(axis=1) & (high <= start.box[:, :, 1]).all(axis=1)
+        covered &= np.bincount(start.y, minlength=m) <= _MOST_KEPT
+        old, fresh = np.flatnonzero(covered[start.y]), np.flatnonzero(~covered)
+        y = np.concatenate([start.y[old], fresh])
+        low = np.concatenate([np.maximum(start.low[old], low[start.y[old]]), low[fresh]])
+        high = np.concatenate([np.minimum(start.high[old], high[start.y[old]]), high[fresh]])
+        nu = np.concatenate([start.nu[old], np.zeros((len(fresh), W.shape[1]))])
+    kept, low, high = _tightened(np.maximum(low, W.min(axis=0)), np.minimum(high, W.max(axis=0)), hull)
+    return y[kept], low, high, None if nu is None else nu[kept]
+
+
+def _lowest(y: np.ndarray, bound: FloatArray) -> np.ndarray:
+    """The index of every letter's cell of least bound."""
+    order = np.lexsort((bound, y))
+    return order[np.unique(y[order], return_index=True)[1]]
+
+
+def _drawn_in(p: FloatArray, inner: FloatArray, W: FloatArray, box: FloatArray, known: np.ndarray) -> FloatArray:
+    """Posteriors (J, n) outside their boxes moved towards ``inner``, where ``known``, until they are inside."""
+    tau, goal = p @ W, inner @ W
+    low, high = box[:, :, 0], box[:, :, 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(tau < low, (low - tau) / (goal - tau), np.where(tau > high, (tau - high) / (tau - goal), 0.0))
+    share = np.where(known, np.nan_to_num(share, nan=1.0).max(axis=1).clip(0.0, 1.0), 0.0)[:, None]
+    return np.asarray(p + share * (inner - p))
+
+
+def _tightened(
+    low: FloatArray, high: FloatArray, hull: tuple[FloatArray, FloatArray]
+) -> tuple[np.ndarray, FloatArray, FloatArray]:
+    """Boxes shrunk by Σ τ = 1 and to the hull of the rows of W, and which of them (indices) are not empty."""
     for _ in range(2):
+        low, high = within(*hull, low, high)
         high = np.minimum(high, 1.0 - (low.sum(axis=1, keepdims=True) - low))
         low = np.maximum(low, 1.0 - (high.sum(axis=1, keepdims=True) - high))
     keep = (low <= high + 1e-12).all(axis=1)
@@ -127,6 +189,10 @@ class _Oracle:
     ) -> None:
         self.cost_t, self.alpha, self.beta, self.convex, self.log_px, self.W = cost_t, alpha, beta, convex, log_px, W
         self.slack = slack
+        #: A cell whose bound is this is settled, whatever else might be proved of it.
+        self.enough = np.full(len(cost_t), np.inf)
+        self.facets = facets(W)
+        self._gradients: dict[int, tuple[FloatArray, FloatArray]] = {}
 
     def value(self, y: np.ndarray, p: FloatArray) -> FloatArray:
         """φ(p)."""
@@ -145,12 +211,11 @@ class _Oracle:
         fresh = nu is None
         if nu is None:
             nu = self.convex * np.log(np.maximum(0.5 * (low + high), 1e-12))
-        cells = _Cells(
-            y, low, high, np.full(len(y), -np.inf), np.zeros((len(y), len(self.log_px))), np.zeros_like(low), nu.copy()
-        )
-        on_low, on_high = np.zeros_like(low, dtype=bool), np.zeros_like(low, dtype=bool)
-        todo = np.arange(len(y))
-        for smooth in self.schedule(fresh, _STEPS if rest > 0 else 5 * _STEPS):
+        J, n = len(y), len(self.log_px)
+        cells = _Cells(y, low, high, np.full(J, -np.inf), np.zeros((J, n)), np.zeros_like(low), nu.copy())
+
+        def evaluate(todo: np.ndarray, nu: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+            """Score, τ, gradient r and what r costs, at ν; keeps the bound if it is the best so far."""
             score = base[todo] + nu @ self.W.T
             p, total = gibbs(score, self.log_px, self.alpha)
             tau = p @ self.W
@@ -162,22 +227,28 @@ class _Oracle:
             bound = height + loss - 16 * 2.0**-53 * (np.abs(nu).max(axis=1) + np.abs(r).max(axis=1))
             better = bound > cells.bound[todo]
             at = todo[better]
-            cells.bound[at], cells.p[at], cells.tau[at], cells.nu[at] = (
-                bound[better],
-                p[better],
-                tau[better],
-                nu[better],
-            )
-            # Not there yet: the gradient still costs, or τ is still outside the box (an error of second order).
+            cells.bound[at], cells.p[at] = bound[better], p[better]
+            cells.tau[at], cells.nu[at] = tau[better], nu[better]
+            return score, tau, r, loss
+
+        todo = np.arange(J)
+        evaluate(todo, self.starts(y, low, high) + rest * b)
+        evaluate(todo, nu)
+        nu = cells.nu.copy()
+        on_low, on_high = np.zeros_like(low, dtype=bool), np.zeros_like(low, dtype=bool)
+        for smooth in self.schedule(fresh, _STEPS if rest > 0 else 5 * _STEPS):
+            score, tau, r, loss = evaluate(todo, nu)
+            # Not there yet: the gradient still costs, or τ is still outside the box.
             outside = np.maximum(low[todo] - tau, tau - high[todo]).max(axis=1)
-            rough = (loss < -0.2 * self.slack) | (outside > 0.1 * self.slack**0.5)
+            rough = (loss < -0.2 * self.slack) | (outside > 0.1 * self.slack)
+            rough &= cells.bound[todo] < self.enough[y[todo]]
             if not rough.any():
                 break
+            p, _ = gibbs(score, self.log_px, smooth)
             if smooth > self.alpha:  # steps follow the smoother problem, bounds the true one
-                p, _ = gibbs(score, self.log_px, smooth)
                 tau = p @ self.W
                 r = nu - self.convex * np.log(np.maximum(tau, 1e-300))
-                rough[:] = True
+                rough = cells.bound[todo] < self.enough[y[todo]]
             # A face is entered by leaving the box and left when its multiplier changes sign.
             on_low = (tau < low[todo]) | (on_low & (r > 0))
             on_high = (tau > high[todo]) | (on_high & (r < 0))
@@ -185,6 +256,17 @@ class _Oracle:
             nu = nu + self._newton(p, tau, r, on_low | on_high, target, smooth)
             todo, nu, on_low, on_high = todo[rough], nu[rough], on_low[rough], on_high[rough]
         return cells
+
+    def starts(self, y: np.ndarray, low: FloatArray, high: FloatArray) -> FloatArray:
+        """ν less the chords' slopes that is right in the middle of every cell if α is all but 0."""
+        middle, nu = 0.5 * (low + high), np.zeros_like(low)
+        for letter in np.unique(y):
+            if letter not in self._gradients:
+                self._gradients[letter] = gradients(self.W, self.cost_t[letter])
+            G, h = self._gradients[letter]
+            mine = y == letter
+            nu[mine] = G[(middle[mine] @ G.T + h).argmax(axis=1)]
+        return nu
 
     def schedule(self, fresh: bool, steps: int) -> list[float]:
         """The α of every Newton step: from a smooth problem down to the true one where that is all but polyhedral."""
@@ -215,7 +297,13 @@ class _Oracle:
         return np.concatenate(ys), np.concatenate(ps)
 
     def _newton(
-        self, p: FloatArray, tau: FloatArray, r: FloatArray, face: np.ndarray, target: FloatArray, alpha: float
+        self,
+        p: FloatArray,
+        tau: FloatArray,
+        r: FloatArray,
+        face: np.ndarray,
+        target: FloatArray,
+        alpha: float,
     ) -> FloatArray:
         """A step of ν towards r = 0 off the faces and dτ = target on them."""
         W, k = self.W, self.W.shape[1]
@@ -224,14 +312,24 @@ class _Oracle:
         free_rows = np.eye(k) - self.convex * slope / np.maximum(tau, 1e-300)[:, :, None]
         matrix = np.where(face[:, :, None], slope, free_rows)
         rhs = np.where(face, target, -r)
-        ridge = 1e-10 * (1.0 + np.abs(slope).max(axis=(1, 2)))
-        step = np.linalg.solve(matrix + ridge[:, None, None] * np.eye(k), rhs[:, :, None])[:, :, 0]
-        step = np.nan_to_num(step)
         # Σ τ = 1, so with no free coordinate ν is determined up to a constant only.
-        adrift = np.asarray(face.all(axis=1) | (self.convex == 0))
-        step -= step.mean(axis=1, keepdims=True) * adrift[:, None]
-        longest = np.abs(step).max(axis=1, keepdims=True)
-        return np.asarray(step * np.minimum(1.0, 4.0 * alpha / np.maximum(longest, alpha) + 0.05))
+        adrift = np.asarray(face.all(axis=1) | (self.convex == 0))[:, None]
+        largest = 1.0 + np.abs(slope).max(axis=(1, 2))[:, None, None]
+        # The ridge is small: towards letters of weight ε the slope is ε, and that is the way a step has to find.
+        matrix = matrix + largest * (adrift[:, :, None] / k + 1e-12 * np.eye(k))
+        step = np.nan_to_num(np.linalg.solve(matrix, rhs[:, :, None])[:, :, 0])
+        step -= step.mean(axis=1, keepdims=True) * adrift
+        # The posterior is exponential in scores over α: no weight changes by more than e⁴ against another. A direction
+        # that would go farther is cut off alone: towards a letter of weight ε steps are 1/ε, others must not wait.
+        limit = 4.0 * alpha
+        far = np.flatnonzero(np.ptp(step @ W.T, axis=1) > limit)
+        if len(far):
+            left, size, right = np.linalg.svd(matrix[far])
+            along = np.einsum("jst,js->jt", left, rhs[far]) / np.maximum(size, 1e-300)
+            most = limit / np.maximum(np.ptp(right @ W.T, axis=2), 1e-9)
+            step[far] = np.einsum("jts,jt->js", right, np.clip(along, -most, most))
+            step[far] -= step[far].mean(axis=1, keepdims=True) * adrift[far]
+        return step
 
     def cut(self, cells: _Cells) -> _Cells:
         """Every cell in two, across the class whose chord errs most at the posterior found."""
@@ -249,8 +347,11 @@ class _Oracle:
         at = np.clip(tau[rows, s], bottom + inset, top - inset)
         below, above = cells.high.copy(), cells.low.copy()
         below[rows, s], above[rows, s] = at, at
-        kept, low, high = _tightened(np.concatenate([cells.low, above]), np.concatenate([below, cells.high]))
-        return self.relax(np.tile(cells.y, 2)[kept], low, high, np.tile(cells.nu, (2, 1))[kept])
+        both = np.concatenate([cells.low, above]), np.concatenate([below, cells.high])
+        kept, low, high = _tightened(*both, self.facets)
+        halves = self.relax(np.tile(cells.y, 2)[kept], low, high, np.tile(cells.nu, (2, 1))[kept])
+        halves.bound = np.maximum(halves.bound, np.tile(cells.bound, 2)[kept])  # what holds on the whole holds on it
+        return halves
 
 
 def _chords(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -272,7 +373,9 @@ def _least_linear(r: FloatArray, low: FloatArray, high: FloatArray) -> FloatArra
     return np.asarray(value.max(axis=1))
 
 
-def _candidates(oracle: _Oracle, y: np.ndarray, p: FloatArray, lower: FloatArray, box: FloatArray) -> Priced:
+def _candidates(
+    oracle: _Oracle, y: np.ndarray, p: FloatArray, lower: FloatArray, box: FloatArray, partition: Partition
+) -> Priced:
     """The lowest posteriors of every letter that are apart from each other, polished."""
     value = oracle.value(y, p)
     tau = p @ oracle.W
@@ -289,7 +392,7 @@ def _candidates(oracle: _Oracle, y: np.ndarray, p: FloatArray, lower: FloatArray
     index = np.array(chosen, dtype=np.intp)
     y, p, value = y[index], p[index], value[index]
     p, value = _polish(oracle, y, p, value, box)
-    return Priced(lower, y, p, value)
+    return Priced(lower, y, p, value, partition)
 
 
 def _polish(

@@ -35,8 +35,15 @@ def faces_inside(box: FloatArray, W: FloatArray) -> list[Face]:
 
 def count(box: FloatArray, W: FloatArray) -> int:
     """Candidate vertices for one letter's box."""
-    n, k = W.shape
-    faces = len(faces_inside(box, W))
+    return _candidates(len(faces_inside(box, W)), *W.shape)
+
+
+def most_candidates(n: int, k: int) -> int:
+    """Candidate vertices for a box whose faces all lie inside the range of W."""
+    return _candidates(2 * k, n, k)
+
+
+def _candidates(faces: int, n: int, k: int) -> int:
     return sum(comb(faces, j) * comb(n, j + 1) for j in range(min(faces, k - 1) + 1))
 
 
@@ -71,11 +78,13 @@ def _vertices(faces: list[Face], W: FloatArray) -> FloatArray:
     for j in range(1, min(len(faces), k - 1) + 1):
         supports = np.array(list(combinations(range(n), j + 1)), dtype=np.intp).reshape(-1, j + 1)
         for active in combinations(faces, j):
+            # Each equation in units of its own largest coefficient, or rows of W close to each other look singular.
             matrix = np.ones((len(supports), j + 1, j + 1))
-            for row, (s, _) in enumerate(active, start=1):
-                matrix[:, row, :] = W[supports, s]
+            for row, (s, value) in enumerate(active, start=1):
+                matrix[:, row, :] = W[supports, s] - value
+                matrix[:, row, :] /= np.maximum(np.abs(matrix[:, row, :]).max(axis=1, keepdims=True), 1e-300)
             regular = np.abs(np.linalg.det(matrix)) > 1e-14
-            rhs = np.array([1.0, *(value for _, value in active)])
+            rhs = np.eye(j + 1)[0]
             weights = np.linalg.solve(matrix[regular], np.broadcast_to(rhs[:, None], (int(regular.sum()), j + 1, 1)))
             weights = weights[:, :, 0]
             keep = (weights >= -1e-12).all(axis=1)

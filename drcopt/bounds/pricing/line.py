@@ -1,9 +1,10 @@
-"""Pricing for two classes: a one-dimensional search over t = τ(0) with a proof between the grid points.
+"""Pricing where the class posteriors lie on a line: a one-dimensional search with a proof between the grid points.
 
-For letter y let ψ(t) = min { ⟨c, p⟩ + α D(p‖px) : ⟨w, p⟩ = t } with w = W(·, 0). It is convex, and for any
-slope μ the line μ t − Λ(μ), Λ(μ) = α log Σ px exp((μ w − c)/α), supports it at t(μ) = Λ'(μ). The price is
-the least of φ(t) = ψ(t) + β h(t) over an interval, h the (concave) binary entropy. The interval is cut
-into cells whose ends are contact points; on a cell φ is bounded below by the best of
+So it is with two classes, with two letters in X, and wherever the rows of W are collinear: τ is an affine function
+of t = τ(s) for some class s. For letter y let ψ(t) = min { ⟨c, p⟩ + α D(p‖px) : ⟨w, p⟩ = t } with w = W(·, s). It is
+convex, and for any slope μ the line μ t − Λ(μ), Λ(μ) = α log Σ px exp((μ w − c)/α), supports it at t(μ) = Λ'(μ).
+The price is the least of φ(t) = ψ(t) + β h(t) over an interval, h the (concave) entropy along the line. The interval
+is cut into cells whose ends are contact points; on a cell φ is bounded below by the best of
 
 - the supporting lines of ψ plus the chord of h,
 - the tangents of φ where φ is proved convex, and its ends where it is proved concave.
@@ -18,30 +19,87 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import xlogy
 
 from drcopt._check import FloatArray
 from drcopt.bounds.base import ROUNDING
 from drcopt.bounds.pricing.gibbs import Priced, gibbs, softmin
-from drcopt.information import binary_entropy
 
 #: Cells an interval starts with, rounds of refinement and contact points (per letter) at most: where φ is flat
 #: without being convex or concave, refining would never end.
 _CELLS, _ROUNDS, _POINTS = 8, 60, 400
+#: Posteriors handed back for each letter: where φ is flat there is no end of local minima.
+_MOST_MINIMA = 8
+#: Rows of W this close to a line are on it.
+_STRAIGHT = 4e-16
 
 
-def price_binary(
+@dataclass(frozen=True, eq=False)
+class Line:
+    """Class posteriors on a line: τ(t) = base + t · direction with t = τ(s), both of shape (k,)."""
+
+    s: int
+    base: FloatArray
+    direction: FloatArray
+
+    @classmethod
+    def through(cls, W: FloatArray) -> Line | None:
+        """The line through the rows of W (n, k), or None if they lie on none."""
+        if W.shape[1] == 2:
+            return cls(0, np.array([0.0, 1.0]), np.array([1.0, -1.0]))
+        s = int(np.ptp(W, axis=0).argmax())
+        first, last = W[W[:, s].argmin()], W[W[:, s].argmax()]
+        direction = (last - first) / max(float(last[s] - first[s]), 1e-300)
+        direction[s] = 1.0
+        base = first - first[s] * direction
+        off = np.abs(W - base - W[:, s, None] * direction).max()
+        return cls(s, base, direction) if off <= _STRAIGHT else None
+
+    def error(self) -> float:
+        """How far the entropy along the line may be from that of the posterior: a class at 0 costs most."""
+        return 0.0 if len(self.base) == 2 else len(self.base) * 2e-14
+
+    def at(self, t: FloatArray) -> FloatArray:
+        """τ(t), shape (..., k)."""
+        return np.asarray((self.base + np.asarray(t)[..., None] * self.direction).clip(0.0, 1.0))
+
+    def entropy(self, t: FloatArray) -> FloatArray:
+        """h(t) = H(τ(t))."""
+        tau = self.at(t)
+        return np.asarray(-xlogy(tau, tau).sum(axis=-1))
+
+    def slope(self, t: FloatArray) -> FloatArray:
+        """h'(t)."""
+        return np.asarray(-np.log(self.at(t).clip(1e-300, 1.0)) @ self.direction)
+
+    def curvature(self, tau: FloatArray) -> FloatArray:
+        """−h'' = Σ direction² / τ: largest on a cell at one of its ends, and falling in τ."""
+        used = self.direction != 0
+        return np.asarray((self.direction[used] ** 2 / np.maximum(tau[..., used], 1e-300)).sum(axis=-1))
+
+    def interval(self, box: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Least and greatest t in every box (m, k, 2), widened by rounding."""
+        along = np.abs(self.direction) > 1e-9  # a class that hardly moves restricts t to within rounding only
+        g = self.direction[along, None]
+        ends = np.sort((box[:, along] - self.base[along, None]) / g, axis=2)
+        room = _STRAIGHT / np.abs(g[:, 0])
+        return (ends[:, :, 0] - room).max(axis=1), (ends[:, :, 1] + room).min(axis=1)
+
+
+def price_line(
     cost: FloatArray,
     alpha: float,
     beta: float,
     log_px: FloatArray,
-    w: FloatArray,
-    low: FloatArray,
-    high: FloatArray,
+    W: FloatArray,
+    line: Line,
+    box: FloatArray,
     tol: float,
 ) -> Priced:
-    """See :func:`drcopt.bounds.pricing.price`; ``low``, ``high`` (m,) bound t for each letter, α > 0."""
-    n, m = cost.shape
+    """See :func:`drcopt.bounds.pricing.price`; the rows of W lie on ``line``, α > 0."""
+    m, w = cost.shape[1], W[:, line.s]
     least_w, greatest_w = float(w.min()), float(w.max())
+    low, high = line.interval(box)
     low, high = np.maximum(low, least_w), np.minimum(high, greatest_w)
     size = float(np.abs(cost).max()) + alpha * (1.0 - float(log_px.min())) + beta
     slack = max(tol, ROUNDING * size)
@@ -50,13 +108,16 @@ def price_binary(
     high = np.maximum(high, low)
     letters = np.flatnonzero(~empty)
     lower = np.full(m, np.inf)
+    # H(Wᵀp) is concave, so never below that of the rows: all there is to say where they hardly differ.
+    floor = np.full(m, -np.inf)
+    if greatest_w - least_w < 1e-5:
+        floor = softmin(cost, log_px, alpha) + beta * float((-xlogy(W, W)).sum(axis=1).min())
     if greatest_w - least_w < 1e-13:
         p = gibbs(-cost.T, log_px, alpha)[0]
-        h = min(float(binary_entropy(least_w)), float(binary_entropy(greatest_w)))
-        lower[letters] = softmin(cost, log_px, alpha)[letters] + beta * h
+        lower[letters] = floor[letters]
         return Priced(lower, letters, p[letters], lower[letters])
 
-    search = _Search(cost, alpha, beta, log_px, w, low, high)
+    search = _Search(cost, alpha, beta, log_px, w, line, low, high)
     cells = search.first_cells(letters)
     best = np.full(m, np.inf)
     closed = np.full(m, np.inf)
@@ -77,7 +138,8 @@ def price_binary(
     # A supporting line of slope μ is only known to rounding times |μ|.
     steepest = np.zeros(m)
     np.maximum.at(steepest, search.y, np.abs(search.mu))
-    lower[letters] = (np.minimum(closed, best) - 4 * 2.0**-53 * steepest)[letters]
+    found = np.minimum(closed, best) - 4 * 2.0**-53 * steepest - beta * line.error()
+    lower[letters] = np.maximum(found, floor)[letters]
     return search.minimisers(lower, best)
 
 
@@ -110,11 +172,12 @@ class _Search:
         beta: float,
         log_px: FloatArray,
         w: FloatArray,
+        line: Line,
         low: FloatArray,
         high: FloatArray,
     ) -> None:
         self.cost_t, self.alpha, self.beta, self.log_px, self.w = cost.T, alpha, beta, log_px, w
-        self.low, self.high = low, high
+        self.on, self.low, self.high = line, low, high
         self.least, self.greatest = float(w.min()), float(w.max())
         self.y = np.zeros(0, dtype=np.intp)
         self.mu = self.t = self.var = self.line = self.phi = self.slope = np.zeros(0)
@@ -124,7 +187,7 @@ class _Search:
             there = w == end
             p = np.zeros((cost.shape[1], len(w)))
             p[:, there], total = gibbs(-cost.T[:, there], log_px[there], alpha)
-            self.extreme.append((p, -total + beta * binary_entropy(end)))
+            self.extreme.append((p, -total + beta * line.entropy(np.array(end))))
 
     def posterior(self, y: np.ndarray, mu: FloatArray) -> tuple[FloatArray, FloatArray]:
         return gibbs(mu[:, None] * self.w - self.cost_t[y], self.log_px, self.alpha)
@@ -139,10 +202,9 @@ class _Search:
         """Evaluate new slopes; returns the indices of the new points."""
         total, t, var = self.moments(y, mu)
         first = len(self.y)
-        clipped = np.clip(t, 1e-300, 1.0 - 1e-16)
         inside = (t >= self.low[y] - 1e-13) & (t <= self.high[y] + 1e-13)
-        phi = np.where(inside, mu * t - total + self.beta * binary_entropy(np.clip(t, 0.0, 1.0)), np.inf)
-        slope = mu + self.beta * np.log((1.0 - clipped) / clipped)
+        phi = np.where(inside, mu * t - total + self.beta * self.on.entropy(t), np.inf)
+        slope = mu + self.beta * self.on.slope(t)
         for name, new in (
             ("y", y),
             ("mu", mu),
@@ -156,7 +218,7 @@ class _Search:
         return np.arange(first, len(self.y))
 
     def slopes_at(self, y: np.ndarray, target: FloatArray, sharp: np.ndarray) -> FloatArray:
-        """μ with t(μ) ≈ target, by Newton kept inside a bracket; to full accuracy where ``sharp``."""
+        """μ with t(μ) ≈ target, by Newton kept inside a bracket; to 1e-11 where ``sharp``."""
         r = self.greatest - self.least
         mu = np.zeros(len(y))
         below, above = np.full(len(y), -np.inf), np.full(len(y), np.inf)
@@ -170,7 +232,8 @@ class _Search:
             miss = t - target
             below, above = np.where(miss < 0, mu, below), np.where(miss > 0, mu, above)
             room = np.minimum(target - self.least, self.greatest - target)
-            done = np.abs(miss) <= np.where(sharp, 1e-15, 0.05) * np.maximum(room, 1e-14)
+            done = np.abs(miss) <= np.where(sharp, 1e-11, 0.05) * np.maximum(room, 1e-14)
+            done |= above - below <= 4e-16 * np.abs(mu)  # t jumps over the target between two doubles
             if done.all():
                 break
             # Newton on the log-odds of t within its range, which is close to linear in μ at both ends.
@@ -233,7 +296,7 @@ class _Search:
     def bound(self, cells: _Cells) -> FloatArray:
         """A lower bound on φ over every cell."""
         i, j, a, b = cells.left, cells.right, cells.a, cells.b
-        ha, hb = self.beta * binary_entropy(a), self.beta * binary_entropy(b)
+        ha, hb = self.beta * self.on.entropy(a), self.beta * self.on.entropy(b)
         at_a = np.maximum(self.mu[i] * a + self.line[i], self.mu[j] * a + self.line[j])
         at_b = np.maximum(self.mu[i] * b + self.line[i], self.mu[j] * b + self.line[j])
         width = np.maximum(b - a, 1e-300)
@@ -248,15 +311,17 @@ class _Search:
             # Those slopes' contacts, which need not be the cell's own ends, bound where that holds.
             ti, tj = self.t[i], self.t[j]
             first, last = np.minimum(a, ti), np.maximum(b, tj)
-            va, vb = first * (1.0 - first), last * (1.0 - last)
-            peak = np.where((first < 0.5) & (last > 0.5), 0.25, np.maximum(va, vb))
-            convex = self.alpha * np.minimum(va, vb) >= self.beta * mean * spread
-            concave = self.alpha * peak * spread <= self.beta * mean
+            ends = self.on.at(first), self.on.at(last)
+            most = np.maximum(*(self.on.curvature(tau) for tau in ends))
+            # At least Σ direction² / τ for the greatest τ, and by Cauchy–Schwarz (Σ |direction|)².
+            least = np.maximum(self.on.curvature(np.maximum(*ends)), np.abs(self.on.direction).sum() ** 2)
+            convex = self.alpha >= self.beta * mean * spread * most
+            concave = self.alpha * spread <= self.beta * mean * least
             # Convex: tangents of φ at the contacts; where the cell reaches past a contact, ψ's line plus β h is
             # concave, so the cell's end settles that part.
             si, sj = self.slope[i], self.slope[j]
-            fi = self.mu[i] * ti + self.line[i] + self.beta * binary_entropy(np.clip(ti, 0.0, 1.0))
-            fj = self.mu[j] * tj + self.line[j] + self.beta * binary_entropy(np.clip(tj, 0.0, 1.0))
+            fi = self.mu[i] * ti + self.line[i] + self.beta * self.on.entropy(ti)
+            fj = self.mu[j] * tj + self.line[j] + self.beta * self.on.entropy(tj)
             cross = np.clip(np.nan_to_num((fj - sj * tj - fi + si * ti) / (si - sj)), a, b)
             tangent = np.full(len(a), np.inf)
             for at in (a, cross, b):
@@ -265,8 +330,8 @@ class _Search:
             tangent = np.where(b > tj, np.minimum(tangent, self.mu[j] * b + self.line[j] + hb), tangent)
         closed = ~(cells.open_a | cells.open_b)
         bound = np.where(closed & convex, np.fmax(chord, tangent), chord)
-        ends = np.minimum(at_a + ha, at_b + hb)
-        return np.asarray(np.where(closed & concave & (ti <= a) & (tj >= b), np.maximum(bound, ends), bound))
+        at_ends = np.minimum(at_a + ha, at_b + hb)
+        return np.asarray(np.where(closed & concave & (ti <= a) & (tj >= b), np.maximum(bound, at_ends), bound))
 
     def cut(self, cells: _Cells, best: FloatArray) -> _Cells:
         """Two cells for each one."""
@@ -288,13 +353,16 @@ class _Search:
         return _join([low, high])
 
     def minimisers(self, lower: FloatArray, best: FloatArray) -> Priced:
-        """The best point of every basin: local minima among the contact points, and the extremes of w."""
+        """The best points of the lowest basins: local minima among the contact points, and the extremes of w."""
         order = np.lexsort((self.t, self.y))
         y, phi = self.y[order], self.phi[order]
         before = np.concatenate([[np.inf], np.where(y[1:] == y[:-1], phi[:-1], np.inf)])
         after = np.concatenate([np.where(y[1:] == y[:-1], phi[1:], np.inf), [np.inf]])
         keep = np.isfinite(phi) & (phi <= before) & (phi < after)
         chosen = order[keep]
+        chosen = chosen[np.lexsort((self.phi[chosen], self.y[chosen]))]
+        letter = self.y[chosen]
+        chosen = chosen[np.arange(len(chosen)) - np.searchsorted(letter, letter) < _MOST_MINIMA]
         ys, ps, values = [self.y[chosen]], [self.posterior(self.y[chosen], self.mu[chosen])[0]], [self.phi[chosen]]
         for (p, value), end in zip(self.extreme, (self.least, self.greatest), strict=True):
             here = np.flatnonzero((self.low <= end) & (self.high >= end) & np.isfinite(lower))
