@@ -14,8 +14,10 @@ def round_onto_marginals(P: FloatArray, px: FloatArray, py: FloatArray) -> Float
         sums = P.sum(axis=axis)
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = np.where(sums > target, target / sums, 1.0)
-        P = P * (factor[:, None] if axis == 1 else factor)
+        P *= factor[:, None] if axis == 1 else factor
     missing_x = np.maximum(px - P.sum(axis=1), 0.0)
     missing_y = np.maximum(py - P.sum(axis=0), 0.0)
     total = missing_y.sum()
-    return P + np.outer(missing_x, missing_y / total) if total > 0 else P
+    if total > 0:
+        P += np.outer(missing_x, missing_y / total)
+    return P

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import rel_entr, xlog1py, xlogy
+from scipy.special import rel_entr, xlogy
 
 from drcopt._check import FloatArray, choice
 
@@ -52,14 +52,20 @@ def mutual_information(joint: ArrayLike) -> float:
     product = np.outer(joint.sum(axis=1), joint.sum(axis=0))
     # Σ q [(1 + r) log(1 + r) − r] with r = P/q − 1: every term is nonnegative, so nothing cancels at small rates.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        r = (joint - product) / product
-        terms = product * (xlog1py(1.0 + r, r) - r)
-    if not np.isfinite(terms).all():  # a product of tiny marginals underflowed: use logarithms
+        r = joint - product
+        r /= product
+        terms = np.maximum(r, -1.0 + 2.0**-53)  # 0 log 0 = 0
+        np.log1p(terms, out=terms)
+        terms *= 1.0 + r
+        terms -= r
+        terms *= product
+        total = float(terms.sum())
+    if not math.isfinite(total):  # a product of tiny marginals underflowed: use logarithms
         rows, columns = joint.sum(axis=1, keepdims=True), joint.sum(axis=0, keepdims=True)
         safe = np.where(joint > 0, joint, 1.0)
         log_ratio = np.log(safe) - np.log(np.maximum(rows, 5e-324)) - np.log(np.maximum(columns, 5e-324))
-        terms = np.where(joint > 0, joint * log_ratio - joint, 0.0) + product
-    return max(0.0, float(terms.sum()))
+        total = float((np.where(joint > 0, joint * log_ratio - joint, 0.0) + product).sum())
+    return max(0.0, total)
 
 
 def conditional_entropy(joint: ArrayLike) -> float:

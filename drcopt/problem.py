@@ -214,6 +214,8 @@ class Support:
 
     def restore(self, coupling: FloatArray) -> FloatArray:
         """A coupling of the reduced problem as one of the full problem, zero elsewhere."""
+        if coupling.shape == self.shape:
+            return coupling.copy()
         full = np.zeros(self.shape)
         full[np.ix_(self.x, self.y)] = coupling
         return full

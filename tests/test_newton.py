@@ -62,6 +62,48 @@ class TestTransportEnd:
                 assert answer.rate <= share * plan.rate + 1e-12
                 assert answer.distortion >= plan.distortion - 1e-12
 
+    @pytest.mark.parametrize("seed", range(8))
+    def test_among_optimal_plans_the_one_of_least_information(self, seed: int) -> None:
+        """D(R) > D(∞) at every R below the rate of the answer without a budget, however many plans are optimal."""
+        rng = np.random.default_rng(seed)
+        n, m = (6, 5) if seed % 2 else (20, 24)
+        px, py = rng.dirichlet(np.full(n, 2.0)), rng.dirichlet(np.full(m, 2.0))
+        problem = Problem(px, py, rng.dirichlet(np.ones(2), size=n), rng.integers(0, 3, (n, m)).astype(float))
+        plan = solve(problem, R=None, units="nats")
+        assert plan.gap <= 1e-9
+        assert plan.rate > 0
+        below = solve(problem, R=0.98 * plan.rate, units="nats", tol=1e-9)
+        assert below.lower_bound > plan.distortion + 1e-8
+
+    def test_equal_marginals_and_hamming(self) -> None:
+        """The identity, at R = H(X) and above, and nothing else."""
+        px = np.array([0.4, 0.3, 0.2, 0.1])
+        problem = Problem(px, px, np.eye(4))
+        for R in (problem.entropy_x, 2 * problem.entropy_x, math.inf):
+            answer = solve(problem, R=R, units="nats")
+            assert answer.distortion <= 1e-12
+            np.testing.assert_allclose(answer.coupling, np.diag(px), atol=1e-12)
+        assert solve(problem, R=0.999 * problem.entropy_x, units="nats", tol=1e-9).lower_bound > 1e-6
+
+    def test_the_end_does_not_depend_on_how_a_sweep_came_to_it(self) -> None:
+        problem = make("random", 3, 24, 24, 2)
+        warm, cold = Session(problem), Session(problem)
+        plan = cold.solve(None, None)
+        for R in np.linspace(0.1, 1.1, 6) * plan.rate:
+            last = warm.solve(float(R), None)
+        np.testing.assert_array_equal(last.coupling, plan.coupling)
+
+    def test_costs_of_two_scales(self) -> None:
+        """Squared error on 12 close points and one far away: most of the curve is at multipliers around 1e-6 max d."""
+        x = np.append(np.linspace(0.0, 1e-3, 12), 1.0)
+        rng = np.random.default_rng(2)
+        px, py = rng.dirichlet(np.full(13, 5.0)), rng.dirichlet(np.full(13, 5.0))
+        problem = Problem(px, py, np.full((13, 1), 1.0), squared_error(x, x))
+        most = solve(problem, R=None).rate
+        session = Session(problem, tol=1e-9)
+        for share in (0.3, 0.6, 0.9, 0.97, 1.0):
+            assert session.solve(share * most, None).status == "optimal"
+
     @law(30)
     @given(problems(5, 5, 2), st.floats(0.5, 1.0))
     def test_near_the_end(self, problem: Problem, share: float) -> None:
@@ -99,6 +141,34 @@ class TestSweep:
             assert answer.gap <= 1e-9 * problem.d.max()
             counts.append(answer.stats["kernel_evaluations"])
         assert np.mean(counts) <= 6.0, counts
+
+    @pytest.mark.parametrize("family", [grid_problem, random_problem])
+    def test_kernel_evaluations_with_the_end(self, family: Callable[[int], Problem]) -> None:
+        """At most 6 a point on a 50-point sweep from R = 0 past the optimal-transport plan's information."""
+        problem = family(48)
+        most = 1.05 * solve(problem, R=None).rate
+        session = Session(problem, tol=1e-9)
+        answers = [session.solve(float(R), None) for R in np.linspace(0.0, most, 50)]
+        assert all(answer.status == "optimal" for answer in answers)
+        counts = [answer.stats.get("kernel_evaluations", 0) for answer in answers]
+        assert np.mean(counts) <= 6.0, counts
+        assert answers[-1].multipliers.rate == 0.0
+
+    @pytest.mark.parametrize("first", [1e-14, 1e-9, 1e-4])
+    def test_a_tiny_rate_first(self, first: float) -> None:
+        """What rounding leaves of a point at R → 0 must not be magnified into the next points' starts."""
+        session = Session(random_problem(8), units="nats", tol=1e-9)
+        for R in (first, 1e3 * first, 0.01, 0.1, 0.5):
+            answer = session.solve(R, None)
+            assert answer.status == "optimal"
+            assert answer.stats["kernel_evaluations"] <= 60
+
+    def test_a_slack_point_does_not_end_the_chain(self) -> None:
+        problem = grid_problem(16)
+        session = Session(problem)
+        session.solve(0.5, None)
+        session.solve(None, None)
+        assert session.solve(0.55, None).stats["kernel_evaluations"] <= 6
 
     @pytest.mark.parametrize("family", [grid_problem, random_problem])
     def test_the_order_of_rates_does_not_matter(self, family: Callable[[int], Problem]) -> None:

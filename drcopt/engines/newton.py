@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from drcopt._check import FloatArray
 from drcopt.bounds import Leaf, PosteriorTree
+from drcopt.coupling import round_onto_marginals
 from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.linear import optimal_transport
 from drcopt.engines.transport import State, Transport
@@ -17,19 +21,28 @@ from drcopt.formulations import Formulation, Part
 from drcopt.problem import Problem
 
 #: Points of a sweep that the next one is extrapolated from.
-_HISTORY = 4
-#: Where the path is left for the linear program, for a cost of range 1.
-_FLOOR = 3e-4
+_HISTORY = 6
+#: Kernel evaluations that an extrapolated start may take before it is asked whether the rate is slack.
+_PATIENCE = 12
+#: How small ε gets on the way to potentials that a linear program starts from, for a cost of range 1.
+_COARSE = 2e-2
+#: The smallest ε visited: fine grids need little, and potentials good to 1e-17 still give P good to 1e-8 there.
+_LEAST = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class _End:
-    """An optimal-transport plan, its row potentials and its information."""
+    """The optimal-transport plan of least information, its row potentials and that information."""
 
     problem: Problem
     plan: FloatArray
     f: FloatArray
     rate: float
+
+    @property
+    def enough(self) -> float:
+        """A rate that is as good as the plan's: repairing what is missing costs less than rounding."""
+        return self.rate * (1.0 - 1e-12)
 
 
 class Newton:
@@ -43,72 +56,246 @@ class Newton:
     name: ClassVar[str] = "newton"
 
     def __init__(self) -> None:
+        # glibc hands every array of more than 128 KiB back to the system and takes a page fault a page for the next,
+        # a sixth of a point's time at 256 letters, until it has seen a larger one freed. Show it one, untouched.
+        np.empty(31 << 20, dtype=np.uint8)
         self._end: _End | None = None
+        self._limit: _SmallRates | None = None
 
     def propose(self, formulation: Formulation, limits: Limits, warm: Any = None) -> Proposal:
         """See :class:`drcopt.engines.base.Engine`."""
         problem = formulation.problem
         flipped = problem.n > problem.m
-        transport = (
-            Transport(problem.py, problem.px, problem.d.T) if flipped else Transport(problem.px, problem.py, problem.d)
-        )
-        tol = min(limits.tol * 1e-3, 1e-11)
-        rate = formulation.rate_budget
-        stats: dict[str, Any] = {}
+        px, py, d = (problem.py, problem.px, problem.d.T) if flipped else (problem.px, problem.py, problem.d)
+        transport = Transport(px, py, d, least_epsilon=_LEAST)
+        tol = min(limits.tol * 1e-2, 1e-11)
+        budget = formulation.rate_budget
+        end = self._end if self._end is not None and self._end.problem is problem else None
         most = min(problem.entropy_x, problem.entropy_y)
-        end = self._end_of(problem) if rate >= most else self._end
-        if end is not None and end.problem is problem and rate >= min(end.rate, most):
-            return self._slack(end, stats)
-        start = _extrapolate(transport, rate, warm)
-        state = transport.solve(start, rate, tol, steps=15) if start is not None else None
-        if state is None or transport.miss(state, rate) > 50 * tol:
-            state = transport.follow(rate, tol, floor=_FLOOR)
-        slack = state.epsilon == 0.0
-        if slack or state.epsilon * (rate - state.rate) > tol:
-            end = self._end_of(problem)
-            if end is not None and rate >= end.rate:
-                return self._slack(end, stats | {"kernel_evaluations": transport.evaluations})
-            # Among ties the linear program picks a corner; the path goes on to the plan of least information.
-            state = state if slack else transport.follow(rate, tol, state)
-            slack = state.epsilon * (rate - state.rate) > tol or state.epsilon == 0.0
-        stats["kernel_evaluations"] = transport.evaluations
+        if end is None and budget >= most:
+            end = self._end_of(problem, transport, tol)
+        if end is not None and budget >= min(end.enough, most):
+            return _slack(end, transport, warm)
+        past = _Past(warm, len(px))
+        rate = budget * (1.0 - 1e-12)  # so that rounding does not overspend, which would have to be repaired
+        state = transport.evaluate(*past.predict(self._small_rates(problem, transport), rate), 0.0, rate)
+        if len(past.rates) or state.error < 0.5:
+            state = transport.solve(state, rate, tol, most=_PATIENCE)
+        if not _solved(transport, state, rate, tol):
+            answer = self._by_path(problem, transport, past, state, budget, rate, tol)
+            if isinstance(answer, _End):
+                return _slack(answer, transport, warm)
+            state = answer
         f = _row_potentials(transport, state) if flipped else state.f
+        if state.epsilon == 0.0:
+            termination = "the rate budget is slack: an optimal-transport plan"
+        elif _solved(transport, state, rate, tol):
+            termination, warm = "Newton's method converged", past.with_point(transport, state, rate)
+        else:
+            termination = "Newton's method stalled"
         return Proposal(
             parts=[Part(1.0, state.P.T if flipped else state.P)],
             evidence=PosteriorTree(Leaf(f, state.epsilon, 0.0)),
-            termination=(
-                "the rate budget is slack: an optimal-transport plan" if slack else "Newton's method converged"
-            )
-            if transport.miss(state, rate) <= 50 * tol or slack
-            else "Newton's method stalled",
+            termination=termination,
             rate_multiplier=state.epsilon,
             classification_multiplier=0.0,
-            stats=stats,
-            warm=_remember(state, rate, warm) if state.epsilon > 0 else warm,
+            stats={"kernel_evaluations": transport.evaluations},
+            warm=warm,
         )
 
-    def _end_of(self, problem: Problem) -> _End | None:
-        """The optimal-transport end of the curve, the same whichever rate asked for it; None if HiGHS gives up."""
+    def _by_path(
+        self,
+        problem: Problem,
+        transport: Transport,
+        past: _Past,
+        near: State,
+        budget: float,
+        rate: float,
+        tol: float,
+    ) -> State | _End:
+        """The answer where Newton's method from the extrapolated point led no further than ``near``."""
+        coarse = None
+        if not len(past.rates):
+            coarse = self._coarse(problem, transport, rate, tol)
+            if _solved(transport, coarse, rate, tol):
+                return coarse
+        # Where the budget is slack that is why; where not, a path leads on from one of the points at hand.
+        end = self._end_of(problem, transport, tol, coarse if coarse is not None and coarse.rate < rate else None)
+        if end is not None and budget >= end.enough:
+            return end
+        starts: list[Callable[[], State | None]] = [lambda: past.last(transport, rate) or coarse, lambda: None]
+        if len(past.rates) and near.error < 0.1 and 0.5 * rate < near.rate < rate:
+            starts.insert(0, lambda: near)
+        for start in starts:
+            state = transport.follow(rate, tol, start(), floor=_LEAST)
+            if state.epsilon == 0.0 or _solved(transport, state, rate, tol):
+                return state
+        # Just short of the end a little of the independent coupling added to its plan is better.
+        return end if end is not None and 1.0 - rate / end.rate < transport.miss(state, rate) else state
+
+    def _small_rates(self, problem: Problem, transport: Transport) -> _SmallRates:
+        if self._limit is None or self._limit.problem is not problem:
+            self._limit = _SmallRates.of(problem, transport)
+        return self._limit
+
+    def _coarse(self, problem: Problem, transport: Transport, rate: float, tol: float) -> State:
+        """Down the path from the same place whatever the rate, until that is met or ε is small."""
+        start = transport.beginning(2.0 * min(problem.entropy_x, problem.entropy_y))
+        return transport.follow(rate, tol, start, floor=_COARSE, settled=1e-2)
+
+    def _end_of(self, problem: Problem, transport: Transport, tol: float, coarse: State | None = None) -> _End | None:
+        """The optimal-transport end of the curve, the same whichever rate asked for it; None if HiGHS gives up.
+
+        ``coarse`` is where :meth:`_coarse` ends for a rate that it does not meet.
+        """
         if self._end is None or self._end.problem is not problem:
-            guess = None
+            guess, most = None, min(problem.entropy_x, problem.entropy_y)
             if problem.n * problem.m > 256:
-                transport = Transport(problem.px, problem.py, problem.d)
-                guess = transport.follow(2.0 * min(problem.entropy_x, problem.entropy_y), 1e-9, floor=_FLOOR).f
+                state = self._coarse(problem, transport, 2.0 * most, tol) if coarse is None else coarse
+                guess = _row_potentials(transport, state) if problem.n > problem.m else state.f
             answer = optimal_transport(problem, guess)
             if answer is None:
                 return None
-            self._end = _End(problem, *answer, problem.rate(answer[0]))
+            plan, f = answer
+            plans = [
+                round_onto_marginals(P, problem.px, problem.py) for P in (plan, *_ties(problem, plan, f, transport))
+            ]
+            self._end = min((_End(problem, P, f, problem.rate(P)) for P in plans), key=lambda end: end.rate)
         return self._end
 
-    def _slack(self, end: _End, stats: dict[str, Any]) -> Proposal:
-        return Proposal(
-            parts=[Part(1.0, end.plan)],
-            evidence=PosteriorTree(Leaf(end.f, 0.0, 0.0)),
-            termination="the rate budget is slack: optimal transport, a linear program solved by HiGHS",
-            rate_multiplier=0.0,
-            classification_multiplier=0.0,
-            stats={"kernel_evaluations": 0} | stats,
-        )
+
+def _solved(transport: Transport, state: State, rate: float, tol: float) -> bool:
+    """Whether another try would find nothing better: up to rounding, which is magnified by 1/ε."""
+    return state.epsilon > 0 and transport.miss(state, rate) <= max(50 * tol, 1e-17 / state.epsilon)
+
+
+def _slack(end: _End, transport: Transport, warm: Any) -> Proposal:
+    return Proposal(
+        parts=[Part(1.0, end.plan)],
+        evidence=PosteriorTree(Leaf(end.f, 0.0, 0.0)),
+        termination="the rate budget is slack: optimal transport, a linear program solved by HiGHS",
+        rate_multiplier=0.0,
+        classification_multiplier=0.0,
+        stats={"kernel_evaluations": transport.evaluations},
+        warm=warm,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _SmallRates:
+    """The curve at R → 0: f and log ε√R are power series in √R, of which these are the first two terms.
+
+    With s the cost less its row and column means and λ = 1/ε: the potentials are f = E d(x,Y) − λ E s²(x,Y)/2 + …
+    and I = λ² E s²/2 − λ³ E s³/3 + …
+    """
+
+    problem: Problem
+    values: FloatArray
+    slopes: FloatArray
+
+    @classmethod
+    def of(cls, problem: Problem, transport: Transport) -> _SmallRates:
+        px, py = transport.px, transport.py
+        rows = transport.cost @ py
+        s = transport.cost - rows[:, None]
+        s -= px @ s
+        square = s * s
+        variance = max(float(px @ square @ py), 1e-300)
+        slope = math.sqrt(2.0 / variance)  # λ/√R
+        bend = float(px @ (square * s) @ py) / (3.0 * variance) * slope
+        values = np.append(_centred(rows, px), -math.log(slope))
+        return cls(problem, values, np.append(_centred(-0.5 * slope * (square @ py), px), -bend))
+
+
+class _Past:
+    """The last points of a sweep: rates, potentials (centred) and log ε, in the order they were solved."""
+
+    def __init__(self, warm: Any, letters: int) -> None:
+        if warm is None or warm["potentials"].shape[1] != letters:
+            warm = {"rates": np.empty(0), "potentials": np.empty((0, letters)), "log_epsilon": np.empty(0)}
+        self.rates: FloatArray = warm["rates"]
+        self.potentials: FloatArray = warm["potentials"]
+        self.log_epsilon: FloatArray = warm["log_epsilon"]
+
+    def predict(self, limit: _SmallRates, rate: float) -> tuple[FloatArray, float]:
+        """f and ε at a rate: the polynomial in √R through the limit R → 0 (twice) and the last points.
+
+        How many of them is decided by how well as many would have foretold the last one.
+        """
+        t, at = np.sqrt(self.rates), math.sqrt(rate)
+        known = np.column_stack([self.potentials, self.log_epsilon + 0.5 * np.log(self.rates)])
+        # What is left of the curve beyond the first two terms.
+        rest = (known - limit.values - t[:, None] * limit.slopes) / (t * t)[:, None]
+        count, nodes = len(t), t.tolist()
+        used = 0
+        if count > 1:
+            told = np.array(
+                [[0.0] * (count - 1 - k) + _lagrange(nodes[count - 1 - k : -1], nodes[-1]) for k in range(count)]
+            )
+            off = np.abs(told @ rest[:-1] - rest[-1])
+            off[:, :-1] *= math.exp(-self.log_epsilon[-1])
+            used = int(off.max(axis=1).argmin())
+        used += used == count - 1  # the more points, the higher the degree
+        # Rounding in a point counts for as much as the point, so none may count for much.
+        while True:
+            weights = _lagrange(nodes[count - used :], at)
+            if all(abs(w) * (at / a) ** 2 <= 50.0 for w, a in zip(weights, nodes[count - used :], strict=True)):
+                break
+            used -= 1
+        guess = limit.values + at * limit.slopes + at * at * (np.array(weights) @ rest[count - used :])
+        return guess[:-1], math.exp(min(max(guess[-1] - 0.5 * math.log(rate), math.log(_LEAST)), 600.0))
+
+    def last(self, transport: Transport, rate: float) -> State | None:
+        """The last point as a state; None if there is none, or it is another problem's."""
+        if not len(self.rates):
+            return None
+        state = transport.evaluate(self.potentials[-1], math.exp(self.log_epsilon[-1]), 0.0, rate)
+        return state if state.error < 1e-6 else None
+
+    def with_point(self, transport: Transport, state: State, rate: float) -> dict[str, FloatArray]:
+        """With one more point, as the engine's ``warm``."""
+        kept = np.flatnonzero(np.abs(self.rates - rate) > 1e-9 * rate)[-(_HISTORY - 1) :]
+        return {
+            "rates": np.append(self.rates[kept], rate),
+            "potentials": np.vstack([self.potentials[kept], _centred(state.f, transport.px)]),
+            "log_epsilon": np.append(self.log_epsilon[kept], math.log(state.epsilon)),
+        }
+
+
+def _lagrange(nodes: list[float], at: float) -> list[float]:
+    """Weights of the values at ``nodes`` in their polynomial's value at ``at``; none for no nodes."""
+    return [math.prod((at - b) / (a - b) for b in nodes if b != a) for a in nodes]
+
+
+def _centred(f: FloatArray, px: FloatArray) -> FloatArray:
+    return np.asarray(f - px @ f)
+
+
+def _ties(problem: Problem, plan: FloatArray, f: FloatArray, counter: Transport) -> list[FloatArray]:
+    """The optimal plan of least information where the linear program has several; none where it has one.
+
+    Optimal plans live where the reduced cost is 0; among them px py exp(f + g) on all that some of them use is the
+    one nearest to independence.
+    """
+    px, py, n = problem.px, problem.py, problem.n
+    reduced = problem.d - f[:, None]
+    reduced -= reduced.min(axis=0)
+    x, y = np.nonzero(reduced <= 1e-11)
+    used_x, used_y = np.nonzero(plan > 0)
+    # Mass moves round cycles: over a tight entry forwards, back over one that has mass.
+    start, stop = np.concatenate([x, n + used_y]), np.concatenate([n + y, used_x])
+    moves = csr_array((np.ones(len(start)), (start, stop)), (n + problem.m, n + problem.m))
+    _, component = connected_components(moves, connection="strong")
+    inside = component[x] == component[n + y]
+    if inside.sum() <= len(used_x):
+        return []
+    away = np.ones_like(plan)
+    away[x[inside], y[inside]] = 0.0
+    ties = Transport(px, py, away)
+    state = ties.settle(ties.evaluate(np.zeros(n), 2e-3, 0.0, 0.0), 0.0, 1e-13, most=60)
+    counter.evaluations += ties.evaluations
+    cost = float(np.vdot(state.P, problem.d)) - float(np.vdot(plan, problem.d))
+    return [state.P] if state.error <= 1e-9 and cost <= 1e-10 else []
 
 
 def _row_potentials(transport: Transport, state: State) -> FloatArray:
@@ -119,29 +306,3 @@ def _row_potentials(transport: Transport, state: State) -> FloatArray:
         return np.asarray(-score.max(axis=0))
     top = score.max(axis=0)
     return np.asarray(-top - epsilon * np.log(transport.px @ np.exp((score - top) / epsilon)))
-
-
-def _remember(state: State, rate: float, warm: Any) -> dict[str, FloatArray]:
-    new = {
-        "rates": np.array([rate]),
-        "potentials": state.f[None, :],
-        "log_epsilon": np.array([math.log(state.epsilon)]),
-    }
-    if warm is None or warm["potentials"].shape[1] != len(state.f):
-        return new
-    return {key: np.concatenate([warm[key], value])[-_HISTORY:] for key, value in new.items()}
-
-
-def _extrapolate(transport: Transport, rate: float, warm: Any) -> State | None:
-    """The polynomial in log R through the last points, evaluated at the next rate."""
-    if warm is None or warm["potentials"].shape[1] != len(transport.px):
-        return None
-    x, at = np.log(warm["rates"]), math.log(rate)
-    # Only points that are not far away compared with the step say anything about the next one.
-    weights = [np.prod([(at - b) / (a - b) for b in x if b != a]) for a in x]
-    if len(set(x)) < len(x) or np.abs(weights).max() > 50:
-        x, weights = x[-1:], [1.0]
-    used = slice(-len(x), None)
-    f = np.asarray(weights) @ warm["potentials"][used]
-    log_epsilon = float(np.asarray(weights) @ warm["log_epsilon"][used])
-    return transport.evaluate(f, math.exp(log_epsilon), 0.0, rate)

@@ -61,4 +61,6 @@ def softmin(cost: FloatArray, log_px: FloatArray, alpha: float) -> FloatArray:
     exponent = log_px[:, None] - cost / alpha
     top = exponent.max(axis=0)
     exponent -= top
+    # exp is slow where it underflows; this can only raise the sum, which lowers the bound.
+    np.maximum(exponent, -600.0, out=exponent)
     return np.asarray(-alpha * (top + np.log(np.exp(exponent, out=exponent).sum(axis=0))))
