@@ -48,7 +48,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -63,6 +63,9 @@ from drcopt.bounds.maps import MapLeaf, MapTree
 from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing.gibbs import softmin
 from drcopt.formulations import Formulation, Part
+
+if TYPE_CHECKING:
+    from drcopt.checker import Verdict
 
 VERSION = 1
 #: Each bound claimed is this times max d weaker than the certificate's, a lower bound with more than two classes as
@@ -119,10 +122,15 @@ def interval(certificate: Certificate) -> tuple[float, float]:
     MissingExtraError
         Without python-flint.
     """
+    found = verdict(certificate)
+    return found.lower, found.upper
+
+
+def verdict(certificate: Certificate) -> Verdict:
+    """What :func:`drcopt.checker.check` says of the proof file of a certificate, without a file."""
     from drcopt.checker import check
 
-    verdict = check(to_dict(certificate))
-    return verdict.lower, verdict.upper
+    return check(to_dict(certificate))
 
 
 def to_dict(certificate: Certificate) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from drcopt import _check, information
+from drcopt import _check, _verify, information
+from drcopt._failures import raise_failure
 from drcopt.bounds import DataProcessing, Evidence, Independent
 from drcopt.certificate import Certificate, certify
 from drcopt.engines import ENGINES
 from drcopt.engines.base import Engine, Limits, Proposal
-from drcopt.errors import InfeasibleError, InputError, MissingExtraError, NotSolvedError
+from drcopt.errors import InputError, MissingExtraError
 from drcopt.formulations import CLASSIFIER_SEES, NAMES, Formulation, OneShot, Part, SingleLetter, TimeSharing
 from drcopt.problem import Problem
 from drcopt.solution import Component, Mixture, Multipliers, Residuals, Solution
@@ -40,6 +41,7 @@ def solve_drc(
     engine: str = "auto",
     tol: float = 1e-6,
     time_limit: float | None = None,
+    verify: str | None = None,
     on_failure: str = "raise",
 ) -> Solution:
     """The least E d(X,Y) with I(X;Y) ≤ R and H(S|Y) ≤ C, with a coupling and a proved lower bound.
@@ -66,6 +68,11 @@ def solve_drc(
         Absolute gap wanted, relative to max d.
     time_limit : float or None
         Seconds; at the limit the best point and the valid bound found so far come back.
+    verify : {None, "interval"}
+        "interval" has every answer proved again in exact and ball arithmetic by the checker of ``drcopt check``
+        (extra ``proof``; takes time of its own). The solution then has ``proved_lower_bound``,
+        ``proved_distortion`` and ``verified``; where the checker disagrees "optimal" becomes "feasible" and
+        "infeasible" becomes "unknown", and ``termination`` says why.
     on_failure : {"raise", "return"}
         Whether "infeasible" and "unknown" raise or come back as a Solution.
 
@@ -77,6 +84,8 @@ def solve_drc(
         If no coupling meets the budgets; it names the least C that can be met.
     NotSolvedError
         If neither a point nor a proof of infeasibility was found.
+    MissingExtraError
+        If ``verify`` or the engine needs a package that is not installed.
 
     Examples
     --------
@@ -94,6 +103,7 @@ def solve_drc(
         engine=engine,
         tol=tol,
         time_limit=time_limit,
+        verify=verify,
         on_failure=on_failure,
     )
 
@@ -109,6 +119,7 @@ def solve(
     engine: str = "auto",
     tol: float = 1e-6,
     time_limit: float | None = None,
+    verify: str | None = None,
     on_failure: str = "raise",
 ) -> Solution:
     """:func:`solve_drc` for a :class:`Problem`; keywords as there."""
@@ -120,6 +131,7 @@ def solve(
         engine=engine,
         tol=tol,
         time_limit=time_limit,
+        verify=verify,
     )
     return session.solve(R, C, on_failure=on_failure)
 
@@ -131,6 +143,7 @@ def min_classification_loss(
     units: str = "bits",
     tol: float = 1e-6,
     time_limit: float | None = None,
+    verify: str | None = None,
     on_failure: str = "raise",
 ) -> Solution:
     """The least H(S|Y) that a coupling reaches at rate R: the edge of the feasible set, C_min(R).
@@ -145,7 +158,7 @@ def min_classification_loss(
     >>> edge.status, round(edge.classification_loss, 5)
     ('optimal', 0.69732)
     """
-    session = Session(problem, units=units, tol=tol, time_limit=time_limit)
+    session = Session(problem, units=units, tol=tol, time_limit=time_limit, verify=verify)
     return session.least_loss(R, on_failure=on_failure)
 
 
@@ -166,6 +179,7 @@ class Session:
         engine: str = "auto",
         tol: float = 1e-6,
         time_limit: float | None = None,
+        verify: str | None = None,
     ) -> None:
         if not isinstance(problem, Problem):
             raise InputError(
@@ -189,6 +203,7 @@ class Session:
             )
         self.tol = _check.positive("tol", tol) or 0.0
         self.time_limit = _check.positive("time_limit", time_limit, allow_none=True)
+        self.verify = _verify.setting(verify)
         self.warm: dict[str, Any] | None = None
         self._reduced = problem.reduced()
         self._standard, self._change = self._reduced.standardised()
@@ -204,13 +219,13 @@ class Session:
         certificate = self._certify(question, proposal)
         solution = self._solution(certificate, proposal, engine, R, C, time.monotonic() - started)
         if on_failure == "raise":
-            self._raise_failure(solution, self._least(certificate, R))
+            raise_failure(solution, self._least(solution, R))
         return solution
 
-    def _least(self, certificate: Certificate, R: float | None) -> float:
+    def _least(self, solution: Solution, R: float | None) -> float:
         """For the message of an infeasible problem: the least reachable loss, proved, in nats."""
-        least = certificate.least_loss
-        if not certificate.infeasible or self.formulation != "single-letter":
+        least = float(solution.certificate.least_loss)
+        if solution.status != "infeasible" or self.formulation != "single-letter":
             return least
         # The proof stopped as soon as it passed C; the edge itself is worth a few seconds more.
         patience = min(self.time_limit or math.inf, _EDGE_SECONDS)
@@ -234,7 +249,7 @@ class Session:
         certificate = self._certify(question, proposal)
         solution = self._solution(certificate, proposal, engine, R, None, time.monotonic() - started)
         if on_failure == "raise":
-            self._raise_failure(solution, certificate.least_loss)
+            raise_failure(solution, certificate.least_loss)
         return solution
 
     # -- asking ------------------------------------------------------------------------------------------------
@@ -354,7 +369,7 @@ class Session:
         scale = self._change.scale * information.NATS_PER[self.units]
         if certificate.infeasible:
             scale = math.nan  # there is no slope where there is no value
-        return Solution(
+        solution = Solution(
             status=status,
             termination=proposal.termination,
             distortion=distortion,
@@ -376,6 +391,7 @@ class Session:
             certificate=certificate,
             stats=proposal.stats,
         )
+        return _verify.verified(solution) if self.verify else solution
 
     def _mixture(self, question: Formulation, parts: tuple[Part, ...]) -> Mixture:
         support = self.problem.support
@@ -402,26 +418,6 @@ class Session:
                 )
             )
         return Mixture(tuple(components))
-
-    def _raise_failure(self, solution: Solution, least_loss: float) -> None:
-        if solution.status == "infeasible":
-            least = information.from_nats(least_loss, self.units)
-            limited = math.isfinite(solution.rate_budget)
-            limit = f"at R = {solution.rate_budget:g} {self.units}" if limited else "at any rate"
-            raise InfeasibleError(
-                f"C = {solution.classification_budget:.8g} {self.units} cannot be met {limit}: the classification loss "
-                f"is at least {least:.8g} {self.units} there (proved). Raise C above that"
-                f"{', or raise R' if limited else ''}.",
-                budget="C",
-                least=least,
-                units=self.units,
-            )
-        if solution.status == "unknown":
-            raise NotSolvedError(
-                f"no coupling that meets R = {solution.rate_budget:g}, C = {solution.classification_budget:g} "
-                f"{self.units} was found, and none was proved impossible ({solution.termination}). "
-                "Raise time_limit, or pass on_failure='return' to get the bound."
-            )
 
 
 def _independent(question: Formulation) -> Proposal:
