@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike
 from drcopt import _check, _verify, information
 from drcopt._failures import raise_failure
 from drcopt.bounds import DataProcessing, Evidence, Independent
-from drcopt.certificate import Certificate, certify
+from drcopt.certificate import Certificate, certify, objective_of
 from drcopt.engines import ENGINES
 from drcopt.engines.base import Engine, Limits, Proposal
 from drcopt.errors import InputError, MissingExtraError
@@ -245,7 +246,9 @@ class Session:
         else:
             from drcopt.engines.branch import Global
 
-            proposal, engine = Global().least_loss(question, limits), "global"
+            proposal, engine = _guarded("global", lambda: Global().least_loss(question, limits)), "global"
+            if objective_of(proposal.evidence) != "classification-loss":  # or a bound on E d would pass for one on it
+                proposal = replace(proposal, evidence=DataProcessing())
         certificate = self._certify(question, proposal)
         solution = self._solution(certificate, proposal, engine, R, None, time.monotonic() - started)
         if on_failure == "raise":
@@ -282,17 +285,7 @@ class Session:
         return proposal, name
 
     def _propose(self, name: str, question: Formulation, limits: Limits) -> Proposal:
-        """Ask an engine. Whatever it throws, the answer is an interval: perhaps the trivial one."""
-        try:
-            with np.errstate(all="ignore"):
-                proposal = self._use(name).propose(question, limits, self.warm)
-        except (MissingExtraError, KeyboardInterrupt, SystemExit, GeneratorExit):
-            raise
-        except BaseException as reason:  # a panic in a solver's compiled core is not an Exception
-            return Proposal(None, None, f"engine {name} failed: {type(reason).__name__}: {reason}")
-        if not isinstance(proposal, Proposal) or not isinstance(proposal.termination, str):
-            return Proposal(None, None, f"engine {name} returned a {type(proposal).__name__} that makes no sense")
-        return proposal
+        return _guarded(name, lambda: self._use(name).propose(question, limits, self.warm))
 
     def _choose(self, standard: Formulation, limits: Limits) -> tuple[str, Proposal | None]:
         """Rate-only first: its answer is the answer wherever it happens to meet the classification budget."""
@@ -418,6 +411,20 @@ class Session:
                 )
             )
         return Mixture(tuple(components))
+
+
+def _guarded(name: str, ask: Callable[[], Proposal]) -> Proposal:
+    """What an engine proposes. Whatever it throws, the answer is an interval: perhaps the trivial one."""
+    try:
+        with np.errstate(all="ignore"):
+            proposal = ask()
+    except (MissingExtraError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as reason:  # a panic in a solver's compiled core is not an Exception
+        return Proposal(None, None, f"engine {name} failed: {type(reason).__name__}: {reason}")
+    if not isinstance(proposal, Proposal) or not isinstance(proposal.termination, str):
+        return Proposal(None, None, f"engine {name} returned a {type(proposal).__name__} that makes no sense")
+    return proposal
 
 
 def _independent(question: Formulation) -> Proposal:

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import FAMILIES, coupling, law, make, within_rate
 
-from drcopt import Problem, solve
+from drcopt import Problem, min_classification_loss, solve
 from drcopt.bounds import DataProcessing, Independent, Leaf, PosteriorTree, Split
 from drcopt.certificate import certify, repair, round_onto_marginals
 from drcopt.engines import ENGINES, Kind
@@ -478,7 +478,8 @@ def instances(count: int) -> tuple[tuple[Problem, float, float, float], ...]:
     return tuple(found)
 
 
-def try_fault(monkeypatch: pytest.MonkeyPatch, fault: str, count: int) -> None:
+def try_fault(monkeypatch: pytest.MonkeyPatch, fault: str, count: int) -> int:
+    """How many instances were answered in spite of the fault, by ``auto`` and by the faulty engine alike."""
     honest, cases = dict(ENGINES), instances(count)
     for name in ("newton", "global"):
         kind = honest[name]
@@ -488,6 +489,7 @@ def try_fault(monkeypatch: pytest.MonkeyPatch, fault: str, count: int) -> None:
             Kind(kind.formulations, kind.active_classification, lambda k=kind: Faulty(k.build(), FAULTS[fault])),
         )
     time_limit = 0.05 if fault == "hang past the limit" else None
+    tried = 0
     for problem, R, C, value in cases:
         for engine in ("auto", "newton" if C == math.inf else "global"):
             answer = solve(
@@ -505,17 +507,22 @@ def try_fault(monkeypatch: pytest.MonkeyPatch, fault: str, count: int) -> None:
                 assert answer.lower_bound <= answer.distortion
             if answer.status == "optimal":
                 assert answer.distortion - answer.lower_bound <= 1e-4 * problem.d.max()
+        tried += 1
+    return tried
 
 
 class TestFaultyEngines:
     @pytest.mark.parametrize("fault", FAULTS)
     def test_the_interval_stays_valid(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        try_fault(monkeypatch, fault, 6)
+        assert try_fault(monkeypatch, fault, 6) == 6
 
     @pytest.mark.slow
     @pytest.mark.parametrize("fault", FAULTS)
     def test_on_fifty_instances(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        try_fault(monkeypatch, fault, 50)
+        assert len(FAULTS) == 12  # 600 in all
+        tried = try_fault(monkeypatch, fault, 50)
+        print(f"{fault}: {tried} instances, no false claim")
+        assert tried == 50
 
     def test_an_interrupt_is_the_users(self, monkeypatch: pytest.MonkeyPatch) -> None:
         problem, kind = instances(6)[0][0], ENGINES["newton"]
@@ -523,3 +530,18 @@ class TestFaultyEngines:
         monkeypatch.setitem(ENGINES, "newton", stub)  # type: ignore[arg-type]
         with pytest.raises(KeyboardInterrupt):
             solve(problem, R=0.1, C=None)
+
+    @pytest.mark.parametrize("fault", ["error", "crash", "None", "garbage"])
+    def test_the_edge_is_guarded_too(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """C_min(R) from an engine that fails is what data processing says, not a bound on the distortion."""
+        problem = make("large-d", 3, 3, 3, 2)
+        monkeypatch.setattr("drcopt.engines.branch.Global.least_loss", FAULTS[fault])
+        edge = min_classification_loss(problem, R=0.3, units="nats", on_failure="return")
+        assert (edge.status, edge.objective) == ("unknown", "classification-loss")
+        assert edge.lower_bound == pytest.approx(problem.entropy_s_given_x, abs=1e-12)
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_no_warning_leaks_from_the_edge(self, seed: int) -> None:
+        problem = make("useless", seed, 3, 3, 2)
+        edge = min_classification_loss(problem, R=0.05, units="nats", time_limit=2.0)
+        assert edge.lower_bound == pytest.approx(problem.entropy_s, abs=1e-9)
