@@ -24,7 +24,7 @@ from drcopt.bounds import DataProcessing, Independent, Leaf, PosteriorTree, Spli
 from drcopt.certificate import certify, repair, round_onto_marginals
 from drcopt.engines import ENGINES, Kind
 from drcopt.engines.base import Limits, Proposal
-from drcopt.formulations import Formulation, Part, SingleLetter, TimeSharing
+from drcopt.formulations import Formulation, OneShot, Part, SingleLetter, TimeSharing
 
 SEEDS = st.integers(0, 2**31)
 
@@ -150,6 +150,44 @@ class TestPoints:
         fixed = repair(TimeSharing(problem, math.inf, math.inf), [Part(2.0, problem.independent)] * 3)
         assert fixed is not None
         assert sum(part.weight for part in fixed.parts) == pytest.approx(1.0, abs=1e-15)
+
+
+class TestMaps:
+    """One-shot points are mixtures of maps, and nothing else."""
+
+    @staticmethod
+    def identity(problem: Problem) -> Part:
+        return Part(1.0, np.diag(problem.px), np.arange(problem.n))
+
+    @staticmethod
+    def problem() -> Problem:
+        return Problem([0.5, 0.3, 0.2], [0.5, 0.3, 0.2], make("random", 1, 3, 3, 2).ps_given_x)
+
+    @pytest.mark.parametrize("sees", ["Y", "YU"])
+    def test_a_map_is_taken_within_its_budgets_only(self, sees: str) -> None:
+        problem = self.problem()
+        part, rate, loss = self.identity(problem), problem.entropy_x, problem.entropy_s_given_x
+        assert repair(OneShot(problem, rate, loss, sees), [part]) is not None
+        assert repair(OneShot(problem, rate - 1e-9, math.inf, sees), [part]) is None
+        assert repair(OneShot(problem, math.inf, loss - 1e-9, sees), [part]) is None
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda part: replace(part, map=None),
+            lambda part: replace(part, map=np.array([0, 1])),
+            lambda part: replace(part, map=np.array([0, 1, 3])),
+            lambda part: replace(part, map=np.array([0, 1, -1])),
+            lambda part: replace(part, map=np.array([1, 1, 2])),
+            lambda part: replace(part, coupling=np.outer(part.coupling.sum(axis=1), part.coupling.sum(axis=0))),
+        ],
+        ids=["none", "too short", "beyond the last letter", "negative", "another map", "no map's coupling"],
+    )
+    def test_a_coupling_that_is_not_the_maps_is_dropped(self, change: Callable[[Part], Part]) -> None:
+        problem = self.problem()
+        question = OneShot(problem, math.inf, math.inf, "YU")
+        assert repair(question, [self.identity(problem)]) is not None
+        assert repair(question, [change(self.identity(problem))]) is None
 
 
 class TestRounding:
