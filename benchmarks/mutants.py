@@ -225,7 +225,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "> self.formulation.classification_budget + ROUNDING",
         "> self.formulation.classification_budget - 1e-3",
     ),
-    Mutant("NaN evidence", "certificate.py", "return -math.inf if math.isnan(value) else value", "return value"),
+    Mutant(
+        "NaN proves everything",
+        "certificate.py",
+        "return -math.inf if math.isnan(value)",
+        "return math.inf if math.isnan(value)",
+    ),
     Mutant("contradictions reported", "certificate.py", "if point is not None and (lower", "if False and (lower"),
     Mutant("negative weights", "certificate.py", "weights.min() < -1e-9", "weights.min() < -1e9"),
     Mutant("maps not checked", "certificate.py", "if not _maps_hold(formulation, fixed):", "if False:"),

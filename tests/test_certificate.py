@@ -189,6 +189,33 @@ class TestMaps:
         assert repair(question, [self.identity(problem)]) is not None
         assert repair(question, [change(self.identity(problem))]) is None
 
+    def test_too_much_mass_on_a_letter_is_taken_off(self) -> None:
+        """A mixture whose letters have masses other than py is shrunk and filled up with constant maps."""
+        problem = self.problem()
+        fixed = repair(OneShot(problem, math.inf, math.inf, "YU"), [self.identity(problem)])
+        assert fixed is not None
+        other = Problem(problem.px, [0.3, 0.3, 0.4], problem.ps_given_x)
+        fixed = repair(OneShot(other, math.inf, math.inf, "YU"), [self.identity(other)])
+        assert fixed is not None
+        mixed = OneShot(other, math.inf, math.inf, "YU").coupling(fixed.parts)
+        assert np.abs(mixed.sum(axis=0) - other.py).sum() <= 1e-15
+        assert np.abs(mixed.sum(axis=1) - other.px).sum() <= 1e-15
+        assert min(part.weight for part in fixed.parts) >= 0.0
+
+
+class TestMixtures:
+    """Budgets of a mixture are averages with its weights."""
+
+    @pytest.mark.parametrize("share", [0.0, 0.25, 0.9])
+    def test_time_sharing(self, share: float) -> None:
+        problem = make("random", 2, 3, 3, 2)
+        P, Q = (coupling(problem, np.random.default_rng(seed)) for seed in (1, 2))
+        question = TimeSharing(problem, math.inf, math.inf)
+        fixed = repair(question, [Part(1.0 - share, P), Part(share, Q)])
+        assert fixed is not None
+        for found, one in ((fixed.rate, information), (fixed.loss, problem.classification_loss)):
+            assert found == pytest.approx((1.0 - share) * one(P) + share * one(Q), abs=1e-12)
+
 
 class TestRounding:
     @law(150)

@@ -533,6 +533,14 @@ class TestGuards:
         assert not verdict.accepted
         assert verdict.lower < known("rate only")[0]
 
+    @pytest.mark.parametrize("name", ["rate only", "tree", "another tree", "one-shot", "one-shot, Y", "least loss"])
+    @pytest.mark.parametrize("objective", ["distortion", "classification-loss"])
+    def test_nothing_feasible_passes_for_infeasible(self, name: str, objective: str) -> None:
+        verdict = check(self.changed(name, claim={"infeasible": True}, objective=objective))
+        assert not verdict.accepted
+        assert verdict.lower == -math.inf
+        assert verdict.reason == "the least loss proved does not exceed its budget"
+
     @pytest.mark.parametrize("field", ["rate", "classification", "convex"])
     def test_negative_multipliers(self, field: str) -> None:
         data = self.changed("tree")
