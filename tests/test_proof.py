@@ -9,6 +9,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,23 @@ class TestStrictness:
             assert not check(data).accepted
             assert check(data, tolerance=1e-12).accepted
             data["claim"][name] = kept
+
+    @pytest.mark.parametrize(("gap", "short", "claimed"), [(0.1, 5e-5, True), (0.1, 2e-4, False), (0.0, 1e-8, True)])
+    def test_where_cells_fall_short(
+        self, gap: float, short: float, claimed: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By no more than shows beside the gap, what they prove is what is claimed; beyond that the check must fail."""
+        certificate = honest()["tree"]
+        certificate = replace(certificate, upper=certificate.lower + gap)
+        real = proof._Writer.evidence
+
+        def evidence(self: Any, found: Any) -> Any:
+            data, self.reached = real(self, found), certificate.lower - short
+            return data
+
+        monkeypatch.setattr(proof._Writer, "evidence", evidence)
+        lower = float.fromhex(proof.to_dict(certificate)["claim"]["lower"])
+        assert lower == pytest.approx(certificate.lower - short * claimed, abs=1e-11)
 
 
 class TestUnreadable:
