@@ -211,7 +211,7 @@ class _Past:
     """The last points of a sweep: rates, potentials (centred) and log ε, in the order they were solved."""
 
     def __init__(self, warm: Any, letters: int) -> None:
-        if warm is None or warm["potentials"].shape[1] != letters:
+        if warm is None or "potentials" not in warm or warm["potentials"].shape[1] != letters:
             warm = {"rates": np.empty(0), "potentials": np.empty((0, letters)), "log_epsilon": np.empty(0)}
         self.rates: FloatArray = warm["rates"]
         self.potentials: FloatArray = warm["potentials"]
