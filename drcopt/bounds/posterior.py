@@ -15,6 +15,7 @@ For objective "classification-loss" the same formula with d = 0, β = 1 and no C
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,10 +24,13 @@ import numpy as np
 
 from drcopt._check import FloatArray
 from drcopt.bounds.base import effective_budgets, lowered
-from drcopt.bounds.pricing import price
+from drcopt.bounds.pricing import Partition, price
 from drcopt.bounds.pricing.gibbs import softmin
 from drcopt.formulations import Formulation
 from drcopt.problem import Problem
+
+#: How much of a leaf's bound pricing may leave unproved, relative to the range of its costs.
+_SHARP, _ROUGH = 1e-9, 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +90,18 @@ class PosteriorTree:
             return -math.inf  # a split of nothing
         if formulation.name == "time-sharing" and len({(leaf.rate, leaf.classification) for leaf, _ in leaves}) > 1:
             return -math.inf
-        return min(leaf_bound(formulation, leaf, box, self.objective) for leaf, box in leaves)
+        # Sharp pricing is dear, and only the least bound counts: roughly first, then the least until it is a sharp one.
+        heap: list[tuple[float, int, bool]] = []
+        cells: list[Partition | None] = [None]
+        for i, (leaf, box) in enumerate(leaves):  # neighbours in the tree share the boxes of all letters but one
+            bound, partition = _leaf_bound(formulation, leaf, box, self.objective, _ROUGH, cells[-1])
+            cells.append(partition)
+            heapq.heappush(heap, (bound, i, False))
+        while not heap[0][2]:
+            bound, i, _ = heap[0]
+            sharp, _ = _leaf_bound(formulation, *leaves[i], self.objective, _SHARP, cells[i + 1])
+            heapq.heapreplace(heap, (max(bound, sharp), i, True))
+        return heap[0][0]
 
     def rescaled(self, scale: float, row_offset: FloatArray, column_offset: FloatArray) -> PosteriorTree:
         if self.objective == "classification-loss":
@@ -110,30 +125,40 @@ def whole_box(problem: Problem) -> FloatArray:
 
 def leaf_bound(formulation: Formulation, leaf: Leaf, box: FloatArray, objective: str = "distortion") -> float:
     """The dual bound at one leaf, rounded down; −inf if the multipliers are not usable."""
+    return _leaf_bound(formulation, leaf, box, objective, _SHARP, None)[0]
+
+
+def _leaf_bound(
+    formulation: Formulation, leaf: Leaf, box: FloatArray, objective: str, tol: float, start: Partition | None
+) -> tuple[float, Partition | None]:
+    """The bound, of which pricing may leave ``tol`` unproved, and what the next pricing may start from."""
     problem = formulation.problem
     rate_budget, classification_budget = effective_budgets(formulation)
     f, alpha, beta = np.asarray(leaf.f, dtype=np.float64), float(leaf.rate), float(leaf.classification)
     usable = f.shape == (problem.n,) and np.isfinite(f).all() and 0 <= alpha < math.inf and 0 <= beta < math.inf
     if not usable:
-        return -math.inf
+        return -math.inf, None
     if objective == "classification-loss":
         cost, beta, classification_budget = -np.broadcast_to(f[:, None], (problem.n, problem.m)), 1.0, 0.0
     else:
         cost = problem.d - f[:, None]
-    sharp = 0.0 if problem.k == 2 else 1e-9 * (float(np.ptp(cost)) + beta)
+    room = 0.0 if problem.k == 2 and tol == _SHARP else tol * (float(np.ptp(cost)) + beta)
+    partition = None
     if beta == 0 and (box == whole_box(problem)).all():
         least = softmin(cost, np.log(problem.px), alpha)  # what price would say, without the posteriors
     else:
-        least = price(problem, cost, alpha, beta, box, tol=sharp).lower
+        priced = price(problem, cost, alpha, beta, box, tol=room, start=start)
+        least, partition = priced.lower, priced.partition
     if np.isposinf(least).any():
-        return math.inf  # an empty box: no coupling has its posteriors there
+        return math.inf, partition  # an empty box: no coupling has its posteriors there
     terms = (f * problem.px, [-alpha * rate_budget, -beta * classification_budget], problem.py * least)
     total = math.fsum(np.concatenate(terms))
     largest_log = float(-np.log(problem.px.min()))
-    return lowered(
+    bound = lowered(
         total,
         float(np.abs(cost).max()) + float(np.abs(f).max()),
         min(alpha, float(np.ptp(cost))) * (largest_log + 1.0),
         alpha * rate_budget,
         beta * math.log(problem.k + 1.0),
     )
+    return bound, partition

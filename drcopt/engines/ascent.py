@@ -134,7 +134,7 @@ def ascend(
     """Raise the bound from z until it passes ``target`` or the model promises less than ``tol`` more."""
     problem = objective.problem
     z = objective.clip(z)
-    best, priced = objective.price(z, box, max(0.1 * tol, 1e-8), partition)
+    best, priced = objective.price(z, box, max(0.1 * tol, 1e-5), partition)
     fresh = Columns.of(objective, priced.y, priced.p)
     bundle = fresh if columns is None else fresh.join(columns)
     weights = _first_weights(problem, bundle, z)

@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from drcopt._check import FloatArray
-from drcopt.bounds import Evidence, PosteriorTree
+from drcopt.bounds import Evidence, Leaf, PosteriorTree, Split
 from drcopt.bounds.base import ROUNDING, effective_budgets
+from drcopt.bounds.posterior import Node
 from drcopt.bounds.pricing.vertices import most_candidates
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.ascent import Columns, Objective
@@ -32,6 +33,8 @@ _PAST = 1e-7
 #: How finely the least loss is searched for when no point is known (relative to H(S)), and the nodes then spent on a
 #: bound on E d if there is still neither a point nor a proof that there is none.
 _FINE, _AT_THE_EDGE = 1e-9, 30
+#: Most leaves of a tree that the next point of a sweep starts from.
+_MOST_LEAVES = 64
 #: So many candidate vertices for a letter are priced faster than by a spatial search.
 _FEW = 5_000
 
@@ -80,7 +83,10 @@ class Global:
         objective = Objective(problem, problem.d, rate, budget, alpha=_rate_multipliers(problem, rate))
         search = Search(objective, limits, points.improve, points.value)
         points.watch(search)
-        search.run(points.multipliers(), None if last is None else Columns.of(objective, last.letters, last.posteriors))
+        if last is None:
+            search.run(points.multipliers())
+        else:
+            search.run(points.multipliers(), Columns.of(objective, last.letters, last.posteriors), last.tree)
         stats |= {"nodes": search.nodes, "pricings": search.priced, "descents": points.descents}
         best = points.best
         leaf_z = search.root.z
@@ -110,31 +116,73 @@ class Global:
 
 @dataclass(frozen=True, eq=False)
 class _Last:
-    """What the last point of a sweep left behind: its coupling, multipliers z, and the posteriors priced at the root."""
+    """What the last point of a sweep left behind: coupling, multipliers z, posteriors priced at the root, tree."""
 
     coupling: FloatArray
     z: FloatArray
     letters: np.ndarray
     posteriors: FloatArray
+    tree: Node | None
 
     @classmethod
     def of(cls, warm: Any, problem: Problem) -> _Last | None:
         """From what :func:`_remember` wrote, if it did, for a problem of this size."""
-        if not isinstance(warm, dict) or not {"coupling", "multipliers", "letters", "posteriors"} <= set(warm):
+        if not isinstance(warm, dict) or "coupling" not in warm:
             return None
-        last = cls(warm["coupling"], warm["multipliers"], warm["letters"].astype(np.intp), warm["posteriors"])
+        last = cls(
+            warm["coupling"],
+            warm["multipliers"],
+            warm["letters"].astype(np.intp),
+            warm["posteriors"],
+            _unpacked(warm["splits"], warm["leaves"]),
+        )
         return last if last.coupling.shape == (problem.n, problem.m) else None
 
 
 def _remember(warm: Any, best: Descent | None, search: Search) -> Any:
     if best is None:
         return warm
-    return (warm if isinstance(warm, dict) else {}) | {
-        "coupling": best.P,
-        "multipliers": np.concatenate([best.f, [best.rate_multiplier, best.classification_multiplier]]),
-        "letters": search.columns.y.astype(np.float64),
-        "posteriors": search.columns.p,
-    }
+    return (
+        (warm if isinstance(warm, dict) else {})
+        | {
+            "coupling": best.P,
+            "multipliers": np.concatenate([best.f, [best.rate_multiplier, best.classification_multiplier]]),
+            "letters": search.columns.y.astype(np.float64),
+            "posteriors": search.columns.p,
+        }
+        | _packed(search.tree())
+    )
+
+
+def _packed(tree: Node) -> dict[str, FloatArray]:
+    """A tree in preorder: "splits" (N, 3) of y, s and at (y = −1 for a leaf) and the leaves' z (L, n + 2)."""
+    splits, leaves, stack = [], [], [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Leaf):
+            splits.append((-1.0, 0.0, 0.0))
+            leaves.append(np.concatenate([node.f, [node.rate, node.classification]]))
+        else:
+            splits.append((node.y, node.s, node.at))
+            stack += [node.high, node.low]
+    return {"splits": np.array(splits, dtype=np.float64), "leaves": np.array(leaves)}
+
+
+def _unpacked(splits: FloatArray, leaves: FloatArray) -> Node | None:
+    """What :func:`_packed` made an array of; None where the tree has outgrown what it saves."""
+    if len(leaves) > _MOST_LEAVES:
+        return None
+    rows, zs = iter(splits.tolist()), iter(leaves)
+
+    def node() -> Node:
+        y, s, at = next(rows)
+        if y < 0:
+            z = next(zs)
+            return Leaf(z[:-2], float(z[-2]), float(z[-1]))
+        low = node()
+        return Split(int(y), int(s), at, low, node())
+
+    return node()
 
 
 class _Points:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from scipy.special import xlogy
 from drcopt._check import FloatArray
 from drcopt.bounds import Leaf, Split
 from drcopt.bounds.posterior import Node, whole_box
+from drcopt.bounds.pricing import Partition
 from drcopt.engines.ascent import Ascent, Columns, Objective, ascend
 from drcopt.engines.base import INTERRUPTED, Limits
 
@@ -43,6 +44,22 @@ class _Place:
     z: FloatArray
     split: tuple[int, int, float] | None = None
     children: tuple[_Place, _Place] | None = None
+
+    @classmethod
+    def of(cls, node: Node, objective: Objective) -> _Place:
+        """Spots for a tree as it stands."""
+        if isinstance(node, Leaf):
+            return cls(objective.clip(np.concatenate([node.f, [node.rate, node.classification]])))
+        low, high = cls.of(node.low, objective), cls.of(node.high, objective)
+        return cls(low.z, (node.y, node.s, node.at), (low, high))
+
+    def leaves(self, box: FloatArray) -> Iterator[tuple[_Place, FloatArray]]:
+        """Every leaf under this with its box, given that of this."""
+        if self.split is None or self.children is None:
+            yield self, box
+            return
+        for child, side in zip(self.children, (1, 0), strict=True):
+            yield from child.leaves(halved(box, *self.split, side))
 
     def freeze(self) -> Node:
         """The finished tree."""
@@ -74,26 +91,27 @@ class Search:
     lower: float = field(init=False, default=-math.inf)
     termination: str = field(init=False, default="")
 
-    def run(self, z: FloatArray, columns: Columns | None = None) -> None:
-        """Search from multipliers z and perhaps columns of a like problem.
+    def run(self, z: FloatArray, columns: Columns | None = None, tree: Node | None = None) -> None:
+        """Search from multipliers z and perhaps columns and a tree of a like problem.
 
         Leaves ``lower``, ``termination``, the tree and the root's ``columns``, also when interrupted.
         """
         self.columns = Columns.none(self.objective) if columns is None else columns
+        self.root = _Place(self.objective.clip(z)) if tree is None else _Place.of(tree, self.objective)
         try:
-            self._run(z)
+            self._run()
         except KeyboardInterrupt:
             # Every place of the tree holds multipliers that are valid in its box, visited or not.
             self.termination = INTERRUPTED
 
-    def _run(self, z: FloatArray) -> None:
-        self.root = _Place(self.objective.clip(z))
+    def _run(self) -> None:
         tol = self.limits.tol
         ticket = itertools.count()
         heap: list[tuple[float, int, _Open]] = []
         closed = math.inf  # the least bound of leaves that will not be cut again
 
-        def visit(box: FloatArray, parent: Ascent, place: _Place, floor: float) -> None:
+        def visit(box: FloatArray, parent: Ascent, place: _Place, floor: float) -> Partition | None:
+            """Bound a node and queue it if it must be cut; returns what the next pricing may start from."""
             nonlocal closed
             node = self._bound(box, parent)
             if self.nodes == 1:
@@ -114,11 +132,18 @@ class Search:
                 closed = min(closed, bound)
             else:
                 heapq.heappush(heap, (bound, next(ticket), _Open(box, node, place, cut)))
+            return node.partition
 
         problem = self.objective.problem
-        start = self._convex_start(self.root.z, self.columns)
-        self.root.z, self.lower = start.z, start.bound
-        visit(whole_box(problem), start, self.root, start.bound)
+        if self.root.split is None:
+            start = self._convex_start(self.root.z, self.columns)
+            self.root.z = start.z
+        else:
+            start = Ascent(self.root.z, -math.inf, self.columns, np.zeros(len(self.columns.y)))
+        self.lower = start.bound
+        for place, box in self.root.leaves(whole_box(problem)):
+            parent = start if place is self.root else replace(start, z=place.z, bound=-math.inf)
+            start = replace(start, partition=visit(box, parent, place, start.bound))
         while True:
             self.lower = min(closed, heap[0][0] if heap else math.inf)
             if not heap:
@@ -142,15 +167,10 @@ class Search:
             if bound >= self.upper - 0.5 * tol:
                 closed = min(closed, bound)
                 continue
-            y, s, at = node.cut
             node.place.split = node.cut
             node.place.children = (_Place(node.ascent.z), _Place(node.ascent.z))
             for child, side in zip(node.place.children, (1, 0), strict=True):
-                box = node.box.copy()
-                box[y, s, side] = at
-                if problem.k == 2:  # the other class mirrors it
-                    box[y, 1 - s, 1 - side] = 1.0 - at
-                visit(box, node.ascent, child, bound)
+                visit(halved(node.box, *node.cut, side), node.ascent, child, bound)
 
     def tree(self) -> Node:
         """The tree so far, with the multipliers of every leaf."""
@@ -243,6 +263,15 @@ class Search:
         error[high - low < 1e-7] = 0.0
         y, s = divmod(int(error.argmax()), problem.k)
         return None if error[y, s] <= 0 else (y, s, float(tau[y, s]))
+
+
+def halved(box: FloatArray, y: int, s: int, at: float, side: int) -> FloatArray:
+    """The box (m, k, 2) with τ_y(s) at most (``side`` 1) or at least (0) ``at``."""
+    box = box.copy()
+    box[y, s, side] = at
+    if box.shape[1] == 2:  # the other class mirrors it
+        box[y, 1 - s, 1 - side] = 1.0 - at
+    return box
 
 
 def _inside(columns: Columns, box: FloatArray, objective: Objective) -> Columns:
