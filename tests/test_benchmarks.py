@@ -46,3 +46,26 @@ def test_one_shot(tmp_path: Path, sees: str) -> None:
     _, rows = run(tmp_path, "one-shot", "--sizes", "3x3", "--sees", sees, "--cap", "2")
     assert len(rows) == 2
     assert (rows["lower_bound"] <= rows["value"]).all()
+
+
+def test_tightness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
+    from benchmarks import tightness
+
+    out = tmp_path / "rows.csv"
+    assert tightness.main(["--n", "26", "--active", "1", "--time-limit", "0.5", "--out", str(out)]) == 0
+    rows = pd.read_csv(out)
+    assert list(rows["part"]) == ["rate-only"] * 26 + ["active C"]
+    assert "\nrate-only       26      26" in capsys.readouterr().out
+
+
+def test_time_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
+    from benchmarks import time_limits
+
+    out = tmp_path / "rows.csv"
+    time_limits.main(["--n", "3", "--limit", "0.2", "--no-check", "--out", str(out)])
+    rows = pd.read_csv(out)
+    assert rows["valid"].all()
+    assert (rows["overrun"] < 5.0).all()  # the trial itself asks for less, of a machine with nothing else to do
+    assert "not valid" in capsys.readouterr().out
