@@ -49,9 +49,9 @@ class Newton:
     """Solves min ⟨d, P⟩ over Γ(px, py) with I(P) ≤ R; a classification budget is left to others.
 
     The row potentials f (or the column potentials, whichever side is smaller), the multiplier ε of the
-    rate and nothing else are unknown; see :mod:`drcopt.engines.transport`. A point starts from where the points before
-    it lead. Where the rate budget is slack the answer is the optimal-transport plan of least information, computed once:
-    by HiGHS, and among ties by one more Newton solve.
+    rate and nothing else are unknown; see :mod:`drcopt.engines.transport`. A point starts where the points before it
+    lead. Where the rate budget is slack the answer is the optimal-transport plan of least information, computed
+    once: by HiGHS, and among ties by one more Newton solve.
     """
 
     name: ClassVar[str] = "newton"
