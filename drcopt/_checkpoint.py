@@ -142,7 +142,6 @@ class Checkpoint:
             # No whole line: nothing yet, or a header cut short. Anything else is somebody's file.
             if not _line(header).startswith(torn):
                 raise CheckpointError(_foreign(self.path))
-            self._cut()
             self._write(header)
             return
         self._compare(_read(lines[0]), header)
@@ -155,7 +154,10 @@ class Checkpoint:
                 )
             self.done[record.row] = record
         if torn:
-            self._cut()
+            try:
+                self._cut()
+            except OSError as reason:
+                raise self._unwritten(reason) from None
 
     def _compare(self, found: dict[str, Any] | None, wanted: Mapping[str, Any]) -> None:
         if found is None or "drcopt_checkpoint" not in found:
@@ -198,11 +200,14 @@ class Checkpoint:
         except OSError as reason:
             with suppress(OSError):
                 self._cut()
-            raise CheckpointError(
-                f"checkpoint {self.path} could not be written ({reason.strerror}). The {len(self.done)} rows recorded "
-                f"before are safe: make room and run the same sweep again."
-            ) from None
+            raise self._unwritten(reason) from None
         self._length += len(data)
+
+    def _unwritten(self, reason: OSError) -> CheckpointError:
+        return CheckpointError(
+            f"checkpoint {self.path} could not be written ({reason.strerror}). The {len(self.done)} rows recorded "
+            f"before are safe: make room and run the same sweep again."
+        )
 
     def _cut(self) -> None:
         os.ftruncate(self._descriptor, self._length)

@@ -178,6 +178,11 @@ def _settings(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--engine", default="auto", show_default=True, help="Which engine solves."),
         click.option("--tol", type=float, default=1e-6, show_default=True, help="Gap to prove, relative to max d."),
+        click.option(
+            "--verify",
+            type=click.Choice(["interval"]),
+            help="Prove every answer again in ball arithmetic, as 'drcopt check' does; exit with 1 if one fails.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -272,6 +277,8 @@ def solve(
     click.echo(json.dumps(_fields(solution, problem), indent=2) if as_json else _report(solution))
     if not found:
         raise _Ended(f"{solution.status}: {solution.termination}", 1)
+    if solution.verified is False:
+        raise _Ended(solution.termination, 1)
 
 
 @cli.command()
@@ -346,6 +353,9 @@ def sweep(
         print(f"drcopt: wrote {len(table)} rows to {out}: {counts}", file=sys.stderr)
     if (table["status"] == "unknown").all():
         raise _Ended(f"none of the {len(table)} points was solved; the first: {table['termination'].iloc[0]}", 1)
+    if settings["verify"] and (table["verified"] != "yes").any():
+        unproved = table["termination"][table["verified"] != "yes"]
+        raise _Ended(f"{len(unproved)} of the {len(table)} rows not verified; the first: {unproved.iloc[0]}", 1)
 
 
 def _fields(solution: Solution, problem: Problem) -> dict[str, Any]:
@@ -358,6 +368,9 @@ def _fields(solution: Solution, problem: Problem) -> dict[str, Any]:
         **{name: getattr(solution, name) for name in ("engine", "seconds", *asked)},
         "problem_fingerprint": problem.fingerprint,
     }
+    if solution.verified is not None:
+        proved = {name: getattr(solution, name) for name in ("proved_lower_bound", "proved_distortion")}
+        fields |= proved | {"verified": "yes" if solution.verified else "no"}
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
@@ -379,6 +392,7 @@ def _report(solution: Solution) -> str:
         "distortion": f"{solution.distortion:.9g}",
         "lower bound": f"{solution.lower_bound:.9g}",
         "gap": f"{solution.gap:.2g}",
+        **({} if solution.verified is None else {"verified": _proved(solution)}),
         "rate": f"{solution.rate:.9g} {units} (budget {solution.rate_budget:.9g})",
         "classification loss": (
             f"{solution.classification_loss:.9g} {units} (budget {solution.classification_budget:.9g})"
@@ -389,6 +403,12 @@ def _report(solution: Solution) -> str:
         "seconds": f"{solution.seconds:.3g}",
     }
     return "\n".join(f"{name:27}{value}" for name, value in lines.items())
+
+
+def _proved(solution: Solution) -> str:
+    if not solution.verified:
+        return "no"
+    return f"yes: the optimum lies in [{solution.proved_lower_bound!r}, {solution.proved_distortion!r}]"
 
 
 def _write_coupling(coupling: FloatArray, path: Path) -> None:

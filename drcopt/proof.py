@@ -20,8 +20,8 @@ A proof file is a JSON object. Every number but an index is a string: a hexadeci
     Or ``{"infeasible": true}``: the objective is the classification loss, and its least value exceeds its budget.
     The checker adds no tolerance, so :func:`to_dict` leaves room for the rounding of doubles: a claim's bounds are
     the certificate's, moved apart by :data:`ROOM` times max d (with many classes a lower bound by up to
-    :data:`SHORTFALL`), and the excess is 0 but where the loss is within 1e-12 of its budget, as at C = H(S): a
-    certificate allows for 1e-14 there.
+    :data:`SHORTFALL` times max d, or :data:`SHARE` of the gap), and the excess is 0 but where the loss is within
+    1e-12 of its budget, as at C = H(S): a certificate allows for 1e-14 there.
 ``point``
     null, or the parts of a mixture, each ``{"weight", "coupling"}`` (one-shot: ``{"weight", "map"}``, the map as
     indices of letters of Y). One part for single-letter. The checker repairs what misses the marginals.
@@ -48,7 +48,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -64,10 +64,13 @@ from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing.gibbs import softmin
 from drcopt.formulations import Formulation, Part
 
+if TYPE_CHECKING:
+    from drcopt.checker import Verdict
+
 VERSION = 1
 #: Each bound claimed is this times max d weaker than the certificate's, a lower bound with more than two classes as
-#: much as SHORTFALL where cells that prove more are too many.
-ROOM, SHORTFALL = 1e-12, 2e-8
+#: much as SHORTFALL, or SHARE of the gap, where cells that prove more are too many.
+ROOM, SHORTFALL, SHARE = 1e-12, 2e-8, 1e-3
 
 
 class Certificate(Protocol):
@@ -119,10 +122,15 @@ def interval(certificate: Certificate) -> tuple[float, float]:
     MissingExtraError
         Without python-flint.
     """
+    found = verdict(certificate)
+    return found.lower, found.upper
+
+
+def verdict(certificate: Certificate) -> Verdict:
+    """What :func:`drcopt.checker.check` says of the proof file of a certificate, without a file."""
     from drcopt.checker import check
 
-    verdict = check(to_dict(certificate))
-    return verdict.lower, verdict.upper
+    return check(to_dict(certificate))
 
 
 def to_dict(certificate: Certificate) -> dict[str, Any]:
@@ -138,7 +146,9 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
     parts = None
     if not infeasible:
         lower = certificate.lower
-        if 0.0 < lower - writer.reached <= SHORTFALL / ROOM * room:
+        gap = certificate.upper - lower
+        most = max(SHORTFALL / ROOM * room, SHARE * gap if math.isfinite(gap) else 0.0)
+        if 0.0 < lower - writer.reached <= most:
             lower = writer.reached
         tight = certificate.loss > formulation.classification_budget - 1e-12
         claim = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -132,6 +133,14 @@ class Solution:
         Components for "time-sharing" and "one-shot"; None for "single-letter".
     certificate : object or None
         The dual evidence behind ``lower_bound``.
+    proved_lower_bound, proved_distortion : float
+        With ``verify="interval"``: an interval around the optimum, rounded outward, that the independent checker
+        proved from the certificate in exact and ball arithmetic; for ``distortion`` as the objective both in
+        the unit of d. The upper end is inf if the point is not proved to meet the budgets strictly; both are inf if
+        it is proved that no point does. For a classification loss the lower end is in ``units``, the upper NaN.
+        NaN where it was not asked for.
+    verified : bool or None
+        Whether the checker accepted the certificate; None if it was not asked to.
     formulation, classifier_sees, rate_budget, classification_budget, units
         What was asked, budgets in ``units``.
     """
@@ -156,6 +165,9 @@ class Solution:
     mixture: Mixture | None = None
     certificate: Any = None
     stats: dict[str, Any] = field(default_factory=dict)
+    proved_lower_bound: float = math.nan
+    proved_distortion: float = math.nan
+    verified: bool | None = None
 
     @property
     def gap(self) -> float:
@@ -173,6 +185,12 @@ class Solution:
             f"{self.units}; {self.formulation}, {', '.join(limits)} {self.units}; engine={self.engine})"
         )
 
+    def _proved(self) -> dict[str, str]:
+        if self.verified is None:
+            return {}
+        ends = f"[{self.proved_lower_bound:.12g}, {self.proved_distortion:.12g}]"
+        return {"verified": f"{'yes' if self.verified else 'no'}: the optimum lies in {ends}"}
+
     def _repr_html_(self) -> str:
         unit = self.units.removesuffix("s")
         sees = {"Y": "H(S|Y)", "YU": "H(S|Y,U)"}[self.classifier_sees]
@@ -184,6 +202,7 @@ class Solution:
             "status": f"{self.status}: {STATUSES[self.status]}",
             "distortion": _html.number(self.distortion),
             "lower bound": f"{_html.number(self.lower_bound)} (gap {self.gap:.2g})",
+            **self._proved(),
             "rate": within(self.rate, self.rate_budget),
             f"classification loss {sees}": within(self.classification_loss, self.classification_budget),
             "multipliers": (

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from drcopt import _check, information
+from drcopt import _check, _verify, information
+from drcopt._failures import raise_failure
 from drcopt.bounds import DataProcessing, Evidence, Independent
 from drcopt.bounds.base import ROUNDING
-from drcopt.certificate import Certificate, certify
+from drcopt.certificate import Certificate, certify, objective_of
 from drcopt.engines import ENGINES
 from drcopt.engines.base import Engine, Limits, Proposal
-from drcopt.errors import InfeasibleError, InputError, MissingExtraError, NotSolvedError
+from drcopt.errors import InputError, MissingExtraError
 from drcopt.formulations import CLASSIFIER_SEES, NAMES, Formulation, OneShot, Part, SingleLetter, TimeSharing
 from drcopt.problem import Problem
 from drcopt.solution import Component, Mixture, Multipliers, Residuals, Solution
@@ -41,6 +43,7 @@ def solve_drc(
     engine: str = "auto",
     tol: float = 1e-6,
     time_limit: float | None = None,
+    verify: str | None = None,
     on_failure: str = "raise",
 ) -> Solution:
     """The least E d(X,Y) with I(X;Y) ≤ R and H(S|Y) ≤ C, with a coupling and a proved lower bound.
@@ -67,6 +70,11 @@ def solve_drc(
         Absolute gap wanted, relative to max d.
     time_limit : float or None
         Seconds; at the limit the best point and the valid bound found so far come back.
+    verify : {None, "interval"}
+        "interval" has every answer proved again in exact and ball arithmetic by the checker of ``drcopt check``
+        (extra ``proof``; takes time of its own). The solution then has ``proved_lower_bound``,
+        ``proved_distortion`` and ``verified``; where the checker disagrees "optimal" becomes "feasible" and
+        "infeasible" becomes "unknown", and ``termination`` says why.
     on_failure : {"raise", "return"}
         Whether "infeasible" and "unknown" raise or come back as a Solution.
 
@@ -78,6 +86,8 @@ def solve_drc(
         If no coupling meets the budgets; it names the least C that can be met.
     NotSolvedError
         If neither a point nor a proof of infeasibility was found.
+    MissingExtraError
+        If ``verify`` or the engine needs a package that is not installed.
 
     Examples
     --------
@@ -95,6 +105,7 @@ def solve_drc(
         engine=engine,
         tol=tol,
         time_limit=time_limit,
+        verify=verify,
         on_failure=on_failure,
     )
 
@@ -110,6 +121,7 @@ def solve(
     engine: str = "auto",
     tol: float = 1e-6,
     time_limit: float | None = None,
+    verify: str | None = None,
     on_failure: str = "raise",
 ) -> Solution:
     """:func:`solve_drc` for a :class:`Problem`; keywords as there."""
@@ -121,6 +133,7 @@ def solve(
         engine=engine,
         tol=tol,
         time_limit=time_limit,
+        verify=verify,
     )
     return session.solve(R, C, on_failure=on_failure)
 
@@ -132,6 +145,7 @@ def min_classification_loss(
     units: str = "bits",
     tol: float = 1e-6,
     time_limit: float | None = None,
+    verify: str | None = None,
     on_failure: str = "raise",
 ) -> Solution:
     """The least H(S|Y) that a coupling reaches at rate R: the edge of the feasible set, C_min(R).
@@ -146,7 +160,7 @@ def min_classification_loss(
     >>> edge.status, round(edge.classification_loss, 5)
     ('optimal', 0.69732)
     """
-    session = Session(problem, units=units, tol=tol, time_limit=time_limit)
+    session = Session(problem, units=units, tol=tol, time_limit=time_limit, verify=verify)
     return session.least_loss(R, on_failure=on_failure)
 
 
@@ -167,6 +181,7 @@ class Session:
         engine: str = "auto",
         tol: float = 1e-6,
         time_limit: float | None = None,
+        verify: str | None = None,
     ) -> None:
         if not isinstance(problem, Problem):
             raise InputError(
@@ -190,6 +205,7 @@ class Session:
             )
         self.tol = _check.positive("tol", tol) or 0.0
         self.time_limit = _check.positive("time_limit", time_limit, allow_none=True)
+        self.verify = _verify.setting(verify)
         self.warm: dict[str, Any] | None = None
         self._reduced = problem.reduced()
         self._standard, self._change = self._reduced.standardised()
@@ -205,13 +221,13 @@ class Session:
         certificate = self._certify(question, proposal)
         solution = self._solution(certificate, proposal, engine, R, C, time.monotonic() - started)
         if on_failure == "raise":
-            self._raise_failure(solution, self._least(certificate, R))
+            raise_failure(solution, self._least(solution, R))
         return solution
 
-    def _least(self, certificate: Certificate, R: float | None) -> float:
+    def _least(self, solution: Solution, R: float | None) -> float:
         """For the message of an infeasible problem: the least reachable loss, proved, in nats."""
-        least = certificate.least_loss
-        if not certificate.infeasible or self.formulation != "single-letter":
+        least = float(solution.certificate.least_loss)
+        if solution.status != "infeasible" or self.formulation != "single-letter":
             return least
         # The proof stopped as soon as it passed C; the edge itself is worth a few seconds more.
         patience = min(self.time_limit or math.inf, _EDGE_SECONDS)
@@ -231,11 +247,13 @@ class Session:
         else:
             from drcopt.engines.branch import Global
 
-            proposal, engine = Global().least_loss(question, limits), "global"
+            proposal, engine = _guarded("global", lambda: Global().least_loss(question, limits)), "global"
+            if objective_of(proposal.evidence) != "classification-loss":  # or a bound on E d would pass for one on it
+                proposal = replace(proposal, evidence=DataProcessing())
         certificate = self._certify(question, proposal)
         solution = self._solution(certificate, proposal, engine, R, None, time.monotonic() - started)
         if on_failure == "raise":
-            self._raise_failure(solution, certificate.least_loss)
+            raise_failure(solution, certificate.least_loss)
         return solution
 
     # -- asking ------------------------------------------------------------------------------------------------
@@ -268,17 +286,7 @@ class Session:
         return proposal, name
 
     def _propose(self, name: str, question: Formulation, limits: Limits) -> Proposal:
-        """Ask an engine. Whatever it throws, the answer is an interval: perhaps the trivial one."""
-        try:
-            with np.errstate(all="ignore"):
-                proposal = self._use(name).propose(question, limits, self.warm)
-        except (MissingExtraError, KeyboardInterrupt, SystemExit, GeneratorExit):
-            raise
-        except BaseException as reason:  # a panic in a solver's compiled core is not an Exception
-            return Proposal(None, None, f"engine {name} failed: {type(reason).__name__}: {reason}")
-        if not isinstance(proposal, Proposal) or not isinstance(proposal.termination, str):
-            return Proposal(None, None, f"engine {name} returned a {type(proposal).__name__} that makes no sense")
-        return proposal
+        return _guarded(name, lambda: self._use(name).propose(question, limits, self.warm))
 
     def _choose(self, standard: Formulation, limits: Limits) -> tuple[str, Proposal | None]:
         """Rate-only first: its answer is the answer wherever it happens to meet the classification budget."""
@@ -355,7 +363,7 @@ class Session:
         scale = self._change.scale * information.NATS_PER[self.units]
         if certificate.infeasible:
             scale = math.nan  # there is no slope where there is no value
-        return Solution(
+        solution = Solution(
             status=status,
             termination=proposal.termination,
             distortion=distortion,
@@ -377,6 +385,7 @@ class Session:
             certificate=certificate,
             stats=proposal.stats,
         )
+        return _verify.verified(solution) if self.verify else solution
 
     def _mixture(self, question: Formulation, parts: tuple[Part, ...]) -> Mixture:
         support = self.problem.support
@@ -404,25 +413,19 @@ class Session:
             )
         return Mixture(tuple(components))
 
-    def _raise_failure(self, solution: Solution, least_loss: float) -> None:
-        if solution.status == "infeasible":
-            least = information.from_nats(least_loss, self.units)
-            limited = math.isfinite(solution.rate_budget)
-            limit = f"at R = {solution.rate_budget:g} {self.units}" if limited else "at any rate"
-            raise InfeasibleError(
-                f"C = {solution.classification_budget:.8g} {self.units} cannot be met {limit}: the classification loss "
-                f"is at least {least:.8g} {self.units} there (proved). Raise C above that"
-                f"{', or raise R' if limited else ''}.",
-                budget="C",
-                least=least,
-                units=self.units,
-            )
-        if solution.status == "unknown":
-            raise NotSolvedError(
-                f"no coupling that meets R = {solution.rate_budget:g}, C = {solution.classification_budget:g} "
-                f"{self.units} was found, and none was proved impossible ({solution.termination}). "
-                "Raise time_limit or C, or pass on_failure='return' to get the bound."
-            )
+
+def _guarded(name: str, ask: Callable[[], Proposal]) -> Proposal:
+    """What an engine proposes. Whatever it throws, the answer is an interval: perhaps the trivial one."""
+    try:
+        with np.errstate(all="ignore"):
+            proposal = ask()
+    except (MissingExtraError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as reason:  # a panic in a solver's compiled core is not an Exception
+        return Proposal(None, None, f"engine {name} failed: {type(reason).__name__}: {reason}")
+    if not isinstance(proposal, Proposal) or not isinstance(proposal.termination, str):
+        return Proposal(None, None, f"engine {name} returned a {type(proposal).__name__} that makes no sense")
+    return proposal
 
 
 def _independent(question: Formulation) -> Proposal:

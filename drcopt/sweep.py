@@ -24,7 +24,7 @@ from drcopt.information import NATS_PER, from_nats, to_nats
 from drcopt.problem import Problem
 from drcopt.solution import Solution
 from drcopt.solve import Session
-from drcopt.tables import COLUMNS, frame
+from drcopt.tables import COLUMNS, VERIFIED_COLUMNS, frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +61,7 @@ def sweep(
     engine: str = "auto",
     tol: float = 1e-6,
     time_limit: float | None = None,
+    verify: str | None = None,
     executor: Executor | None = None,
     checkpoint: str | PathLike[str] | None = None,
     progress: bool | None = None,
@@ -75,6 +76,9 @@ def sweep(
         Rate and classification budgets in ``units``; None or inf means no such budget.
     formulation, classifier_sees, engine, tol, time_limit
         As in :func:`drcopt.solve`, for every point.
+    verify : {None, "interval"}
+        "interval" has every row proved again in ball arithmetic, as in :func:`drcopt.solve`, and adds the columns
+        of :data:`drcopt.tables.VERIFIED_MEANINGS`.
     units : str
         Units of ``R`` and ``C``, "bits" or "nats". The table is in bits either way.
     executor : concurrent.futures.Executor, optional
@@ -97,6 +101,8 @@ def sweep(
     ------
     InputError
         If an argument breaks a rule; nothing has been solved then.
+    MissingExtraError
+        If ``verify`` is asked for and python-flint is not installed; nothing has been solved then.
     CheckpointError
         If the checkpoint cannot be used, or was begun with another problem or other settings.
 
@@ -134,6 +140,9 @@ def sweep(
         "tol": _check.positive("tol", tol),
         "time_limit": _check.positive("time_limit", time_limit, allow_none=True),
     }
+    if verify is not None:  # a checkpoint of a sweep without it says nothing of it
+        settings["verify"] = verify
+    columns = COLUMNS if verify is None else VERIFIED_COLUMNS
     # Refuses what it cannot solve now, rather than once for every row.
     Session(problem, **settings)
     chains = plan(rates, losses, formulation)
@@ -143,7 +152,7 @@ def sweep(
         "rate_budgets": rates,
         "classification_budgets": losses,
         "chains": [len(points) for _, points in chains],
-        "columns": list(COLUMNS),
+        "columns": list(columns),
     }
     with nullcontext() if checkpoint is None else Checkpoint(checkpoint, header) as book:
         records = {} if book is None else dict(book.done)
@@ -163,7 +172,7 @@ def sweep(
                         keep(record)
             else:
                 _run(blocks, executor, keep)
-    return frame([records[row].cells for row in range(len(records))])
+    return frame([records[row].cells for row in range(len(records))], columns)
 
 
 def plan(rates: list[float], losses: list[float], formulation: str) -> list[tuple[float, Points]]:
@@ -192,7 +201,7 @@ def solve_points(block: Block) -> Iterator[Record]:
             # Set even where it would be the same: a resumed chain has nothing else to start from.
             session.warm = None if warm is None else dict(warm)
             solution = session.solve(R, block.C, on_failure="return")
-            if solution.termination == INTERRUPTED:
+            if solution.termination.startswith(INTERRUPTED):
                 raise KeyboardInterrupt  # a single solve hands back what it has; a sweep stops
             answer, warm = _answer(solution), _canonical(session.warm)
         except Exception as error:  # whatever it is, the other points are not to suffer
@@ -287,6 +296,9 @@ def _answer(solution: Solution) -> dict[str, Any]:
         "termination": _one_line(solution.termination),
         "engine": solution.engine,
         "seconds": float(solution.seconds),
+        "proved_lower_bound": float(solution.proved_lower_bound),
+        "proved_distortion": float(solution.proved_distortion),
+        "verified": "yes" if solution.verified else "no",
     }
 
 
@@ -309,6 +321,9 @@ def _no_answer(block: Block, why: str, seconds: float) -> dict[str, Any]:
         "termination": _one_line(why),
         "engine": str(block.settings["engine"]),
         "seconds": seconds,
+        "proved_lower_bound": -math.inf,
+        "proved_distortion": math.inf,
+        "verified": "no",
     }
 
 

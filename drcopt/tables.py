@@ -43,18 +43,29 @@ MEANINGS: Mapping[str, str] = {
 #: The columns of a sweep table, in order.
 COLUMNS: tuple[str, ...] = tuple(MEANINGS)
 
+#: The columns that follow them in a table of ``sweep(..., verify="interval")``, and what they mean.
+VERIFIED_MEANINGS: Mapping[str, str] = {
+    "proved_lower_bound": "lower bound in the unit of d, proved in ball arithmetic and rounded down; -inf: none",
+    "proved_distortion": "upper bound in the unit of d, likewise, rounded up; inf: point exceeds a budget, or none",
+    "verified": "yes if the independent checker proved the row's certificate, else no (termination says why)",
+}
+
+#: All columns of a table of ``sweep(..., verify="interval")``, in order.
+VERIFIED_COLUMNS: tuple[str, ...] = (*COLUMNS, *VERIFIED_MEANINGS)
+
 #: The columns that hold text; every other one holds float64.
 TEXT_COLUMNS = frozenset(
     {"formulation", "classifier_sees", "status", "termination", "engine", "problem_fingerprint"}
     | {name for name in COLUMNS if name.endswith("_version")}
 )
+_TEXT = TEXT_COLUMNS | {"verified"}
 
 SUFFIXES = (".csv", ".parquet")
 
 
-def frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The sweep table with these rows: :data:`COLUMNS` in order, text or float64."""
-    return _from_columns({name: [row[name] for row in rows] for name in COLUMNS})
+def frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
+    """The sweep table with these rows: :data:`COLUMNS` (or :data:`VERIFIED_COLUMNS`) in order, text or float64."""
+    return _from_columns({name: [row[name] for row in rows] for name in columns})
 
 
 def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
@@ -63,7 +74,7 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     Parameters
     ----------
     table : pandas.DataFrame
-        With the columns :data:`COLUMNS` in that order. The index is not written.
+        With the columns :data:`COLUMNS` or :data:`VERIFIED_COLUMNS` in that order. The index is not written.
     path : str or path
         Ends in ``.csv`` or ``.parquet`` (which needs the extra ``parquet``). An existing file is replaced.
 
@@ -86,9 +97,9 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
             _print_csv(columns, text)
     else:
         pyarrow, parquet = _pyarrow()
-        types = {name: pyarrow.string() if name in TEXT_COLUMNS else pyarrow.float64() for name in COLUMNS}
+        types = {name: pyarrow.string() if name in _TEXT else pyarrow.float64() for name in columns}
         # From lists, not through pandas, which would turn nan into null.
-        data = pyarrow.table({name: pyarrow.array(columns[name], types[name]) for name in COLUMNS})
+        data = pyarrow.table({name: pyarrow.array(columns[name], types[name]) for name in columns})
         with atomic_write(path, "wb") as binary:
             parquet.write_table(data, binary)
     return path
@@ -161,11 +172,10 @@ def _pyarrow() -> tuple[Any, Any]:
 
 
 def _columns_of(table: pd.DataFrame) -> dict[str, list[Any]]:
-    _require_columns("table", list(table.columns))
     columns: dict[str, list[Any]] = {}
-    for name in COLUMNS:
+    for name in _require_columns("table", list(table.columns)):
         values = table[name].tolist()
-        wanted: type = str if name in TEXT_COLUMNS else float
+        wanted: type = str if name in _TEXT else float
         for i, value in enumerate(values):
             if not isinstance(value, wanted):
                 raise InputError(
@@ -180,13 +190,13 @@ def _from_columns(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(
-        {name: pd.Series(columns[name], dtype="str" if name in TEXT_COLUMNS else "float64") for name in COLUMNS}
+        {name: pd.Series(values, dtype="str" if name in _TEXT else "float64") for name, values in columns.items()}
     )
 
 
 def _print_csv(columns: Mapping[str, list[Any]], handle: IO[str]) -> None:
-    handle.write(",".join(COLUMNS) + "\n")
-    for cells in zip(*(columns[name] for name in COLUMNS), strict=True):
+    handle.write(",".join(columns) + "\n")
+    for cells in zip(*columns.values(), strict=True):
         # The repr of a float is the shortest text that reads back as the same float.
         handle.write(",".join(_quoted(cell) if isinstance(cell, str) else repr(cell) for cell in cells) + "\n")
 
@@ -197,19 +207,19 @@ def _quoted(text: str) -> str:
 
 
 def _read_csv(path: Path) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     with open(path, encoding="utf-8", newline="") as handle:
         reader = csv.reader(handle, strict=True)
         try:
-            _require_columns(str(path), next(reader, []))
+            names = _require_columns(str(path), next(reader, []))
+            columns: dict[str, list[Any]] = {name: [] for name in names}
             for cells in reader:
-                if len(cells) != len(COLUMNS):
+                if len(cells) != len(names):
                     raise InputError(
-                        f"{path}, line {reader.line_num}: a row must have {len(COLUMNS)} cells; it has {len(cells)}. "
+                        f"{path}, line {reader.line_num}: a row must have {len(names)} cells; it has {len(cells)}. "
                         f"Was the file cut short or edited?"
                     )
-                for name, cell in zip(COLUMNS, cells, strict=True):
-                    columns[name].append(cell if name in TEXT_COLUMNS else _number(name, cell, path, reader.line_num))
+                for name, cell in zip(names, cells, strict=True):
+                    columns[name].append(cell if name in _TEXT else _number(name, cell, path, reader.line_num))
         except (UnicodeDecodeError, csv.Error) as reason:
             raise _not_a_table(path, reason) from None
     return columns
@@ -231,9 +241,9 @@ def _read_parquet(path: Path) -> dict[str, list[Any]]:
             data = parquet.ParquetFile(handle).read()
         except (pyarrow.ArrowException, OSError) as reason:
             raise _not_a_table(path, reason) from None
-    _require_columns(str(path), data.column_names)
+    names = _require_columns(str(path), data.column_names)
     for field in data.schema:
-        text = field.name in TEXT_COLUMNS
+        text = field.name in _TEXT
         if field.type not in ((pyarrow.string(), pyarrow.large_string()) if text else (pyarrow.float64(),)):
             raise InputError(
                 f"{path}: column {field.name} must hold {'text' if text else 'float64'}; it holds {field.type}. "
@@ -241,16 +251,18 @@ def _read_parquet(path: Path) -> dict[str, list[Any]]:
             )
     columns: dict[str, list[Any]] = data.to_pydict()
     # Other writers turn nan, and perhaps empty text, into null.
-    nulls = {name: "" if name in TEXT_COLUMNS else math.nan for name in COLUMNS}
-    return {name: [nulls[name] if value is None else value for value in columns[name]] for name in COLUMNS}
+    nulls = {name: "" if name in _TEXT else math.nan for name in names}
+    return {name: [nulls[name] if value is None else value for value in columns[name]] for name in names}
 
 
-def _require_columns(what: str, found: Iterable[Any]) -> None:
-    found = [str(name) for name in found]
-    if tuple(found) == COLUMNS:
-        return
-    missing = [name for name in COLUMNS if name not in found]
-    extra = [name for name in found if name not in COLUMNS]
+def _require_columns(what: str, found: Iterable[Any]) -> tuple[str, ...]:
+    """The names, if they are those of a sweep, verified or not."""
+    found = tuple(str(name) for name in found)
+    if found in (COLUMNS, VERIFIED_COLUMNS):
+        return found
+    wanted = VERIFIED_COLUMNS if set(VERIFIED_MEANINGS).intersection(found) else COLUMNS
+    missing = [name for name in wanted if name not in found]
+    extra = [name for name in found if name not in wanted]
     parts = [f"lacks {', '.join(missing)}"] if missing else []
     parts += [f"also has {', '.join(extra)}"] if extra else []
     raise InputError(

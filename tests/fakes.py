@@ -19,10 +19,11 @@ ENGINES = ("auto", "raises", "kills", "interrupts", "slow", "hopeless")
 
 
 class FakeSession:
-    def __init__(self, problem, *, formulation, classifier_sees, units, engine, tol, time_limit):
+    def __init__(self, problem, *, formulation, classifier_sees, units, engine, tol, time_limit, verify=None):
         self.formulation = choice("formulation", formulation, ("single-letter", "time-sharing", "one-shot"))
         self.classifier_sees, self.units, self.tol, self.time_limit = classifier_sees, units, tol, time_limit
         self.engine = choice("engine", engine, ENGINES)
+        self.verify = verify
         self.warm = None
         self._scratch = np.full((2, 2), 0.5)
 
@@ -69,7 +70,13 @@ class FakeSession:
             rate_budget=R,
             classification_budget=C,
             units=self.units,
+            **({} if self.verify is None else proved(value, lower)),
         )
+
+
+def proved(value, lower):
+    """What a verified solution has besides."""
+    return {"proved_lower_bound": lower - 1e-12 / 7, "proved_distortion": value, "verified": lower > -math.inf}
 
 
 def without_seconds(table):

@@ -19,12 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import FAMILIES, coupling, law, make, within_rate
 
-from drcopt import Problem, solve
+from drcopt import Problem, min_classification_loss, solve
 from drcopt.bounds import DataProcessing, Independent, Leaf, PosteriorTree, Split
 from drcopt.certificate import certify, repair, round_onto_marginals
 from drcopt.engines import ENGINES, Kind
 from drcopt.engines.base import Limits, Proposal
-from drcopt.formulations import Formulation, Part, SingleLetter, TimeSharing
+from drcopt.formulations import Formulation, OneShot, Part, SingleLetter, TimeSharing
 
 SEEDS = st.integers(0, 2**31)
 
@@ -150,6 +150,71 @@ class TestPoints:
         fixed = repair(TimeSharing(problem, math.inf, math.inf), [Part(2.0, problem.independent)] * 3)
         assert fixed is not None
         assert sum(part.weight for part in fixed.parts) == pytest.approx(1.0, abs=1e-15)
+
+
+class TestMaps:
+    """One-shot points are mixtures of maps, and nothing else."""
+
+    @staticmethod
+    def identity(problem: Problem) -> Part:
+        return Part(1.0, np.diag(problem.px), np.arange(problem.n))
+
+    @staticmethod
+    def problem() -> Problem:
+        return Problem([0.5, 0.3, 0.2], [0.5, 0.3, 0.2], make("random", 1, 3, 3, 2).ps_given_x)
+
+    @pytest.mark.parametrize("sees", ["Y", "YU"])
+    def test_a_map_is_taken_within_its_budgets_only(self, sees: str) -> None:
+        problem = self.problem()
+        part, rate, loss = self.identity(problem), problem.entropy_x, problem.entropy_s_given_x
+        assert repair(OneShot(problem, rate, loss, sees), [part]) is not None
+        assert repair(OneShot(problem, rate - 1e-9, math.inf, sees), [part]) is None
+        assert repair(OneShot(problem, math.inf, loss - 1e-9, sees), [part]) is None
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda part: replace(part, map=None),
+            lambda part: replace(part, map=np.array([0, 1])),
+            lambda part: replace(part, map=np.array([0, 1, 3])),
+            lambda part: replace(part, map=np.array([0, 1, -1])),
+            lambda part: replace(part, map=np.array([1, 1, 2])),
+            lambda part: replace(part, coupling=np.outer(part.coupling.sum(axis=1), part.coupling.sum(axis=0))),
+        ],
+        ids=["none", "too short", "beyond the last letter", "negative", "another map", "no map's coupling"],
+    )
+    def test_a_coupling_that_is_not_the_maps_is_dropped(self, change: Callable[[Part], Part]) -> None:
+        problem = self.problem()
+        question = OneShot(problem, math.inf, math.inf, "YU")
+        assert repair(question, [self.identity(problem)]) is not None
+        assert repair(question, [change(self.identity(problem))]) is None
+
+    def test_too_much_mass_on_a_letter_is_taken_off(self) -> None:
+        """A mixture whose letters have masses other than py is shrunk and filled up with constant maps."""
+        problem = self.problem()
+        fixed = repair(OneShot(problem, math.inf, math.inf, "YU"), [self.identity(problem)])
+        assert fixed is not None
+        other = Problem(problem.px, [0.3, 0.3, 0.4], problem.ps_given_x)
+        fixed = repair(OneShot(other, math.inf, math.inf, "YU"), [self.identity(other)])
+        assert fixed is not None
+        mixed = OneShot(other, math.inf, math.inf, "YU").coupling(fixed.parts)
+        assert np.abs(mixed.sum(axis=0) - other.py).sum() <= 1e-15
+        assert np.abs(mixed.sum(axis=1) - other.px).sum() <= 1e-15
+        assert min(part.weight for part in fixed.parts) >= 0.0
+
+
+class TestMixtures:
+    """Budgets of a mixture are averages with its weights."""
+
+    @pytest.mark.parametrize("share", [0.0, 0.25, 0.9])
+    def test_time_sharing(self, share: float) -> None:
+        problem = make("random", 2, 3, 3, 2)
+        P, Q = (coupling(problem, np.random.default_rng(seed)) for seed in (1, 2))
+        question = TimeSharing(problem, math.inf, math.inf)
+        fixed = repair(question, [Part(1.0 - share, P), Part(share, Q)])
+        assert fixed is not None
+        for found, one in ((fixed.rate, information), (fixed.loss, problem.classification_loss)):
+            assert found == pytest.approx((1.0 - share) * one(P) + share * one(Q), abs=1e-12)
 
 
 class TestRounding:
@@ -478,7 +543,8 @@ def instances(count: int) -> tuple[tuple[Problem, float, float, float], ...]:
     return tuple(found)
 
 
-def try_fault(monkeypatch: pytest.MonkeyPatch, fault: str, count: int) -> None:
+def try_fault(monkeypatch: pytest.MonkeyPatch, fault: str, count: int) -> int:
+    """How many instances were answered in spite of the fault, by ``auto`` and by the faulty engine alike."""
     honest, cases = dict(ENGINES), instances(count)
     for name in ("newton", "global"):
         kind = honest[name]
@@ -488,6 +554,7 @@ def try_fault(monkeypatch: pytest.MonkeyPatch, fault: str, count: int) -> None:
             Kind(kind.formulations, kind.active_classification, lambda k=kind: Faulty(k.build(), FAULTS[fault])),
         )
     time_limit = 0.05 if fault == "hang past the limit" else None
+    tried = 0
     for problem, R, C, value in cases:
         for engine in ("auto", "newton" if C == math.inf else "global"):
             answer = solve(
@@ -505,17 +572,22 @@ def try_fault(monkeypatch: pytest.MonkeyPatch, fault: str, count: int) -> None:
                 assert answer.lower_bound <= answer.distortion
             if answer.status == "optimal":
                 assert answer.distortion - answer.lower_bound <= 1e-4 * problem.d.max()
+        tried += 1
+    return tried
 
 
 class TestFaultyEngines:
     @pytest.mark.parametrize("fault", FAULTS)
     def test_the_interval_stays_valid(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        try_fault(monkeypatch, fault, 6)
+        assert try_fault(monkeypatch, fault, 6) == 6
 
     @pytest.mark.slow
     @pytest.mark.parametrize("fault", FAULTS)
     def test_on_fifty_instances(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        try_fault(monkeypatch, fault, 50)
+        assert len(FAULTS) == 12  # 600 in all
+        tried = try_fault(monkeypatch, fault, 50)
+        print(f"{fault}: {tried} instances, no false claim")
+        assert tried == 50
 
     def test_an_interrupt_is_the_users(self, monkeypatch: pytest.MonkeyPatch) -> None:
         problem, kind = instances(6)[0][0], ENGINES["newton"]
@@ -523,3 +595,18 @@ class TestFaultyEngines:
         monkeypatch.setitem(ENGINES, "newton", stub)  # type: ignore[arg-type]
         with pytest.raises(KeyboardInterrupt):
             solve(problem, R=0.1, C=None)
+
+    @pytest.mark.parametrize("fault", ["error", "crash", "None", "garbage"])
+    def test_the_edge_is_guarded_too(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """C_min(R) from an engine that fails is what data processing says, not a bound on the distortion."""
+        problem = make("large-d", 3, 3, 3, 2)
+        monkeypatch.setattr("drcopt.engines.branch.Global.least_loss", FAULTS[fault])
+        edge = min_classification_loss(problem, R=0.3, units="nats", on_failure="return")
+        assert (edge.status, edge.objective) == ("unknown", "classification-loss")
+        assert edge.lower_bound == pytest.approx(problem.entropy_s_given_x, abs=1e-12)
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_no_warning_leaks_from_the_edge(self, seed: int) -> None:
+        problem = make("useless", seed, 3, 3, 2)
+        edge = min_classification_loss(problem, R=0.05, units="nats", time_limit=2.0)
+        assert edge.lower_bound == pytest.approx(problem.entropy_s, abs=1e-9)

@@ -237,6 +237,8 @@ CASES = [
     # settings
     (solve_drc, {"formulation": "oneshot"}, "formulation", "must be one of", "it is 'oneshot'", "mean 'one-shot'?"),
     (solve_drc, {"formulation": None}, "formulation", "must be one of", "it is None", "Pass one of them."),
+    (solve_drc, {"verify": "balls"}, "verify", "must be None or 'interval'", "it is 'balls'", "Pass one of them."),
+    (table, {"verify": True}, "verify", "must be None or 'interval'", "it is True", "Pass one of them."),
     (solve_drc, {"classifier_sees": "X"}, "classifier_sees", "must be one of 'Y', 'YU'", "it is 'X'", "Pass one"),
     (
         solve_drc,

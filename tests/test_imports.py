@@ -26,6 +26,7 @@ LAYERS = (
     {"_cells"},
     {"engines", "proof"},
     {"certificate"},
+    {"_failures", "_verify"},
     {"solve"},
     {"tables", "_checkpoint", "_workers"},
     {"sweep"},

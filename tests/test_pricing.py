@@ -17,8 +17,9 @@ from scipy.special import rel_entr, xlogy
 from strategies import law
 
 from drcopt import Problem
+from drcopt.bounds.base import lowered
 from drcopt.bounds.posterior import whole_box
-from drcopt.bounds.pricing import Priced, price
+from drcopt.bounds.pricing import Priced, dispatch, price, spatial
 from drcopt.bounds.pricing.gibbs import gibbs
 from drcopt.bounds.pricing.line import Line
 
@@ -65,8 +66,7 @@ def channel(rng: np.random.Generator, kind: str, n: int, k: int) -> np.ndarray:
         W = rng.random((n, k)) ** 40 + np.eye(k)[rng.integers(k, size=n)]
     elif kind == "line":
         share = np.append([0.0, 1.0], rng.random(n)).round(2)[:n, None]  # two letters, or more whose rows are collinear
-        W = (1.0 - share) * W[0] + share * W[-1]
-        return W
+        return (1.0 - share) * W[0] + share * W[-1]
     elif kind == "mixed":
         W[rng.random(n) < 0.5] = np.eye(k)[rng.integers(k)]
     return W / W.sum(axis=1, keepdims=True)
@@ -206,6 +206,36 @@ class TestLowerHolds:
         for seed in range(60):
             check_bound(seed, k, ("line",))
 
+    @pytest.mark.parametrize("seed", [799, 2789])
+    def test_a_minimum_between_cells_that_look_convex(self, seed: int) -> None:
+        check_bound(seed, 2)
+
+    @law(40)
+    @given(st.integers(0, 2**31))
+    def test_chords(self, seed: int) -> None:
+        """a + b t ≤ −t log t for l ≤ t ≤ u, with equality at both ends."""
+        rng = np.random.default_rng(seed)
+        low = rng.random((20, 3)) ** rng.choice([1, 8, 40], size=(20, 1))
+        high = np.minimum(low + rng.choice([1e-14, 1e-9, 1e-3, 1.0], size=(20, 1)) * rng.random((20, 3)), 1.0)
+        a, b = spatial._chords(low, high)
+        for share in np.linspace(0.0, 1.0, 21):
+            t = np.clip(low + share * (high - low), low, high)
+            above = -xlogy(t, t) - (a + b * t)
+            assert above.min() >= -1e-14
+            if share in (0.0, 1.0):
+                assert above.max() <= 1e-9
+
+    @pytest.mark.parametrize("seed", range(12))
+    @pytest.mark.parametrize("k", [2, 3])
+    def test_too_many_vertices(self, seed: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """α = 0 by way of a little α, which D(p‖px) ≤ log 1/min px pays for."""
+        monkeypatch.setattr(dispatch, "MOST_VERTICES", 0)
+        question = case(seed, k, alphas=(0.0,))
+        lower = question.price(1e-9 * question.scale).lower
+        for y in range(question.problem.m):
+            P = rivals(question, y, np.random.default_rng(seed))
+            assert not len(P) or lower[y] <= float(question.phi(y, P).min()) + 1e-12 * question.scale
+
     @pytest.mark.slow
     @pytest.mark.parametrize(("k", "count"), [(2, 600), (3, 150), (4, 120)])
     def test_many(self, k: int, count: int) -> None:
@@ -324,3 +354,8 @@ class TestCandidates:
         mean = px @ cost
         assert (lower <= mean).all()
         assert (lower >= mean - 1.0 / alpha).all()
+
+
+def test_a_sum_that_is_no_number_is_no_bound() -> None:
+    assert lowered(np.nan, 1.0) == -np.inf
+    assert 1.0 - 1e-13 < lowered(1.0, 1.0, -1.0) < 1.0

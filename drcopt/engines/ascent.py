@@ -159,9 +159,8 @@ def ascend(
             radius *= 10.0  # that little was in reach only; multipliers are large where rows of W are alike
             continue
         # No sharper than this step can use: the proof between grid points is most of the work.
-        value, priced = objective.price(
-            trial, box, max(0.1 * tol, min(0.02 * (promised - best), 1e-5)), priced.partition
-        )
+        sharp = max(0.1 * tol, min(0.02 * (promised - best), 1e-5))
+        value, priced = objective.price(trial, box, sharp, priced.partition)
         pricings += 1
         new = Columns.of(objective, priced.y, priced.p)
         if value >= best + 0.05 * (promised - best):

@@ -6,7 +6,7 @@ Upper bounds come from the convex-concave procedure, lower bounds from branch an
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from drcopt.bounds import Evidence, PosteriorTree
 from drcopt.bounds.base import ROUNDING, effective_budgets
 from drcopt.bounds.pricing.vertices import most_candidates
 from drcopt.coupling import round_onto_marginals
-from drcopt.engines.ascent import Objective
+from drcopt.engines.ascent import Columns, Objective
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
 from drcopt.engines.descent import Descent, descend, reduce_loss
 from drcopt.engines.newton import Newton
@@ -49,10 +49,11 @@ class Global:
         if formulation.name == "time-sharing":
             return share(formulation, limits)
         rate, budget = effective_budgets(formulation)
+        last = _Last.of(warm, problem)
         points = _Points(problem, rate, budget, limits)
         stats: dict[str, Any] = {}
         edge = ""
-        points.start()
+        points.start(last)
         infeasibility: Evidence | None = None
         if points.best is None:
             fine = replace(limits, tol=min(limits.tol, _FINE * problem.entropy_s))
@@ -79,7 +80,7 @@ class Global:
         objective = Objective(problem, problem.d, rate, budget, alpha=_rate_multipliers(problem, rate))
         search = Search(objective, limits, points.improve, points.value)
         points.watch(search)
-        search.run(points.multipliers())
+        search.run(points.multipliers(), None if last is None else Columns.of(objective, last.letters, last.posteriors))
         stats |= {"nodes": search.nodes, "pricings": search.priced, "descents": points.descents}
         best = points.best
         leaf_z = search.root.z
@@ -91,7 +92,7 @@ class Global:
             classification_multiplier=float(leaf_z[-1]) if best is None else best.classification_multiplier,
             infeasibility=infeasibility,
             stats=stats,
-            warm=warm,
+            warm=_remember(warm, best, search),
         )
 
     def least_loss(self, formulation: Formulation, limits: Limits) -> Proposal:
@@ -105,6 +106,35 @@ class Global:
             termination=search.termination,
             stats={"nodes": search.nodes, "pricings": search.priced},
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Last:
+    """What the last point of a sweep left behind: its coupling, multipliers z, and the posteriors priced at the root."""
+
+    coupling: FloatArray
+    z: FloatArray
+    letters: np.ndarray
+    posteriors: FloatArray
+
+    @classmethod
+    def of(cls, warm: Any, problem: Problem) -> _Last | None:
+        """From what :func:`_remember` wrote, if it did, for a problem of this size."""
+        if not isinstance(warm, dict) or not {"coupling", "multipliers", "letters", "posteriors"} <= set(warm):
+            return None
+        last = cls(warm["coupling"], warm["multipliers"], warm["letters"].astype(np.intp), warm["posteriors"])
+        return last if last.coupling.shape == (problem.n, problem.m) else None
+
+
+def _remember(warm: Any, best: Descent | None, search: Search) -> Any:
+    if best is None:
+        return warm
+    return (warm if isinstance(warm, dict) else {}) | {
+        "coupling": best.P,
+        "multipliers": np.concatenate([best.f, [best.rate_multiplier, best.classification_multiplier]]),
+        "letters": search.columns.y.astype(np.float64),
+        "posteriors": search.columns.p,
+    }
 
 
 class _Points:
@@ -121,8 +151,10 @@ class _Points:
         self._search: Search | None = None
         self._tried: list[FloatArray] = []
 
-    def start(self) -> None:
-        """From the rate-only optimum; if its tangent leaves no room, from a coupling of small loss."""
+    def start(self, last: _Last | None = None) -> None:
+        """From the last point of a sweep and the rate-only optimum; if these leave no room, from one of small loss."""
+        if last is not None:
+            self.try_from(last.coupling, (last.z[:-2], max(float(last.z[-2]), 1e-6), float(last.z[-1])))
         free = SingleLetter(self.problem, self.rate, math.inf)
         proposal = Newton().propose(free, self.limits)
         P = self.problem.independent if proposal.parts is None else proposal.parts[0].coupling

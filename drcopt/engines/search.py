@@ -70,11 +70,16 @@ class Search:
     nodes: int = 0
     priced: int = 0
     root: _Place = field(init=False)
+    columns: Columns = field(init=False)
     lower: float = field(init=False, default=-math.inf)
     termination: str = field(init=False, default="")
 
-    def run(self, z: FloatArray) -> None:
-        """Search from multipliers z; leaves ``lower``, ``termination`` and the tree, also when interrupted."""
+    def run(self, z: FloatArray, columns: Columns | None = None) -> None:
+        """Search from multipliers z and perhaps columns of a like problem.
+
+        Leaves ``lower``, ``termination``, the tree and the root's ``columns``, also when interrupted.
+        """
+        self.columns = Columns.none(self.objective) if columns is None else columns
         try:
             self._run(z)
         except KeyboardInterrupt:
@@ -91,6 +96,8 @@ class Search:
         def visit(box: FloatArray, parent: Ascent, place: _Place, floor: float) -> None:
             nonlocal closed
             node = self._bound(box, parent)
+            if self.nodes == 1:
+                self.columns = node.columns
             # The parent's multipliers hold in the smaller box too, if the ascent did no better.
             place.z = node.z if node.bound >= floor else parent.z
             bound = max(node.bound, floor)
@@ -109,7 +116,7 @@ class Search:
                 heapq.heappush(heap, (bound, next(ticket), _Open(box, node, place, cut)))
 
         problem = self.objective.problem
-        start = self._convex_start(self.root.z)
+        start = self._convex_start(self.root.z, self.columns)
         self.root.z, self.lower = start.z, start.bound
         visit(whole_box(problem), start, self.root, start.bound)
         while True:
@@ -149,17 +156,17 @@ class Search:
         """The tree so far, with the multipliers of every leaf."""
         return self.root.freeze()
 
-    def _convex_start(self, z: FloatArray) -> Ascent:
+    def _convex_start(self, z: FloatArray, columns: Columns) -> Ascent:
         """The best multipliers that need no search, β ≤ α/η: cheap, valid, and often already optimal.
 
         Only with three classes or more is pricing expensive enough to make this worth a step of its own.
         """
         objective, problem = self.objective, self.objective.problem
         if problem.k == 2 or math.isfinite(objective.alpha[1]) or problem.contraction == 0:
-            return Ascent(z, -math.inf, Columns.none(objective), np.zeros(0))
+            return Ascent(z, -math.inf, columns, np.zeros(len(columns.y)))
         convex = replace(objective, cone=problem.contraction)
         target = min(self.upper - 0.5 * self.limits.tol, self.stop_above)
-        return ascend(convex, z, None, None, target=target, tol=0.1 * self.limits.tol, deadline=self.limits)
+        return ascend(convex, z, None, columns, target=target, tol=0.1 * self.limits.tol, deadline=self.limits)
 
     def _bound(self, box: FloatArray, parent: Ascent) -> Ascent:
         self.nodes += 1

@@ -96,7 +96,7 @@ def within(A: FloatArray, b: FloatArray, low: FloatArray, high: FloatArray) -> t
 
 
 def gradients(W: FloatArray, cost: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(G, h): the least ⟨cost, p⟩ with Wᵀp = τ is about max_f G_f τ + h_f, the lower facets of the points (W_x, cost_x).
+    """(G, h): the least ⟨cost, p⟩ with Wᵀp = τ is about max_f G_f τ + h_f, the lower facets of points (W_x, cost_x).
 
     About: they are where a search starts, and nothing rests on them. One row of zeros where there are none to be had.
     """

@@ -91,20 +91,20 @@ def price_spatial(
         found.append((y, p))
 
     if start is not None:
-        y = np.flatnonzero(start.p.any(axis=1))
-        consider(y, start.p[y])
-        consider(y, oracle.descend(y, start.p[y]))
+        known = np.flatnonzero(start.p.any(axis=1))
+        consider(known, start.p[known])
+        consider(known, oracle.descend(known, start.p[known]))
     cells = oracle.relax(*_first(box, W, oracle.facets, start))
     lowest = cells.take(_lowest(cells.y, cells.bound))
     for y, p in ((lowest.y, lowest.p), oracle.corners(m)):
         consider(y, p)
         consider(y, oracle.descend(y, p))
-    for y in np.flatnonzero(np.isinf(best)):
-        inmost = deepest(W, box[y, :, 0], box[y, :, 1])
+    for letter in np.flatnonzero(np.isinf(best)):
+        inmost = deepest(W, *box[letter].T)
         if inmost is not None and inmost.empty:
-            cells = cells.take(cells.y != y)
+            cells = cells.take(cells.y != letter)
         elif inmost is not None:
-            consider(np.array([y]), inmost.p[None])
+            consider(np.array([letter]), inmost.p[None])
     done: list[_Cells] = []
     count, most = len(cells.y), _MOST_CELLS * min(1.0, 9.0 / W.shape[1] ** 2)
     while len(cells.y):

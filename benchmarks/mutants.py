@@ -1,0 +1,519 @@
+"""Does the suite notice? ``python -m benchmarks.mutants`` breaks the package in one place at a time and runs tests.
+
+Each mutant replaces one text, found exactly once, in a copy of the package; the tests that are to notice it run there,
+nearest first, until one fails. A mutant that no test kills survives. Those that could make a bound false must all be
+killed, and of all of them 95 %: otherwise this exits with 1. A test that runs past ``--timeout`` counts as a kill.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+#: The least share of mutants that must be killed.
+SHARE = 0.95
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault: in ``file`` (of the package) ``old`` becomes ``new``; ``bound`` if a claim could become false."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    bound: bool = True
+
+
+#: Tests that are to notice a fault in a file (the longest prefix counts), nearest first.
+TESTS: dict[str, tuple[str, ...]] = {
+    "information.py": ("information", "problem", "certificate", "engines"),
+    "coupling.py": ("certificate", "soundness"),
+    "problem.py": ("problem", "engines", "certificate", "soundness"),
+    "solve.py": ("verify", "engines", "certificate", "global", "soundness"),
+    "_verify.py": ("verify",),
+    "bounds/": ("pricing", "certificate", "cells", "one_shot", "one_shot_engine", "global", "proof", "soundness"),
+    "bounds/posterior.py": ("certificate", "pricing", "global", "proof", "soundness"),
+    "bounds/base.py": ("certificate", "pricing", "proof", "soundness"),
+    "bounds/exact.py": ("certificate", "engines", "soundness"),
+    "bounds/maps.py": ("one_shot", "one_shot_engine", "proof", "soundness"),
+    "bounds/subsets.py": ("one_shot", "one_shot_engine"),
+    "bounds/cells.py": ("cells", "one_shot_engine", "proof"),
+    "certificate.py": ("certificate", "one_shot_engine", "proof", "soundness"),
+    "formulations/": ("one_shot", "one_shot_engine", "certificate", "engines", "soundness"),
+    "proof.py": ("proof",),
+    "checker.py": ("proof",),
+    "_checkpoint.py": ("checkpoint",),
+    "_files.py": ("tables", "proof"),
+    "sweep.py": ("sweep", "checkpoint", "verify"),
+    "tables.py": ("tables",),
+    "closed_forms/": ("closed_forms",),
+}
+
+MUTANTS: tuple[Mutant, ...] = (
+    # Information and units.
+    Mutant("log base of bits", "information.py", '"bits": math.log(2.0)', '"bits": math.log(10.0)'),
+    Mutant("nats to bits the wrong way", "information.py", "return value / NATS_PER", "return value * NATS_PER"),
+    Mutant("bits to nats the wrong way", "information.py", "return value * NATS_PER", "return value / NATS_PER"),
+    Mutant("entropy in bits", "information.py", "-float(xlogy(p, p).sum())", "-float((p * np.log2(p)).sum())"),
+    Mutant(
+        "H(Y|S) for H(S|Y)",
+        "information.py",
+        "np.broadcast_to(joint.sum(axis=0), joint",
+        "np.broadcast_to(joint.sum(axis=1, keepdims=True), joint",
+    ),
+    Mutant("rate without tiny marginals", "information.py", "if not np.isfinite(terms).all():", "if False:", False),
+    Mutant("eta rounded down", "information.py", "float(value.max()) + 1e-9", "0.99 * float(value.max())"),
+    # What every bound is lowered by, and the budgets it uses.
+    Mutant("ROUNDING dropped", "bounds/base.py", "ROUNDING = 64 * 2.0**-53", "ROUNDING = 0.0"),
+    Mutant("bounds rounded up", "bounds/base.py", "return total - ROUNDING", "return total + ROUNDING"),
+    Mutant("NaN for a bound", "bounds/base.py", "if math.isnan(total):", "if False:", False),
+    Mutant("rate budget too small", "bounds/base.py", "rate = min(", "rate = 0.99 * min("),
+    Mutant(
+        "H(S|X) for H(S)",
+        "bounds/base.py",
+        "min(formulation.classification_budget, problem.entropy_s)",
+        "min(formulation.classification_budget, problem.entropy_s_given_x)",
+    ),
+    # Posterior trees.
+    Mutant("sign of R", "bounds/posterior.py", "[-alpha * rate_budget", "[alpha * rate_budget"),
+    Mutant("sign of C", "bounds/posterior.py", "-beta * classification_budget]", "beta * classification_budget]"),
+    Mutant("swapped marginals", "bounds/posterior.py", "(f * problem.px,", "(f * problem.py[: problem.n],"),
+    Mutant(
+        "negative multipliers taken",
+        "bounds/posterior.py",
+        "and 0 <= alpha < math.inf and 0 <= beta < math.inf",
+        "and alpha < math.inf and beta < math.inf",
+    ),
+    Mutant("best leaf for the worst", "bounds/posterior.py", "return min(leaf_bound(", "return max(leaf_bound("),
+    Mutant(
+        "time-sharing across leaves",
+        "bounds/posterior.py",
+        'formulation.name == "time-sharing"',
+        'formulation.name == "time"',
+    ),
+    Mutant(
+        "range of W too small",
+        "bounds/posterior.py",
+        "np.stack([W.min(axis=0), W.max(axis=0)]",
+        "np.stack([W.mean(axis=0), W.max(axis=0)]",
+    ),
+    Mutant(
+        "halves that do not cover",
+        "bounds/posterior.py",
+        "part[node.y, node.s, side] = node.at",
+        "part[node.y, node.s, side] = node.at + (0.02, -0.02)[side]",
+    ),
+    Mutant(
+        "loss counted twice",
+        "bounds/posterior.py",
+        "(problem.n, problem.m)), 1.0, 0.0",
+        "(problem.n, problem.m)), 2.0, 0.0",
+    ),
+    Mutant(
+        "leaf's box not enforced",
+        "bounds/posterior.py",
+        "alpha, beta, box, tol=sharp",
+        "alpha, beta, None, tol=sharp",
+        False,
+    ),
+    # Pricing.
+    Mutant(
+        "chord direction, two classes",
+        "bounds/pricing/binary.py",
+        "chord = np.minimum(np.minimum(at_a + ha",
+        "chord = np.maximum(np.minimum(at_a + ha",
+    ),
+    Mutant(
+        "convexity taken for granted",
+        "bounds/pricing/binary.py",
+        "convex = self.alpha * np.minimum(va, vb) >=",
+        "convex = np.inf >=",
+    ),
+    Mutant("best point for a bound", "bounds/pricing/binary.py", "(np.minimum(closed, best) -", "(best -"),
+    Mutant(
+        "chord direction, more classes",
+        "bounds/pricing/spatial.py",
+        "a = np.minimum(at_low - b * low",
+        "a = np.maximum(at_low - b * low + 0.01",
+    ),
+    Mutant(
+        "eta off in pricing",
+        "bounds/pricing/spatial.py",
+        "min(beta, alpha / contraction)",
+        "min(beta, 4 * alpha / contraction)",
+    ),
+    Mutant("gradient's cost dropped", "bounds/pricing/spatial.py", "bound = height + loss -", "bound = height -"),
+    Mutant(
+        "entropy paid for the wrong way",
+        "bounds/pricing/dispatch.py",
+        "priced.lower + alpha * float",
+        "priced.lower - alpha * float",
+    ),
+    Mutant("a face of the box forgotten", "bounds/pricing/vertices.py", "for side in (0, 1)\n", "for side in (0,)\n"),
+    Mutant(
+        "soft minimum too high",
+        "bounds/pricing/gibbs.py",
+        "np.asarray(-alpha * (top + np.log(",
+        "np.asarray(-alpha * (top + 0.999 * np.log(",
+    ),
+    # One-shot bounds.
+    Mutant(
+        "chords above eta",
+        "bounds/cells.py",
+        "base = np.where(wide, entr(low) - slope * low",
+        "base = np.where(wide, entr(high) - slope * low",
+    ),
+    Mutant("loss multiplier above 1", "bounds/cells.py", "self.conditional > 1.0", "self.conditional > 9.0"),
+    Mutant("sign of R, cells", "bounds/cells.py", "terms = [-self.rate", "terms = [self.rate"),
+    Mutant("posterior box too small", "bounds/maps.py", "ends[..., 0] -= _SLACK", "ends[..., 0] += 1e-3"),
+    Mutant("chord direction, maps", "bounds/maps.py", "ends.min(axis=-1).sum", "ends.max(axis=-1).sum"),
+    Mutant(
+        "H(S|Y) priced where U is seen", "bounds/maps.py", "leaf.posterior.max() > 0:", "leaf.posterior.max() > 9e9:"
+    ),
+    Mutant("loss multipliers above 1, maps", "bounds/maps.py", "<= 1.0 + 1e-15)", "<= 9.0)"),
+    Mutant("partitions at their worst", "bounds/subsets.py", "np.minimum(min_plus(f1", "np.maximum(min_plus(f1"),
+    Mutant(
+        "independent where it need not be",
+        "bounds/exact.py",
+        "if formulation.rate_budget > 0 and",
+        "if formulation.rate_budget > 1 and",
+    ),
+    # The judge.
+    Mutant(
+        "engine's optimal believed",
+        "certificate.py",
+        "replace(certificate, lower=min(lower, upper))",
+        "replace(certificate, lower=upper)",
+    ),
+    Mutant(
+        "bound not recomputed",
+        "certificate.py",
+        "value = float(evidence.bound(formulation))",
+        "value = float(getattr(evidence, 'claimed', evidence.bound(formulation) + 1e-9))",
+    ),
+    Mutant(
+        "repair skipped",
+        "certificate.py",
+        "fixed = None if point is None else point.parts",
+        "fixed = tuple(parts) if parts else None",
+    ),
+    Mutant("rate not repaired", "certificate.py", "if spent <= budget:", "if spent <= 2 * budget:", False),
+    Mutant(
+        "loss budget unchecked", "certificate.py", "loss > formulation.classification_budget + ROUNDING", "loss > 9e9"
+    ),
+    Mutant(
+        "rate budget unchecked",
+        "certificate.py",
+        "if spent > formulation.rate_budget + ROUNDING or",
+        "if spent > 1e9 or",
+        False,
+    ),
+    Mutant(
+        "infeasible too easily",
+        "certificate.py",
+        "> self.formulation.classification_budget + ROUNDING",
+        "> self.formulation.classification_budget - 1e-3",
+    ),
+    Mutant(
+        "NaN proves everything",
+        "certificate.py",
+        "return -math.inf if math.isnan(value)",
+        "return math.inf if math.isnan(value)",
+    ),
+    Mutant("contradictions reported", "certificate.py", "if point is not None and (lower", "if False and (lower"),
+    Mutant("negative weights", "certificate.py", "weights.min() < -1e-9", "weights.min() < -1e9"),
+    Mutant("maps not checked", "certificate.py", "if not _maps_hold(formulation, fixed):", "if False:"),
+    Mutant(
+        "maps with too much mass on a letter",
+        "certificate.py",
+        "shrink = min(1.0, float(np",
+        "shrink = max(1.0, float(np",
+    ),
+    Mutant("negative entries kept", "coupling.py", "P = np.maximum(P, 0.0)\n", "P = np.array(P)\n"),
+    Mutant(
+        "what is missing not added",
+        "coupling.py",
+        "P + np.outer(missing_x, missing_y / total)",
+        "P + 0 * np.outer(missing_x, missing_y / total)",
+    ),
+    # Problems, formulations, solving.
+    Mutant("zero atoms kept", "problem.py", "np.flatnonzero(self.px > 0)", "np.flatnonzero(self.px >= 0)", False),
+    Mutant("zero atoms of S kept", "problem.py", "np.flatnonzero(self.ps > 0)", "np.flatnonzero(self.ps >= 0)", False),
+    Mutant(
+        "standard d forgets a column",
+        "problem.py",
+        "Standard(scale, row, column)",
+        "Standard(scale, row, 0 * column + 0.1)",
+    ),
+    Mutant(
+        "weights ignored",
+        "formulations/time_sharing.py",
+        "sum(p.weight * self.problem.rate(p.coupling)",
+        "sum(0.5 * self.problem.rate(p.coupling)",
+    ),
+    Mutant(
+        "H(S|Y,U) for H(S|Y)",
+        "formulations/one_shot.py",
+        'if self.classifier_sees == "Y":',
+        'if self.classifier_sees == "X":',
+    ),
+    Mutant("evidence not rescaled", "solve.py", "evidence.rescaled(change.scale,", "evidence.rescaled(1.0,"),
+    Mutant(
+        "optimal too easily",
+        "solve.py",
+        "certificate.upper - lower <= tol else",
+        "certificate.upper - lower <= 1e3 * tol else",
+    ),
+    Mutant(
+        "edge in the wrong unit",
+        "solve.py",
+        "lower_bound=unit(lower) if loss_is_objective",
+        "lower_bound=lower if loss_is_objective",
+    ),
+    Mutant(
+        "multipliers in the wrong unit",
+        "solve.py",
+        "* information.NATS_PER[self.units]",
+        "/ information.NATS_PER[self.units]",
+        False,
+    ),
+    Mutant("rejection ignored", "_verify.py", 'if solution.status == "optimal":', "if False:"),
+    Mutant("false infeasibility kept", "_verify.py", 'elif solution.status == "infeasible":', "elif False:"),
+    Mutant(
+        "proved loss rounded up", "_verify.py", "math.nextafter(value, -math.inf)", "math.nextafter(value, math.inf)"
+    ),
+    # Proof files and their checker.
+    Mutant("claims leave no room", "proof.py", "_number(lower - room)", "_number(lower + room)", False),
+    Mutant("checker rounds inward", "checker.py", "while x.is_finite() and not (", "while False and not ("),
+    Mutant("checker: ends swapped", "checker.py", "_float(least, False), math.inf]", "_float(least, True), math.inf]"),
+    Mutant(
+        "checker: excess unchecked",
+        "checker.py",
+        "if not excess <= self.tolerance",
+        "if False and not excess <= self.tolerance",
+    ),
+    Mutant(
+        "checker: claims unchecked",
+        "checker.py",
+        "if not miss <= self.tolerance",
+        "if False and not miss <= self.tolerance",
+    ),
+    Mutant("checker: beta0 unchecked", "checker.py", "beta0 * p.contraction <= alpha", "0 * p.contraction <= alpha"),
+    Mutant("checker: eta off", "checker.py", "return most.min(arb(1))", "return most.min(arb(1)) * 0.9"),
+    Mutant("checker: sign of R", "checker.py", "f @ p.PX - alpha * self.rate", "f @ p.PX + alpha * self.rate"),
+    Mutant("checker: chord above eta", "checker.py", "beta1 * (_eta(low) - b * low)", "beta1 * (_eta(high) - b * low)"),
+    Mutant(
+        "checker: least is most",
+        "checker.py",
+        "reduce(lambda u, v: u.min(v), balls)",
+        "reduce(lambda u, v: u.max(v), balls)",
+    ),
+    Mutant(
+        "checker: time-sharing across leaves",
+        "checker.py",
+        'if self.kind == "time-sharing" and len(',
+        'if self.kind == "time" and len(',
+    ),
+    Mutant(
+        "checker: H(S|Y) priced where U is seen",
+        "checker.py",
+        "if self.by_part and any(b > 0 for b in beta):",
+        "if False:",
+    ),
+    Mutant("checker: rounding of doubles", "checker.py", "- (2 * p.n + 8 * p.m + 16) * arb(float(size)) / 2**52", ""),
+    Mutant("checker: infeasible unproved", "checker.py", "or C is None or not least > C)", "or C is None)"),
+    Mutant(
+        "checker: sums not normalised",
+        "checker.py",
+        "return p / p.sum(axis=-1, keepdims=True)",
+        "return p + 0 * p.sum(axis=-1, keepdims=True)",
+    ),
+    Mutant("checker: independent at any rate", "checker.py", "and (min(p.n, p.m) == 1 or self.budgets[0] == 0)", ""),
+    Mutant("checker: a leaf left out", "checker.py", "for side in (0, 1):  #", "for side in (0, 0):  #"),
+    Mutant(
+        "checker: negative multipliers",
+        "checker.py",
+        "_ball(_exact(texts, 3, signed=False))",
+        "_ball(_exact(texts, 3))",
+    ),
+    Mutant("checker: rate not repaired", "checker.py", "if R is not None and not rate <= R:", "if False:", False),
+    Mutant("checker: independence misread", "checker.py", "rate *= arb(keep)", "rate *= 0 * arb(keep)"),
+    Mutant("checker: loss multipliers unscaled", "checker.py", "value.min(value / most.max(arb(1)))", "value"),
+    # Sweeps, checkpoints, tables.
+    Mutant(
+        "torn record kept",
+        "_checkpoint.py",
+        "self._length = len(content) - len(torn)",
+        "self._length = len(content)",
+        False,
+    ),
+    Mutant(
+        "checksum unread",
+        "_checkpoint.py",
+        'return values if _line(values) == line + b"\\n" else None',
+        "return values",
+        False,
+    ),
+    Mutant("other settings accepted", "_checkpoint.py", "        if differences:", "        if False:", False),
+    Mutant("not forced to disk", "_checkpoint.py", "os.fsync(self._descriptor)", "pass", False),
+    Mutant(
+        "a lock that two can hold",
+        "_checkpoint.py",
+        "fcntl.LOCK_EX | fcntl.LOCK_NB",
+        "fcntl.LOCK_SH | fcntl.LOCK_NB",
+        False,
+    ),
+    Mutant(
+        "a failed write left behind",
+        "_checkpoint.py",
+        "            with suppress(OSError):\n                self._cut()\n",
+        "",
+        False,
+    ),
+    Mutant("cold after a resume", "sweep.py", "warm=done[rows[solved - 1]].warm", "warm=None", False),
+    Mutant("lost rows recorded", "sweep.py", "if book is not None and not lost:", "if book is not None:", False),
+    Mutant("budgets in the wrong order", "sweep.py", "(R, i * len(rates) + j)", "(R, j * len(losses) + i)", False),
+    Mutant("digits lost in CSV", "tables.py", "else repr(cell) for", 'else f"{cell:.15g}" for', False),
+    Mutant(
+        "written in place",
+        "_files.py",
+        'temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")',
+        "temporary = target",
+        False,
+    ),
+)
+
+
+def tests_of(mutant: Mutant) -> list[str]:
+    """The files of the tests that are to notice it, as pytest takes them."""
+    key = max((prefix for prefix in TESTS if mutant.file.startswith(prefix)), key=len)
+    return [f"tests/test_{name}.py" for name in TESTS[key]]
+
+
+def mutated(mutant: Mutant, package: Path) -> str:
+    """The text of the file with the fault in it.
+
+    Raises
+    ------
+    ValueError
+        If what it replaces is not there exactly once, or what comes out is no Python.
+    """
+    text = (package / mutant.file).read_text(encoding="utf-8")
+    count = text.count(mutant.old)
+    if count != 1:
+        raise ValueError(f"{mutant.name}: {mutant.old!r} is {count} times in {mutant.file} and must be there once")
+    text = text.replace(mutant.old, mutant.new)
+    try:
+        compile(text, mutant.file, "exec")
+    except SyntaxError as error:
+        raise ValueError(f"{mutant.name}: {mutant.file} would be no Python ({error})") from None
+    return text
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a mutant: "killed" by a test (or by "timeout"), or "survived"."""
+
+    mutant: Mutant
+    killer: str
+    seconds: float
+
+    @property
+    def killed(self) -> bool:
+        return bool(self.killer)
+
+
+def pytest(folder: Path, tests: Sequence[str], timeout: float) -> tuple[int, str]:
+    """Exit code (0 passed, 1 failed, −1 past the timeout) and output of pytest in ``folder``, stopping at a failure."""
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": ""}
+    environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "--tb=no", "-p", "no:cacheprovider", *tests]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return -1, ""
+    return done.returncode, done.stdout + done.stderr
+
+
+def copied(folder: Path) -> Path:
+    """The package, its tests and what they need, in ``folder``."""
+    skip = shutil.ignore_patterns("__pycache__", "*.svg")
+    for name in ("drcopt", "tests", "benchmarks"):
+        shutil.copytree(ROOT / name, folder / name, ignore=skip)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def trial(mutant: Mutant, folder: Path, timeout: float) -> Result:
+    """Put the fault into the copy in ``folder``, run the tests and take it out again."""
+    path = folder / "drcopt" / mutant.file
+    whole, started = path.read_text(encoding="utf-8"), time.monotonic()
+    path.write_text(mutated(mutant, folder / "drcopt"), encoding="utf-8")
+    try:
+        code, output = pytest(folder, tests_of(mutant), timeout)
+    finally:
+        path.write_text(whole, encoding="utf-8")
+    if code not in (-1, 0, 1, 2):
+        raise RuntimeError(f"pytest could not run ({code}): {output[-2000:]}")
+    found = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
+    killer = "timeout" if code == -1 else "" if code == 0 else found[1] if found else "import"
+    return Result(mutant, killer.removeprefix("tests/"), time.monotonic() - started)
+
+
+def judged(results: Sequence[Result]) -> int:
+    """The exit code: 0 if at least :data:`SHARE` of the mutants and all that touch a bound are killed."""
+    killed = sum(result.killed for result in results)
+    missed = [result for result in results if result.mutant.bound and not result.killed]
+    return int(killed < SHARE * len(results) or bool(missed))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Try all mutants, or those whose names contain what is given."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants", description="Does the suite notice?")
+    parser.add_argument("names", nargs="*", help="only mutants whose names contain one of these")
+    parser.add_argument("--timeout", type=float, default=600.0, help="seconds for a mutant's tests (default 600)")
+    parser.add_argument("--list", action="store_true", help="print the mutants and stop")
+    options = parser.parse_args(arguments)
+    chosen = [m for m in MUTANTS if not options.names or any(part in m.name for part in options.names)]
+    for mutant in chosen:
+        mutated(mutant, ROOT / "drcopt")
+    if options.list:
+        for mutant in chosen:
+            print(f"{mutant.name:42}{mutant.file:30}{'bound' if mutant.bound else ''}")
+        return 0
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = copied(Path(temporary))
+        code, output = pytest(folder, sorted({test for m in chosen for test in tests_of(m)}), 10 * options.timeout)
+        if code != 0:
+            print(f"without a fault the tests must pass; they do not:\n{output[-2000:]}", file=sys.stderr)
+            return 1
+        for mutant in chosen:
+            results.append(trial(mutant, folder, options.timeout))
+            last = results[-1]
+            fate = f"killed by {last.killer}" if last.killed else "SURVIVED"
+            print(f"{mutant.name:42}{'bound' if mutant.bound else '':7}{last.seconds:6.1f} s  {fate}", flush=True)
+    bounds = [result for result in results if result.mutant.bound]
+    print(
+        f"{sum(r.killed for r in results)} of {len(results)} mutants killed; "
+        f"of those that touch a bound {sum(r.killed for r in bounds)} of {len(bounds)}"
+    )
+    return judged(results)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,32 @@
+"""What a solve raises that has no point to hand back."""
+
+from __future__ import annotations
+
+import math
+
+from drcopt import information
+from drcopt.errors import InfeasibleError, NotSolvedError
+from drcopt.solution import Solution
+
+
+def raise_failure(solution: Solution, least_loss: float) -> None:
+    """Raise if the solution is "infeasible", naming the least loss that can be met (in nats), or "unknown"."""
+    units = solution.units
+    if solution.status == "infeasible":
+        least = information.from_nats(least_loss, units)
+        limited = math.isfinite(solution.rate_budget)
+        limit = f"at R = {solution.rate_budget:g} {units}" if limited else "at any rate"
+        raise InfeasibleError(
+            f"C = {solution.classification_budget:.8g} {units} cannot be met {limit}: the classification loss "
+            f"is at least {least:.8g} {units} there (proved). Raise C above that"
+            f"{', or raise R' if limited else ''}.",
+            budget="C",
+            least=least,
+            units=units,
+        )
+    if solution.status == "unknown":
+        raise NotSolvedError(
+            f"no coupling that meets R = {solution.rate_budget:g}, C = {solution.classification_budget:g} "
+            f"{units} was found, and none was proved impossible ({solution.termination}). "
+            "Raise time_limit or C, or pass on_failure='return' to get the bound."
+        )
