@@ -41,16 +41,17 @@ def sweep(instance: Instance, points: int) -> tuple[list[Row], dict[float, float
     """The engine from R = 0 to the transport end, and its rate multipliers ε (nats).
 
     The end is what a budget just below min(H(X), H(Y)) gives: a part of its own, as it is another problem (a
-    linear program) that costs more than the curve. The curve's points lie evenly before it.
+    linear program) that costs more than the curve. The curve's points lie evenly before it, and the part "last" is
+    the end again, as the sweep's last point.
     """
     problem = instance.problem
     largest = information.from_nats(min(problem.entropy_x, problem.entropy_y), "bits")
     end, end_took = _timed(Session(problem, engine="newton", tol=TOL), 0.9999 * largest)
     session = Session(problem, engine="newton", tol=TOL)
     rows, epsilons = [], {}
-    for R in np.linspace(0.0, end.rate, points)[:-1]:
+    for R in np.linspace(0.0, end.rate, points):
         solution, took = _timed(session, float(R))
-        rows.append(_row(instance, "newton", "curve", float(R), took, solution))
+        rows.append(_row(instance, "newton", "curve" if end.rate > R else "last", float(R), took, solution))
         epsilons[float(R)] = information.to_nats(1.0, "bits") ** -1 * solution.multipliers.rate
     rows.append(_row(instance, "newton", "end", math.inf, end_took, end))
     return rows, epsilons

@@ -212,7 +212,7 @@ class TestSweep:
         for R in (0.1, 0.4, 0.8):
             assert session.solve(R, None).gap <= 1e-9
         assert session.warm is not None
-        assert session.warm["potentials"].shape[1] == 3
+        assert session.warm["points"].shape[1] == 3 + 1
 
 
 class TestMemory:

@@ -21,7 +21,7 @@ from drcopt.formulations import Formulation, Part
 from drcopt.problem import Problem
 
 #: Points of a sweep that the next one is extrapolated from.
-_HISTORY = 6
+_HISTORY = 5
 #: Kernel evaluations that an extrapolated start may take before it is asked whether the rate is slack.
 _PATIENCE = 12
 #: How small ε gets on the way to potentials that a linear program starts from, for a cost of range 1.
@@ -49,8 +49,9 @@ class Newton:
     """Solves min ⟨d, P⟩ over Γ(px, py) with I(P) ≤ R; a classification budget is left to others.
 
     The row potentials f (or the column potentials, whichever side is smaller), the multiplier ε of the
-    rate and nothing else are unknown; see :mod:`drcopt.engines.transport`. Where the rate budget is slack the
-    answer is an optimal-transport plan: the path ε → 0 ends in one, and HiGHS is asked where it does not.
+    rate and nothing else are unknown; see :mod:`drcopt.engines.transport`. A point starts where the points before it
+    lead. Where the rate budget is slack the answer is the optimal-transport plan of least information, computed
+    once: by HiGHS, and among ties by one more Newton solve.
     """
 
     name: ClassVar[str] = "newton"
@@ -208,63 +209,87 @@ class _SmallRates:
 
 
 class _Past:
-    """The last points of a sweep: rates, potentials (centred) and log ε, in the order they were solved."""
+    """The last points of a sweep, in the order they were solved.
+
+    For each its rate, the vector of its potentials (centred) and log ε√R, and that vector's derivative by √R.
+    """
 
     def __init__(self, warm: Any, letters: int) -> None:
-        if warm is None or "potentials" not in warm or warm["potentials"].shape[1] != letters:
-            warm = {"rates": np.empty(0), "potentials": np.empty((0, letters)), "log_epsilon": np.empty(0)}
+        if warm is None or "points" not in warm or warm["points"].shape[1] != letters + 1:
+            none = np.empty((0, letters + 1))
+            warm = {"rates": np.empty(0), "points": none, "slopes": none}
         self.rates: FloatArray = warm["rates"]
-        self.potentials: FloatArray = warm["potentials"]
-        self.log_epsilon: FloatArray = warm["log_epsilon"]
+        self.points: FloatArray = warm["points"]
+        self.slopes: FloatArray = warm["slopes"]
 
     def predict(self, limit: _SmallRates, rate: float) -> tuple[FloatArray, float]:
-        """f and ε at a rate: the polynomial in √R through the limit R → 0 (twice) and the last points.
+        """f and ε at a rate: the polynomial in √R with the values and slopes of the limit R → 0 and of the last points.
 
         How many of them is decided by how well as many would have foretold the last one.
         """
         t, at = np.sqrt(self.rates), math.sqrt(rate)
-        known = np.column_stack([self.potentials, self.log_epsilon + 0.5 * np.log(self.rates)])
-        # What is left of the curve beyond the first two terms.
-        rest = (known - limit.values - t[:, None] * limit.slopes) / (t * t)[:, None]
+        # What is left of the curve beyond the first two terms, and its slopes.
+        rest = (self.points - limit.values - t[:, None] * limit.slopes) / (t * t)[:, None]
+        slopes = (self.slopes - limit.slopes) / (t * t)[:, None] - 2.0 * rest / t[:, None]
         count, nodes = len(t), t.tolist()
         used = 0
         if count > 1:
-            told = np.array(
-                [[0.0] * (count - 1 - k) + _lagrange(nodes[count - 1 - k : -1], nodes[-1]) for k in range(count)]
-            )
-            off = np.abs(told @ rest[:-1] - rest[-1])
-            off[:, :-1] *= math.exp(-self.log_epsilon[-1])
+            told = np.zeros((count, 2 * (count - 1)))
+            for k in range(1, count):
+                w, v = _hermite(nodes[count - 1 - k : -1], nodes[-1])
+                told[k, count - 1 - k : count - 1], told[k, 2 * (count - 1) - k :] = w, v
+            off = np.abs(told @ np.vstack([rest[:-1], slopes[:-1]]) - rest[-1])
+            off[:, :-1] *= nodes[-1] / math.exp(self.points[-1, -1])
             used = int(off.max(axis=1).argmin())
         used += used == count - 1  # the more points, the higher the degree
-        # Rounding in a point counts for as much as the point, so none may count for much.
         while True:
-            weights = _lagrange(nodes[count - used :], at)
-            if all(abs(w) * (at / a) ** 2 <= 50.0 for w, a in zip(weights, nodes[count - used :], strict=True)):
+            near = nodes[count - used :]
+            w, v = _hermite(near, at)
+            # Potentials are good to a share of ε, which is large where rates are small.
+            if all((abs(a) + abs(b) / x) * (at / x) ** 3 <= 1e5 for a, b, x in zip(w, v, near, strict=True)):
                 break
             used -= 1
-        guess = limit.values + at * limit.slopes + at * at * (np.array(weights) @ rest[count - used :])
-        return guess[:-1], math.exp(min(max(guess[-1] - 0.5 * math.log(rate), math.log(_LEAST)), 600.0))
+        more = np.array(w) @ rest[count - used :] + np.array(v) @ slopes[count - used :]
+        guess = limit.values + at * limit.slopes + at * at * more
+        return guess[:-1], math.exp(min(max(guess[-1] - math.log(at), math.log(_LEAST)), 600.0))
 
     def last(self, transport: Transport, rate: float) -> State | None:
         """The last point as a state; None if there is none, or it is another problem's."""
         if not len(self.rates):
             return None
-        state = transport.evaluate(self.potentials[-1], math.exp(self.log_epsilon[-1]), 0.0, rate)
+        *f, log_epsilon = self.points[-1]
+        epsilon = math.exp(log_epsilon) / math.sqrt(self.rates[-1])
+        state = transport.evaluate(np.array(f), epsilon, 0.0, rate)
         return state if state.error < 1e-6 else None
 
     def with_point(self, transport: Transport, state: State, rate: float) -> dict[str, FloatArray]:
-        """With one more point, as the engine's ``warm``."""
-        kept = np.flatnonzero(np.abs(self.rates - rate) > 1e-9 * rate)[-(_HISTORY - 1) :]
-        return {
-            "rates": np.append(self.rates[kept], rate),
-            "potentials": np.vstack([self.potentials[kept], _centred(state.f, transport.px)]),
-            "log_epsilon": np.append(self.log_epsilon[kept], math.log(state.epsilon)),
-        }
+        """With one more point, as the engine's ``warm``; a point that the past foretold adds nothing to it."""
+        points, slopes, rates = self.points, self.slopes, self.rates
+        newton = transport.latest
+        if newton is not None and abs(math.log(newton.at.epsilon / state.epsilon)) > 0.1:
+            newton = transport.linearised(state)
+        if newton is not None:
+            df, d_log = newton.tangent()
+            half = 0.5 * math.log(rate)
+            point = np.append(_centred(state.f, transport.px), math.log(state.epsilon) + half)
+            slope = np.append(_centred(df, transport.px), d_log + 0.5) * (2.0 / math.sqrt(rate))
+            if np.isfinite(slope).all():
+                kept = np.flatnonzero(np.abs(rates - rate) > 1e-9 * rate)[-(_HISTORY - 1) :]
+                points = np.vstack([points[kept], point])
+                slopes = np.vstack([slopes[kept], slope])
+                rates = np.append(rates[kept], rate)
+        return {"rates": rates, "points": points, "slopes": slopes}
 
 
-def _lagrange(nodes: list[float], at: float) -> list[float]:
-    """Weights of the values at ``nodes`` in their polynomial's value at ``at``; none for no nodes."""
-    return [math.prod((at - b) / (a - b) for b in nodes if b != a) for a in nodes]
+def _hermite(nodes: list[float], at: float) -> tuple[list[float], list[float]]:
+    """Weights of the values and of the slopes at ``nodes`` in their polynomial's value at ``at``."""
+    values, slopes = [], []
+    for a in nodes:
+        others = [b for b in nodes if b != a]
+        square = math.prod((at - b) / (a - b) for b in others) ** 2
+        values.append((1.0 - 2.0 * (at - a) * sum(1.0 / (a - b) for b in others)) * square)
+        slopes.append((at - a) * square)
+    return values, slopes
 
 
 def _centred(f: FloatArray, px: FloatArray) -> FloatArray:

@@ -74,7 +74,8 @@ class Linearised:
     in which the equations are well scaled however small ε is (the natural level function).
     """
 
-    transport: Transport
+    root: FloatArray
+    budget: float
     at: State
     factor: FloatArray
     right: FloatArray
@@ -85,13 +86,13 @@ class Linearised:
 
     def step(self, s: State, rate: float) -> Step:
         """Towards px = P1, log I = log R and ⟨ℓ, P⟩ = L from the residuals of ``s``."""
-        root, epsilon = self.transport.root, self.at.epsilon
+        root, epsilon = self.root, self.at.epsilon
         z = dpotrs(self.factor, s.row_error / root, lower=1)[0]
         gradient = []
         if not self.fix_epsilon:
             gradient.append(self.at.rate * math.log(s.rate / rate) if s.rate > 0 else -rate)
         if not self.fix_beta:
-            gradient.append(s.linear - self.transport.linear_budget)
+            gradient.append(s.linear - self.budget)
         d_log = d_beta = spread = 0.0
         if gradient:
             M = self.moments - self.right.T @ self.solved
@@ -107,9 +108,15 @@ class Linearised:
             size = float(np.linalg.norm(z)) + abs(d_log) + spread
         return Step(z, epsilon * z / root, d_log, d_beta, size)
 
+    def tangent(self) -> tuple[FloatArray, float]:
+        """df and d log ε by d log R along the curve of solutions, β held; NaN where the rate does not depend on ε."""
+        left = float(self.moments[0, 0] - self.right[:, 0] @ self.solved[:, 0])
+        per = -self.at.rate / left if left > 0 else math.nan
+        return -self.at.epsilon * per * self.solved[:, 0] / self.root, per
+
     def drift(self) -> FloatArray:
         """df/d log ε along the path of settled potentials."""
-        return np.asarray(-self.solved[:, 0] * self.at.epsilon / self.transport.root)
+        return np.asarray(-self.solved[:, 0] * self.at.epsilon / self.root)
 
 
 @dataclass(eq=False)
@@ -126,6 +133,8 @@ class Transport:
     linear_budget: float = math.inf
     least_epsilon: float = LEAST_EPSILON
     evaluations: int = 0
+    #: Where Newton's equations in f and ε were last set up.
+    latest: Linearised | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.log_px, self.root = np.log(self.px), np.sqrt(self.px)
@@ -182,7 +191,9 @@ class Transport:
             for i in range(j + 1):
                 moments[i, j] = moments[j, i] = float(np.vdot(Pa, columns[i])) - float((py * means[i]) @ mean)
         solved = dpotrs(factor, right, lower=1)[0] if q else right
-        return Linearised(self, s, factor, right, solved, moments, fix_epsilon, fix_beta or self.linear is None)
+        return Linearised(
+            root, self.linear_budget, s, factor, right, solved, moments, fix_epsilon, fix_beta or self.linear is None
+        )
 
     def solve(
         self, start: State, rate: float, tol: float, *, steps: int = 100, most: int = 10_000, hold_beta: bool = False
@@ -227,7 +238,8 @@ class Transport:
             s = self.settle(self.evaluate(s.f, 2.0 * s.epsilon, s.beta, rate), rate, settled)
         factor = 0.4
         while s.rate < rate * (1 - 1e-13) and s.epsilon > floor and factor < 0.97:
-            drift = self._drift(s)
+            newton = self.linearised(s)
+            drift = np.zeros_like(s.f) if newton is None else newton.drift()
             if s.epsilon < 0.1 and (end := self._at_zero(s, drift, tol)) is not None:
                 return end
             trial = self.evaluate(s.f + math.log(factor) * drift, s.epsilon * factor, s.beta, rate)
@@ -265,12 +277,12 @@ class Transport:
                 break
         return answer
 
-    def _drift(self, s: State) -> FloatArray:
-        """df/d log ε along the path."""
+    def linearised(self, s: State) -> Linearised | None:
+        """Newton's equations in f and ε at a state; None where they are not positive definite."""
         try:
-            return self.linearise(s, fix_epsilon=False, fix_beta=True).drift()
+            return self.linearise(s, fix_epsilon=False, fix_beta=True)
         except LinAlgError:
-            return np.zeros_like(s.f)
+            return None
 
     def _at_zero(self, s: State, drift: FloatArray, tol: float) -> State | None:
         """The state with ε = 0 if its dual value meets the transport cost of P up to ``tol``."""
@@ -311,6 +323,7 @@ class Transport:
         """
         try:
             newton = self.linearise(s, fix_epsilon=fix_epsilon, fix_beta=fix_beta)
+            self.latest = self.latest if fix_epsilon else newton
             step = newton.step(s, rate)
         except (LinAlgError, ValueError):
             return None
