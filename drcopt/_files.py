@@ -60,6 +60,6 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
         if not isinstance(reason, OSError):
             raise
         raise OutputError(
-            f"{os.fspath(path)} could not be written ({reason.strerror or reason}). What was there before is untouched: "
-            f"make room or choose another place, and write it again."
+            f"{os.fspath(path)} could not be written ({reason.strerror or reason}). What was there before is "
+            f"untouched: make room or choose another place, and write it again."
         ) from None
