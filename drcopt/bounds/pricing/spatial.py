@@ -313,7 +313,7 @@ class _Oracle:
         matrix = np.where(face[:, :, None], slope, free_rows)
         rhs = np.where(face, target, -r)
         # Σ τ = 1, so with no free coordinate ν is determined up to a constant only.
-        adrift = face.all(axis=1)[:, None]
+        adrift = np.asarray(face.all(axis=1))[:, None]
         largest = 1.0 + np.abs(slope).max(axis=(1, 2))[:, None, None]
         # The ridge is small: towards letters of weight ε the slope is ε, and that is the way a step has to find.
         matrix = matrix + largest * (adrift[:, :, None] / k + 1e-12 * np.eye(k))
