@@ -7,7 +7,7 @@ cheapest posterior at each of many τ.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -314,6 +314,19 @@ class TestLowerIsTight:
             priced = question.price(tol)
             for y in range(question.problem.m):
                 assert priced.lower[y] >= priced.value[priced.y == y].min() - 1.01 * tol
+
+    @pytest.mark.parametrize("scale", [1e-9, 1e9])
+    @pytest.mark.parametrize("k", [2, 3])
+    def test_any_scale(self, k: int, scale: float) -> None:
+        for seed in range(8):
+            question = case(seed, k, alphas=(1e-3, 0.1, 1.0))
+            large = replace(
+                question, cost=scale * question.cost, alpha=scale * question.alpha, beta=scale * question.beta
+            )
+            tol = 1e-6 * question.scale
+            np.testing.assert_allclose(
+                large.price(scale * tol).lower, scale * question.price(tol).lower, atol=2 * scale * tol
+            )
 
 
 class TestCandidates:

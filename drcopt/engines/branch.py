@@ -83,10 +83,11 @@ class Global:
         objective = Objective(problem, problem.d, rate, budget, alpha=_rate_multipliers(problem, rate))
         search = Search(objective, limits, points.improve, points.value)
         points.watch(search)
-        if last is None:
-            search.run(points.multipliers())
+        z = points.multipliers()
+        if last is None or not z.any():
+            search.run(z)
         else:
-            search.run(points.multipliers(), Columns.of(objective, last.letters, last.posteriors), last.tree)
+            search.run(z, Columns.of(objective, last.letters, last.posteriors), last.tree)
         stats |= {"nodes": search.nodes, "pricings": search.priced, "descents": points.descents}
         best = points.best
         leaf_z = search.root.z
@@ -260,6 +261,8 @@ class _Points:
         """Where the ascent starts: the convex step's KKT multipliers."""
         if self.best is None:
             return np.concatenate([self.problem.d @ self.problem.py, [0.1, 0.1]])
+        if self.value <= float(self.problem.py @ self.problem.d.min(axis=0)) + 1e-14:
+            return np.zeros(self.problem.n + 2)  # every letter at its cheapest, as with a constant d: no need for more
         best = self.best
         return np.concatenate([best.f, [best.rate_multiplier, best.classification_multiplier]])
 

@@ -23,6 +23,9 @@ from drcopt.bounds.pricing import Partition
 from drcopt.engines.ascent import Ascent, Columns, Objective, ascend
 from drcopt.engines.base import INTERRUPTED, Limits
 
+#: Less than this (for d in [0, 1]) is rounding: with a constant d a gap relative to d's range would never close.
+_ROUNDING = 1e-12
+
 #: Called with a coupling (n, m) to start from, multipliers, and whether to try it however like another it is.
 Improve = Callable[[FloatArray, FloatArray, bool], None]
 
@@ -104,8 +107,12 @@ class Search:
             # Every place of the tree holds multipliers that are valid in its box, visited or not.
             self.termination = INTERRUPTED
 
+    @property
+    def _tol(self) -> float:
+        return max(self.limits.tol, _ROUNDING)
+
     def _run(self) -> None:
-        tol = self.limits.tol
+        tol = self._tol
         ticket = itertools.count()
         heap: list[tuple[float, int, _Open]] = []
         closed = math.inf  # the least bound of leaves that will not be cut again
@@ -185,15 +192,15 @@ class Search:
         if problem.k == 2 or math.isfinite(objective.alpha[1]) or problem.contraction == 0:
             return Ascent(z, -math.inf, columns, np.zeros(len(columns.y)))
         convex = replace(objective, cone=problem.contraction)
-        target = min(self.upper - 0.5 * self.limits.tol, self.stop_above)
-        return ascend(convex, z, None, columns, target=target, tol=0.1 * self.limits.tol, deadline=self.limits)
+        target = min(self.upper - 0.5 * self._tol, self.stop_above)
+        return ascend(convex, z, None, columns, target=target, tol=0.1 * self._tol, deadline=self.limits)
 
     def _bound(self, box: FloatArray, parent: Ascent) -> Ascent:
         self.nodes += 1
         columns = _inside(parent.columns, box, self.objective)
         gap = self.upper - self.lower if math.isfinite(self.lower) else math.inf
-        tol = max(0.02 * self.limits.tol, min(1e-3 * gap, 1e-4)) if math.isfinite(gap) else 0.1 * self.limits.tol
-        target = min(self.upper - 0.5 * self.limits.tol, self.stop_above)
+        tol = max(0.02 * self._tol, min(1e-3 * gap, 1e-4)) if math.isfinite(gap) else 0.1 * self._tol
+        target = min(self.upper - 0.5 * self._tol, self.stop_above)
         node = ascend(
             self.objective,
             parent.z,

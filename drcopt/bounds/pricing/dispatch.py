@@ -3,6 +3,9 @@ without a rate term, a spatial search for the rest."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 
 from drcopt._check import FloatArray
@@ -69,7 +72,14 @@ def price(
     line = Line.through(W)
     if line is not None:
         return price_line(cost, alpha, beta, log_px, W, line, box, tol)
-    return price_spatial(cost, alpha, beta, log_px, W, box, tol, problem.contraction, start)
+    # In units of a power of two, which round nothing: Newton's method there knows numbers of the size of 1 only.
+    unit = 2.0 ** round(math.log2(max(float(np.ptp(cost)), beta) or alpha))
+    if start is not None:
+        start = replace(start, nu=start.nu / unit)
+    sizes = cost / unit, alpha / unit, beta / unit
+    priced = price_spatial(*sizes, log_px, W, box, tol / unit, problem.contraction, start)
+    partition = None if priced.partition is None else replace(priced.partition, nu=priced.partition.nu * unit)
+    return Priced(priced.lower * unit, priced.y, priced.p, priced.value * unit, partition)
 
 
 def _expanded(priced: Priced, copies: np.ndarray) -> Priced:

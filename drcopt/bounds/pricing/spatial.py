@@ -313,18 +313,22 @@ class _Oracle:
         matrix = np.where(face[:, :, None], slope, free_rows)
         rhs = np.where(face, target, -r)
         # Σ τ = 1, so with no free coordinate ν is determined up to a constant only.
-        adrift = np.asarray(face.all(axis=1) | (self.convex == 0))[:, None]
+        adrift = np.asarray(face.all(axis=1))[:, None]
         largest = 1.0 + np.abs(slope).max(axis=(1, 2))[:, None, None]
         # The ridge is small: towards letters of weight ε the slope is ε, and that is the way a step has to find.
         matrix = matrix + largest * (adrift[:, :, None] / k + 1e-12 * np.eye(k))
-        step = np.nan_to_num(np.linalg.solve(matrix, rhs[:, :, None])[:, :, 0])
+        try:
+            step = np.linalg.solve(matrix, rhs[:, :, None])[:, :, 0]
+        except np.linalg.LinAlgError:  # one is singular to the last digit
+            step = (np.linalg.pinv(np.nan_to_num(matrix)) @ rhs[:, :, None])[:, :, 0]
+        step = np.nan_to_num(step)
         step -= step.mean(axis=1, keepdims=True) * adrift
         # The posterior is exponential in scores over α: no weight changes by more than e⁴ against another. A direction
         # that would go farther is cut off alone: towards a letter of weight ε steps are 1/ε, others must not wait.
         limit = 4.0 * alpha
         far = np.flatnonzero(np.ptp(step @ W.T, axis=1) > limit)
         if len(far):
-            left, size, right = np.linalg.svd(matrix[far])
+            left, size, right = np.linalg.svd(np.nan_to_num(matrix[far]))
             along = np.einsum("jst,js->jt", left, rhs[far]) / np.maximum(size, 1e-300)
             most = limit / np.maximum(np.ptp(right @ W.T, axis=2), 1e-9)
             step[far] = np.einsum("jts,jt->js", right, np.clip(along, -most, most))
