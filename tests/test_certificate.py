@@ -355,6 +355,24 @@ class TestEvidence:
             for root in (Split(0, 0, at, leaf, leaf), Split(2, k - 1, at, leaf, Split(0, 0, 0.5, leaf, leaf))):
                 assert certify(case.formulation, None, PosteriorTree(root)).lower <= case.value
 
+    @pytest.mark.parametrize(
+        ("rough", "sharp", "least"),
+        [([0.0, 0.1], [0.5, 0.2], 0.2), ([0.1, 0.0], [0.2, 0.5], 0.2), ([0.0, 0.3], [0.1, 0.9], 0.1)],
+    )
+    def test_the_least_leaf_counts_whichever_seemed_it(
+        self, rough: list[float], sharp: list[float], least: float, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The least of the sharp bounds, where the roughly least leaf is not the one that has it."""
+        case = known(3)
+        leaves = [Leaf(np.zeros(3), 0.1, float(i)) for i in range(2)]
+
+        def fake(formulation: Any, leaf: Leaf, box: Any, objective: str, tol: float, start: Any) -> tuple[float, None]:
+            return (rough if tol > 1e-8 else sharp)[int(leaf.classification)], None
+
+        monkeypatch.setattr("drcopt.bounds.posterior._leaf_bound", fake)
+        for pair in (leaves, leaves[::-1]):
+            assert PosteriorTree(Split(0, 0, 0.5, *pair)).bound(case.formulation) == least
+
     @pytest.mark.parametrize(("y", "s"), [(99, 0), (0, 99), (-1, -1)])
     def test_a_split_of_no_letter_proves_nothing_false(self, y: int, s: int) -> None:
         case = known(2)
