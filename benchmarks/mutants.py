@@ -106,7 +106,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "heapq.heapreplace(heap, (max(bound, sharp), i, True))",
         "return max(bound, sharp)",
     ),
-    Mutant("cells of another box", "bounds/posterior.py", "_SHARP, cells[i + 1])", "_SHARP, cells[i])", False),
     Mutant(
         "time-sharing across leaves",
         "bounds/posterior.py",
