@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from strategies import coupling, law, make, problems, within_rate
 
 from drcopt import Problem, closed_forms, min_classification_loss, solve
+from drcopt.bounds import Leaf, Split
 from drcopt.certificate import certify
 from drcopt.engines.base import Limits
-from drcopt.engines.branch import Global
+from drcopt.engines.branch import Global, _packed, _unpacked
 from drcopt.formulations import SingleLetter
 from drcopt.information import binary_entropy
 from drcopt.solve import Session
@@ -206,6 +207,47 @@ class TestProperties:
             one, other = session.solve(R, C), solve(problem, R=R, C=C, tol=1e-4, time_limit=2.0)
             assert one.lower_bound <= other.distortion
             assert other.lower_bound <= one.distortion
+
+
+class TestWarmSweeps:
+    """The next point of a sweep starts from the coupling, the posteriors and the tree of the last one."""
+
+    def test_the_same_answers_for_fewer_pricings(self) -> None:
+        problem = make("random", 3, 5, 5, 2)
+        least = min_classification_loss(problem, R=0.4, tol=1e-4).classification_loss
+        C = least + 0.15 * (problem.entropy_s / BIT - least)
+        rates = [0.4, 0.43, 0.46, 0.49, 0.52]
+        session = Session(problem, tol=1e-6)
+        warm = [session.solve(R, C) for R in rates]
+        cold = [Session(problem, tol=1e-6).solve(R, C) for R in rates]
+        for one, other in zip(warm, cold, strict=True):
+            assert one.status == other.status == "optimal"
+            assert one.lower_bound <= other.distortion
+            assert other.lower_bound <= one.distortion
+        spent = [sum(answer.stats["pricings"] for answer in answers) for answers in (warm, cold)]
+        assert sum(answer.stats["nodes"] for answer in cold) > 10 * len(rates), "too easy to show anything"
+        assert spent[0] < 0.8 * spent[1]
+
+    def test_any_tree_survives_being_packed(self) -> None:
+        rng = np.random.default_rng(0)
+
+        def leaf() -> Leaf:
+            return Leaf(rng.normal(size=3), float(rng.random()), float(rng.random()))
+
+        tree = Split(1, 0, 0.3, Split(0, 1, 0.7, leaf(), leaf()), leaf())
+        packed = _packed(tree)
+        again = _packed(_unpacked(**packed))
+        assert packed.keys() == again.keys()
+        for name in packed:
+            np.testing.assert_array_equal(packed[name], again[name])
+
+    def test_what_another_problem_left_behind_is_ignored(self) -> None:
+        session, other = Session(make("random", 3, 5, 5, 2), tol=1e-6), Session(make("random", 4, 3, 4, 2), tol=1e-5)
+        loss = min_classification_loss(other.problem, R=0.4, tol=1e-4).classification_loss + 0.02
+        alone = other.solve(0.4, loss).distortion
+        session.solve(0.4, min_classification_loss(session.problem, R=0.4, tol=1e-4).classification_loss + 0.02)
+        other.warm = session.warm
+        assert other.solve(0.4, loss).distortion == pytest.approx(alone, abs=1e-5)
 
 
 def active(problem: Problem, R: float, share: float) -> SingleLetter:
