@@ -150,7 +150,6 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("best point for a bound", "bounds/pricing/line.py", "np.minimum(closed, best) -", "best -"),
     Mutant("all but straight", "bounds/pricing/line.py", "if off <= _STRAIGHT", "if off <= 1e-3"),
-    Mutant("curvature at the wrong end", "bounds/pricing/line.py", "most = np.maximum(*(", "most = np.minimum(*("),
     Mutant(
         "curvature halved",
         "bounds/pricing/line.py",

@@ -21,7 +21,7 @@ from drcopt.bounds.base import lowered
 from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing import Priced, dispatch, price, spatial
 from drcopt.bounds.pricing.gibbs import gibbs
-from drcopt.bounds.pricing.line import Line
+from drcopt.bounds.pricing.line import Line, _Search
 
 ALPHAS = (0.0, 1e-9, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0, 10.0, 1e3)
 BETAS = (0.0, 1e-9, 1e-3, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -375,6 +375,38 @@ class TestLine:
                 question = Case(problem, cost, 1e-3, 3.0, whole_box(problem), np.full((1, 5), 0.2))
                 best = float(question.phi(0, rivals(question, 0, rng)).min())
                 assert question.price(1e-6 * question.scale).lower[0] <= best + 1e-12 * question.scale
+
+    @pytest.mark.parametrize("k", [2, 3])
+    @np.errstate(all="ignore")
+    def test_bounds_hold_on_every_cell(self, k: int) -> None:
+        """No cell's bound is above φ at any of many contact points in it, between rounds too."""
+        for seed in range(60):
+            kinds = ("random", "sparse", "mixed") if k == 2 else ("line",)
+            question = case(seed, k, kinds, (1e-3, 0.01, 0.1, 0.3, 1.0), (np.inf, 0.5, 0.05), atoms=seed % 2 > 0)
+            problem, W = question.problem, question.problem.ps_given_x
+            line = Line.through(W)
+            if line is None or np.ptp(W[:, line.s]) < 1e-3 or question.beta == 0:
+                continue
+            w = W[:, line.s]
+            low, high = line.interval(question.box)
+            low, high = np.maximum(low, w.min()), np.minimum(high, w.max())
+            letters = np.flatnonzero(high - low > 1e-6)
+            if not len(letters):
+                continue
+            args = question.cost, question.alpha, question.beta, np.log(problem.px), w, line, low, high
+            search, other = _Search(*args), _Search(*args)
+            cells = search.first_cells(letters)
+            for _ in range(4):
+                bound = search.bound(cells)
+                for share in (0.02, 0.2, 0.4, 0.5, 0.7, 0.9, 0.97):
+                    target = cells.a + share * (cells.b - cells.a)
+                    mu = other.slopes_at(cells.y, target, np.ones(len(target), dtype=bool))
+                    point = other.add(cells.y, mu)
+                    t, phi = other.t[point], other.phi[point]
+                    inside = (t >= cells.a) & (t <= cells.b)
+                    rounding = 1e-15 * np.abs(mu) + 1e-13 * question.scale
+                    assert (bound <= phi + rounding)[inside].all(), seed
+                cells = search.cut(cells, np.zeros(problem.m))
 
     @pytest.mark.parametrize("k", [2, 3, 4])
     def test_curvature_is_minus_the_second_derivative(self, k: int) -> None:
