@@ -250,7 +250,7 @@ class _Points:
         """Descend from a node's suggestion unless one like it was tried."""
         tau = self.problem.ps_given_x.T @ P
         # Most of what descents can do they do early: from then on one for every few nodes.
-        if not force and self._search is not None and self.descents > 4 + self._search.nodes // 4:
+        if self._search is not None and self.descents > (40 if force else 4) + self._search.nodes // 4:
             return
         if not force and any(np.abs(tau - other).sum() < 1e-3 for other in self._tried):
             return
