@@ -16,7 +16,8 @@ from drcopt import Problem, closed_forms, min_classification_loss, solve
 from drcopt.bounds import Leaf, Split
 from drcopt.certificate import certify
 from drcopt.engines.base import Limits
-from drcopt.engines.branch import Global, _packed, _unpacked
+from drcopt.engines.branch import Global, _packed, _Points, _unpacked
+from drcopt.engines.descent import Descent
 from drcopt.formulations import SingleLetter
 from drcopt.information import binary_entropy
 from drcopt.solve import Session
@@ -255,6 +256,29 @@ def active(problem: Problem, R: float, share: float) -> SingleLetter:
     free = solve(problem, R=R, units="nats").classification_loss
     least = min_classification_loss(problem, R=R, units="nats", tol=1e-3, time_limit=3.0).classification_loss
     return SingleLetter(problem.standardised()[0], R, least + share * (free - least))
+
+
+class TestTheEdge:
+    def test_what_counts_is_the_loss_once_rounded(self) -> None:
+        """A point without any margin is kept if it meets the budget as the certificate sees it, whatever is said."""
+        problem = make("random", 20, 3, 3, 2)
+        P = coupling(problem, np.random.default_rng(0))
+        loss = problem.classification_loss(P)
+        for said, budget, kept in ((loss - 1e-10, loss - 1e-10, False), (loss + 1e-10, loss, True)):
+            points = _Points(problem, math.inf, budget, Limits(1e-6))
+            points._keep(Descent(P, np.zeros(3), 0.0, 1.0, said, 1))
+            assert (points.best is not None) == kept
+
+    def test_every_letter_told_apart(self) -> None:
+        """C = H(S|X) to the last digit: Y = X, or another permutation, is found."""
+        for seed in range(5):
+            rng = np.random.default_rng(seed)
+            W = rng.dirichlet(np.ones(2), size=3)
+            problem = Problem([1 / 3] * 3, [1 / 3] * 3, W, rng.random((3, 3)))
+            answer = solve(problem, C=problem.entropy_s_given_x, units="nats", time_limit=5.0)
+            best = min(problem.d[range(3), f].mean() for f in itertools.permutations(range(3)))
+            assert answer.distortion == pytest.approx(best, abs=1e-9)
+            assert answer.lower_bound >= best - 1e-6
 
 
 class TestInterruptions:
