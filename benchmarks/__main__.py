@@ -26,6 +26,10 @@ def parser() -> argparse.ArgumentParser:
         if kind == "rates":
             one.add_argument("--points", type=int, default=20, help="points of the sweep (default 20)")
             one.add_argument("--instances", nargs="+", choices=("grid", "random", "digits"), help="default: all")
+        if kind == "global":
+            one.add_argument("--reference", metavar="PATH", help="JSON file of instances, instead of --sizes")
+            says = "11 rates at one C, by one session and by a session a point"
+            one.add_argument("--sweep", action="store_true", help=says)
         if kind == "one-shot":
             one.add_argument("--sees", nargs="+", choices=("Y", "YU"), help="default: both")
     says = "performance profile of rates' tables that have peers"
@@ -51,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.kind == "rates":
         settings |= {"sizes": [int(size) for size in options.sizes], "points": options.points}
         settings |= {"families": options.instances} if options.instances else {}
+    elif options.kind == "global":
+        settings |= {"reference": options.reference, "sweep": options.sweep}
     elif options.kind == "one-shot" and options.sees:
         settings["sees"] = options.sees
     print(f"# {running.machine()}\n# python -m benchmarks {' '.join(arguments or sys.argv[1:])}", flush=True)

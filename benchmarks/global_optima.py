@@ -4,39 +4,66 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from benchmarks import peers
-from benchmarks.instances import Instance, global_instances
+from benchmarks.instances import Instance, global_instances, reference_instances
 from benchmarks.running import Row, capped, clock, since
 from drcopt.solve import Session
 
 PEERS = ("scip", "dccp")
 #: Gap wanted of everyone, relative to max d.
 TOL = 1e-6
+#: Bits of a sweep's points.
+RATES = [0.8 + 0.04 * i for i in range(11)]
 
 
-def run(sizes: Sequence[str] = ("4x4x2",), use: Sequence[str] = (), cap: float = 60.0) -> Iterator[Row]:
-    """Rows: ``engine="auto"`` on every instance of these sizes and each peer, all with ``cap`` as their time limit."""
-    for size in sizes:
-        for instance in global_instances(size):
-            yield solved(instance, cap)
-            if "scip" in use:
-                gap = TOL * float(instance.problem.d.max())
-                # Its own time limit first; the process's is for what does not look at the clock.
-                arguments = instance.problem, instance.R, instance.C, cap, gap
-                yield _peer(instance, "scip", capped(peers.scip, *arguments, seconds=1.5 * cap + 5))
-            if "dccp" in use:
-                yield _peer(instance, "dccp", capped(peers.dccp, instance.problem, instance.R, instance.C, seconds=cap))
+def run(
+    sizes: Sequence[str] = ("4x4x2",),
+    use: Sequence[str] = (),
+    cap: float = 60.0,
+    reference: str | None = None,
+    sweep: bool = False,
+) -> Iterator[Row]:
+    """Rows: ``engine="auto"`` on every instance of these sizes, or of a reference file, and each peer, all with
+    ``cap`` as their time limit. With ``sweep``: :func:`swept`."""
+    if sweep:
+        yield from swept(sizes, cap)
+        return
+    for instance in reference_instances(reference) if reference else [i for s in sizes for i in global_instances(s)]:
+        yield solved(instance, session(instance, cap))
+        if "scip" in use:
+            gap = TOL * float(instance.problem.d.max())
+            # Its own time limit first; the process's is for what does not look at the clock.
+            arguments = instance.problem, instance.R, instance.C, cap, gap
+            yield _peer(instance, "scip", capped(peers.scip, *arguments, seconds=1.5 * cap + 5))
+        if "dccp" in use:
+            yield _peer(instance, "dccp", capped(peers.dccp, instance.problem, instance.R, instance.C, seconds=cap))
 
 
-def solved(instance: Instance, cap: float, **settings: str) -> Row:
-    """The package's answer as a row."""
-    session = Session(instance.problem, tol=TOL, time_limit=cap, **settings)  # type: ignore[arg-type]
+def swept(sizes: Sequence[str], cap: float) -> Iterator[Row]:
+    """Rows: :data:`RATES` at the C of every instance, by one session (warm) and by a session a point (cold)."""
+    for instance in (i for size in sizes for i in global_instances(size)):
+        for part in ("warm", "cold"):
+            one = session(instance, cap)
+            for R in RATES:
+                by = one if part == "warm" else session(instance, cap)
+                yield solved(replace(instance, R=R), by) | {"part": part}
+
+
+def session(instance: Instance, cap: float, **settings: str) -> Session:
+    """A session about an instance's problem, to the gap wanted."""
+    return Session(instance.problem, tol=TOL, time_limit=cap, **settings)  # type: ignore[arg-type]
+
+
+def solved(instance: Instance, by: Session) -> Row:
+    """The package's answer as a row; ``error`` is how far its interval lies from the instance's."""
     started = clock()
-    solution = session.solve(instance.R, instance.C, on_failure="return")
-    residuals = solution.residuals
+    solution = by.solve(instance.R, instance.C, on_failure="return")
+    residuals, largest = solution.residuals, float(instance.problem.d.max())
+    apart = max(solution.lower_bound - instance.upper, instance.lower - solution.distortion, 0.0) / largest
     return _named(instance, solution.engine) | {
         **since(started),
         "kernel_evaluations": solution.stats.get("kernel_evaluations", math.nan),
@@ -44,7 +71,8 @@ def solved(instance: Instance, cap: float, **settings: str) -> Row:
         "columns": solution.stats.get("columns", math.nan),
         "value": solution.distortion,
         "lower_bound": solution.lower_bound,
-        "gap": solution.gap / instance.problem.d.max(),
+        "error": apart if math.isfinite(instance.upper) else math.nan,
+        "gap": solution.gap / largest,
         "violation": max(residuals.row_marginal, residuals.column_marginal, residuals.rate, residuals.classification),
         "status": solution.status,
         "note": solution.termination,
@@ -72,8 +100,26 @@ def _peer(instance: Instance, solver: str, answers: Iterator[Row]) -> Row:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns worth printing, and each value's distance above the engine's bound, which is proved."""
+    """The columns worth printing, and each value's distance above the engine's bound, which is proved.
+
+    Of sweeps, a line each.
+    """
+    if table["part"].notna().any():
+        return _sweeps(table)
     own = table[~table["solver"].isin(PEERS)].set_index(["instance", "size"])["lower_bound"]
     scale = table["value"] - [own[key] for key in table[["instance", "size"]].itertuples(index=False, name=None)]
-    shown = "size instance solver seconds cpu_seconds nodes status gap value above_bound violation note"
+    error = "error " if table["error"].notna().any() else ""
+    shown = f"size instance solver seconds cpu_seconds nodes status gap value above_bound {error}violation note"
     return table.assign(above_bound=scale)[shown.split()]
+
+
+def _sweeps(table: pd.DataFrame) -> pd.DataFrame:
+    lines = table.groupby(["size", "instance", "part"], sort=False)
+    return lines.agg(
+        points=("status", "size"),
+        optimal=("status", lambda found: (found == "optimal").sum()),
+        infeasible=("status", lambda found: (found == "infeasible").sum()),
+        cpu_seconds=("cpu_seconds", "sum"),
+        nodes=("nodes", "sum"),
+        gap=("gap", "max"),
+    ).reset_index()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, replace
 
@@ -15,12 +16,14 @@ FAMILIES = ("grid", "random", "digits")
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """A problem with its name and, where they are fixed, its budgets."""
+    """A problem with its name and, where they are fixed, its budgets; where another tool gave them, its bounds."""
 
     name: str
     problem: Problem
     R: float = math.inf
     C: float = math.inf
+    lower: float = -math.inf
+    upper: float = math.inf
 
     @property
     def size(self) -> str:
@@ -80,7 +83,34 @@ def global_instances(size: str) -> list[Instance]:
     return [*midway, replace(tight, name=f"{tight.name}-tight")]
 
 
-def one_shot_instance(n: int, m: int, seed: int = 0) -> Instance:
-    """Two classes; marginals of few decimals, as sizes this small can have."""
-    problem = random(n, m, 2, seed)
-    return Instance(f"random-{seed}", problem, 0.4 * problem.entropy_y / math.log(2))
+def reference_instances(path: str) -> list[Instance]:
+    """The instances of a JSON file: arrays px, py, W and d, budgets R and C, another tool's lower and upper."""
+    with open(path, encoding="utf-8") as file:
+        listed = json.load(file)["instances"]
+    return [
+        Instance(
+            f"{one['name']}, C = {one['C']:g}", Problem(one["px"], one["py"], one["W"], one["d"]),
+            one["R"], one["C"], one["lower"], one["upper"],
+        )
+        for one in listed
+    ]  # fmt: skip
+
+
+#: Letters of X and Y → C of a classifier that sees Y and U, and of one that sees Y: halfway between the least loss
+#: found and that of the rate-only optimum.
+_ONE_SHOT = {
+    (3, 3): {"YU": 0.6793, "Y": 0.7520},
+    (4, 4): {"YU": 0.5423, "Y": 0.5914},
+    (5, 4): {"YU": 0.8607, "Y": 0.8761},
+    (6, 4): {"YU": 0.9070, "Y": 0.9161},
+    (8, 8): {"YU": 0.7927, "Y": 0.8037},
+    (12, 12): {"YU": 0.5772, "Y": 0.5934},
+}
+
+
+def one_shot_instances(n: int, m: int, classifier_sees: str) -> list[Instance]:
+    """Two classes, without C and, for the sizes it is known of, with a C that binds."""
+    problem = random(n, m, 2, seed=0)
+    free = Instance("random-0", problem, 0.4 * problem.entropy_y / math.log(2))
+    known = _ONE_SHOT.get((n, m))
+    return [free, replace(free, name="random-0+C", C=known[classifier_sees])] if known else [free]

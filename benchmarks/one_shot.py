@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import pandas as pd
 
 from benchmarks import peers
-from benchmarks.global_optima import solved
-from benchmarks.instances import Instance, one_shot_instance
+from benchmarks.global_optima import session, solved
+from benchmarks.instances import one_shot_instances
 from benchmarks.running import Row, capped
-from drcopt import information
 
 PEERS = ("enumeration",)
 #: Largest number of maps that the peer is given.
@@ -28,9 +26,8 @@ def run(
     """Rows: each size without a classification budget and with one that binds, for either classifier."""
     for size in sizes:
         n, m = map(int, size.split("x"))
-        free = one_shot_instance(n, m)
-        for classifier_sees, instance in ((s, i) for s in sees for i in (free, binding(free))):
-            row = solved(instance, cap, formulation="one-shot", classifier_sees=classifier_sees)
+        for classifier_sees, instance in ((s, i) for s in sees for i in one_shot_instances(n, m, s)):
+            row = solved(instance, session(instance, cap, formulation="one-shot", classifier_sees=classifier_sees))
             row |= {"benchmark": "one-shot", "part": classifier_sees}
             yield row
             if "enumeration" in use and classifier_sees == "YU" and m**n <= ENUMERATED:
@@ -40,14 +37,6 @@ def run(
                     beside |= {"solver": "enumeration", "rate_bits": instance.R, "classification_bits": instance.C}
                     value = answer.get("value", math.nan)
                     yield beside | {"error": abs(value - row["value"]) / instance.problem.d.max()}
-
-
-def binding(free: Instance) -> Instance:
-    """A budget between H(S|X) and H(S) that the rate allows and the rate-only optimum rarely meets."""
-    problem = free.problem
-    share = free.R / information.from_nats(problem.entropy_x, "bits")
-    least, most = problem.entropy_s_given_x, problem.entropy_s
-    return replace(free, name=f"{free.name}+C", C=information.from_nats(most - 0.6 * share * (most - least), "bits"))
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
