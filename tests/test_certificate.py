@@ -373,6 +373,18 @@ class TestEvidence:
         for pair in (leaves, leaves[::-1]):
             assert PosteriorTree(Split(0, 0, 0.5, *pair)).bound(case.formulation) == least
 
+    @pytest.mark.parametrize("k", [2, 3, 4])
+    @pytest.mark.parametrize("rate", [1e-14, 1e-16, 1e-18])
+    @pytest.mark.parametrize("alpha", [1e6, 1e8, 1e10])
+    def test_a_multiplier_that_dwarfs_the_costs(self, k: int, rate: float, alpha: float) -> None:
+        """α log Z is known to α's last digit only, which αR need not pay for: E d of independence ≥ bound."""
+        for seed in range(8):
+            rng = np.random.default_rng([seed, k])
+            W = rng.dirichlet(np.ones(k), size=4)
+            p = Problem(rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(3)), W, rng.random((4, 3)))
+            tree = PosteriorTree(Leaf(p.d @ p.py, alpha, 1.0))
+            assert tree.bound(SingleLetter(p, rate, p.entropy_s)) <= p.distortion(p.independent) + 1e-15
+
     @pytest.mark.parametrize(("y", "s"), [(99, 0), (0, 99), (-1, -1)])
     def test_a_split_of_no_letter_proves_nothing_false(self, y: int, s: int) -> None:
         case = known(2)

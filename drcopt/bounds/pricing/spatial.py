@@ -224,7 +224,7 @@ class _Oracle:
             height = np.einsum("js,js->j", nu, tau) - total - self.convex * xlogy(tau, tau).sum(axis=1) + constant[todo]
             loss = _least_linear(r, low[todo] - tau, high[todo] - tau)
             # ⟨ν, τ⟩ and α log Z cancel: what is lost there is in proportion to ν.
-            bound = height + loss - 16 * 2.0**-53 * (np.abs(nu).max(axis=1) + np.abs(r).max(axis=1))
+            bound = height + loss - 16 * 2.0**-53 * (self.alpha + np.abs(nu).max(axis=1) + np.abs(r).max(axis=1))
             better = bound > cells.bound[todo]
             at = todo[better]
             cells.bound[at], cells.p[at] = bound[better], p[better]
