@@ -14,6 +14,7 @@ from strategies import coupling, law, make, problems, within_rate
 
 from drcopt import Problem, closed_forms, min_classification_loss, solve
 from drcopt.bounds import Leaf, Split
+from drcopt.bounds.posterior import Node
 from drcopt.certificate import certify
 from drcopt.engines.base import Limits
 from drcopt.engines.branch import Global, _packed, _Points, _unpacked
@@ -214,10 +215,10 @@ class TestWarmSweeps:
     """The next point of a sweep starts from the coupling, the posteriors and the tree of the last one."""
 
     def test_the_same_answers_for_fewer_pricings(self) -> None:
-        problem = make("random", 3, 5, 5, 2)
+        problem = make("random", 8, 4, 4, 2)
         least = min_classification_loss(problem, R=0.4, tol=1e-4).classification_loss
-        C = least + 0.15 * (problem.entropy_s / BIT - least)
-        rates = [0.4, 0.43, 0.46, 0.49, 0.52]
+        C = least + 0.1 * (problem.entropy_s / BIT - least)
+        rates = [0.4, 0.405, 0.41, 0.415]
         session = Session(problem, tol=1e-6)
         warm = [session.solve(R, C) for R in rates]
         cold = [Session(problem, tol=1e-6).solve(R, C) for R in rates]
@@ -235,7 +236,9 @@ class TestWarmSweeps:
         def leaf() -> Leaf:
             return Leaf(rng.normal(size=3), float(rng.random()), float(rng.random()))
 
-        tree = Split(1, 0, 0.3, Split(0, 1, 0.7, leaf(), leaf()), leaf())
+        tree: Node = leaf()
+        for y in range(9):
+            tree = Split(y % 3, y % 2, float(rng.random()), *((tree, leaf()) if y % 2 else (leaf(), tree)))
         packed = _packed(tree)
         again = _packed(_unpacked(**packed))
         assert packed.keys() == again.keys()
