@@ -19,6 +19,7 @@ from drcopt._check import FloatArray
 from drcopt.bounds.pricing.gibbs import gibbs
 from drcopt.bounds.pricing.hull import deepest
 from drcopt.bounds.pricing.line import Line
+from drcopt.bounds.pricing.spatial import relaxed
 from drcopt.problem import Problem
 
 #: Rounds of cutting, most cells of one leaf; rounds of multipliers for a cell and Newton steps in each.
@@ -174,6 +175,10 @@ class _Oracle:
             nu, p = self._bisect(row, low, high, b, self.line)
         else:
             nu, p = self._newton(row, low, high, a, b, p)
+            # The search's own way is the better one where a cell holds hardly any posterior.
+            other, q = relaxed(self.costs, self.alpha, self.beta, self.first, self.log_px, self.W, row, low, high)
+            better = self._bound(row, low, high, a, b, other) > self._bound(row, low, high, a, b, nu)
+            nu, p = np.where(better[:, None], other, nu), np.where(better[:, None], np.maximum(q, 1e-290), p)
         tau = p @ self.W
         empty = self._separate(nu, low, high, tau)
         bound = self._bound(row, low, high, a, b, nu)

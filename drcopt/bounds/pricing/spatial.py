@@ -35,6 +35,25 @@ _MOST_CELLS, _STEPS = 6000, 12
 _MOST_KEPT = 120
 
 
+def relaxed(
+    costs: FloatArray,
+    alpha: float,
+    beta: float,
+    convex: float,
+    log_px: FloatArray,
+    W: FloatArray,
+    row: np.ndarray,
+    low: FloatArray,
+    high: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """ν, less the chords' slopes, and the Gibbs posterior of every cell of rows of ``costs``, as the search does."""
+    unit = 2.0 ** round(math.log2(max(float(np.ptp(costs)), beta) or alpha))
+    oracle = _Oracle(costs / unit, alpha / unit, beta / unit, convex / unit, log_px, W, 1e-12)
+    cells = oracle.relax(row, low, high)
+    _, b = _chords(low, high)
+    return unit * cells.nu - (beta - convex) * b, cells.p
+
+
 @dataclass(eq=False)
 class _Cells:
     """Boxes of letter y: least and greatest τ (J, k), bound, and the Gibbs posterior and ν that gave it."""
