@@ -370,6 +370,8 @@ class TestProcess:
             stderr=subprocess.PIPE,
             text=True,
             env=ENVIRONMENT | options.pop("env", {}),
+            # What runs in the background of a script ignores Ctrl-C, and so would its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **options,
         )
 
