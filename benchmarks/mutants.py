@@ -42,6 +42,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "problem.py": ("problem", "engines", "certificate", "soundness"),
     "solve.py": ("verify", "engines", "certificate", "global", "soundness"),
     "_verify.py": ("verify",),
+    "bounds/pricing/hull.py": ("hull", "pricing", "cells", "global"),
     "bounds/": ("pricing", "certificate", "cells", "one_shot", "one_shot_engine", "global", "proof", "soundness"),
     "bounds/posterior.py": ("certificate", "pricing", "global", "proof", "soundness"),
     "bounds/base.py": ("certificate", "pricing", "proof", "soundness"),
@@ -49,6 +50,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     "bounds/maps.py": ("one_shot", "one_shot_engine", "proof", "soundness"),
     "bounds/subsets.py": ("one_shot", "one_shot_engine"),
     "bounds/cells.py": ("cells", "one_shot_engine", "proof"),
+    "engines/search.py": ("global", "sweep", "certificate"),
+    "engines/branch.py": ("global", "certificate"),
+    "engines/map": ("one_shot_engine",),
     "certificate.py": ("certificate", "one_shot_engine", "proof", "soundness"),
     "formulations/": ("one_shot", "one_shot_engine", "certificate", "engines", "soundness"),
     "proof.py": ("proof",),
@@ -72,7 +76,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "np.broadcast_to(joint.sum(axis=0), joint",
         "np.broadcast_to(joint.sum(axis=1, keepdims=True), joint",
     ),
-    Mutant("rate without tiny marginals", "information.py", "if not np.isfinite(terms).all():", "if False:", False),
+    Mutant("rate without tiny marginals", "information.py", "if not math.isfinite(total):", "if False:", False),
     Mutant("eta rounded down", "information.py", "float(value.max()) + 1e-9", "0.99 * float(value.max())"),
     # What every bound is lowered by, and the budgets it uses.
     Mutant("ROUNDING dropped", "bounds/base.py", "ROUNDING = 64 * 2.0**-53", "ROUNDING = 0.0"),
@@ -95,7 +99,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "and 0 <= alpha < math.inf and 0 <= beta < math.inf",
         "and alpha < math.inf and beta < math.inf",
     ),
-    Mutant("best leaf for the worst", "bounds/posterior.py", "return min(leaf_bound(", "return max(leaf_bound("),
+    Mutant("best leaf for the worst", "bounds/posterior.py", "return heap[0][0]", "return max(heap)[0]"),
+    Mutant(
+        "another leaf may be lower",
+        "bounds/posterior.py",
+        "heapq.heapreplace(heap, (max(bound, sharp), i, True))",
+        "return max(bound, sharp)",
+    ),
     Mutant(
         "time-sharing across leaves",
         "bounds/posterior.py",
@@ -123,24 +133,43 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "leaf's box not enforced",
         "bounds/posterior.py",
-        "alpha, beta, box, tol=sharp",
-        "alpha, beta, None, tol=sharp",
+        "price(problem, cost, alpha, beta, box, tol",
+        "price(problem, cost, alpha, beta, None, tol",
         False,
     ),
     # Pricing.
     Mutant(
         "chord direction, two classes",
-        "bounds/pricing/binary.py",
+        "bounds/pricing/line.py",
         "chord = np.minimum(np.minimum(at_a + ha",
         "chord = np.maximum(np.minimum(at_a + ha",
     ),
+    Mutant("convexity taken for granted", "bounds/pricing/line.py", "convex = self.alpha >=", "convex = np.inf >="),
     Mutant(
-        "convexity taken for granted",
-        "bounds/pricing/binary.py",
-        "convex = self.alpha * np.minimum(va, vb) >=",
-        "convex = np.inf >=",
+        "concavity taken for granted", "bounds/pricing/line.py", "concave = self.alpha * spread <=", "concave = 0 <="
     ),
-    Mutant("best point for a bound", "bounds/pricing/binary.py", "(np.minimum(closed, best) -", "(best -"),
+    Mutant("best point for a bound", "bounds/pricing/line.py", "np.minimum(closed, best) -", "best -"),
+    Mutant("all but straight", "bounds/pricing/line.py", "if off <= _STRAIGHT", "if off <= 1e-3"),
+    Mutant(
+        "curvature halved",
+        "bounds/pricing/line.py",
+        "(self.direction[used] ** 2 /",
+        "(0.5 * self.direction[used] ** 2 /",
+    ),
+    Mutant(
+        "least curvature too large",
+        "bounds/pricing/line.py",
+        "np.abs(self.on.direction).sum() ** 2)",
+        "4 * np.abs(self.on.direction).sum() ** 2)",
+    ),
+    Mutant(
+        "interval too short",
+        "bounds/pricing/line.py",
+        "(ends[:, :, 1] + room).min(axis=1)",
+        "(ends[:, :, 1] - 0.02).min(axis=1)",
+    ),
+    Mutant("floor of the most uncertain row", "bounds/pricing/line.py", ".sum(axis=1).min())", ".sum(axis=1).max())"),
+    Mutant("slopes known exactly", "bounds/pricing/line.py", "best) - 4 * 2.0**-53 * steepest", "best) - 0 * steepest"),
     Mutant(
         "chord direction, more classes",
         "bounds/pricing/spatial.py",
@@ -152,6 +181,46 @@ MUTANTS: tuple[Mutant, ...] = (
         "bounds/pricing/spatial.py",
         "min(beta, alpha / contraction)",
         "min(beta, 4 * alpha / contraction)",
+    ),
+    Mutant(
+        "cells of a smaller box",
+        "bounds/pricing/spatial.py",
+        "covered = (low >= start.box[:, :, 0]).all(axis=1) & (high <= start.box[:, :, 1]).all(axis=1)",
+        "covered = np.ones(m, dtype=bool)",
+    ),
+    Mutant(
+        "the other half's bound",
+        "bounds/pricing/spatial.py",
+        "np.maximum(halves.bound, np.tile(cells.bound, 2)[kept])",
+        "np.maximum(halves.bound, np.tile(cells.bound[::-1], 2)[kept])",
+    ),
+    Mutant(
+        "a half left out",
+        "bounds/pricing/spatial.py",
+        "kept, low, high = _tightened(*both",
+        "kept, low, high = _tightened(*(e[: len(cells.y)] for e in both)",
+    ),
+    Mutant("facets short of the rows", "bounds/pricing/hull.py", "(A @ W.T).max(axis=1) +", "(A @ W.T).mean(axis=1) +"),
+    Mutant("facets' room, sign", "bounds/pricing/hull.py", "[:, :, None] + least", "[:, :, None] - least"),
+    Mutant(
+        "facets cut too deep",
+        "bounds/pricing/hull.py",
+        "np.minimum(high, most + 1e-14)",
+        "np.minimum(high, most - 1e-3)",
+    ),
+    Mutant("empty as soon as near", "bounds/pricing/hull.py", "return self.distance > 0", "return self.distance > -1"),
+    Mutant("separated by half a box", "bounds/pricing/hull.py", "+ np.abs(away) @ half)", "- np.abs(away) @ half)"),
+    Mutant(
+        "copies permuted",
+        "bounds/pricing/dispatch.py",
+        "Priced(priced.lower[copies],",
+        "Priced(priced.lower[copies[::-1]],",
+    ),
+    Mutant(
+        "bound in another unit",
+        "bounds/pricing/dispatch.py",
+        "return Priced(priced.lower * unit,",
+        "return Priced(priced.lower,",
     ),
     Mutant("gradient's cost dropped", "bounds/pricing/spatial.py", "bound = height + loss -", "bound = height -"),
     Mutant(
@@ -244,8 +313,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what is missing not added",
         "coupling.py",
-        "P + np.outer(missing_x, missing_y / total)",
-        "P + 0 * np.outer(missing_x, missing_y / total)",
+        "P += np.outer(missing_x, missing_y / total)",
+        "P += 0 * np.outer(missing_x, missing_y / total)",
     ),
     # Problems, formulations, solving.
     Mutant("zero atoms kept", "problem.py", "np.flatnonzero(self.px > 0)", "np.flatnonzero(self.px >= 0)", False),
@@ -293,6 +362,28 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "proved loss rounded up", "_verify.py", "math.nextafter(value, -math.inf)", "math.nextafter(value, math.inf)"
     ),
+    # Engines only propose: at worst an answer is weak.
+    Mutant(
+        "a warm tree's other half",
+        "engines/search.py",
+        "zip(self.children, (1, 0), strict",
+        "zip(self.children, (1, 1), strict",
+        False,
+    ),
+    Mutant(
+        "the edge before rounding",
+        "engines/branch.py",
+        "self.problem.classification_loss(self._rounded(answer.P)) <= self.edge",
+        "answer.loss <= self.edge",
+        False,
+    ),
+    Mutant(
+        "no time to judge",
+        "engines/map_programs.py",
+        "self.exact = self.pricing.exact and",
+        "self.exact = self.pricing.exact or",
+        False,
+    ),
     # Proof files and their checker.
     Mutant("claims leave no room", "proof.py", "_number(lower - room)", "_number(lower + room)", False),
     Mutant("checker rounds inward", "checker.py", "while x.is_finite() and not (", "while False and not ("),
@@ -330,6 +421,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "checker.py",
         "if self.by_part and any(b > 0 for b in beta):",
         "if False:",
+    ),
+    Mutant(
+        "checker: maps out of reach",
+        "checker.py",
+        "least = linear.min(axis=1).sum()",
+        "least = linear.max(axis=1).sum()",
     ),
     Mutant("checker: rounding of doubles", "checker.py", "- (2 * p.n + 8 * p.m + 16) * arb(float(size)) / 2**52", ""),
     Mutant("checker: infeasible unproved", "checker.py", "or C is None or not least > C)", "or C is None)"),

@@ -18,6 +18,8 @@ from scipy.optimize import linprog
 from drcopt._check import FloatArray
 from drcopt.bounds.pricing.gibbs import gibbs
 from drcopt.bounds.pricing.hull import deepest
+from drcopt.bounds.pricing.line import Line
+from drcopt.bounds.pricing.spatial import relaxed
 from drcopt.problem import Problem
 
 #: Rounds of cutting, most cells of one leaf; rounds of multipliers for a cell and Newton steps in each.
@@ -156,6 +158,7 @@ class _Oracle:
         self.beta, self.first, self.rest = beta, convex, beta - convex
         self.scale = float(np.ptp(costs)) + beta
         self.alpha = alpha
+        self.line = Line.through(self.W)
 
     def relax(
         self, row: np.ndarray, low: FloatArray, high: FloatArray, p: FloatArray
@@ -168,10 +171,14 @@ class _Oracle:
         a = (self.rest * eta_low - b * low).sum(axis=1)
         if self.alpha == 0:
             nu, p = self._linear(row, low, high, b)
-        elif low.shape[1] == 2:
-            nu, p = self._bisect(row, low, high, b)
+        elif self.line is not None:
+            nu, p = self._bisect(row, low, high, b, self.line)
         else:
             nu, p = self._newton(row, low, high, a, b, p)
+            # The search's own way is the better one where a cell holds hardly any posterior.
+            other, q = relaxed(self.costs, self.alpha, self.beta, self.first, self.log_px, self.W, row, low, high)
+            better = self._bound(row, low, high, a, b, other) > self._bound(row, low, high, a, b, nu)
+            nu, p = np.where(better[:, None], other, nu), np.where(better[:, None], np.maximum(q, 1e-290), p)
         tau = p @ self.W
         empty = self._separate(nu, low, high, tau)
         bound = self._bound(row, low, high, a, b, nu)
@@ -232,20 +239,24 @@ class _Oracle:
         return np.asarray(nu - self.first * np.log(np.maximum(tau, 1e-300)) + b)
 
     def _bisect(
-        self, row: np.ndarray, low: FloatArray, high: FloatArray, b: FloatArray
+        self, row: np.ndarray, low: FloatArray, high: FloatArray, b: FloatArray, line: Line
     ) -> tuple[FloatArray, FloatArray]:
-        """Two classes: bisection on ν = (μ, 0) for a level tangent, or one that touches at an end of the cell."""
+        """Posteriors on a line: bisection on the slope along it, for a level tangent or one that touches at an end."""
         left, right = np.full(len(row), -60.0), np.full(len(row), 60.0)
-        unit = 1e-6 * (self.scale + self.alpha)
+        unit, t = 1e-6 * (self.scale + self.alpha), self.W[:, line.s]
+        least, most = line.interval(np.stack([low, high], axis=2))
         for _ in range(75):
             x = 0.5 * (left + right)
-            nu = np.stack([unit * np.sinh(x), np.zeros_like(x)], axis=1)
-            p, _ = gibbs(nu @ self.W.T - self.costs[row], self.log_px, self.alpha)
+            slope = unit * np.sinh(x)
+            p, _ = gibbs(slope[:, None] * t - self.costs[row], self.log_px, self.alpha)
             tau = p @ self.W
-            q = self._slopes(nu, tau, b)
-            beyond = (tau[:, 0] > high[:, 0]) | ((tau[:, 0] >= low[:, 0]) & (q[:, 0] > q[:, 1]))
+            level = self.first * np.log(np.maximum(tau, 1e-300)) - b  # ν where the slopes on the cell are level
+            steeper = slope > level @ line.direction
+            at = tau[:, line.s]
+            beyond = (at > most) | ((at >= least) & steeper)
             left, right = np.where(beyond, left, x), np.where(beyond, x, right)
-        return nu, p
+        level[:, line.s] += slope - level @ line.direction
+        return level, p
 
     def _newton(
         self, row: np.ndarray, low: FloatArray, high: FloatArray, a: FloatArray, b: FloatArray, p: FloatArray

@@ -6,11 +6,11 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal, overload
 
-from drcopt.errors import InputError
+from drcopt.errors import InputError, OutputError
 
 
 @overload
@@ -29,6 +29,8 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
     ------
     InputError
         If ``path`` is not a regular file or a new name in an existing, writable folder.
+    OutputError
+        If writing fails half-way, as on a full disk.
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
@@ -52,6 +54,12 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") -
         if target.exists():
             shutil.copymode(target, temporary)
         os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    except BaseException as reason:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if not isinstance(reason, OSError):
+            raise
+        raise OutputError(
+            f"{os.fspath(path)} could not be written ({reason.strerror or reason}). What was there before is "
+            f"untouched: make room or choose another place, and write it again."
+        ) from None

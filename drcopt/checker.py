@@ -207,9 +207,8 @@ class _Problem:
     @cached_property
     def tables(self) -> tuple[Any, Any]:
         """−t log t for t = P(A), and P(A) H(S|A), of all subsets A of the letters of X, as doubles."""
-        sums = _ball(np.zeros((1, 1 + self.k)))
-        for row in np.column_stack([self.PX, self.PX[:, None] * self.W]):
-            sums = np.concatenate([sums, sums + row])
+        rows = np.column_stack([self.PX, self.PX[:, None] * self.W])
+        sums = reduce(lambda s, row: np.concatenate([s, s + row]), rows, _ball(np.zeros((1, 1 + self.k))))
         rate, *joint = _eta(sums).T
         return rate.astype(float), (sum(joint) - rate).astype(float)
 
@@ -252,7 +251,7 @@ class _Judge:
     def __init__(self, data: dict[str, Any], tolerance: float) -> None:
         if data["drcopt-proof"] != 1:
             raise ValueError(f"its version is {data['drcopt-proof']!r:.20}, not 1")
-        self.data, self.tolerance, self.problem = data, tolerance, _Problem(data["problem"])
+        self.data, self.tolerance, self.problem, self.note = data, tolerance, _Problem(data["problem"]), ""
         self.kind, sees = data["formulation"], data["classifier_sees"]
         if self.kind not in POINTS or sees not in (("Y", "YU") if self.kind == "one-shot" else ("Y",)):
             raise ValueError(f"there is no formulation {self.kind!r:.20} whose classifier sees {sees!r:.20}")
@@ -272,7 +271,8 @@ class _Judge:
         least = self.lower(self.data["evidence"], distortion)
         said = [f"proved: every {POINTS[self.kind]}{' with ' * bool(given)}{given} has {aim} ≥ {show(least, False)}"]
         if infeasible and (distortion or C is None or not least > C):
-            return Verdict(False, tuple(said), -math.inf, math.inf, "the least loss proved does not exceed its budget")
+            reason = "the least loss proved does not exceed its budget" + self.note
+            return Verdict(False, tuple(said), -math.inf, math.inf, reason)
         if infeasible:
             return Verdict(True, (*said, f"so none has {aim} ≤ {_nats(C, None)}"), math.inf, math.inf)
         ends = [_float(least, False), math.inf]
@@ -289,7 +289,8 @@ class _Judge:
                 miss = sign * (arb(_number(claim[name])) - arb(end))
                 if not miss <= self.tolerance * (abs(self.problem.D).max() if distortion else 1):
                     problems.append(f"the {name} bound claimed is better by {float(miss):.3g} than the {end!r} proved")
-        return Verdict(not problems, tuple(said), ends[0], math.inf if excess else ends[1], "; ".join(problems))
+        reason = "; ".join(problems) + self.note * bool(problems)
+        return Verdict(not problems, tuple(said), ends[0], math.inf if excess else ends[1], reason)
 
     def upper(self) -> tuple[Any, Any, float, str]:
         """E d and loss of the file's point once repaired, by how much it may still exceed a budget, and in words."""
@@ -385,15 +386,15 @@ class _Judge:
         return value if distortion else value.min(value / arb(gamma).max(arb(1)))
 
     def least_map(self, linear: Any, alpha: float, gamma: Any) -> Any:
-        """The minimum over all mⁿ maps, as one over partitions, in doubles. No partial sum exceeds ``size``, and
-        twice 2n + 8m + 16 roundings of 2⁻⁵³ size are taken off."""
-        p, cells = self.problem, np.zeros((self.problem.m, 1))
-        if max(p.m - 2, 0) * 3.0**p.n > WORK or p.m * 2.0**p.n > TABLE:
-            raise ValueError("a minimum over that many maps is out of reach")
+        """The least over all mⁿ maps, in doubles: no sum exceeds ``size``, and 4n + 16m + 32 roundings come off."""
+        p = self.problem
         size = np.abs(linear).max(axis=1).sum() + alpha * math.log(p.n + 2) + gamma.max() * math.log(p.k + 2) + 1e-290
-        for row in linear:
-            cells = np.concatenate([cells, cells + row[:, None]], axis=1)
-        cells += alpha * p.tables[0] + gamma[:, None] * p.tables[1]
-        rest = reduce(_min_plus, [row[None] for row in cells[1:-1]], cells[:1])[0, ::-1]
-        least = (rest + cells[-1]).min() if p.m > 1 else cells[0, -1]
+        if max(p.m - 2, 0) * 3.0**p.n > WORK or p.m * 2.0**p.n > TABLE:
+            self.note = f"; a minimum over {p.m}^{p.n} maps is out of reach" * bool(alpha > 0 or gamma.any())
+            least = linear.min(axis=1).sum()  # what it is without rates and losses, which are ≥ 0
+        else:
+            cells = reduce(lambda c, row: np.concatenate([c, c + row[:, None]], axis=1), linear, np.zeros((p.m, 1)))
+            cells += alpha * p.tables[0] + gamma[:, None] * p.tables[1]
+            rest = reduce(_min_plus, [row[None] for row in cells[1:-1]], cells[:1])[0, ::-1]
+            least = (rest + cells[-1]).min() if p.m > 1 else cells[0, -1]
         return arb(float(least)) - (2 * p.n + 8 * p.m + 16) * arb(float(size)) / 2**52

@@ -16,7 +16,7 @@ import click
 
 from drcopt.cli_check import check
 from drcopt.cli_validate import plot, validate
-from drcopt.errors import DrcoptError, InfeasibleError, InputError, NotSolvedError
+from drcopt.errors import DrcoptError, InfeasibleError, InputError, NotSolvedError, OutputError
 from drcopt.formulations import CLASSIFIER_SEES
 from drcopt.formulations import NAMES as FORMULATIONS
 
@@ -38,7 +38,7 @@ MOST_POINTS = 100_000
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, 1 (not solved), 2 (bad input) or 130 (interrupted)."""
+    """Run a command and return its exit code: 0, 1 (not solved or not written), 2 (bad input) or 130 (interrupted)."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that lacks a letter is no reason to fail
             stream.reconfigure(errors="backslashreplace")
@@ -57,7 +57,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except click.UsageError as error:
         hint = f" Try '{error.ctx.command_path} --help'." if error.ctx else ""
         return _say(error, error.format_message() + hint, 2)
-    except (InfeasibleError, NotSolvedError) as error:
+    except (InfeasibleError, NotSolvedError, OutputError) as error:
         return _say(error, str(error), 1)
     except DrcoptError as error:
         return _say(error, str(error), 2)

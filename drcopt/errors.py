@@ -47,5 +47,9 @@ class CheckpointError(DrcoptError):
     """A checkpoint belongs to another problem or other settings, or cannot be used."""
 
 
+class OutputError(DrcoptError, OSError):
+    """A file could not be written, as on a full disk; what was there before is untouched."""
+
+
 class MissingExtraError(DrcoptError, ImportError):
     """An optional dependency is needed; the message names the extra to install."""

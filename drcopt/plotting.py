@@ -241,6 +241,8 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     ------
     InputError
         If the suffix is another, or the file cannot be written.
+    OutputError
+        If writing fails half-way, as on a full disk.
     """
     target = check_destination(path)
     kind = target.suffix.lower()[1:]

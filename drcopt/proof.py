@@ -103,6 +103,8 @@ def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
     ------
     InputError
         If ``path`` cannot be written.
+    OutputError
+        If writing fails half-way, as on a full disk.
     """
     text = json.dumps(to_dict(certificate), indent=None, separators=(",", ":"))
     with atomic_write(path) as handle:

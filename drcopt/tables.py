@@ -89,6 +89,8 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
         If the suffix is unknown, the folder missing, or ``table`` is not a sweep table.
     MissingExtraError
         If Parquet is asked for and pyarrow is not installed.
+    OutputError
+        If writing fails half-way, as on a full disk.
     """
     path = check_destination(path)
     columns = _columns_of(table)

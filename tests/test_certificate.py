@@ -355,6 +355,36 @@ class TestEvidence:
             for root in (Split(0, 0, at, leaf, leaf), Split(2, k - 1, at, leaf, Split(0, 0, 0.5, leaf, leaf))):
                 assert certify(case.formulation, None, PosteriorTree(root)).lower <= case.value
 
+    @pytest.mark.parametrize(
+        ("rough", "sharp", "least"),
+        [([0.0, 0.1], [0.5, 0.2], 0.2), ([0.1, 0.0], [0.2, 0.5], 0.2), ([0.0, 0.3], [0.1, 0.9], 0.1)],
+    )
+    def test_the_least_leaf_counts_whichever_seemed_it(
+        self, rough: list[float], sharp: list[float], least: float, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The least of the sharp bounds, where the roughly least leaf is not the one that has it."""
+        case = known(3)
+        leaves = [Leaf(np.zeros(3), 0.1, float(i)) for i in range(2)]
+
+        def fake(formulation: Any, leaf: Leaf, box: Any, objective: str, tol: float, start: Any) -> tuple[float, None]:
+            return (rough if tol > 1e-8 else sharp)[int(leaf.classification)], None
+
+        monkeypatch.setattr("drcopt.bounds.posterior._leaf_bound", fake)
+        for pair in (leaves, leaves[::-1]):
+            assert PosteriorTree(Split(0, 0, 0.5, *pair)).bound(case.formulation) == least
+
+    @pytest.mark.parametrize("k", [2, 3, 4])
+    @pytest.mark.parametrize("rate", [1e-14, 1e-16, 1e-18])
+    @pytest.mark.parametrize("alpha", [1e6, 1e8, 1e10])
+    def test_a_multiplier_that_dwarfs_the_costs(self, k: int, rate: float, alpha: float) -> None:
+        """α log Z is known to α's last digit only, which αR need not pay for: E d of independence ≥ bound."""
+        for seed in range(8):
+            rng = np.random.default_rng([seed, k])
+            W = rng.dirichlet(np.ones(k), size=4)
+            p = Problem(rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(3)), W, rng.random((4, 3)))
+            tree = PosteriorTree(Leaf(p.d @ p.py, alpha, 1.0))
+            assert tree.bound(SingleLetter(p, rate, p.entropy_s)) <= p.distortion(p.independent) + 1e-15
+
     @pytest.mark.parametrize(("y", "s"), [(99, 0), (0, 99), (-1, -1)])
     def test_a_split_of_no_letter_proves_nothing_false(self, y: int, s: int) -> None:
         case = known(2)

@@ -271,7 +271,7 @@ class TestSweep:
 
         monkeypatch.setattr("os.fsync", fail)
         message = refused(run, "sweep", "bernoulli", "--R", "1", "--C", "inf", "--out", tmp_path / "t.csv", code=1)
-        assert message.startswith("OSError: [Errno 28] No space left on device")
+        assert "No space left on device" in message
         assert not list(tmp_path.iterdir())
 
 
@@ -392,7 +392,7 @@ class TestProcess:
             assert process.stderr.read() == ""
             assert process.wait() == 141
 
-    def in_workers(self, tmp_path, *args):
+    def in_workers(self, tmp_path, *args, delay=0.05):
         """A sweep in two worker processes that has begun."""
         log = tmp_path / "log"
         log.unlink(missing_ok=True)
@@ -400,7 +400,7 @@ class TestProcess:
             *("sweep", "bernoulli", "--R", "0:2:0.1", "--C", "0.8,0.9", "--jobs", 2, *args),
             program=FAKE,
             start_new_session=True,
-            env={"FAKE_LOG": str(log), "FAKE_DELAY": "0.05"},
+            env={"FAKE_LOG": str(log), "FAKE_DELAY": str(delay)},
         )
         until = time.monotonic() + 60
         while not log.exists() and process.poll() is None and time.monotonic() < until:
@@ -409,7 +409,7 @@ class TestProcess:
         return process
 
     def test_ctrl_c(self, tmp_path):
-        process = self.in_workers(tmp_path, "--checkpoint", tmp_path / "rows")
+        process = self.in_workers(tmp_path, "--checkpoint", tmp_path / "rows", delay=1.0)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process there is
         out, err = process.communicate(timeout=30)
         assert (process.returncode, out) == (130, "")

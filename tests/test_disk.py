@@ -19,7 +19,7 @@ from fakes import FakeSession, without_seconds
 import drcopt
 from drcopt import tables
 from drcopt.cli import main
-from drcopt.errors import CheckpointError, InputError
+from drcopt.errors import CheckpointError, InputError, OutputError
 
 ROOT = Path(__file__).parents[1]
 BERNOULLI = drcopt.sources.bernoulli()
@@ -68,7 +68,7 @@ class TestFiles:
         (before,) = tmp_path.iterdir()
         content = before.read_bytes()
         fail(monkeypatch, call, code)
-        with pytest.raises(OSError, match=os.strerror(code)):
+        with pytest.raises(OutputError, match=rf"could not be written \({os.strerror(code)}\)\. What was there"):
             write(tmp_path / "file")
         assert list(tmp_path.iterdir()) == [before]
         assert before.read_bytes() == content
@@ -83,7 +83,7 @@ class TestFiles:
         content, limit = before.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) // 2, limit[1]))
         try:
-            with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+            with pytest.raises(OutputError, match=os.strerror(errno.EFBIG)):
                 write(tmp_path / "file")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limit)

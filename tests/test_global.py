@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from strategies import coupling, law, make, problems, within_rate
 
 from drcopt import Problem, closed_forms, min_classification_loss, solve
+from drcopt.bounds import Leaf, Split
+from drcopt.bounds.posterior import Node
 from drcopt.certificate import certify
 from drcopt.engines.base import Limits
-from drcopt.engines.branch import Global
+from drcopt.engines.branch import Global, _packed, _Points, _unpacked
+from drcopt.engines.descent import Descent
 from drcopt.formulations import SingleLetter
 from drcopt.information import binary_entropy
 from drcopt.solve import Session
@@ -208,11 +211,77 @@ class TestProperties:
             assert other.lower_bound <= one.distortion
 
 
+class TestWarmSweeps:
+    """The next point of a sweep starts from the coupling, the posteriors and the tree of the last one."""
+
+    def test_the_same_answers_for_fewer_pricings(self) -> None:
+        problem = make("random", 8, 4, 4, 2)
+        least = min_classification_loss(problem, R=0.4, tol=1e-4).classification_loss
+        C = least + 0.1 * (problem.entropy_s / BIT - least)
+        rates = [0.4, 0.405, 0.41, 0.415]
+        session = Session(problem, tol=1e-6)
+        warm = [session.solve(R, C) for R in rates]
+        cold = [Session(problem, tol=1e-6).solve(R, C) for R in rates]
+        for one, other in zip(warm, cold, strict=True):
+            assert one.status == other.status == "optimal"
+            assert one.lower_bound <= other.distortion
+            assert other.lower_bound <= one.distortion
+        spent = [sum(answer.stats["pricings"] for answer in answers) for answers in (warm, cold)]
+        assert sum(answer.stats["nodes"] for answer in cold) > 10 * len(rates), "too easy to show anything"
+        assert spent[0] < 0.8 * spent[1]
+
+    def test_any_tree_survives_being_packed(self) -> None:
+        rng = np.random.default_rng(0)
+
+        def leaf() -> Leaf:
+            return Leaf(rng.normal(size=3), float(rng.random()), float(rng.random()))
+
+        tree: Node = leaf()
+        for y in range(9):
+            tree = Split(y % 3, y % 2, float(rng.random()), *((tree, leaf()) if y % 2 else (leaf(), tree)))
+        packed = _packed(tree)
+        again = _packed(_unpacked(**packed))
+        assert packed.keys() == again.keys()
+        for name in packed:
+            np.testing.assert_array_equal(packed[name], again[name])
+
+    def test_what_another_problem_left_behind_is_ignored(self) -> None:
+        session, other = Session(make("random", 3, 5, 5, 2), tol=1e-6), Session(make("random", 4, 3, 4, 2), tol=1e-5)
+        loss = min_classification_loss(other.problem, R=0.4, tol=1e-4).classification_loss + 0.02
+        alone = other.solve(0.4, loss).distortion
+        session.solve(0.4, min_classification_loss(session.problem, R=0.4, tol=1e-4).classification_loss + 0.02)
+        other.warm = session.warm
+        assert other.solve(0.4, loss).distortion == pytest.approx(alone, abs=1e-5)
+
+
 def active(problem: Problem, R: float, share: float) -> SingleLetter:
     """A question in nats with C this share of the way from C_min(R) to the loss of the rate-only optimum."""
     free = solve(problem, R=R, units="nats").classification_loss
     least = min_classification_loss(problem, R=R, units="nats", tol=1e-3, time_limit=3.0).classification_loss
     return SingleLetter(problem.standardised()[0], R, least + share * (free - least))
+
+
+class TestTheEdge:
+    def test_what_counts_is_the_loss_once_rounded(self) -> None:
+        """A point without any margin is kept if it meets the budget as the certificate sees it, whatever is said."""
+        problem = make("random", 20, 3, 3, 2)
+        P = coupling(problem, np.random.default_rng(0))
+        loss = problem.classification_loss(P)
+        for said, budget, kept in ((loss - 1e-10, loss - 1e-10, False), (loss + 1e-10, loss, True)):
+            points = _Points(problem, math.inf, budget, Limits(1e-6))
+            points._keep(Descent(P, np.zeros(3), 0.0, 1.0, said, 1))
+            assert (points.best is not None) == kept
+
+    def test_every_letter_told_apart(self) -> None:
+        """C = H(S|X) to the last digit: Y = X, or another permutation, is found."""
+        for seed in range(5):
+            rng = np.random.default_rng(seed)
+            W = rng.dirichlet(np.ones(2), size=3)
+            problem = Problem([1 / 3] * 3, [1 / 3] * 3, W, rng.random((3, 3)))
+            answer = solve(problem, C=problem.entropy_s_given_x, units="nats", time_limit=5.0)
+            best = min(problem.d[range(3), f].mean() for f in itertools.permutations(range(3)))
+            assert answer.distortion == pytest.approx(best, abs=1e-9)
+            assert answer.lower_bound >= best - 1e-6
 
 
 class TestInterruptions:

@@ -78,6 +78,7 @@ PUBLIC = [
     "information.divergence",
     "DrcoptError",
     "InputError",
+    "OutputError",
     "InfeasibleError",
     "NotSolvedError",
     "CheckpointError",

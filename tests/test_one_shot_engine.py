@@ -426,6 +426,40 @@ class TestLargeAlphabets:
         assert time.monotonic() - started < 30.0
 
 
+class TestTimeLimit:
+    @pytest.mark.parametrize("sees", ["Y", "YU"])
+    def test_one_exact_minimum_takes_longer(self, sees: str) -> None:
+        """16 letters: minutes for all maps, so that within a second the cells must do, the certificate included."""
+        problem = random_problem(19, 16, 16)
+        started = time.monotonic()
+        answer = solve(
+            problem, R=0.8, C=0.95 * problem.entropy_s / math.log(2), formulation="one-shot", classifier_sees=sees,
+            time_limit=1.0, on_failure="return",
+        )  # fmt: skip
+        assert time.monotonic() - started <= 2.5  # a single minimum takes as long
+        assert isinstance(answer.certificate.evidence, CellDual)
+        assert answer.status in ("feasible", "unknown")  # on a slow machine no point may be found
+        assert "time limit" in answer.termination
+
+    def test_what_there_is_no_time_for_is_not_begun(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The estimate decides, whatever the machine does; without a limit nothing is given up."""
+        problem = random_problem(6, 5, 4)
+        question = OneShot(problem, 0.4 * problem.entropy_y, 0.97 * problem.entropy_s, "YU")
+        monkeypatch.setattr("drcopt.engines.map_programs._SLOW", 1.0)
+        monkeypatch.setattr("drcopt.engines.map_programs._SPEED", 1.0)
+        calls: list[int] = []
+        least = MapPricing.least
+        monkeypatch.setattr(MapPricing, "least", lambda *a, **b: calls.append(1) or least(*a, **b))
+        hasty = ask(question, tol=1e-7, seconds=60.0)
+        assert not calls
+        assert hasty.termination == "the time limit is too short for a closer bound"
+        patient = ask(question, tol=1e-7, seconds=math.inf)
+        assert calls
+        assert patient.termination == "the gap is closed"
+        low, high = (certify(question, p.parts, p.evidence) for p in (hasty, patient))
+        assert low.lower <= high.lower <= low.upper
+
+
 class TestBestMap:
     def test_against_every_map(self) -> None:
         rng = np.random.default_rng(0)

@@ -21,7 +21,7 @@ from drcopt.bounds.base import lowered
 from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing import Priced, dispatch, price, spatial
 from drcopt.bounds.pricing.gibbs import gibbs
-from drcopt.bounds.pricing.line import Line
+from drcopt.bounds.pricing.line import Line, _Search
 
 ALPHAS = (0.0, 1e-9, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0, 10.0, 1e3)
 BETAS = (0.0, 1e-9, 1e-3, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -267,6 +267,177 @@ class TestLowerHolds:
             question = Case(problem, cost, alpha, 0.3, whole_box(problem), np.array([[0.5, 0.5]]))
             best = float(question.phi(0, np.concatenate([np.eye(2), rng.dirichlet([1, 1], size=50)])).min())
             assert question.price().lower[0] <= best + 1e-12 * question.scale
+
+
+class TestStart:
+    """What an earlier answer leaves behind may make the next one faster, and nothing else."""
+
+    @pytest.mark.parametrize("k", [3, 4])
+    def test_cells_of_a_smaller_box_do_not_cover(self, k: int) -> None:
+        """min over the whole box ≥ lower, begun with a partition of a part of it."""
+        held = 0
+        for seed in range(25):
+            question = case(seed, k, ("random", "sparse"), (1e-3, 0.01, 0.1), (np.inf,), atoms=False)
+            problem, tol = question.problem, 1e-6 * question.scale
+            first = question.price(tol)
+            if first.partition is None:
+                continue
+            # A part that leaves out the best posterior.
+            part = question.box.copy()
+            for y in range(problem.m):
+                mine = np.flatnonzero(first.y == y)
+                tau = first.p[mine[first.value[mine].argmin()]] @ problem.ps_given_x
+                s = int(np.ptp(problem.ps_given_x, axis=0).argmax())
+                middle = part[y, s].mean()
+                part[y, s, int(tau[s] <= middle) - 1] = middle  # the half without it
+            args = problem, question.cost, question.alpha, question.beta
+            small = price(*args, part, tol=tol).partition
+            again = price(*args, question.box, tol=tol, start=small)
+            np.testing.assert_allclose(again.lower, first.lower, atol=2.1 * tol)
+            for y in range(problem.m):
+                assert again.lower[y] <= first.value[first.y == y].min() + 1e-12 * question.scale
+            held += 1
+        assert held > 10
+
+    @pytest.mark.parametrize("k", [3, 4])
+    def test_other_multipliers(self, k: int) -> None:
+        for seed in range(15):
+            question = case(seed, k, ("random", "sparse"), (1e-3, 0.01, 0.1), (np.inf, 0.5), atoms=False)
+            problem, box, tol = question.problem, question.box, 1e-6 * question.scale
+            before = price(problem, 1.3 * question.cost, 2 * question.alpha, 0.7 * question.beta, box, tol=tol)
+            args = problem, question.cost, question.alpha, question.beta, box
+            cold, warm = price(*args, tol=tol), price(*args, tol=tol, start=before.partition)
+            # Either may stop at its most cells, but neither above what a posterior in the box costs.
+            y, p = (np.concatenate(both) for both in zip((cold.y, cold.p), (warm.y, warm.p), strict=True))
+            tau = p @ problem.ps_given_x
+            inside = ((tau >= box[y, :, 0]) & (tau <= box[y, :, 1])).all(axis=1)
+            for letter in range(problem.m):
+                reached = question.phi(letter, p[inside & (y == letter)]).min(initial=np.inf)
+                assert max(cold.lower[letter], warm.lower[letter]) <= reached + 1e-12 * question.scale
+
+
+class TestCells:
+    """The spatial search between its rounds."""
+
+    @pytest.mark.parametrize("k", [3, 4])
+    def test_bounds_hold_on_every_cell_and_cells_cover(self, k: int) -> None:
+        """Every posterior of a box lies in a cell of its letter, and no cell's bound is above what it costs."""
+        for seed in range(12):
+            question = case(seed, k, ("random", "sparse"), (0.01, 0.1, 0.3), (np.inf, 0.5), atoms=False)
+            problem, W, rng = question.problem, question.problem.ps_given_x, np.random.default_rng(seed)
+            if Line.through(W) is not None or question.beta == 0:
+                continue
+            log_px = np.log(problem.px)
+            convex = min(question.beta, question.alpha / problem.contraction)
+            oracle = spatial._Oracle(
+                question.cost.T, question.alpha, question.beta, convex, log_px, W, 1e-9 * question.scale
+            )
+            P = [rivals(question, y, rng, 30, 3) for y in range(problem.m)]
+            cells = oracle.relax(*spatial._first(question.box, W, oracle.facets, None))
+            for _ in range(5):
+                for y in range(problem.m):
+                    tau, value = P[y] @ W, question.phi(y, P[y])
+                    mine = cells.take(cells.y == y)
+                    room = 1e-13
+                    inside = ((tau[:, None] >= mine.low - room) & (tau[:, None] <= mine.high + room)).all(axis=2)
+                    assert inside.any(axis=1).all()
+                    least = np.where(inside, value[:, None], np.inf).min(axis=0)
+                    assert (mine.bound <= least + 1e-12 * question.scale).all()
+                cells = oracle.cut(cells)
+
+    def test_letters_that_are_copies(self) -> None:
+        """Each is priced as it is alone, whatever their order."""
+        rng = np.random.default_rng(4)
+        W = rng.dirichlet(np.ones(3), size=5)
+        order = [2, 0, 1, 0, 2, 2]
+        problem = Problem(rng.dirichlet(np.ones(5)), np.full(6, 1 / 6), W, np.zeros((5, 6)))
+        cost = rng.normal(size=(5, 3)) + 5.0 * np.arange(3)
+        box = whole_box(problem)
+        priced = price(problem, cost[:, order], 0.05, 1.0, box, tol=1e-8)
+        for y, own in enumerate(order):
+            alone = price(problem, cost[:, [own]], 0.05, 1.0, box[:1], tol=1e-8)
+            assert priced.lower[y] == pytest.approx(alone.lower[0], abs=3e-8)
+            assert priced.value[priced.y == y].min() == pytest.approx(alone.value.min(), abs=3e-8)
+
+
+class TestLine:
+    def test_rows_that_almost_lie_on_a_line(self) -> None:
+        """Off it by more than rounding they are priced as they are: lower is not above what a posterior costs."""
+        rng = np.random.default_rng(0)
+        for off in (1e-4, 5e-4):
+            for _ in range(8):
+                a, b = rng.dirichlet(np.ones(3), size=2)
+                W = a + rng.random((5, 1)) * (b - a) + off * rng.normal(size=(5, 3)) * [1, 1, 0]
+                W = np.maximum(W, 1e-9) / np.maximum(W, 1e-9).sum(axis=1, keepdims=True)
+                assert Line.through(W) is None
+                problem = Problem(np.full(5, 0.2), [1.0], W, np.zeros((5, 1)))
+                cost = rng.normal(size=(5, 1))
+                question = Case(problem, cost, 1e-3, 3.0, whole_box(problem), np.full((1, 5), 0.2))
+                best = float(question.phi(0, rivals(question, 0, rng)).min())
+                assert question.price(1e-6 * question.scale).lower[0] <= best + 1e-12 * question.scale
+
+    @pytest.mark.parametrize("k", [2, 3])
+    @np.errstate(all="ignore")
+    def test_bounds_hold_on_every_cell(self, k: int) -> None:
+        """No cell's bound is above φ at any of many contact points in it, between rounds too."""
+        for seed in range(60):
+            kinds = ("random", "sparse", "mixed") if k == 2 else ("line",)
+            question = case(seed, k, kinds, (1e-3, 0.01, 0.1, 0.3, 1.0), (np.inf, 0.5, 0.05), atoms=seed % 2 > 0)
+            problem, W = question.problem, question.problem.ps_given_x
+            line = Line.through(W)
+            if line is None or np.ptp(W[:, line.s]) < 1e-3 or question.beta == 0:
+                continue
+            w = W[:, line.s]
+            low, high = line.interval(question.box)
+            low, high = np.maximum(low, w.min()), np.minimum(high, w.max())
+            letters = np.flatnonzero(high - low > 1e-6)
+            if not len(letters):
+                continue
+            args = question.cost, question.alpha, question.beta, np.log(problem.px), w, line, low, high
+            search, other = _Search(*args), _Search(*args)
+            cells = search.first_cells(letters)
+            for _ in range(4):
+                bound = search.bound(cells)
+                for share in (0.02, 0.2, 0.4, 0.5, 0.7, 0.9, 0.97):
+                    target = cells.a + share * (cells.b - cells.a)
+                    mu = other.slopes_at(cells.y, target, np.ones(len(target), dtype=bool))
+                    point = other.add(cells.y, mu)
+                    t, phi = other.t[point], other.phi[point]
+                    inside = (t >= cells.a) & (t <= cells.b)
+                    rounding = 1e-15 * np.abs(mu) + 1e-13 * question.scale
+                    assert (bound <= phi + rounding)[inside].all(), seed
+                cells = search.cut(cells, np.zeros(problem.m))
+
+    @pytest.mark.parametrize("k", [2, 3, 4])
+    def test_curvature_is_minus_the_second_derivative(self, k: int) -> None:
+        rng = np.random.default_rng(k)
+        for _ in range(10):
+            a, b = rng.dirichlet(np.ones(k), size=2)
+            line = Line.through(np.array([a, b]))
+            assert line is not None
+            ends = sorted((a[line.s], b[line.s]))
+            t = np.linspace(*ends, 9)[1:-1]
+            step = 1e-4 * (ends[1] - ends[0])
+            h = [line.entropy(t + i * step) for i in (-1, 0, 1)]
+            np.testing.assert_allclose(line.curvature(line.at(t)), -(h[0] - 2 * h[1] + h[2]) / step**2, rtol=1e-3)
+            np.testing.assert_allclose(line.slope(t), (h[2] - h[0]) / (2 * step), atol=1e-5)
+            # By Cauchy–Schwarz.
+            assert (line.curvature(line.at(t)) >= np.abs(line.direction).sum() ** 2 * (1 - 1e-12)).all()
+
+    @pytest.mark.parametrize("k", [2, 3, 4])
+    def test_the_interval_of_a_box(self, k: int) -> None:
+        """τ(t) in the box ⟹ t in the interval."""
+        rng = np.random.default_rng(k)
+        for _ in range(40):
+            a, b = rng.dirichlet(np.ones(k), size=2)
+            line = Line.through(np.array([a, b]))
+            assert line is not None
+            share = rng.random((6, 1))
+            tau = a + share * (b - a)
+            reach = rng.random((2, 6, k)) * rng.choice([0.0, 1e-9, 0.1])
+            low, high = line.interval(np.stack([tau - reach[0], tau + reach[1]], axis=2))
+            t = tau[:, line.s]
+            assert (low <= t).all() and (t <= high).all()
 
 
 class TestLowerIsTight:

@@ -323,6 +323,42 @@ class TestCommand:
             self.run(str(tmp_path / "absent.json"))
 
 
+class TestTooManyMaps:
+    """Where a minimum over all maps is out of the checker's reach it says so, and proves what it can without."""
+
+    @pytest.fixture(autouse=True)
+    def _none_in_reach(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(checker, "TABLE", 0)
+
+    @pytest.mark.parametrize("name", ["one-shot", "one-shot, Y"])
+    def test_the_trivial_bound_is_left(self, name: str) -> None:
+        certificate, verdict = honest()[name], check(written(name))
+        p = certificate.formulation.problem
+        assert not verdict.accepted
+        assert verdict.reason.startswith("the lower bound claimed is better by ")
+        assert verdict.reason.endswith("; a minimum over 2^3 maps is out of reach")
+        assert p.d.min(axis=0) @ p.py - 1e-12 <= verdict.lower <= certificate.lower
+        assert verdict.upper == pytest.approx(certificate.upper)
+        weak = written(name) | {"claim": written(name)["claim"] | {"lower": "0"}}
+        assert check(weak).accepted and not check(weak).reason
+
+    def test_nor_is_a_loss_shown_out_of_reach(self) -> None:
+        p = problem(0, 3, 2, 2)
+        leaf = MapLeaf.linear(p, np.zeros(p.m), 0.0, 1.0)
+        budget = 0.5 * (p.entropy_s_given_x + p.entropy_s)
+        certificate = certify(OneShot(p, 1e-3, budget, "YU"), None, MapTree(leaf), MapTree(leaf, "classification-loss"))
+        data = proof.to_dict(certificate)
+        verdict = check(data | {"claim": data["claim"] | {"infeasible": True}})
+        assert not verdict.accepted
+        assert "does not exceed its budget" in verdict.reason
+
+    def test_without_rates_and_losses_it_is_not_needed(self) -> None:
+        certificate = solved(problem(3, 4, 3, 2), None, None, formulation="one-shot")
+        verdict = check(proof.to_dict(certificate))
+        assert verdict.accepted, verdict.reason
+        assert verdict.lower >= certificate.upper - 1e-11
+
+
 class TestIndependence:
     def test_shares_no_code_with_what_it_checks(self) -> None:
         source = Path(checker.__file__).read_text(encoding="utf-8")

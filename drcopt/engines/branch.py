@@ -33,8 +33,8 @@ _PAST = 1e-7
 #: How finely the least loss is searched for when no point is known (relative to H(S)), and the nodes then spent on a
 #: bound on E d if there is still neither a point nor a proof that there is none.
 _FINE, _AT_THE_EDGE = 1e-9, 30
-#: Most leaves of a tree that the next point of a sweep starts from.
-_MOST_LEAVES = 64
+#: Leaves of a tree that the next point of a sweep starts from: where a few boxes did, one may do next.
+_FEWEST_LEAVES, _MOST_LEAVES = 6, 64
 #: So many candidate vertices for a letter are priced faster than by a spatial search.
 _FEW = 5_000
 
@@ -170,8 +170,8 @@ def _packed(tree: Node) -> dict[str, FloatArray]:
 
 
 def _unpacked(splits: FloatArray, leaves: FloatArray) -> Node | None:
-    """What :func:`_packed` made an array of; None where the tree has outgrown what it saves."""
-    if len(leaves) > _MOST_LEAVES:
+    """What :func:`_packed` made an array of; None where a tree is too small, or has grown too large, to save work."""
+    if not _FEWEST_LEAVES <= len(leaves) <= _MOST_LEAVES:
         return None
     rows, zs = iter(splits.tolist()), iter(leaves)
 
@@ -250,7 +250,7 @@ class _Points:
         """Descend from a node's suggestion unless one like it was tried."""
         tau = self.problem.ps_given_x.T @ P
         # Most of what descents can do they do early: from then on one for every few nodes.
-        if not force and self._search is not None and self.descents > 4 + self._search.nodes // 4:
+        if self._search is not None and self.descents > (40 if force else 4) + self._search.nodes // 4:
             return
         if not force and any(np.abs(tau - other).sum() < 1e-3 for other in self._tried):
             return

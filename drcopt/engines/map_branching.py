@@ -182,12 +182,13 @@ class Branching:
         started = time.monotonic()
         bound = leaf_bound(self.search.formulation, self.workshop.pricing, leaf, box, self.search.objective)
         self._longest = max(self._longest, time.monotonic() - started)
+        self.workshop.reserve = max(self.workshop.reserve, self._longest * self._leaves)
         return bound
 
     @property
     def late(self) -> bool:
         """Whether the time left is what it takes to evaluate the evidence once more, leaf by leaf."""
-        return self.workshop.limits.remaining <= self._longest * self._leaves
+        return self.workshop.late
 
     def relax(self, node: Node) -> ProgramPoint:
         """Solve the node's relaxation and keep its multipliers."""
@@ -205,7 +206,7 @@ class Branching:
                 if (bound := self.leaf_bound(leaf, node.box)) > node.bound:
                     node.bound, node.leaf = bound, leaf
             done = point.overrun <= 1e-9 or node.bound >= self.cutoff or penalty >= 1e9
-            if done or limits.expired:
+            if done or self.workshop.late:
                 return point
             penalty *= 1e3  # the box may hold no point at all: a price high enough shows it
 

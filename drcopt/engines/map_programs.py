@@ -11,6 +11,7 @@ with L as in :mod:`drcopt.bounds.maps`.
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,6 +31,8 @@ from drcopt.problem import Problem
 _MAPS_PER_PRICING, _HANDED_ON = 8, 90
 #: Additions of one exact pricing from which a local search goes first, as long as it finds this much.
 _SLOW, _WORTH_ADDING = 2e6, 1e-9
+#: Additions a second, at the least; exact pricing is for limits that leave time for this many, certificate included.
+_SPEED, _FEWEST = 2e8, 5
 
 Indices = NDArray[np.int64]
 
@@ -122,7 +125,9 @@ class MapPool:
 class Workshop:
     """What all programs of one problem share: the pricing, the pool of maps, limits and counts.
 
-    Where the exact pricing is slow, a local search goes first; where it is out of reach, programs have no bound.
+    Where the exact pricing is slow, a local search goes first; where it is out of reach, or of the time limit's
+    (not ``exact``), programs have no bound. ``reserve`` are the seconds that judging the evidence will take, and
+    ``hurried`` says that for lack of more a program went without a bound.
     """
 
     def __init__(self, problem: Problem, limits: Limits) -> None:
@@ -130,8 +135,31 @@ class Workshop:
         self.pricing, self.moves, self.pool = MapPricing(problem), MapMoves(problem), MapPool(problem)
         self.layout = self.pool.layout
         self.pricings = self.programs = 0
+        slow = self.pricing.work / _SPEED if self.pricing.work > _SLOW else 0.0
+        self.exact = self.pricing.exact and limits.remaining >= _FEWEST * slow
+        self._longest = slow * self.exact
+        self.reserve = self._longest
+        self.hurried = False
         # Constant maps meet the masses at no rate: with them no program lacks a point.
         self.constants = self.pool.add(np.repeat(np.arange(problem.m)[:, None], problem.n, axis=1))
+
+    @property
+    def late(self) -> bool:
+        """Whether the time left is what judging the evidence takes."""
+        return self.limits.remaining <= self.reserve
+
+    @property
+    def has_time(self) -> bool:
+        """Whether there is time for one more exact pricing before it is late."""
+        return self.exact and self.limits.remaining > self.reserve + self._longest
+
+    def least(self, linear: FloatArray, alpha: float, gamma: FloatArray, turn: int) -> tuple[float, NDArray[np.int64]]:
+        """The exact pricing, timed: what it takes now the judge's will take again."""
+        started = time.monotonic()
+        answer = self.pricing.least(linear, alpha, gamma, _MAPS_PER_PRICING, turn)
+        self._longest = max(self._longest, time.monotonic() - started)
+        self.reserve = max(self.reserve, self._longest)
+        return answer
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +240,7 @@ class MapProgram:
             point = master.solve()
             return ProgramPoint(self, master, Generated(point, -math.inf, point.duals, 0, "restricted"))
         master.add(self.columns(np.arange(len(shop.pool)) if start is None else start))
-        ended = generate(master, self.oracle, tol=tol, cutoff=cutoff, enough=enough, stop=lambda: shop.limits.expired)
+        ended = generate(master, self.oracle, tol=tol, cutoff=cutoff, enough=enough, stop=lambda: shop.late)
         return ProgramPoint(self, master, ended)
 
     def columns(self, maps: Indices) -> Columns:
@@ -236,9 +264,10 @@ class MapProgram:
         if shop.pricing.work > _SLOW:
             columns = self.columns(shop.pool.add(shop.moves.least(linear, form[0], gamma, _MAPS_PER_PRICING, turn)))
             found = columns.reduced_costs(duals).min() < -_WORTH_ADDING
-            if found or not shop.pricing.exact or shop.limits.expired:
+            shop.hurried |= not found and shop.exact and not shop.has_time
+            if found or not shop.has_time:
                 return Priced(-math.inf, columns)
-        least, maps = shop.pricing.least(linear, form[0], gamma, _MAPS_PER_PRICING, turn)
+        least, maps = shop.least(linear, form[0], gamma, turn)
         paid = [-mu * b for mu, b in zip(duals.budgets, self.limits, strict=True) if mu > 0]
         # A share is at most H(S), which pays for coefficients that are below zero by rounding.
         shares = p.entropy_s * float(np.minimum(form[shop.layout.shares], 0.0).sum())

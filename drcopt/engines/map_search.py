@@ -58,7 +58,7 @@ class TangentSearch:
     @property
     def done(self) -> bool:
         """Whether there is no time or no need to go on."""
-        return self.workshop.limits.expired or self.value <= self.target
+        return self.workshop.late or self.value <= self.target
 
     def offer(self, point: ProgramPoint) -> float:
         """The objective of a program's mixture, kept if it is feasible and better; inf if infeasible."""

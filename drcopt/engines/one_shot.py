@@ -28,6 +28,8 @@ from drcopt.formulations.one_shot import map_coupling
 
 #: A program that exceeds a limit by no more is feasible; prices of exceeding one, in turn.
 _OVERRUN, _PENALTIES = 1e-9, (1e3, 1e6, 1e9)
+#: Additions of one exact pricing from which the cells' bound is worth having, should time be short.
+_DEAR = 1e8
 #: How close the least loss is bounded when that decides feasibility, in nats.
 _LOSS_GAP = 1e-10
 
@@ -138,8 +140,10 @@ class _Question:
         """What the engine says."""
         if not self.termination:
             closed = self.value - self.lower <= self.limits.tol
-            late = self.late or self.limits.expired
+            late = self.late or self.shop.late or self.shop.hurried
             why_not = "the time limit was reached" if late else "no better map was found"
+            if not late and self.shop.pricing.exact and not self.shop.exact:
+                why_not = "the time limit is too short for a closer bound"
             self.termination = "the gap is closed" if closed else why_not
         stats: dict[str, Any] = {
             "columns": len(self.shop.pool),
@@ -178,7 +182,7 @@ class _Question:
         if np.abs(plan.sum(axis=0) - p.py).sum() < 1e-13 and self.offer(mixture, 0.0, 0.0):
             self.termination = "optimal transport meets the budgets"
             return
-        if not self.shop.pricing.exact:
+        if not self.shop.exact or self.shop.pricing.work > _DEAR:
             cells = cell_bound(p, self.rate, self.loss, maps, self.limits)
             self.raise_to(cells.evidence, cells.bound)
             self.shop.pool.add(quantile_maps(cells.coupling)[0])
@@ -203,7 +207,7 @@ class _Question:
             if point.overrun <= _OVERRUN:
                 self.offer(point.mixture, *map(float, point.ended.point.duals.budgets))
                 break
-            if self.limits.expired or (penalty == _PENALTIES[0] and self.shows_infeasible(self.least_conditional())):
+            if self.shop.late or (penalty == _PENALTIES[0] and self.shows_infeasible(self.least_conditional())):
                 break
         return point
 
@@ -216,7 +220,7 @@ class _Question:
 
     def conditional_evidence(self, point: ProgramPoint) -> tuple[Evidence, float]:
         """What bounds the least loss from below, and where it does."""
-        if self.shop.pricing.exact:
+        if self.shop.exact:
             duals = point.ended.duals
             leaf = MapLeaf.linear(self.problem, duals.equality, float(duals.budgets[0]), 1.0)
             return MapTree(leaf, "classification-loss"), point.ended.bound
@@ -250,7 +254,7 @@ class _Question:
         """Find a start for ``search`` where H(S|Y) ≤ C, or show that there is none."""
         lowest = TangentSearch(self.formulation, self.shop, "classification-loss", self.loss * (1 - 1e-9))
         lowest.explore([self.least_conditional().mixture.posteriors, *lowest.random_starts(2 * self.problem.m)])
-        if not lowest.done and self.shop.pricing.exact:
+        if not lowest.done and self.shop.exact:
             branching = Branching(lowest, goal=self.loss + 1e-9)
             branching.run(self.limits.node_limit)
             self.nodes, self.late = self.nodes + branching.nodes, branching.late
@@ -262,7 +266,7 @@ class _Question:
 
     def branch(self, search: TangentSearch) -> None:
         """Close the gap between the search's incumbent and the bound."""
-        if self.shop.pricing.exact:
+        if self.shop.exact:
             branching = Branching(search)
             if isinstance(self.evidence, MapTree) and isinstance(self.evidence.root, MapLeaf):
                 branching.root.leaf, branching.root.bound = self.evidence.root, self.lower

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +24,8 @@ from drcopt.bounds.pricing import Partition
 from drcopt.engines.ascent import Ascent, Columns, Objective, ascend
 from drcopt.engines.base import INTERRUPTED, Limits
 
+#: How much of a pricing step's time is pricing.
+_SHARE = 0.7
 #: Less than this (for d in [0, 1]) is rounding: with a constant d a gap relative to d's range would never close.
 _ROUNDING = 1e-12
 
@@ -89,6 +92,7 @@ class Search:
     stop_below: float = -math.inf
     nodes: int = 0
     priced: int = 0
+    _spent: float = field(init=False, default=0.0)
     root: _Place = field(init=False)
     columns: Columns = field(init=False)
     lower: float = field(init=False, default=-math.inf)
@@ -164,7 +168,7 @@ class Search:
             if self.upper <= self.stop_below:
                 self.termination = "a point good enough was found"
                 break
-            if self.limits.expired:
+            if self.limits.remaining <= self._reckoning:
                 self.termination = "the time limit was reached"
                 break
             if self.limits.node_limit is not None and self.nodes >= self.limits.node_limit:
@@ -197,6 +201,7 @@ class Search:
 
     def _bound(self, box: FloatArray, parent: Ascent) -> Ascent:
         self.nodes += 1
+        started = time.monotonic()
         columns = _inside(parent.columns, box, self.objective)
         gap = self.upper - self.lower if math.isfinite(self.lower) else math.inf
         tol = max(0.02 * self._tol, min(1e-3 * gap, 1e-4)) if math.isfinite(gap) else 0.1 * self._tol
@@ -212,7 +217,13 @@ class Search:
             partition=parent.partition,
         )
         self.priced += node.priced
+        self._spent += time.monotonic() - started
         return node
+
+    @property
+    def _reckoning(self) -> float:
+        """Seconds that the certificate will take to price every leaf once more, by what pricing took so far."""
+        return 0.5 * (self.nodes + 1) * _SHARE * self._spent / max(self.priced, 1)
 
     def _coupling(self, node: Ascent) -> FloatArray:
         """The relaxed solution with every letter's posteriors averaged, shape (n, m)."""

@@ -12,8 +12,8 @@ from drcopt._check import FloatArray
 
 #: Most classes for which the facets of the posteriors are found, and most facets kept.
 _MOST_CLASSES, _MOST_FACETS = 5, 60
-#: In units of the box: posteriors farther from it than this are surely outside.
-_APART = 1e-9
+#: Posteriors farther from a box than this, in its units and as they are, are surely outside.
+_APART, _ROUNDING = 1e-9, 1e-14
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ def deepest(W: FloatArray, low: FloatArray, high: FloatArray) -> Deepest | None:
     # Recomputed from the rows, so that the solver is not taken at its word.
     distance = -float((away @ rows).max() + np.abs(away) @ half)
     p = np.maximum(answer.x[:n], 0.0)
-    return Deepest(p / p.sum(), away, distance * unit if distance > _APART else 0.0)
+    return Deepest(p / p.sum(), away, distance * unit if distance > max(_APART, _ROUNDING / unit) else 0.0)
 
 
 def facets(W: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -35,6 +35,25 @@ _MOST_CELLS, _STEPS = 6000, 12
 _MOST_KEPT = 120
 
 
+def relaxed(
+    costs: FloatArray,
+    alpha: float,
+    beta: float,
+    convex: float,
+    log_px: FloatArray,
+    W: FloatArray,
+    row: np.ndarray,
+    low: FloatArray,
+    high: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """ν, less the chords' slopes, and the Gibbs posterior of every cell of rows of ``costs``, as the search does."""
+    unit = 2.0 ** round(math.log2(max(float(np.ptp(costs)), beta) or alpha))
+    oracle = _Oracle(costs / unit, alpha / unit, beta / unit, convex / unit, log_px, W, 1e-12)
+    cells = oracle.relax(row, low, high)
+    _, b = _chords(low, high)
+    return unit * cells.nu - (beta - convex) * b, cells.p
+
+
 @dataclass(eq=False)
 class _Cells:
     """Boxes of letter y: least and greatest τ (J, k), bound, and the Gibbs posterior and ν that gave it."""
@@ -224,7 +243,7 @@ class _Oracle:
             height = np.einsum("js,js->j", nu, tau) - total - self.convex * xlogy(tau, tau).sum(axis=1) + constant[todo]
             loss = _least_linear(r, low[todo] - tau, high[todo] - tau)
             # ⟨ν, τ⟩ and α log Z cancel: what is lost there is in proportion to ν.
-            bound = height + loss - 16 * 2.0**-53 * (np.abs(nu).max(axis=1) + np.abs(r).max(axis=1))
+            bound = height + loss - 16 * 2.0**-53 * (self.alpha + np.abs(nu).max(axis=1) + np.abs(r).max(axis=1))
             better = bound > cells.bound[todo]
             at = todo[better]
             cells.bound[at], cells.p[at] = bound[better], p[better]
