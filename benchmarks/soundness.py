@@ -376,6 +376,7 @@ def points(p: drcopt.Problem, asked: Instance, rng: np.random.Generator) -> Trut
     equal = np.array([np.ravel(row) for row in [*(np.outer(e, np.ones(p.m)) for e in np.eye(p.n)),
                                                *(np.outer(np.ones(p.n), e) for e in np.eye(p.m))]])  # fmt: skip
     sums = np.concatenate([p.px, p.py])
+    equal, sums = equal[:-1], sums[:-1]  # the last follows from the others, and SLSQP gives up where rows depend
     scale = float(np.ptp(p.d)) or 1.0
 
     def consider(P: FloatArray) -> None:
@@ -392,10 +393,10 @@ def points(p: drcopt.Problem, asked: Instance, rng: np.random.Generator) -> Trut
 
     limits: list[dict[str, Any]] = [{"type": "eq", "fun": lambda v: equal @ v - sums, "jac": lambda v: equal}]
     if math.isfinite(asked.R):
-        limits.append({"type": "ineq", "fun": lambda v: asked.R - p.rate(np.abs(v.reshape(shape)))})
+        limits.append({"type": "ineq", "fun": lambda v: asked.R * (1 - 1e-6) - p.rate(np.abs(v.reshape(shape)))})
     if math.isfinite(asked.C):
         limits.append(
-            {"type": "ineq", "fun": lambda v: asked.C - 1e-9 - p.classification_loss(np.abs(v.reshape(shape)))}
+            {"type": "ineq", "fun": lambda v: asked.C - 1e-6 - p.classification_loss(np.abs(v.reshape(shape)))}
         )
     consider(p.independent)
     for _ in range(3):
