@@ -3,7 +3,6 @@ without a rate term, a spatial search for the rest."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from drcopt._check import FloatArray
 from drcopt.bounds.pricing.gibbs import Partition, Priced, gibbs, softmin
 from drcopt.bounds.pricing.line import Line, price_line
-from drcopt.bounds.pricing.spatial import price_spatial
+from drcopt.bounds.pricing.spatial import price_spatial, unit_of
 from drcopt.bounds.pricing.vertices import MOST_VERTICES, count, price_vertices
 from drcopt.problem import Problem
 
@@ -72,8 +71,7 @@ def price(
     line = Line.through(W)
     if line is not None:
         return price_line(cost, alpha, beta, log_px, W, line, box, tol)
-    # In units of a power of two, which round nothing: Newton's method there knows numbers of the size of 1 only.
-    unit = 2.0 ** round(math.log2(max(float(np.ptp(cost)), beta) or alpha))
+    unit = unit_of(cost, alpha, beta)
     if start is not None:
         start = replace(start, nu=start.nu / unit)
     sizes = cost / unit, alpha / unit, beta / unit

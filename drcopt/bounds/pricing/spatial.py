@@ -35,6 +35,11 @@ _MOST_CELLS, _STEPS = 6000, 12
 _MOST_KEPT = 120
 
 
+def unit_of(costs: FloatArray, alpha: float, beta: float) -> float:
+    """A power of two, which rounds nothing, of the costs' size: Newton's method here knows numbers of about 1 only."""
+    return float(2.0 ** round(math.log2(max(float(np.ptp(costs)), beta) or alpha)))
+
+
 def relaxed(
     costs: FloatArray,
     alpha: float,
@@ -47,7 +52,7 @@ def relaxed(
     high: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """ν, less the chords' slopes, and the Gibbs posterior of every cell of rows of ``costs``, as the search does."""
-    unit = 2.0 ** round(math.log2(max(float(np.ptp(costs)), beta) or alpha))
+    unit = unit_of(costs, alpha, beta)
     oracle = _Oracle(costs / unit, alpha / unit, beta / unit, convex / unit, log_px, W, 1e-12)
     cells = oracle.relax(row, low, high)
     _, b = _chords(low, high)
