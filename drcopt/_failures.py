@@ -1,11 +1,15 @@
-"""What a solve raises that has no point to hand back."""
+"""What becomes of failures: those of an engine, and a solve that has no point to hand back."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+
+import numpy as np
 
 from drcopt import information
-from drcopt.errors import InfeasibleError, NotSolvedError
+from drcopt.engines.base import Proposal
+from drcopt.errors import InfeasibleError, MissingExtraError, NotSolvedError
 from drcopt.solution import Solution
 
 
@@ -30,3 +34,17 @@ def raise_failure(solution: Solution, least_loss: float) -> None:
             f"{units} was found, and none was proved impossible ({solution.termination}). "
             "Raise time_limit or C, or pass on_failure='return' to get the bound."
         )
+
+
+def guarded(name: str, ask: Callable[[], Proposal]) -> Proposal:
+    """What an engine proposes. Whatever it throws, the answer is an interval: perhaps the trivial one."""
+    try:
+        with np.errstate(all="ignore"):
+            proposal = ask()
+    except (MissingExtraError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as reason:  # a panic in a solver's compiled core is not an Exception
+        return Proposal(None, None, f"engine {name} failed: {type(reason).__name__}: {reason}")
+    if not isinstance(proposal, Proposal) or not isinstance(proposal.termination, str):
+        return Proposal(None, None, f"engine {name} returned a {type(proposal).__name__} that makes no sense")
+    return proposal

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from drcopt import _check, _verify, information
-from drcopt._failures import raise_failure
+from drcopt import _check, _verify, clock, information
+from drcopt._failures import guarded, raise_failure
 from drcopt.bounds import DataProcessing, Evidence, Independent
 from drcopt.bounds.base import ROUNDING
 from drcopt.certificate import Certificate, certify, objective_of
 from drcopt.engines import ENGINES
-from drcopt.engines.base import Engine, Limits, Proposal
-from drcopt.errors import InputError, MissingExtraError
+from drcopt.engines.base import INTERRUPTED, Engine, Limits, Proposal
+from drcopt.errors import InputError
 from drcopt.formulations import CLASSIFIER_SEES, NAMES, Formulation, OneShot, Part, SingleLetter, TimeSharing
 from drcopt.problem import Problem
 from drcopt.solution import Component, Mixture, Multipliers, Residuals, Solution
@@ -27,6 +25,8 @@ ON_FAILURE = ("raise", "return")
 
 #: Seconds an InfeasibleError may spend on finding the least loss it names.
 _EDGE_SECONDS = 5.0
+#: Seconds past the deadline after which the judge, too, makes do with what it has.
+_JUDGE_SECONDS = 0.2
 
 
 def solve_drc(
@@ -210,34 +210,39 @@ class Session:
         self._reduced = problem.reduced()
         self._standard, self._change = self._reduced.standardised()
         self._engines: dict[str, Engine] = {}
+        self._rate_only: Proposal | None = None
 
     def solve(self, R: float | None, C: float | None, *, on_failure: str = "raise") -> Solution:
         """The solution at one pair of budgets, in the session's units."""
         _check.choice("on_failure", on_failure, ON_FAILURE)
-        started = time.monotonic()
+        started = clock.now()
         rate, loss = (information.to_nats(_check.budget(n, v), self.units) for n, v in (("R", R), ("C", C)))
         question = self._question(rate, loss)
-        proposal, engine = self._answer(question, self._limits(started))
-        certificate = self._certify(question, proposal)
-        solution = self._solution(certificate, proposal, engine, R, C, time.monotonic() - started)
+        limits = self._limits(started)
+        with clock.until(limits.deadline):
+            proposal, engine = self._answer(question, limits)
+        certificate = self._certify(question, proposal, limits)
+        solution = self._solution(certificate, proposal, engine, R, C, clock.now() - started)
         if on_failure == "raise":
-            raise_failure(solution, self._least(solution, R))
+            raise_failure(solution, self._least(solution, R, limits))
         return solution
 
-    def _least(self, solution: Solution, R: float | None) -> float:
+    def _least(self, solution: Solution, R: float | None, limits: Limits) -> float:
         """For the message of an infeasible problem: the least reachable loss, proved, in nats."""
         least = float(solution.certificate.least_loss)
         if solution.status != "infeasible" or self.formulation != "single-letter":
             return least
         # The proof stopped as soon as it passed C; the edge itself is worth a few seconds more.
-        patience = min(self.time_limit or math.inf, _EDGE_SECONDS)
+        patience = min(limits.remaining, _EDGE_SECONDS)
+        if patience <= 0:
+            return least
         edge = Session(self._reduced, units="nats", tol=1e-6, time_limit=patience)
         return max(least, edge.least_loss(None if R is None else information.to_nats(R, self.units)).lower_bound)
 
     def least_loss(self, R: float | None, *, on_failure: str = "raise") -> Solution:
         """See :func:`min_classification_loss`."""
         _check.choice("on_failure", on_failure, ON_FAILURE)
-        started = time.monotonic()
+        started = clock.now()
         question = self._question(information.to_nats(_check.budget("R", R), self.units), math.inf)
         limits = replace(self._limits(started), tol=information.to_nats(self.tol, self.units))
         problem = self._reduced
@@ -247,11 +252,12 @@ class Session:
         else:
             from drcopt.engines.branch import Global
 
-            proposal, engine = _guarded("global", lambda: Global().least_loss(question, limits)), "global"
+            with clock.until(limits.deadline):
+                proposal, engine = guarded("global", lambda: Global().least_loss(question, limits)), "global"
             if objective_of(proposal.evidence) != "classification-loss":  # or a bound on E d would pass for one on it
                 proposal = replace(proposal, evidence=DataProcessing())
-        certificate = self._certify(question, proposal)
-        solution = self._solution(certificate, proposal, engine, R, None, time.monotonic() - started)
+        certificate = self._certify(question, proposal, limits)
+        solution = self._solution(certificate, proposal, engine, R, None, clock.now() - started)
         if on_failure == "raise":
             raise_failure(solution, certificate.least_loss)
         return solution
@@ -286,14 +292,14 @@ class Session:
         return proposal, name
 
     def _propose(self, name: str, question: Formulation, limits: Limits) -> Proposal:
-        return _guarded(name, lambda: self._use(name).propose(question, limits, self.warm))
+        return guarded(name, lambda: self._use(name).propose(question, limits, self.warm))
 
     def _choose(self, standard: Formulation, limits: Limits) -> tuple[str, Proposal | None]:
         """Rate-only first: its answer is the answer wherever it happens to meet the classification budget."""
         if self.formulation == "one-shot":
             return "one-shot", None
         free = replace(standard, classification_budget=math.inf)
-        proposal = self._propose("newton", free, limits)
+        proposal = self._rate_only = self._propose("newton", free, limits)
         if standard.classification_budget >= standard.problem.entropy_s or (
             certify(standard, proposal.parts, None).parts is not None
         ):
@@ -308,7 +314,8 @@ class Session:
 
     # -- judging -----------------------------------------------------------------------------------------------
 
-    def _certify(self, question: Formulation, proposal: Proposal) -> Certificate:
+    def _certify(self, question: Formulation, proposal: Proposal, limits: Limits) -> Certificate:
+        """The judge's word, within a little more than the time limit; the bound without C is always worth having."""
         change = self._change
 
         def back(evidence: Evidence | None) -> Evidence | None:
@@ -317,7 +324,16 @@ class Session:
             except (AttributeError, TypeError, ValueError):
                 return None  # not evidence at all
 
-        return certify(question, proposal.parts, back(proposal.evidence), back(proposal.infeasibility))
+        patience = min(limits.deadline, clock.now() if proposal.termination == INTERRUPTED else math.inf)
+        with clock.until(patience + _JUDGE_SECONDS):
+            judged = certify(question, proposal.parts, back(proposal.evidence), back(proposal.infeasibility))
+        floor, self._rate_only = self._rate_only, None
+        if floor is None or judged.objective != "distortion" or judged.lower == judged.upper:
+            return judged
+        known = certify(question, proposal.parts, back(floor.evidence))
+        if not known.lower > judged.lower:
+            return judged
+        return replace(known, infeasibility=judged.infeasibility, least_loss=judged.least_loss)
 
     def _solution(
         self,
@@ -412,20 +428,6 @@ class Session:
                 )
             )
         return Mixture(tuple(components))
-
-
-def _guarded(name: str, ask: Callable[[], Proposal]) -> Proposal:
-    """What an engine proposes. Whatever it throws, the answer is an interval: perhaps the trivial one."""
-    try:
-        with np.errstate(all="ignore"):
-            proposal = ask()
-    except (MissingExtraError, KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as reason:  # a panic in a solver's compiled core is not an Exception
-        return Proposal(None, None, f"engine {name} failed: {type(reason).__name__}: {reason}")
-    if not isinstance(proposal, Proposal) or not isinstance(proposal.termination, str):
-        return Proposal(None, None, f"engine {name} returned a {type(proposal).__name__} that makes no sense")
-    return proposal
 
 
 def _independent(question: Formulation) -> Proposal:

@@ -16,7 +16,7 @@ PACKAGE = Path(drcopt.__file__).parent
 
 #: A module imports from lines above its own, and a subpackage from itself. What is not listed comes last.
 LAYERS = (
-    {"errors"},
+    {"errors", "clock"},
     {"_check", "_files", "_html", "checker"},  # the checker shares no code with what it checks
     {"information", "coupling", "solution"},
     {"distortion"},

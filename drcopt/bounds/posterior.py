@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from drcopt import clock
 from drcopt._check import FloatArray
 from drcopt.bounds.base import effective_budgets, lowered
 from drcopt.bounds.pricing import Partition, price
@@ -94,10 +95,12 @@ class PosteriorTree:
         heap: list[tuple[float, int, bool]] = []
         cells: list[Partition | None] = [None]
         for i, (leaf, box) in enumerate(leaves):  # neighbours in the tree share the boxes of all letters but one
+            if clock.expired() and i > 0:
+                return -math.inf  # a leaf without a bound: there is nothing to say of the whole
             bound, partition = _leaf_bound(formulation, leaf, box, self.objective, _ROUGH, cells[-1])
             cells.append(partition)
             heapq.heappush(heap, (bound, i, False))
-        while not heap[0][2]:
+        while not heap[0][2] and not clock.expired():
             bound, i, _ = heap[0]
             sharp, _ = _leaf_bound(formulation, *leaves[i], self.objective, _SHARP, cells[i + 1])
             heapq.heapreplace(heap, (max(bound, sharp), i, True))

@@ -13,13 +13,16 @@ between basins resolved by the weights, which are the primal's: weight w_j of po
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import clarabel
 import numpy as np
 from scipy import sparse
 from scipy.special import rel_entr, xlogy
 
+from drcopt import clock
 from drcopt._check import FloatArray
 from drcopt.bounds.pricing import Partition, Priced, price
 from drcopt.engines.base import Limits
@@ -27,6 +30,8 @@ from drcopt.problem import Problem
 
 #: Below this (for d in [0, 1]) α is taken as 0, where the bound is polyhedral and priced exactly.
 LEAST_ALPHA = 1e-6
+#: Entries of the cuts of a model that is maximised before anyone would miss Ctrl-C.
+_LIGHT = 10_000
 #: Cuts kept per letter besides the ones just priced.
 _KEPT = 6
 
@@ -143,12 +148,15 @@ def ascend(
         taken += 1
         if best >= target or math.isinf(best) or (deadline is not None and deadline.expired):
             break
-        curvature = _curvature(problem, bundle, weights, z, box)
+        try:
+            curvature = _curvature(problem, bundle, weights, z, box)
+        except clock.TimeIsUp:
+            break
         reach = radius * np.append(np.ones(problem.n), np.maximum(z[-2:], 1.0))
         answer = _maximise_model(objective, bundle, z, curvature, reach)
         if answer is None:
             radius *= 0.1
-            if radius < 1e-6:
+            if radius < 1e-6 or clock.expired():
                 break
             continue
         trial, weights, promised = answer
@@ -222,6 +230,7 @@ def _curvature(
     total = np.zeros((n + 2, n + 2))
     # Weights below this are an interior-point method's way of saying zero.
     for j in np.flatnonzero(weights > 1e-4 * problem.py[bundle.y]):
+        clock.check()
         p = np.maximum(bundle.p[j], 1e-300)
         tau = p @ W
         faces = _faces(tau, box[bundle.y[j]], W) if box is not None else np.zeros(problem.k, dtype=bool)
@@ -309,11 +318,21 @@ def _maximise_model(
     settings.verbose = False
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-10
     settings.max_iter = 60
+
+    def solve(given_up: Callable[[], bool] | None = None) -> Any:
+        solver = clarabel.DefaultSolver(P, -gradient, A, b, cones, settings)
+        if given_up is not None and hasattr(solver, "set_termination_callback"):
+            solver.set_termination_callback(lambda _: given_up())
+        return solver.solve()
+
+    settings.time_limit = clock.remaining()
     try:
-        answer = clarabel.DefaultSolver(P, -gradient, A, b, cones, settings).solve()
+        answer = solve() if J * n <= _LIGHT else clock.aside(solve)
     except BaseException as reason:  # a panic of the solver's core arrives as a BaseException
         if isinstance(reason, (KeyboardInterrupt, SystemExit)):
             raise
+        return None
+    if answer is None:
         return None
     x = np.asarray(answer.x)
     if not np.isfinite(x).all() or "Solved" not in str(answer.status):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from drcopt import clock
 from drcopt.bounds import Evidence
 from drcopt.formulations import Formulation, Part
 
@@ -25,13 +25,13 @@ class Limits:
 
     @property
     def expired(self) -> bool:
-        """Whether the deadline has passed (:func:`time.monotonic` clock)."""
-        return time.monotonic() >= self.deadline
+        """Whether the deadline has passed (of :func:`drcopt.clock.now`)."""
+        return clock.now() >= self.deadline
 
     @property
     def remaining(self) -> float:
         """Seconds left, at least 0."""
-        return max(0.0, self.deadline - time.monotonic())
+        return max(0.0, self.deadline - clock.now())
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linprog, nnls
+from scipy.optimize import nnls
 
+from drcopt import clock
 from drcopt._check import FloatArray
+from drcopt.engines.linear import solved
 
 #: HiGHS's tolerances: the smallest it takes.
 _TOLERANCE = 1e-10
@@ -130,7 +132,7 @@ class Master:
         usages = np.concatenate([columns.usages[:, finite], -np.eye(q)]).T
         result: Any = None
         for presolve in (False, True):
-            result = linprog(
+            result = solved(
                 np.concatenate([columns.costs, np.full(q, self.penalty)]),
                 A_ub=usages if q else None,
                 b_ub=self.budgets[finite] if q else None,
@@ -143,10 +145,10 @@ class Master:
                     "dual_feasibility_tolerance": _TOLERANCE,
                 },
             )
-            if result.status == 0:
+            if result is not None:
                 break
         else:
-            raise MasterError(f"HiGHS ended with status {result.status}: {result.message}")
+            raise MasterError("the time limit was reached" if clock.expired() else "HiGHS could not solve a program")
         multipliers, overrun = np.zeros(len(self.budgets)), np.zeros(len(self.budgets))
         if q:
             multipliers[finite] = np.maximum(-result.ineqlin.marginals, 0.0)
@@ -218,9 +220,15 @@ def generate(
     damps the swings of degenerate masters; where that finds nothing new it is asked at the master's own.
     """
     best, bound, rounds = None, -math.inf, 0
+    last: MasterPoint | None = None
     while True:
-        point = master.solve()
-        new = 0
+        try:
+            point = master.solve()
+        except MasterError:
+            if last is None or not clock.expired():
+                raise
+            return Generated(last, bound, last.duals if best is None else best, rounds, "stopped")
+        last, new = point, 0
         for weight in (0.0,) if best is None else (smoothing, 0.0):
             if point.objective <= enough:
                 break

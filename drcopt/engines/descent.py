@@ -11,11 +11,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog
 
 from drcopt._check import FloatArray
 from drcopt.engines.base import Limits
-from drcopt.engines.linear import transport_rows
+from drcopt.engines.linear import least_cost
 from drcopt.engines.transport import LEAST_EPSILON, State, Transport
 from drcopt.problem import Problem
 
@@ -67,7 +66,7 @@ def descend(
         evaluations += transport.evaluations
         if _misses(state, rate, budget) or state.epsilon <= 2 * LEAST_EPSILON:
             # Either the tangent's budget cannot be met from here, or the rate is slack: a linear program.
-            plan = _linear_step(problem, cost, linear, budget)
+            plan = least_cost(problem, cost, _finite(state.f), linear, budget)
             if plan is None or problem.rate(plan[0]) > rate:
                 if _misses(state, rate, budget):
                     break
@@ -102,6 +101,10 @@ def _convex_step(
     return transport.solve(state, rate, 1e-13, steps=60)
 
 
+def _finite(f: FloatArray) -> FloatArray | None:
+    return f if np.isfinite(f).all() else None
+
+
 def _misses(state: State, rate: float, budget: float) -> bool:
     return (
         not math.isfinite(state.value)
@@ -109,26 +112,6 @@ def _misses(state: State, rate: float, budget: float) -> bool:
         or state.error > 1e-7
         or state.rate > rate * (1 + 1e-7) + 1e-12
     )
-
-
-def _linear_step(
-    problem: Problem, cost: FloatArray, linear: FloatArray | None = None, budget: float = math.inf
-) -> tuple[FloatArray, FloatArray, float] | None:
-    """min ⟨cost, P⟩ with ⟨linear, P⟩ ≤ budget and no rate budget: (P, f, β), or None."""
-    answer = linprog(
-        cost.ravel(),
-        A_ub=None if linear is None else linear.reshape(1, -1),
-        b_ub=None if linear is None else [budget],
-        A_eq=transport_rows(problem.n, problem.m),
-        b_eq=np.concatenate([problem.px, problem.py]),
-        bounds=(0, None),
-        method="highs",
-    )
-    if answer.status != 0 or answer.x is None:
-        return None
-    plan = np.maximum(answer.x.reshape(cost.shape), 0.0)
-    beta = 0.0 if linear is None else max(0.0, -float(answer.ineqlin.marginals[0]))
-    return plan, np.asarray(answer.eqlin.marginals[: problem.n]), beta
 
 
 def reduce_loss(
@@ -144,7 +127,7 @@ def reduce_loss(
     free = rate >= min(problem.entropy_x, problem.entropy_y)
     for _ in range(steps):
         cost = tangent(problem, P)
-        plan = _linear_step(problem, cost) if free else None
+        plan = least_cost(problem, cost, best.f) if free else None
         if plan is not None:  # a vertex, exactly: at C = H(S|X) nothing else will do
             P, new = plan[0], problem.classification_loss(plan[0])
             if new < best.loss:

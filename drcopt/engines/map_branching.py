@@ -11,12 +11,12 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-import time
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import entr
 
+from drcopt import clock
 from drcopt._check import FloatArray
 from drcopt.bounds.base import effective_budgets
 from drcopt.bounds.maps import MapLeaf, MapNode, MapSplit, MapTree, cut, is_empty, leaf_bound, posterior_box
@@ -179,9 +179,9 @@ class Branching:
 
     def leaf_bound(self, leaf: MapLeaf, box: FloatArray) -> float:
         """What the leaf proves: the solver's own figure is off by rounding times its multipliers."""
-        started = time.monotonic()
+        started = clock.now()
         bound = leaf_bound(self.search.formulation, self.workshop.pricing, leaf, box, self.search.objective)
-        self._longest = max(self._longest, time.monotonic() - started)
+        self._longest = max(self._longest, clock.now() - started)
         self.workshop.reserve = max(self.workshop.reserve, self._longest * self._leaves)
         return bound
 

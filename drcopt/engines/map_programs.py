@@ -11,7 +11,6 @@ with L as in :mod:`drcopt.bounds.maps`.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
+from drcopt import clock
 from drcopt._check import FloatArray
 from drcopt.bounds.maps import MapPricing
 from drcopt.engines.base import Limits
@@ -155,9 +155,9 @@ class Workshop:
 
     def least(self, linear: FloatArray, alpha: float, gamma: FloatArray, turn: int) -> tuple[float, NDArray[np.int64]]:
         """The exact pricing, timed: what it takes now the judge's will take again."""
-        started = time.monotonic()
+        started = clock.now()
         answer = self.pricing.least(linear, alpha, gamma, _MAPS_PER_PRICING, turn)
-        self._longest = max(self._longest, time.monotonic() - started)
+        self._longest = max(self._longest, clock.now() - started)
         self.reserve = max(self.reserve, self._longest)
         return answer
 

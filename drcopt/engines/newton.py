@@ -11,6 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from drcopt import clock
 from drcopt._check import FloatArray
 from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.coupling import round_onto_marginals
@@ -75,6 +76,7 @@ class Newton:
         most = min(problem.entropy_x, problem.entropy_y)
         if end is None and budget >= most:
             end = self._end_of(problem, transport, tol)
+            budget = most  # as good as none, where there is no end to be had
         if end is not None and budget >= min(end.enough, most):
             return _slack(end, transport, warm)
         past = _Past(warm, len(px))
@@ -93,7 +95,7 @@ class Newton:
         elif _solved(transport, state, rate, tol):
             termination, warm = "Newton's method converged", past.with_point(transport, state, rate)
         else:
-            termination = "Newton's method stalled"
+            termination = "the time limit was reached" if clock.expired() else "Newton's method stalled"
         return Proposal(
             parts=[Part(1.0, state.P.T if flipped else state.P)],
             evidence=PosteriorTree(Leaf(f, state.epsilon, 0.0)),
@@ -154,7 +156,9 @@ class Newton:
             if problem.n * problem.m > 256:
                 state = self._coarse(problem, transport, 2.0 * most, tol) if coarse is None else coarse
                 guess = _row_potentials(transport, state) if problem.n > problem.m else state.f
-            answer = optimal_transport(problem, guess)
+            # A limit that this does not keep leaves half for the path, which bounds from wherever it ends.
+            with clock.until(clock.now() + 0.5 * clock.remaining()):
+                answer = optimal_transport(problem, guess)
             if answer is None:
                 return None
             plan, f = answer

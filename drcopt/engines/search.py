@@ -10,13 +10,13 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import xlogy
 
+from drcopt import clock
 from drcopt._check import FloatArray
 from drcopt.bounds import Leaf, Split
 from drcopt.bounds.posterior import Node, whole_box
@@ -201,7 +201,7 @@ class Search:
 
     def _bound(self, box: FloatArray, parent: Ascent) -> Ascent:
         self.nodes += 1
-        started = time.monotonic()
+        started = clock.now()
         columns = _inside(parent.columns, box, self.objective)
         gap = self.upper - self.lower if math.isfinite(self.lower) else math.inf
         tol = max(0.02 * self._tol, min(1e-3 * gap, 1e-4)) if math.isfinite(gap) else 0.1 * self._tol
@@ -217,7 +217,7 @@ class Search:
             partition=parent.partition,
         )
         self.priced += node.priced
-        self._spent += time.monotonic() - started
+        self._spent += clock.now() - started
         return node
 
     @property

@@ -23,6 +23,7 @@ from scipy.linalg.blas import dsyr, dsyrk
 from scipy.linalg.lapack import dpotrf, dpotrs
 from scipy.special import logsumexp
 
+from drcopt import clock
 from drcopt._check import FloatArray
 
 #: The smallest ε visited, for a cost of range 1: potentials good to 1e-16 give P good to 1e-10 there.
@@ -206,7 +207,7 @@ class Transport:
         rate = max(rate, 1e-300)
         most += self.evaluations
         for _ in range(steps):
-            if self.miss(s, rate, hold_beta=hold_beta) <= tol or self.evaluations >= most:
+            if self.miss(s, rate, hold_beta=hold_beta) <= tol or self.evaluations >= most or clock.expired():
                 break
             # A slack linear budget with β = 0 stays out; otherwise its equation is solved.
             free = hold_beta or self.linear is None
@@ -234,10 +235,11 @@ class Transport:
         ``settled`` is the row error that counts as on the path.
         """
         s = self.settle(self.beginning(rate) if start is None else start, rate, settled)
-        while s.rate > rate and s.epsilon < 1e12:  # below the rate is where the path goes on from
+        # Below the rate is where the path goes on from.
+        while s.rate > rate and s.epsilon < 1e12 and not clock.expired():
             s = self.settle(self.evaluate(s.f, 2.0 * s.epsilon, s.beta, rate), rate, settled)
         factor = 0.4
-        while s.rate < rate * (1 - 1e-13) and s.epsilon > floor and factor < 0.97:
+        while s.rate < rate * (1 - 1e-13) and s.epsilon > floor and factor < 0.97 and not clock.expired():
             newton = self.linearised(s)
             drift = np.zeros_like(s.f) if newton is None else newton.drift()
             if s.epsilon < 0.1 and (end := self._at_zero(s, drift, tol)) is not None:
@@ -273,7 +275,7 @@ class Transport:
             if self.miss(answer, rate, hold_beta=True) <= 30 * tol:
                 return answer
             low, high = (low, s) if s.rate > rate else (s, high)
-            if abs(high.rate - low.rate) <= 1e-13 * rate:
+            if abs(high.rate - low.rate) <= 1e-13 * rate or clock.expired():
                 break
         return answer
 
@@ -300,7 +302,7 @@ class Transport:
         """
         most += self.evaluations
         errors = [math.inf] * 4
-        while self.evaluations < most and s.error > tol:
+        while self.evaluations < most and s.error > tol and not clock.expired():
             if s.error > 0.5 * errors[-4] and s.error < 1e-7:
                 break  # what is left is rounding
             errors.append(s.error)

@@ -3,16 +3,23 @@ without a rate term, a spatial search for the rest."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import xlogy
 
+from drcopt import clock
 from drcopt._check import FloatArray
-from drcopt.bounds.pricing.gibbs import Partition, Priced, gibbs, softmin
+from drcopt.bounds.pricing.gibbs import Partition, Priced, gibbs, joined, softmin
 from drcopt.bounds.pricing.line import Line, price_line
 from drcopt.bounds.pricing.spatial import price_spatial, unit_of
 from drcopt.bounds.pricing.vertices import MOST_VERTICES, count, price_vertices
 from drcopt.problem import Problem
+
+#: Entries (letters of X times letters of Y priced together) and (…, times the square of the classes) up to which an
+#: array is made: smaller ones are no slower, and leave time to look at the clock.
+_LINE_ENTRIES, _SPATIAL_ENTRIES = 5e4, 2e7
 
 
 @np.errstate(all="ignore")  # what overflows is bounded by something else, and NaN never passes for a bound
@@ -62,7 +69,7 @@ def price(
     if box is None:
         box = np.broadcast_to(np.stack([W.min(axis=0), W.max(axis=0)], axis=-1), (cost.shape[1], problem.k, 2))
     if alpha == 0:
-        if max(count(own, W) for own in box) <= MOST_VERTICES:
+        if max(count(own, W) for own in box) * max(1.0, problem.n / 100) <= MOST_VERTICES:
             return price_vertices(cost, beta, W, box)
         # D(p‖px) ≤ log 1/min px: pay for a little entropy instead of visiting that many vertices.
         alpha = 1e-8 * max(float(np.ptp(cost)), beta)
@@ -70,14 +77,62 @@ def price(
         return Priced(priced.lower + alpha * float(log_px.min()), priced.y, priced.p, priced.value)
     line = Line.through(W)
     if line is not None:
-        return price_line(cost, alpha, beta, log_px, W, line, box, tol)
+        return _in_turns(
+            lambda y, _: price_line(cost[:, y], alpha, beta, log_px, W, line, box[y], tol),
+            int(_LINE_ENTRIES / problem.n),
+            cost,
+            alpha,
+            beta,
+            problem,
+            None,
+        )
     unit = unit_of(cost, alpha, beta)
     if start is not None:
         start = replace(start, nu=start.nu / unit)
     sizes = cost / unit, alpha / unit, beta / unit
-    priced = price_spatial(*sizes, log_px, W, box, tol / unit, problem.contraction, start)
+    priced = _in_turns(
+        lambda y, old: price_spatial(
+            sizes[0][:, y], *sizes[1:], log_px, W, box[y], tol / unit, problem.contraction, old
+        ),
+        int(_SPATIAL_ENTRIES / (problem.n * problem.k**2)),
+        *sizes,
+        problem,
+        start,
+    )
     partition = None if priced.partition is None else replace(priced.partition, nu=priced.partition.nu * unit)
     return Priced(priced.lower * unit, priced.y, priced.p, priced.value * unit, partition)
+
+
+def _in_turns(
+    ask: Callable[[slice, Partition | None], Priced],
+    most: int,
+    cost: FloatArray,
+    alpha: float,
+    beta: float,
+    problem: Problem,
+    start: Partition | None,
+) -> Priced:
+    """What ``ask`` says of the letters (columns of ``cost``), ``most`` of them at a time, until the deadline.
+
+    Those left then get what H(Wᵀp) ≥ Σ p H(W_x) bounds, the entropy being concave, and no posteriors.
+    """
+    m = cost.shape[1]
+    parts: list[Priced] = []
+    done = 0
+    while done < m and not clock.expired():
+        last = min(done + max(most, 1), m)
+        try:
+            parts.append(ask(slice(done, last), None if start is None else start.part(done, last)))
+        except clock.TimeIsUp:
+            break
+        done = last
+    if done < m:
+        entropy = -xlogy(problem.ps_given_x, problem.ps_given_x).sum(axis=1)
+        # The entropy is computed to a few digits in the last place.
+        floor = softmin(cost[:, done:] + beta * (1 - 1e-14) * entropy[:, None], np.log(problem.px), alpha)
+        none = np.zeros(0)
+        parts.append(Priced(floor, np.zeros(0, dtype=np.intp), np.zeros((0, problem.n)), none))
+    return joined(parts) if len(parts) > 1 else parts[0]
 
 
 def _expanded(priced: Priced, copies: np.ndarray) -> Priced:

@@ -39,6 +39,40 @@ class Partition:
     high: FloatArray
     nu: FloatArray
 
+    def part(self, first: int, last: int) -> Partition:
+        """That of letters first … last − 1, counted from 0 again."""
+        mine = (self.y >= first) & (self.y < last)
+        own = (self.low[mine], self.high[mine], self.nu[mine])
+        return Partition(self.box[first:last], self.p[first:last], self.y[mine] - first, *own)
+
+
+def joined(parts: list[Priced]) -> Priced:
+    """The answers for letters priced in turns as one."""
+    starts = np.cumsum([0, *(len(part.lower) for part in parts)])
+
+    def all_of(arrays: list[FloatArray]) -> FloatArray:
+        return np.concatenate(arrays)
+
+    partitions = [part.partition for part in parts if part.partition is not None]
+    partition = None
+    if len(partitions) == len(parts):
+        letters = [q.y + first for q, first in zip(partitions, starts, strict=False)]
+        partition = Partition(
+            all_of([q.box for q in partitions]),
+            all_of([q.p for q in partitions]),
+            np.concatenate(letters),
+            all_of([q.low for q in partitions]),
+            all_of([q.high for q in partitions]),
+            all_of([q.nu for q in partitions]),
+        )
+    return Priced(
+        all_of([part.lower for part in parts]),
+        np.concatenate([part.y + first for part, first in zip(parts, starts, strict=False)]),
+        all_of([part.p for part in parts]),
+        all_of([part.value for part in parts]),
+        partition,
+    )
+
 
 def gibbs(scores: FloatArray, log_px: FloatArray, alpha: float) -> tuple[FloatArray, FloatArray]:
     """Softmin over the last axis: posteriors p ∝ px exp(scores/α) and α log Σ px exp(scores/α), α > 0."""

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import xlogy
 
+from drcopt import clock
 from drcopt._check import FloatArray
 from drcopt.bounds.base import ROUNDING
 from drcopt.bounds.pricing.gibbs import Priced, gibbs, softmin
@@ -129,7 +130,7 @@ def price_line(
         np.minimum.at(closed, cells.y[~todo], bound[~todo])
         if not todo.any():
             break
-        if len(search.y) > _POINTS * len(letters):
+        if len(search.y) > _POINTS * len(letters) or clock.expired():
             np.minimum.at(closed, cells.y, bound)
             break
         cells = search.cut(cells.take(todo), best)
@@ -236,6 +237,7 @@ class _Search:
             done |= above - below <= 4e-16 * np.abs(mu)  # t jumps over the target between two doubles
             if done.all():
                 break
+            clock.check()  # contacts elsewhere than at the ends would prove nothing near them
             # Newton on the log-odds of t within its range, which is close to linear in μ at both ends.
             ta, tb = np.maximum(ta, 1e-300), np.maximum(tb, 1e-300)
             goal = np.log((target - self.least) / (self.greatest - target))

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import rel_entr, xlogy
 
+from drcopt import clock
 from drcopt._check import FloatArray
 from drcopt.bounds.base import ROUNDING
 from drcopt.bounds.pricing.gibbs import Partition, Priced, gibbs
@@ -124,7 +125,7 @@ def price_spatial(
         consider(y, p)
         consider(y, oracle.descend(y, p))
     for letter in np.flatnonzero(np.isinf(best)):
-        inmost = deepest(W, *box[letter].T)
+        inmost = None if clock.expired() else deepest(W, *box[letter].T)
         if inmost is not None and inmost.empty:
             cells = cells.take(cells.y != letter)
         elif inmost is not None:
@@ -134,7 +135,7 @@ def price_spatial(
     while len(cells.y):
         consider(cells.y, cells.p)
         open_ = (cells.bound < best[cells.y] - slack) & ((cells.high - cells.low).max(axis=1) > 1e-9)
-        if convex == beta or count > most:
+        if convex == beta or count > most or clock.expired():
             open_[:] = False
         done.append(cells.take(~open_))
         np.minimum.at(lower, done[-1].y, done[-1].bound)
@@ -266,7 +267,7 @@ class _Oracle:
             outside = np.maximum(low[todo] - tau, tau - high[todo]).max(axis=1)
             rough = (loss < -0.2 * self.slack) | (outside > 0.1 * self.slack)
             rough &= cells.bound[todo] < self.enough[y[todo]]
-            if not rough.any():
+            if not rough.any() or clock.expired():
                 break
             p, _ = gibbs(score, self.log_px, smooth)
             if smooth > self.alpha:  # steps follow the smoother problem, bounds the true one
@@ -286,6 +287,8 @@ class _Oracle:
         middle, nu = 0.5 * (low + high), np.zeros_like(low)
         for letter in np.unique(y):
             if letter not in self._gradients:
+                if clock.expired():
+                    break
                 self._gradients[letter] = gradients(self.W, self.cost_t[letter])
             G, h = self._gradients[letter]
             mine = y == letter
