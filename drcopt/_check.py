@@ -95,9 +95,19 @@ def pmf(name: str, value: ArrayLike) -> tuple[FloatArray, float]:
     return freeze(_normalised(array, total)), total - 1.0
 
 
-def channel(name: str, value: ArrayLike, rows: int) -> tuple[FloatArray, float]:
-    """A normalised, read-only row-stochastic matrix with ``rows`` rows, and its largest row-sum error."""
-    array = real_array(name, value, 2)
+def channel(name: str, value: ArrayLike, px: FloatArray) -> tuple[FloatArray, float]:
+    """A normalised, read-only row-stochastic matrix with a row for each letter of X, and its largest row-sum error.
+
+    A letter that px gives no mass may have an empty row (all zero, or with NaN), as counts leave it. Any row would
+    do there; it gets the law of S, which changes no quantity.
+    """
+    rows = len(px)
+    array = _floats(name, value, 2)
+    idle = np.zeros(len(array), dtype=bool)
+    if array.ndim == 2 and array.size and len(array) == rows:
+        idle = (px == 0) & (np.isnan(array).any(axis=1) | (array == 0).all(axis=1))
+        array[idle] = 1.0 / array.shape[1]
+    array = real_array(name, array, 2)
     if array.shape[0] != rows:
         turned = array.shape[1] == rows
         raise InputError(
@@ -117,7 +127,10 @@ def channel(name: str, value: ArrayLike, rows: int) -> tuple[FloatArray, float]:
                 else f"Pass {name} / {name}.sum(axis=1, keepdims=True) if it holds counts."
             )
         )
-    return freeze(_normalised(array, totals[:, None])), float(np.abs(totals - 1.0).max())
+    array = _normalised(array, totals[:, None])
+    if idle.any():
+        array[idle] = px @ array
+    return freeze(array), float(np.abs(totals - 1.0).max())
 
 
 def budget(name: str, value: Any) -> float:

@@ -59,19 +59,31 @@ def from_function(d: Callable[[Any, Any], float], x: Sequence[Any], y: Sequence[
     return real_array("d", [[d(a, b) for b in letters["y"]] for a in letters["x"]], 2)
 
 
-def matrix(d: ArrayLike | str, n: int, m: int) -> FloatArray:
-    """The read-only (n, m) matrix that ``d`` means: a name from :data:`NAMES` or an array.
+def matrix(
+    d: ArrayLike | str | Callable[[Any, Any], float],
+    n: int,
+    m: int,
+    x: Sequence[Any] | None = None,
+    y: Sequence[Any] | None = None,
+) -> FloatArray:
+    """The read-only (n, m) matrix that ``d`` means: a name from :data:`NAMES`, an array, or a function of two letters.
 
-    "squared-error" compares letters by their index, (x − y)².
+    A name compares the letters' names where both alphabets have them (``x`` and ``y``), else their indices;
+    a function needs them.
     """
+    named = x is not None and y is not None
     if isinstance(d, str):
         name = choice("d", d, NAMES)
-        return freeze(hamming(n, m) if name == "hamming" else squared_error(np.arange(n), np.arange(m)))
+        if not named:
+            return freeze(hamming(n, m) if name == "hamming" else squared_error(np.arange(n), np.arange(m)))
+        return freeze(_of_names(name, list(x or ()), list(y or ())))
     if callable(d):
-        raise InputError(
-            f"d must be a name or an array of shape ({n}, {m}); it is a function. "
-            "Pass drcopt.distortion.from_function(d, x, y) with the two alphabets."
-        )
+        if not named:
+            raise InputError(
+                f"d must be a name or an array of shape ({n}, {m}) where letters have no names; it is a function. "
+                "Pass drcopt.distortion.from_function(d, x, y) with the two alphabets, or labels for X and Y."
+            )
+        d = from_function(d, x or (), y or ())
     array = real_array("d", d, 2)
     if array.max() > LARGEST:
         raise InputError(f"d must be at most {LARGEST:g}; its largest entry is {array.max():.6g}. Divide it by that.")
@@ -82,6 +94,25 @@ def matrix(d: ArrayLike | str, n: int, m: int) -> FloatArray:
             + ("Pass its transpose." if turned else "Give one row per letter of X, one column per letter of Y.")
         )
     return freeze(array)
+
+
+def _of_names(name: str, x: list[Any], y: list[Any]) -> FloatArray:
+    """The distortion of that name between named letters."""
+    if name == "hamming":
+        equal = np.array([[a == b for b in y] for a in x])
+        if not equal.any():
+            raise InputError(
+                f"d='hamming' must compare letters of one alphabet; X has {shown(x)}, Y has {shown(y)}, and none is in "
+                "both. Name Y's letters as X's, or pass d as an array."
+            )
+        return 1.0 - equal
+    try:
+        return squared_error(np.array(x), np.array(y))
+    except (InputError, ValueError):
+        raise InputError(
+            f"d='squared-error' must compare numbers, or vectors of one length; X has {shown(x)}, Y has {shown(y)}. "
+            "Name the letters by their values, or pass d=drcopt.distortion.squared_error(values_of_x, values_of_y)."
+        ) from None
 
 
 def _is_flat(alphabet: ArrayLike) -> bool:

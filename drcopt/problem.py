@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from drcopt import _html, information
-from drcopt._check import FloatArray, channel, freeze, pmf
+from drcopt import _html, information, samples
+from drcopt._check import FloatArray, channel, freeze, pmf, real_array, shown
 from drcopt.distortion import matrix
+from drcopt.errors import InputError
+from drcopt.labels import Labels, align, check_lengths
+
+#: A distortion: a name, a matrix, or (where letters have names) a function of two of them.
+Distortion = ArrayLike | str | Callable[[Any, Any], float]
+
+#: Names of letters by alphabet, "x", "y" and "s", or some of them.
+LabelsLike = Labels | Mapping[str, Sequence[Any]] | None
 
 
 class Problem:
@@ -24,19 +35,30 @@ class Problem:
     py : (m,) array
         Reconstruction pmf p(y).
     ps_given_x : (n, k) array
-        Channel W = p(s|x); rows sum to 1.
-    d : (n, m) array or str
-        Distortion d(x, y) ≥ 0, or a name: "hamming" or "squared-error" (letters compared by index).
+        Channel W = p(s|x); rows sum to 1. A row may be empty (zeros or NaN) where px is 0.
+    d : (n, m) array, str or function
+        Distortion d(x, y) ≥ 0, or a name: "hamming" or "squared-error". A name compares the names of the letters
+        where X and Y have them, else their indices; a function is called with two names.
+    labels : mapping, optional
+        Names of the letters: a list for each of "x", "y" and "s", or some of them. A Series or DataFrame brings its
+        own (pandas' default 0, 1, 2 … names nothing). Where several arguments name an alphabet they are brought into
+        one order, that of ``labels`` or of the first.
+    name : str
+        What tables and pictures call the problem.
+    units : str
+        Unit of d, for pictures, such as "mm²".
 
     Raises
     ------
     InputError
         If an argument has non-finite or negative entries, the wrong shape, or does not sum to 1
-        within 1e-6 (within it, it is normalised, and ``normalisation`` records by how much).
+        within 1e-6 (within it, it is normalised, and ``normalisation`` records by how much); if two arguments name
+        different letters.
 
     Notes
     -----
-    Arrays are copied and read-only. Letters without mass are kept here; :meth:`reduced` drops them.
+    Arrays are copied and read-only. Letters without mass are kept here; :meth:`reduced` drops them. Problems are
+    equal if their arrays and labels are.
 
     Examples
     --------
@@ -49,33 +71,192 @@ class Problem:
     py: FloatArray
     ps_given_x: FloatArray
     d: FloatArray
+    labels: Labels
+    name: str
+    units: str
     #: Amount by which the sums of px, py and the rows of ps_given_x were off 1 on arrival.
     normalisation: dict[str, float]
 
-    def __init__(self, px: ArrayLike, py: ArrayLike, ps_given_x: ArrayLike, d: ArrayLike | str = "hamming") -> None:
+    def __init__(
+        self,
+        px: ArrayLike,
+        py: ArrayLike,
+        ps_given_x: ArrayLike,
+        d: Distortion = "hamming",
+        *,
+        labels: LabelsLike = None,
+        name: str = "",
+        units: str = "",
+    ) -> None:
         set_ = object.__setattr__
-        px_, px_off = pmf("px", px)
-        py_, py_off = pmf("py", py)
-        W, W_off = channel("ps_given_x", ps_given_x, len(px_))
+        aligned, names = align({"px": px, "py": py, "ps_given_x": ps_given_x, "d": d}, labels)
+        px_, px_off = pmf("px", aligned["px"])
+        py_, py_off = pmf("py", aligned["py"])
+        W, W_off = channel("ps_given_x", aligned["ps_given_x"], px_)
+        if isinstance(d, str) and len(px_) == len(py_):  # one alphabet, named once
+            names = Labels(names.x or names.y, names.y or names.x, names.s)
+        check_lengths(names, {"x": len(px_), "y": len(py_), "s": W.shape[1]})
         set_(self, "px", px_)
         set_(self, "py", py_)
         set_(self, "ps_given_x", W)
-        set_(self, "d", matrix(d, len(px_), len(py_)))
+        set_(self, "d", matrix(aligned["d"], len(px_), len(py_), names.x, names.y))
+        set_(self, "labels", names)
+        set_(self, "name", _text("name", name))
+        set_(self, "units", _text("units", units))
+        if units in information.NATS_PER:
+            raise InputError(
+                f"units must name the unit of d, such as 'mm²'; it is {units!r}. Budgets have their units in the call: "
+                f"drcopt.solve(problem, units={units!r})."
+            )
         set_(self, "normalisation", {"px": px_off, "py": py_off, "ps_given_x": W_off})
+
+    @classmethod
+    def from_joint(
+        cls,
+        pxs: ArrayLike,
+        py: ArrayLike,
+        d: Distortion = "hamming",
+        *,
+        labels: LabelsLike = None,
+        name: str = "",
+        units: str = "",
+    ) -> Problem:
+        """The problem of a joint table of source letters and classes: p(x,s), or counts of it.
+
+        Parameters
+        ----------
+        pxs : (n, k) array or DataFrame
+            p(x, s), or any nonnegative table proportional to it; index and columns name the letters of X and S.
+            A letter that never occurs is kept, without mass.
+        py : (m,) array, Series or "px"
+            The law that Y must have, or counts of it; "px": the law of X, on the letters of X.
+        d, labels, name, units
+            As in :class:`Problem`.
+
+        Raises
+        ------
+        InputError
+            If the table holds nothing, or an argument breaks a rule of :class:`Problem`.
+
+        Examples
+        --------
+        Men by hair and eye colour; reproduce the hair with the colours that women have:
+
+        >>> Problem.from_joint([[56, 20], [143, 33], [34, 40]], [88, 119, 106])
+        Problem(n=3, m=3, k=2, H(X)=1.4051 bits, H(Y)=1.5736 bits, H(S)=0.8622 bits, max d=1)
+        """
+        aligned, names = align({"pxs": pxs, "py": py, "d": d}, labels)
+        joint = real_array("pxs", aligned["pxs"], 2)
+        joint = joint / (joint.max() or 1.0)  # counts near the largest float have no finite sum
+        rows = joint.sum(axis=1)
+        if not rows.any():
+            raise InputError("pxs must hold some mass; all its entries are 0. Pass p(x,s), or counts of it.")
+        with np.errstate(invalid="ignore"):
+            W = joint / rows[:, None]
+        px = rows / math.fsum(rows)
+        if isinstance(py, str):
+            if py != "px":
+                raise InputError(
+                    f"py must be the law of Y, or 'px' for the law of X; it is {shown(py)}. Pass one of them."
+                )
+            names, law = Labels(names.x, names.y or names.x, names.s), px
+        else:
+            law = real_array("py", aligned["py"], 1)
+            if not law.any():
+                raise InputError("py must hold some mass; all its entries are 0. Pass the law of Y, or counts of it.")
+            law = law / law.max()
+            law = law / math.fsum(law)
+        return cls(px, law, W, aligned["d"], labels=names, name=name, units=units)
+
+    @classmethod
+    def from_samples(
+        cls,
+        x: Any,
+        s: Any,
+        y: Any = None,
+        *,
+        py: ArrayLike | None = None,
+        d: Distortion = "hamming",
+        data: Any = None,
+        weights: Any = None,
+        labels: LabelsLike = None,
+        name: str = "",
+        units: str = "",
+    ) -> Problem:
+        """The problem of samples: p(x,s) is how often each pair occurs.
+
+        Parameters
+        ----------
+        x, s : sequences of N letters, or names of columns of ``data``
+            Samples of the pair (X, S), row by row: text, numbers, tuples, a Series (a categorical keeps its order
+            and the letters that never occur), or a frame of several columns, whose rows are then the letters.
+        y : sequence of letters, or the name of a column, optional
+            Samples of the reconstruction, whose law Y must have. They need not be paired with x, nor as many.
+        py : (m,) array, Series or "px"
+            Instead of ``y``: the law of Y as in :meth:`from_joint`.
+        d : (n, m) array, str or function
+            As in :class:`Problem`; letters are compared by their values.
+        data : DataFrame or mapping of columns, optional
+            The table whose columns x, s, y and weights name.
+        weights : sequence of N numbers, or the name of a column, optional
+            How often each sample counts.
+        labels, name, units
+            As in :class:`Problem`; ``labels`` gives the order of the letters.
+
+        Raises
+        ------
+        InputError
+            If letters are missing, lengths differ, or neither or both of y and py are given.
+
+        Examples
+        --------
+        >>> problem = Problem.from_samples(["a", "b", "b", "c"], [0, 1, 1, 0], py="px")
+        >>> problem.labels
+        Labels(x=('a', 'b', 'c'), y=('a', 'b', 'c'), s=(0, 1))
+        >>> problem.px
+        array([0.25, 0.5 , 0.25])
+        """
+        if (y is None) == (py is None):
+            both = "both arrived" if y is not None else "neither arrived"
+            raise InputError(
+                f"one of y (samples of the reconstruction) and py (its law) must be given; {both}. Pass py='px' for "
+                "the law of X."
+            )
+        columns = {key: samples.column(key, value, data) for key, value in (("x", x), ("s", s))}
+        coded = {key: samples.code(key, value) for key, value in columns.items()}
+        weighed = None if weights is None else samples.column("weights", weights, data)
+        counts = samples.count(coded["x"], coded["s"], weighed)
+        pxs = samples.Counted(counts, coded["x"][0], coded["s"][0])
+        if y is None:
+            law: Any = py
+        else:
+            named = samples.column("y", y, data)
+            y_coded = samples.code("y", named)
+            law = samples.Counted(samples.law(y_coded, weighed if named is not y else None), y_coded[0])
+        return cls.from_joint(pxs, law, d, labels=labels, name=name, units=units)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Problem is frozen: cannot set {name!r}. Build a new Problem.")
 
     def __reduce__(self) -> tuple[object, ...]:
         # Through the constructor: pickling alone would hand back writeable arrays.
-        return (Problem, (self.px, self.py, self.ps_given_x, self.d))
+        return (_rebuilt, (self.px, self.py, self.ps_given_x, self.d, self.labels, self.name, self.units))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Problem):
+            return NotImplemented
+        return self.fingerprint == other.fingerprint and self.labels == other.labels
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
 
     def __repr__(self) -> str:
         def bits(nats: float) -> str:
             return f"{information.from_nats(nats, 'bits'):.4f} bits"
 
+        name = f"{self.name!r}, " if self.name else ""
         return (
-            f"Problem(n={self.n}, m={self.m}, k={self.k}, H(X)={bits(self.entropy_x)}, "
+            f"Problem({name}n={self.n}, m={self.m}, k={self.k}, H(X)={bits(self.entropy_x)}, "
             f"H(Y)={bits(self.entropy_y)}, H(S)={bits(self.entropy_s)}, max d={self.d.max():g})"
         )
 
@@ -91,7 +272,10 @@ class Problem:
             "E d of independent X, Y": f"{self.distortion(self.independent):.6g}",
             "fingerprint": self.fingerprint,
         }
-        return _html.table("Problem", rows)
+        for axis in "xys":
+            if (letters := getattr(self.labels, axis)) is not None:
+                rows[f"letters of {axis.upper()}"] = ", ".join(map(str, letters[:12])) + ", …" * (len(letters) > 12)
+        return _html.table(f"Problem {self.name}".strip(), rows)
 
     @property
     def n(self) -> int:
@@ -176,7 +360,15 @@ class Problem:
         s = self.support
         if (len(s.x), len(s.y), len(s.s)) == (self.n, self.m, self.k):
             return self
-        return Problem(self.px[s.x], self.py[s.y], self.ps_given_x[np.ix_(s.x, s.s)], self.d[np.ix_(s.x, s.y)])
+        return Problem(
+            self.px[s.x],
+            self.py[s.y],
+            self.ps_given_x[np.ix_(s.x, s.s)],
+            self.d[np.ix_(s.x, s.y)],
+            labels=self.labels.take(s.x, s.y, s.s),
+            name=self.name,
+            units=self.units,
+        )
 
     def standardised(self) -> tuple[Problem, Standard]:
         """The same problem with d in [0, 1]: d = scale · d' + row ⊕ column, the sum costing every coupling the same.
@@ -192,6 +384,16 @@ class Problem:
             rest, largest = np.zeros_like(rest), 0.0
         scale = largest or 1.0
         return Problem(self.px, self.py, self.ps_given_x, rest / scale), Standard(scale, row, column)
+
+
+def _rebuilt(px: Any, py: Any, ps_given_x: Any, d: Any, labels: Labels, name: str, units: str) -> Problem:
+    return Problem(px, py, ps_given_x, d, labels=labels, name=name, units=units)
+
+
+def _text(what: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{what} must be text; it is {shown(value)}. Pass a string.")
+    return " ".join(value.split())
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,8 @@ LAYERS = (
     {"errors", "clock"},
     {"_check", "_files", "_html", "checker"},  # the checker shares no code with what it checks
     {"information", "coupling", "solution"},
-    {"distortion"},
+    {"samples"},
+    {"distortion", "labels"},
     {"problem"},
     {"sources", "closed_forms", "formulations"},
     {"bounds"},

@@ -304,7 +304,7 @@ class TestUnreadable:
 class TestCommand:
     @staticmethod
     def run(*arguments: str) -> Any:
-        from drcopt.cli_check import check as command
+        from drcopt.cli.check import check as command
 
         return click.Command.main(command, list(arguments), standalone_mode=False)
 

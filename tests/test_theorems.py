@@ -13,7 +13,7 @@ import pytest
 
 from drcopt import sources, theorems
 from drcopt.cli import cli, main
-from drcopt.cli_validate import validate as command
+from drcopt.cli.validate import validate as command
 from drcopt.closed_forms import bernoulli
 from drcopt.errors import InputError
 from drcopt.problem import Problem

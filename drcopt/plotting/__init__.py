@@ -264,7 +264,7 @@ def check_destination(path: str | os.PathLike[str]) -> Path:
 def _draw() -> Any:
     """The drawing helpers, if matplotlib is there."""
     _check.require("matplotlib", "plot", "Plotting")
-    return _check.require("drcopt._figure", "plot", "Plotting")
+    return _check.require("drcopt.plotting.figure", "plot", "Plotting")
 
 
 def _curves(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drcopt.cli_check import check
-from drcopt.cli_validate import plot, validate
+from drcopt.cli.check import check
+from drcopt.cli.validate import plot, validate
 from drcopt.errors import DrcoptError, InfeasibleError, InputError, NotSolvedError, OutputError
 from drcopt.formulations import CLASSIFIER_SEES
 from drcopt.formulations import NAMES as FORMULATIONS
