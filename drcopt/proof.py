@@ -65,7 +65,7 @@ from drcopt.bounds.pricing.gibbs import softmin
 from drcopt.formulations import Formulation, Part
 
 if TYPE_CHECKING:
-    from drcopt.checker import Verdict
+    from drcopt.checker.question import Verdict
 
 VERSION = 1
 #: Each bound claimed is this times max d weaker than the certificate's, a lower bound with more than two classes as

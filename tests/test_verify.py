@@ -135,7 +135,7 @@ class TestRejected:
         assert (solution.status, solution.verified) == ("unknown", False)
         assert solution.lower_bound == solution.proved_lower_bound == -math.inf
         assert math.isnan(solution.distortion) and math.isnan(solution.gap)
-        with pytest.raises(NotSolvedError, match="not verified: the least loss proved does not exceed its budget"):
+        with pytest.raises(NotSolvedError, match="not verified: the least value proved does not exceed its budget"):
             solve()
 
     def test_a_point_off_its_budget(self, monkeypatch: pytest.MonkeyPatch) -> None:

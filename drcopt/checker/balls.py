@@ -1,0 +1,72 @@
+"""Balls (intervals with a midpoint) in arrays of objects, and how they are rounded and printed:
+always outward.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Context
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from flint import arb, fmpq
+
+#: Bits of the balls at first.
+BITS = 128
+#: What proves nothing.
+NOTHING = arb("-inf")
+
+
+def ball(values: Any) -> Any:
+    """Rationals or doubles as balls that hold them."""
+    return np.frompyfunc(arb, 1, 1)(values)
+
+
+def eta(values: Any) -> Any:
+    """−t log t as balls; 0 at 0."""
+    return np.frompyfunc(lambda t: -t * t.log() if not t.is_zero() else t, 1, 1)(ball(values))
+
+
+def least(balls: Any) -> Any:
+    """A ball that holds the least."""
+    return reduce(lambda u, v: u.min(v), balls)
+
+
+def grid(value: Any, up: bool) -> Any:
+    """A rational, or an end of a ball, rounded to a multiple of 2^−BITS, so that no number grows
+    without end.
+    """
+    if isinstance(value, fmpq):
+        scaled = value * 2**BITS
+        return fmpq(scaled.ceil() if up else scaled.floor()) / 2**BITS
+    return grid(rational(value.upper() if up else value.lower()), up)
+
+
+def rational(end: Any) -> Any:
+    """An exact ball as a rational."""
+    mantissa, exponent = (int(part) for part in end.man_exp())
+    return fmpq(mantissa) * fmpq(2) ** exponent
+
+
+def to_float(x: Any, up: bool) -> float:
+    """The upper (lower) end of a ball as a double, rounded outward; ±inf if it is not finite."""
+    outward = math.inf if up else -math.inf
+    if not x.is_finite():
+        return outward
+    end = x.upper() if up else x.lower()
+    value = float(end.mid())
+    while not (arb(value) >= end if up else arb(value) <= end):
+        value = math.nextafter(value, outward)
+    return value
+
+
+def digits(x: Any, up: bool) -> str:
+    """Twelve significant decimal digits of a ball, rounded up or down."""
+    context = Context(12, "ROUND_CEILING" if up else "ROUND_FLOOR")
+    return f"{context.create_decimal_from_float(to_float(x, up)).normalize(context):g}"
+
+
+def nats(x: Any, up: bool) -> str:
+    """The same with its unit, and in bits."""
+    return f"{digits(x, up)} nats ({digits(x / arb(2).log(), up)} bits)"

@@ -1,0 +1,333 @@
+"""What evidence proves: half-spaces w·(E d, I, H) ≥ Λ that hold for points, leaf by leaf of a tree.
+
+I stands for the rate of the formulation and H for its classification loss. The inequalities are in
+the docstring of :mod:`drcopt.checker`; :mod:`.question` turns half-spaces into a bound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from flint import arb, fmpq
+
+from drcopt.checker import schema
+from drcopt.checker.balls import NOTHING, ball, eta, least
+from drcopt.checker.problem import MOST_ROWS, Problem, tight
+from drcopt.checker.schema import Split, array, positive
+
+#: Most steps of a minimum over all maps, for one leaf and for all of them, and its largest table.
+STEPS, ALL_STEPS, TABLE = 2e8, 2e10, 2**23
+#: The kinds of evidence, and the fields of a posterior leaf that are weights of its half-space.
+KINDS = ("posterior-tree", "map-tree", "cell-dual", "independent", "data-processing")
+WEIGHTS = ("distortion", "rate", "classification")
+#: Boxes by letter, None for one that holds nothing.
+Boxes = list[Any]
+
+
+@dataclass(frozen=True)
+class HalfSpace:
+    """Σ weights (distortion, rate, loss) ≥ least, all of them balls, the weights ≥ 0."""
+
+    weights: tuple[Any, Any, Any]
+    least: Any
+
+
+@dataclass(frozen=True)
+class Region:
+    """Half-spaces that all points satisfy, and those of leaves, of which each satisfies one."""
+
+    everywhere: list[HalfSpace]
+    leaves: list[HalfSpace]
+    note: str = ""
+
+
+def always(p: Problem) -> list[HalfSpace]:
+    """What needs no evidence: letters at their cheapest, H(S|Y) ≥ H(S|X), I(X;Y) ≥ I(S;Y)."""
+    zero, one = arb(0), arb(1)
+    return [
+        HalfSpace((one, zero, zero), p.PY @ ball(p.d.min(axis=0))),
+        HalfSpace((one, zero, zero), p.PX @ ball(p.d.min(axis=1))),
+        HalfSpace((zero, zero, one), p.HS_given_X),
+        HalfSpace((zero, one, one), p.HS),
+        HalfSpace((zero, one, zero), zero),
+    ]
+
+
+def region(evidence: Any, reader: Evidence, kind: str, still: bool) -> Region:
+    """What a file's evidence proves of the points of a formulation (``kind``).
+
+    ``still``: these have X and Y independent.
+    """
+    p, name = reader.p, None
+    if evidence is not None:
+        name = evidence["kind"] if isinstance(evidence, dict) and "kind" in evidence else evidence
+        if name not in KINDS:
+            raise ValueError(f"there is no evidence of kind {name!r:.40}")
+        schema.record(name, evidence)
+    if name == "independent" and still:
+        zero, one = arb(0), arb(1)
+        apart = [
+            HalfSpace((one, zero, zero), p.PX @ p.D @ p.PY),
+            HalfSpace((zero, zero, one), p.HS),
+        ]
+        return Region(always(p) + apart, [])
+    if name == "cell-dual" and kind == "one-shot":
+        return Region([*always(p), reader.cell_dual(evidence)], [])
+    if name == "map-tree" and kind == "one-shot":
+        boxes = [p.reach(y) for y in range(p.m)]
+        found = [
+            reader.map_leaf(leaf, boxes) for leaf, boxes in leaves(reader.tree(evidence), boxes)
+        ]
+        return Region(always(p), found, reader.note)
+    if name == "posterior-tree" and kind != "one-shot":
+        nodes = reader.tree(evidence)
+        weights = [[leaf.get(key) for key in WEIGHTS] for leaf in schema.leaves(nodes)]
+        # The parts of a mixture may lie in different leaves: their average obeys the weaker if the
+        # weights are shared.
+        if kind != "time-sharing" or weights.count(weights[0]) == len(weights):
+            found = [
+                reader.posterior_leaf(leaf, boxes) for leaf, boxes in leaves(nodes, [p.whole] * p.m)
+            ]
+            return Region(always(p), found)
+    return Region(always(p), [])  # no evidence that needs more, or none for this formulation
+
+
+def leaves(nodes: list[Any], boxes: Boxes) -> Iterator[tuple[Any, Boxes]]:
+    """The leaves of a tree with their boxes by letter, empty ones left out.
+
+    The halves of a split cover what is split.
+    """
+    stack = [boxes]
+    for node in nodes:
+        boxes = stack.pop()
+        if isinstance(node, Split):
+            # What lies below comes first in the file, so last on the stack.
+            stack += [half(boxes, node, side) for side in (0, 1)]
+        elif all(box is not None for box in boxes):
+            yield node, boxes
+
+
+def half(boxes: Boxes, split: Split, side: int) -> Boxes:
+    """The boxes above (``side`` 0) or below (1) a split."""
+    part = boxes[split.y]
+    if part is not None:
+        part = part.copy()
+        nearer = min if side else max
+        part[split.s, side] = nearer(part[split.s, side], split.at)
+        part = tight(part)
+    return [*boxes[: split.y], part, *boxes[split.y + 1 :]]
+
+
+class Evidence:
+    """Reads evidence about a problem; ``note`` says what it could not do.
+
+    ``by_part``: the loss is an average over the parts of a mixture. ``budget``: operations on
+    balls it may still ask for.
+    """
+
+    def __init__(self, p: Problem, objective: str, by_part: bool, budget: float) -> None:
+        self.p, self.objective, self.by_part = p, objective, by_part
+        self.budget, self.note = budget, ""
+        self.maps = 0  # minima over maps that will be asked for
+
+    def spend(self, operations: float) -> None:
+        """Refuse evidence that asks for too much before any of it is done."""
+        self.budget -= operations
+        if self.budget < 0:
+            raise ValueError("its evidence asks for more operations than are allowed")
+
+    def tree(self, evidence: Any) -> list[Any]:
+        """The nodes of a tree, every one of them checked."""
+        p, kind = self.p, evidence["kind"]
+        posterior = kind == "posterior-tree"
+        name, read = ("posterior", self.multipliers) if posterior else ("map", self.map_multipliers)
+        self.spend(len(schema.listed(evidence["nodes"])) * (p.m + 16.0 * p.k))
+        nodes = schema.tree(evidence["nodes"], p.m, p.k, f"leaf of a {name} tree", read)
+        found = schema.leaves(nodes)
+        if posterior:
+            cells = sum(len(letter or [0]) for leaf in found for letter in leaf["cells"])
+            self.spend(cells * p.n * (p.k + 6.0) + len(found) * p.n * p.m)
+            if p.n <= MOST_ROWS and any(positive(leaf["convex"]) for leaf in found):
+                self.spend(p.n**2 * (4.0 * p.k + 200.0))
+        else:
+            self.maps = len(found)
+            self.spend(len(found) * p.m * (p.n * (p.k + 4.0) + 4.0 * p.k))
+        return nodes
+
+    def cells(self, nodes: Any, leaf: str, name: str) -> list[Any]:
+        """A tree of cells, likewise."""
+        p = self.p
+        return schema.tree(nodes, 1, p.k, leaf, lambda node: array(node[name], p.k))
+
+    def weight(self, leaf: Any) -> Any:
+        """Of E d in a leaf's half-space. A file about the distortion, or the loss, need not say 1,
+        or 0.
+        """
+        return positive(leaf.get("distortion", "1" if self.objective == "distortion" else "0"))
+
+    def multipliers(self, leaf: Any) -> tuple[Any, Any, Any, Any, Any, list[Any]]:
+        """f, the weights of E d, I and H, β₀ and the cells of each letter."""
+        p = self.p
+        alpha, beta, beta0 = (positive(leaf[name]) for name in ("rate", "classification", "convex"))
+        if self.objective == "classification-loss":
+            beta = fmpq(1)  # whatever is written
+        trees = [
+            nodes and self.cells(nodes, "cell of posteriors", "nu")
+            for nodes in schema.listed(leaf["cells"], p.m)
+        ]
+        return ball(array(leaf["f"], p.n)), self.weight(leaf), alpha, beta, beta0, trees
+
+    def posterior_leaf(self, leaf: Any, boxes: Boxes) -> HalfSpace:
+        """The bound of :mod:`drcopt.checker` at one leaf."""
+        p, (f, weight, *multipliers, trees) = self.p, self.multipliers(leaf)
+        share, alpha, beta, beta0 = map(arb, (weight, *multipliers))
+        if not beta0 <= beta or (beta0 > 0 and not beta0 * p.contraction <= alpha):
+            beta0 = arb(0)
+        value = f @ p.PX
+        for y, (box, nodes) in enumerate(zip(boxes, trees, strict=True)):
+            costs, cells = share * p.D[:, y] - f, leaves(nodes or [{"nu": ["0"] * p.k}], [box])
+            slopes = [(ball(array(node["nu"], p.k)), cell) for node, (cell,) in cells]
+            value += p.PY[y] * least(
+                self.on_cell(costs, alpha, beta0, beta - beta0, nu, cell) for nu, cell in slopes
+            )
+        return HalfSpace((share, alpha, beta), value)
+
+    def on_cell(self, costs: Any, alpha: Any, beta0: Any, beta1: Any, nu: Any, cell: Any) -> Any:
+        """The inequality for V_y of :mod:`drcopt.checker`."""
+        p, (low, high) = self.p, ball(cell.T)
+        scores, slopes = p.W @ nu - costs, nu
+        value = least(-scores)
+        if alpha > 0:
+            weights = p.PX * np.array([(t / alpha).exp() for t in scores + value])
+            value -= alpha * weights.sum().log()
+            if beta0 > 0:
+                slopes = nu - beta0 * np.array([(t / weights.sum()).log() for t in weights @ p.W])
+        if beta1 > 0:
+            a, b = chords(low, high)
+            value, slopes = value + beta1 * a.sum(), slopes + beta1 * b
+        # As Σ τ = 1, min q·τ is at least σ + Σ min((q − σ)l, (q − σ)u) for every σ; the best is
+        # some q_s.
+        q, fewest, most = (v.astype(float) for v in (slopes, low, high))
+        x = max(q.tolist(), key=lambda x: x + np.minimum((q - x) * fewest, (q - x) * most).sum())
+        return value + x + sum(map(smaller, (slopes - x) * low, (slopes - x) * high))
+
+    def map_multipliers(self, leaf: Any) -> tuple[Any, ...]:
+        """The weight of E d, then ν, α, γ, β and c of :mod:`drcopt.bounds.maps`."""
+        p = self.p
+        gamma, beta = (
+            array(leaf[name], p.m, read=positive) for name in ("conditional", "posterior")
+        )
+        slopes = array(leaf["slopes"], p.m, p.k)
+        return (
+            self.weight(leaf),
+            array(leaf["nu"], p.m),
+            positive(leaf["rate"]),
+            gamma,
+            beta,
+            slopes,
+        )
+
+    def map_leaf(self, leaf: Any, boxes: Boxes) -> HalfSpace:
+        """The bound in :mod:`drcopt.bounds.maps` at one leaf."""
+        p, (share, *vectors) = self.p, self.map_multipliers(leaf)
+        nu, alpha, gamma, beta, slopes = map(ball, vectors)
+        share, alpha, most = arb(share), arb(vectors[1]), -least(-beta - gamma)
+        if self.by_part and any(b > 0 for b in beta):
+            return HalfSpace(
+                (share, alpha, most), NOTHING
+            )  # a classifier that sees U has no budget for H(S|Y)
+        value = p.PY @ nu
+        for y, box in enumerate(boxes):
+            ends = beta[y] * eta(box) - slopes[y][:, None] * ball(box)
+            value += p.PY[y] * sum(map(smaller, *ends.T))
+        linear = p.PX[:, None] * (share * p.D - nu + p.W @ slopes.T)
+        value += self.least_map(linear.astype(float), float(alpha), gamma.astype(float))
+        return HalfSpace((share, alpha, most), value)
+
+    def least_map(self, linear: Any, alpha: float, gamma: Any) -> Any:
+        """The least over all mⁿ maps, in doubles: no sum exceeds ``size``, and 4n + 16m + 32
+        roundings come off.
+        """
+        p = self.p
+        size = (
+            np.abs(linear).max(axis=1).sum()
+            + alpha * math.log(p.n + 2)
+            + gamma.max() * math.log(p.k + 2)
+            + 1e-290
+        )
+        steps = max(p.m - 2, 0) * 3.0**p.n
+        if steps > STEPS or steps * self.maps > ALL_STEPS or max(p.m, p.k + 1) * 2.0**p.n > TABLE:
+            self.note = f"; a minimum over {p.m}^{p.n} maps is out of reach" * bool(
+                alpha > 0 or gamma.any()
+            )
+            found = linear.min(axis=1).sum()  # what it is without rates and losses, which are ≥ 0
+        else:
+            cells = reduce(
+                lambda c, row: np.concatenate([c, c + row[:, None]], axis=1),
+                linear,
+                np.zeros((p.m, 1)),
+            )
+            cells += alpha * p.tables[0] + gamma[:, None] * p.tables[1]
+            rest = reduce(min_plus, [row[None] for row in cells[1:-1]], cells[:1])[0, ::-1]
+            found = (rest + cells[-1]).min() if p.m > 1 else cells[0, -1]
+        return arb(float(found)) - (2 * p.n + 8 * p.m + 16) * arb(float(size)) / 2**52
+
+    def cell_dual(self, dual: Any) -> HalfSpace:
+        """The bound in :mod:`drcopt.bounds.cells`: given the slopes b, the best sets go by cost per
+        mass.
+        """
+        p, f, nu = self.p, ball(array(dual["f"], self.p.n)), ball(array(dual["nu"], self.p.m))
+        share, alpha, gamma = map(
+            arb, (self.weight(dual), positive(dual["rate"]), positive(dual["conditional"]))
+        )
+        self.spend(sum(map(len, dual["cells"])) * p.n * (p.k + 16.0) + p.n * p.m)
+        value = p.PX @ f + p.PY @ nu
+        for y, nodes in enumerate(schema.listed(dual["cells"], p.m)):
+            values = [arb(0)]
+            for node, (cell,) in leaves(self.cells(nodes, "cell of sets", "slopes"), [p.whole]):
+                b = ball(array(node["slopes"], p.k))
+                base = sum(map(smaller, *(eta(cell) - b[:, None] * ball(cell)).T))
+                # Cost per mass, rounded down so that their order is known.
+                ratios = np.array(
+                    [c.lower() for c in share * p.D[:, y] - f - nu[y] + gamma * (p.W @ b)]
+                )
+                order = np.argsort(ratios)
+                mass, total = np.cumsum(p.PX[order]), np.cumsum((p.PX * ratios)[order])
+                values += list(total + gamma * base * mass + alpha * eta(mass))
+            value += least(values)
+        return HalfSpace((share, alpha, gamma), value)
+
+
+def smaller(x: Any, y: Any) -> Any:
+    """A ball that holds the smaller of two."""
+    return x.min(y)
+
+
+def chords(low: Any, high: Any) -> tuple[Any, Any]:
+    """a, b with a_s + b_s t ≤ −t log t on [l_s, u_s]: for any b a concave function is least at an
+    end.
+    """
+    at_low, at_high = eta(low), eta(high)
+    slopes = (at_high - at_low) / (high - low)
+    b = np.array([slope.mid() if slope.is_finite() else arb(0) for slope in slopes])
+    return np.array(list(map(smaller, at_low - b * low, at_high - b * high))), b
+
+
+def min_plus(f: Any, g: Any) -> Any:
+    """h(S) = min over A ⊆ S of f(S∖A) + g(A), by halves with and without the last letter, for
+    stacks of f and g.
+    """
+    half = f.shape[1] // 2
+    if half == 0:
+        return f + g
+    pairs = [(f[:, :half], g[:, :half]), (f[:, half:], g[:, :half]), (f[:, :half], g[:, half:])]
+    if f.size > 2**18:
+        a, b, c = (min_plus(u, v) for u, v in pairs)
+    else:
+        a, b, c = np.split(min_plus(*map(np.concatenate, zip(*pairs, strict=True))), 3)
+    return np.concatenate([a, np.minimum(b, c)], axis=1)

@@ -1,0 +1,157 @@
+"""The problem of a proof file in exact rationals and in balls."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from fractions import Fraction
+from functools import cached_property, reduce
+from typing import Any
+
+import numpy as np
+from flint import arb, fmpq
+from scipy.optimize import minimize_scalar
+
+from drcopt.checker import schema
+from drcopt.checker.balls import ball, eta, grid
+
+#: Pairs of rows of W whose contraction is worked out are those of so many rows at most.
+MOST_ROWS = 150
+#: Letters of X whose subsets are gone through at once.
+AT_ONCE = 12
+
+
+def tight(cell: Any) -> Any:
+    """Ends (l_s, u_s), shape (k, 2), cut to what Σ τ = 1 leaves of them and widened to a grid; None
+    if that is nothing.
+
+    A wider box holds whatever the other did.
+    """
+    (low, high), (lows, highs) = cell.T, cell.sum(axis=0)
+    low, high = np.maximum(low, 1 - highs + high), np.minimum(high, 1 - lows + low)
+    if not (low <= high).all():
+        return None
+    ends = [[grid(a, False), grid(b, True)] for a, b in zip(low, high, strict=True)]
+    return np.array(ends, dtype=object)
+
+
+class Problem:
+    """Letters with mass: px (n,), py (m,), W (n, k) and d (n, m), rationals in small and balls in
+    capital letters.
+    """
+
+    def __init__(self, data: Any) -> None:
+        data = schema.record("problem", data)
+        self.px, self.py = schema.pmf(data["px"], None), schema.pmf(data["py"], None)
+        self.n, self.m = len(self.px), len(self.py)
+        self.w, self.d = (
+            schema.pmf(data["ps_given_x"], self.n, None),
+            schema.array(data["d"], self.n, self.m),
+        )
+        self.k = self.w.shape[1]
+        if not (self.px.all() and self.py.all() and self.w.any(axis=0).all()):
+            raise ValueError("a letter lacks mass")
+        self.PX, self.PY, self.W, self.D = map(ball, (self.px, self.py, self.w, self.d))
+        self.HX, self.HY, self.HS = (eta(p).sum() for p in (self.PX, self.PY, self.PX @ self.W))
+        self.HS_given_X = self.PX @ eta(self.W).sum(axis=1)
+        self.whole = tight(np.stack([self.w.min(axis=0), self.w.max(axis=0)], axis=1))
+        self.fingerprint = fingerprint(data)
+
+    @cached_property
+    def contraction(self) -> Any:
+        """η: the largest over pairs of rows a, b and λ of g(λ) = 1 − Σ_s a b/(λa + (1−λ)b),
+        concave; at most 1.
+        """
+        if self.n > MOST_ROWS:
+            return arb(1)
+        most = arb(0)
+        for pair in itertools.combinations(self.w, 2):
+            A, B = ball(np.array(pair)[:, [bool(a and b) for a, b in zip(*pair, strict=True)]])
+            u, v, how = (
+                A.astype(float),
+                B.astype(float),
+                {"bounds": (0, 1), "options": {"xatol": 1e-12}},
+            )
+            found = minimize_scalar(
+                lambda x, u=u, v=v: (u * v / (x * u + (1 - x) * v)).sum(), **how
+            )
+            at = arb(float(found.x))
+            mixed = at * A + (1 - at) * B
+            value, slope = 1 - (A * B / mixed).sum(), arb(0) + (A * B * (A - B) / mixed**2).sum()
+            most = most.max(
+                value + (slope * (1 - at)).max(-slope * at)
+            )  # the tangent there, at λ = 0 or 1
+        return most.min(arb(1))
+
+    def reach(self, y: int) -> Any:
+        """The box of τ_y over couplings: p(x) ≤ px(x)/py(y) fills the letters of extreme W(x,s)
+        first.
+        """
+        ends = []
+        for s in range(self.k):
+            up = np.argsort(self.w[:, s])
+            pair = []
+            for order in (up, up[::-1]):
+                filled = [(t / self.PY[y]).min(arb(1)) for t in np.cumsum(self.PX[order])]
+                steps = np.array(filled) - np.array([arb(0), *filled[:-1]])
+                pair.append(self.W[order, s] @ steps)
+            ends.append([grid(pair[0], False), grid(pair[1], True)])
+        return tight(np.array(ends, dtype=object))
+
+    @cached_property
+    def tables(self) -> tuple[Any, Any]:
+        """−t log t for t = P(A), and P(A) H(S|A), of all sets A of letters of X, as doubles."""
+
+        def sums(rows: Any) -> Any:
+            nothing = ball(np.zeros((1, 1 + self.k)))
+            return reduce(lambda s, row: np.concatenate([s, s + row]), rows, nothing)
+
+        rows = np.column_stack([self.PX, self.PX[:, None] * self.W])
+        few, found = sums(rows[:AT_ONCE]), []
+        for rest in sums(rows[AT_ONCE:]):
+            rate, *joint = eta(few + rest).T
+            found.append([rate.astype(float), (sum(joint) - rate).astype(float)])
+        rates, losses = np.array(found).transpose(1, 0, 2).reshape(2, -1)
+        return rates, losses
+
+    def onto_marginals(self, P: Any) -> Any:
+        """A coupling near P: heavy rows, then columns, are shrunk (by dyadic factors); what is
+        missing is added.
+        """
+        for goals in (self.px, self.py):
+            totals = P.sum(axis=1)
+            factors = [
+                min(fmpq(1), goal / (total or 1)) for goal, total in zip(goals, totals, strict=True)
+            ]
+            P = P.T * np.array([grid(factor, False) for factor in factors])
+        x, y = self.px - P.sum(axis=1), self.py - P.sum(axis=0)
+        return P + np.outer(x, y / (x.sum() or 1))
+
+    def loss(self, P: Any) -> Any:
+        """H(S|Y) of a coupling of balls. Where Y tells S for sure it is exactly 0."""
+        joint, value = self.W.T @ P, arb(0)
+        for column in joint.T:
+            classes = [t for t in column if not t.is_zero()]
+            if len(classes) > 1:
+                total = sum(classes, arb(0))
+                value -= sum((t * (t / total).log() for t in classes), arb(0))
+        return value
+
+
+def fingerprint(data: dict[str, Any]) -> str:
+    """The hash that names the problem in tables too, of the doubles written in the file (of a
+    rational the nearest).
+    """
+    digest = hashlib.sha256()
+    for name in ("px", "py", "ps_given_x", "d"):
+        numbers = np.array(data[name], dtype=object)
+        doubles = np.array([_double(text) for text in numbers.flat], dtype="<f8").reshape(
+            numbers.shape
+        )
+        digest.update(repr(doubles.shape).encode())
+        digest.update(doubles.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _double(text: str) -> float:
+    return float.fromhex(text) if "x" in text else float(Fraction(text))
