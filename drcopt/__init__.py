@@ -18,6 +18,7 @@ from drcopt.errors import OutputError as OutputError
 from drcopt.problem import Problem as Problem
 from drcopt.solution import Solution as Solution
 from drcopt.solve import min_classification_loss as min_classification_loss
+from drcopt.solve import min_rate as min_rate
 from drcopt.solve import solve as solve
 from drcopt.solve import solve_drc as solve_drc
 from drcopt.sweep import sweep as sweep

@@ -7,32 +7,50 @@ from collections.abc import Callable
 
 import numpy as np
 
-from drcopt import information
 from drcopt.engines.base import Proposal
 from drcopt.errors import InfeasibleError, MissingExtraError, NotSolvedError
+from drcopt.questions import QUANTITIES, Quantity
 from drcopt.solution import Solution
 
 
-def raise_failure(solution: Solution, least_loss: float) -> None:
-    """Raise if the solution is "infeasible", naming the least loss that can be met (in nats), or "unknown"."""
-    units = solution.units
+def raise_failure(solution: Solution, missed: Quantity, least: float) -> None:
+    """Raise if the solution is "infeasible" or "unknown".
+
+    An "infeasible" one names a budget that is missed and the ``least`` that can be met, in nats or the unit of d.
+    """
+    given = {
+        q: b
+        for q, b in zip(
+            QUANTITIES,
+            (solution.distortion_budget, solution.rate_budget, solution.classification_budget),
+            strict=True,
+        )
+        if math.isfinite(b)
+    }
+
+    def said(q: Quantity, value: float, digits: int) -> str:
+        return f"{value:.{digits}g} {solution.units}" if q.informational else f"{value:.{digits}g}"
+
     if solution.status == "infeasible":
-        least = information.from_nats(least_loss, units)
-        limited = math.isfinite(solution.rate_budget)
-        limit = f"at R = {solution.rate_budget:g} {units}" if limited else "at any rate"
+        least = missed.outside(least, solution.units)
+        others = {q: b for q, b in given.items() if q is not missed}
+        where = f"at {' and '.join(f'{q.budget} = {said(q, b, 6)}' for q, b in others.items())}" if others else ""
+        if not others and missed.budget == "C":
+            where = "at any rate"
+        raises = "".join(f", or raise {q.budget}" for q in others)
         raise InfeasibleError(
-            f"C = {solution.classification_budget:.8g} {units} cannot be met {limit}: the classification loss "
-            f"is at least {least:.8g} {units} there (proved). Raise C above that"
-            f"{', or raise R' if limited else ''}.",
-            budget="C",
+            f"{missed.budget} = {said(missed, given[missed], 8)} cannot be met{f' {where}' if where else ''}: "
+            f"the {missed.words} is at least {said(missed, least, 8)} there (proved). "
+            f"Raise {missed.budget} above that{raises}.",
+            budget=missed.budget,
             least=least,
-            units=units,
+            units=solution.units,
         )
     if solution.status == "unknown":
+        budgets = ", ".join(f"{q.budget} = {said(q, b, 6)}" for q, b in given.items()) or "the marginals"
         raise NotSolvedError(
-            f"no coupling that meets R = {solution.rate_budget:g}, C = {solution.classification_budget:g} "
-            f"{units} was found, and none was proved impossible ({solution.termination}). "
-            "Raise time_limit or C, or pass on_failure='return' to get the bound."
+            f"no coupling that meets {budgets} was found, and none was proved impossible ({solution.termination}). "
+            "Raise time_limit or a budget, or pass on_failure='return' to get the bound."
         )
 
 
@@ -44,7 +62,7 @@ def guarded(name: str, ask: Callable[[], Proposal]) -> Proposal:
     except (MissingExtraError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as reason:  # a panic in a solver's compiled core is not an Exception
-        return Proposal(None, None, f"engine {name} failed: {type(reason).__name__}: {reason}")
+        return Proposal(None, (), f"engine {name} failed: {type(reason).__name__}: {reason}")
     if not isinstance(proposal, Proposal) or not isinstance(proposal.termination, str):
-        return Proposal(None, None, f"engine {name} returned a {type(proposal).__name__} that makes no sense")
+        return Proposal(None, (), f"engine {name} returned a {type(proposal).__name__} that makes no sense")
     return proposal

@@ -39,7 +39,7 @@ def verified(solution: Solution) -> Solution:
         lower, upper, reason = found.lower, found.upper, "" if found.accepted else found.reason
     except Exception as error:  # evidence that cannot be written, or too much of it, proves nothing
         lower, upper, reason = -math.inf, math.inf, f"{type(error).__name__}: {error}"
-    if solution.objective == "classification-loss":
+    if solution.objective != "distortion":
         lower, upper = _below(lower, solution.units), math.nan
     changes: dict[str, Any] = {}
     if reason:

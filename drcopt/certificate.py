@@ -14,39 +14,50 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from drcopt.bounds import DataProcessing, Evidence, Leaf, PosteriorTree
-from drcopt.bounds.base import ROUNDING
+from drcopt.bounds import Cheapest, DataProcessing, Evidence
 from drcopt.coupling import round_onto_marginals
-from drcopt.formulations import Formulation, OneShot, Part
+from drcopt.formulations import OneShot, Part, Question
 from drcopt.formulations.one_shot import map_coupling
+from drcopt.questions import DISTORTION, ROUNDING, Quantity
 
 #: A mixture's column sums may miss py by this much in total (single couplings are rounded exactly).
 MARGINAL_TOLERANCE = 1e-11
 
 
+#: Evidence that costs nothing and holds of every problem.
+FLOORS: tuple[Evidence, ...] = (DataProcessing(), Cheapest())
+
+
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """What proves an answer: the formulation, a point that meets it, and evidence for the bound.
+    """What proves an answer: the question, a point that meets its limits, and evidence for the bound.
 
-    ``upper`` is the objective at ``parts`` (inf without a point) and ``lower`` the evaluated bound: distortion, or
-    for evidence with objective "classification-loss" that, in nats. ``rate`` and ``loss`` are what the point spends;
-    ``least_loss`` is a proved lower bound on the reachable classification loss, in nats (−inf if none was needed).
+    ``upper`` is the objective at ``parts`` (inf without a point) and ``lower`` the evaluated bound on it, in the unit
+    of d or in nats; inf if it is proved that no point meets the limits. ``rate`` and ``loss`` are what the
+    point spends.
     """
 
-    formulation: Formulation
+    formulation: Question
     parts: tuple[Part, ...] | None
-    evidence: Evidence | None
+    evidence: tuple[Evidence, ...]
     upper: float
     lower: float
     rate: float
     loss: float
-    infeasibility: Evidence | None = None
-    least_loss: float = -math.inf
 
     @property
-    def objective(self) -> str:
-        """ "distortion", or "classification-loss" where the evidence bounds that."""
-        return objective_of(self.evidence)
+    def objective(self) -> Quantity:
+        """What is minimised."""
+        return self.formulation.objective
+
+    @property
+    def infeasible(self) -> bool:
+        """Whether it is proved that no point meets the limits."""
+        return self.lower == math.inf
+
+    def least(self, quantity: Quantity) -> float:
+        """A proved lower bound on what the limits of the others leave of one quantity, from the same evidence."""
+        return best_bound(self.formulation.minimising(quantity), (*FLOORS, *self.evidence))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything needed to believe this to a JSON file; ``drcopt check`` verifies it independently."""
@@ -54,68 +65,46 @@ class Certificate:
 
         save(self, path)
 
-    @property
-    def infeasible(self) -> bool:
-        """Whether it is proved that no point meets the budgets."""
-        # A point may exceed its budget by rounding; a proof that none meets it must exceed it by more.
-        return self.least_loss > self.formulation.classification_budget + ROUNDING
 
-
-def certify(
-    formulation: Formulation,
-    parts: Sequence[Part] | None,
-    evidence: Evidence | None,
-    infeasibility: Evidence | None = None,
-) -> Certificate:
-    """Judge a point and evidence for ``formulation``, whose problem has no zero-mass letters."""
-    problem = formulation.problem
-    point = repair(formulation, parts) if parts else None
+def certify(question: Question, parts: Sequence[Part] | None, evidence: Sequence[Evidence] = ()) -> Certificate:
+    """Judge a point and evidence for a question whose problem has no zero-mass letters."""
+    problem, objective = question.problem, question.objective
+    point = repair(question, parts) if parts else None
     fixed = None if point is None else point.parts
-    if objective_of(evidence) == "classification-loss":
-        upper = math.inf if point is None else point.loss
-        lower, size = _value(DataProcessing(), formulation), problem.entropy_s
-    else:
-        upper = math.inf if fixed is None else float((problem.d * formulation.coupling(fixed)).sum())
-        lower, size = -math.inf, float(problem.d.max())
-    if evidence is not None:
-        lower = max(lower, _value(evidence, formulation))
-    if objective_of(evidence) == "distortion" and not upper - lower <= 1e-12 * size:
-        # Zero multipliers always give a valid bound: every letter y at its cheapest x.
-        lower = max(lower, PosteriorTree(Leaf(np.zeros(problem.n), 0.0, 0.0)).bound(formulation))
-    least = -math.inf if infeasibility is None else _value(infeasibility, formulation)
+    upper = math.inf if fixed is None else question.values(fixed)[objective.place]
+    lower = best_bound(question, (*FLOORS, *evidence))
     certificate = Certificate(
-        formulation,
+        question,
         fixed,
-        evidence,
+        tuple(evidence),
         upper,
         lower,
         math.nan if point is None else point.rate,
         math.nan if point is None else point.loss,
-        infeasibility,
-        least,
     )
-    if point is not None and (lower > upper + 1e-9 * size or certificate.infeasible):
+    size = float(problem.d.max()) if objective is DISTORTION else question.most[objective.place]
+    if point is not None and lower > upper + 1e-9 * size:
         raise ArithmeticError(
-            f"drcopt contradicts itself: a point of value {upper!r} meets the budgets, yet the bound is {lower!r} "
-            f"(least classification loss {least!r} nats). This is a bug; please report it with the problem's arrays."
+            f"drcopt contradicts itself: a point of value {upper!r} meets the budgets, yet the bound is {lower!r}. "
+            "This is a bug; please report it with the problem's arrays."
         )
     # Both ends carry rounding of the last digits.
-    return replace(certificate, lower=min(lower, upper))
+    return replace(certificate, lower=lower if point is None else min(lower, upper))
 
 
-def _value(evidence: Evidence, formulation: Formulation) -> float:
+def best_bound(question: Question, evidence: Sequence[Evidence]) -> float:
+    """The best of the bounds that the evidence gives."""
+    return max((_value(one, question) for one in evidence), default=-math.inf)
+
+
+def _value(evidence: Evidence, question: Question) -> float:
     """The bound, or −inf from evidence that cannot be evaluated: it is an engine's word, and may be garbage."""
     try:
         with np.errstate(all="ignore"):
-            value = float(evidence.bound(formulation))
+            value = float(evidence.bound(question))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return -math.inf
     return -math.inf if math.isnan(value) else value
-
-
-def objective_of(evidence: Evidence | None) -> str:
-    """What a piece of evidence bounds: "distortion" or "classification-loss"."""
-    return getattr(evidence, "objective", "distortion")
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +116,7 @@ class Point:
     loss: float
 
 
-def repair(formulation: Formulation, parts: Sequence[Part]) -> Point | None:
+def repair(formulation: Question, parts: Sequence[Part]) -> Point | None:
     """The point moved onto the marginals and within the rate; None if it cannot meet every budget."""
     problem = formulation.problem
     try:
@@ -163,6 +152,8 @@ def repair(formulation: Formulation, parts: Sequence[Part]) -> Point | None:
     loss = formulation.classification_loss(fixed)
     if spent > formulation.rate_budget + ROUNDING or loss > formulation.classification_budget + ROUNDING:
         return None
+    if formulation.distortion(fixed) > formulation.distortion_budget * (1.0 + ROUNDING):
+        return None
     return Point(tuple(fixed), spent, loss)
 
 
@@ -182,7 +173,7 @@ def _balanced(formulation: OneShot, parts: list[Part]) -> list[Part]:
     ]
 
 
-def _maps_hold(formulation: Formulation, parts: Sequence[Part]) -> bool:
+def _maps_hold(formulation: Question, parts: Sequence[Part]) -> bool:
     """Every coupling is px(x) 1{y = f(x)} for its map f."""
     px, n = formulation.problem.px, formulation.problem.n
     for part in parts:

@@ -57,12 +57,12 @@ from drcopt import _cells
 from drcopt._check import FloatArray
 from drcopt._files import atomic_write
 from drcopt.bounds import DataProcessing, Evidence, Independent, Leaf, PosteriorTree
-from drcopt.bounds.base import ROUNDING, effective_budgets
 from drcopt.bounds.cells import CellDual
 from drcopt.bounds.maps import MapLeaf, MapTree
 from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing.gibbs import softmin
-from drcopt.formulations import Formulation, Part
+from drcopt.formulations import Part, Question
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, ROUNDING, Quantity
 
 if TYPE_CHECKING:
     from drcopt.checker.question import Verdict
@@ -77,15 +77,13 @@ class Certificate(Protocol):
     """What a proof is written from: see :class:`drcopt.certificate.Certificate`."""
 
     @property
-    def formulation(self) -> Formulation: ...
+    def formulation(self) -> Question: ...
     @property
     def parts(self) -> tuple[Part, ...] | None: ...
     @property
-    def evidence(self) -> Evidence | None: ...
+    def evidence(self) -> tuple[Evidence, ...]: ...
     @property
-    def infeasibility(self) -> Evidence | None: ...
-    @property
-    def objective(self) -> str: ...
+    def objective(self) -> Quantity: ...
     @property
     def upper(self) -> float: ...
     @property
@@ -138,12 +136,13 @@ def verdict(certificate: Certificate) -> Verdict:
 def to_dict(certificate: Certificate) -> dict[str, Any]:
     """The contents of a proof file."""
     formulation, infeasible = certificate.formulation, certificate.infeasible
-    problem = formulation.problem
-    objective = "classification-loss" if infeasible else certificate.objective
-    room = ROOM * (float(problem.d.max()) if objective == "distortion" else 1.0)
+    problem, question = formulation.problem, formulation
+    if infeasible:
+        question = question.minimising(CLASSIFICATION_LOSS)
+    room = ROOM * (float(problem.d.max()) if question.objective is DISTORTION else 1.0)
     goal = formulation.classification_budget if infeasible else certificate.lower - 0.5 * room
-    writer = _Writer(formulation, goal)
-    evidence = writer.evidence(certificate.infeasibility if infeasible else certificate.evidence)
+    writer = _Writer(question, goal)
+    evidence = writer.evidence(_best(question, certificate.evidence))
     claim: dict[str, Any] = {"infeasible": True}
     parts = None
     if not infeasible:
@@ -171,11 +170,25 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
         "classifier_sees": formulation.classifier_sees,
         "rate_budget": _number(formulation.rate_budget),
         "classification_budget": _number(formulation.classification_budget),
-        "objective": objective,
+        "objective": question.objective.name.replace("_", "-"),
         "claim": claim,
         "point": parts,
         "evidence": evidence,
     }
+
+
+def _best(question: Question, evidence: tuple[Evidence, ...]) -> Evidence | None:
+    """The evidence that bounds the question's objective best; what holds of every problem where there is none."""
+    floors = (DataProcessing(),) if question.objective is CLASSIFICATION_LOSS else ()
+    return max((*evidence, *floors), key=lambda one: one.bound(question), default=None)
+
+
+def _normalised(leaf: Leaf, objective: Quantity) -> Leaf:
+    """The leaf with a weight of 1 for the objective."""
+    weight = (leaf.distortion, leaf.rate, leaf.classification)[objective.place]
+    if weight in (0.0, 1.0):
+        return leaf
+    return Leaf(leaf.f / weight, leaf.rate / weight, leaf.classification / weight, leaf.distortion / weight)
 
 
 def _number(value: float) -> str:
@@ -201,7 +214,7 @@ class _Writer:
     ``reached`` is what the cells give, in doubles (inf where the checker needs none).
     """
 
-    def __init__(self, formulation: Formulation, goal: float) -> None:
+    def __init__(self, formulation: Question, goal: float) -> None:
         self.formulation, self.problem, self.goal = formulation, formulation.problem, goal
         self.reached = math.inf
 
@@ -239,8 +252,8 @@ class _Writer:
 
     def cell_dual(self, dual: CellDual) -> dict[str, Any]:
         """Multipliers, and for each letter cells of class posteriors of sets."""
-        problem, distortion = self.problem, dual.objective == "distortion"
-        rate, loss = effective_budgets(self.formulation)
+        problem, distortion = self.problem, self.formulation.objective is DISTORTION
+        _, rate, loss = self.formulation.caps
         costs = problem.px * (distortion * problem.d - dual.f[:, None] - dual.nu).T
         rest = float(dual.f @ problem.px + dual.nu @ problem.py)
         rest -= dual.rate * rate + distortion * dual.conditional * loss
@@ -268,7 +281,7 @@ class _Writer:
         while stack:
             node, box = stack.pop()
             if isinstance(node, Leaf):
-                nodes.append(self.posterior_leaf(node, box, tree.objective == "distortion"))
+                nodes.append(self.posterior_leaf(node, box))
                 continue
             nodes.append({"y": node.y, "s": node.s, "at": _number(node.at)})
             for child, side in ((node.high, 0), (node.low, 1)):
@@ -277,14 +290,14 @@ class _Writer:
                 stack.append((child, part))
         return {"kind": "posterior-tree", "nodes": nodes}
 
-    def posterior_leaf(self, leaf: Leaf, box: FloatArray, distortion: bool) -> dict[str, Any]:
+    def posterior_leaf(self, leaf: Leaf, box: FloatArray) -> dict[str, Any]:
         """Multipliers, and for each letter cells of its class posterior unless the checker can do without."""
         problem = self.problem
-        rate, loss = effective_budgets(self.formulation)
+        _, rate, loss = self.formulation.caps
+        leaf = _normalised(leaf, self.formulation.objective)
         f, alpha, beta = np.asarray(leaf.f, dtype=np.float64), float(leaf.rate), float(leaf.classification)
-        costs, size = problem.d.T - f, float(problem.d.max())
-        if not distortion:
-            costs, beta, loss, size = np.broadcast_to(-f, costs.shape), 1.0, 0.0, 1.0
+        costs = leaf.distortion * problem.d.T - f
+        size = float(problem.d.max()) if self.formulation.objective is DISTORTION else 1.0
         cells: list[Any] = [None] * problem.m
         free = (box == whole_box(problem)).all(axis=(1, 2)) & (beta == 0 or problem.k == 1)
         rows = np.flatnonzero(~free)

@@ -23,17 +23,22 @@ STATUSES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Multipliers:
-    """−d distortion / d budget, in distortion per unit of information; NaN where unknown."""
+    """What one more unit of a budget is worth: −d objective / d budget, in the objective's unit per unit of the budget.
+
+    NaN where unknown, and for what is minimised, which has no budget.
+    """
 
     rate: float
     classification: float
+    distortion: float = math.nan
+    perception: float = math.nan
 
 
 @dataclass(frozen=True)
 class Residuals:
     """How far the returned coupling is from meeting each condition, recomputed from the caller's arrays.
 
-    Marginal residuals are the sum of absolute errors; ``rate`` and ``classification`` are the amount by
+    Marginal residuals are the sum of absolute errors; ``rate``, ``classification`` and ``distortion`` are the amount by
     which the budget is exceeded, in the solution's units (0 when met).
     """
 
@@ -42,6 +47,7 @@ class Residuals:
     negativity: float
     rate: float
     classification: float
+    distortion: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +119,8 @@ class Solution:
     gap : float
         objective − lower_bound.
     objective : str
-        What was minimised: "distortion", or "classification-loss" (by ``min_classification_loss``), whose
-        ``lower_bound`` and ``gap`` are then in ``units`` and bound ``classification_loss``.
+        What was minimised: "distortion", "rate" or "classification_loss"; ``value``, ``lower_bound`` and ``gap`` are
+        of that, in its unit: that of d, or ``units``.
     coupling : (n, m) array
         The joint pmf of (X, Y); all NaN if there is none.
     rate, classification_loss : float
@@ -141,8 +147,8 @@ class Solution:
         NaN where it was not asked for.
     verified : bool or None
         Whether the checker accepted the certificate; None if it was not asked to.
-    formulation, classifier_sees, rate_budget, classification_budget, units
-        What was asked, budgets in ``units``.
+    formulation, classifier_sees, distortion_budget, rate_budget, classification_budget, units
+        What was asked, budgets on information in ``units``.
     """
 
     status: str
@@ -162,6 +168,7 @@ class Solution:
     classification_budget: float
     units: str
     objective: str = "distortion"
+    distortion_budget: float = math.inf
     mixture: Mixture | None = None
     certificate: Any = None
     stats: dict[str, Any] = field(default_factory=dict)
@@ -174,15 +181,26 @@ class Solution:
         """objective − lower_bound: 0 if infeasible is proved, NaN if there is no point."""
         if self.status == "infeasible":
             return 0.0
-        value = self.distortion if self.objective == "distortion" else self.classification_loss
-        return value - self.lower_bound
+        return self.value - self.lower_bound
+
+    @property
+    def value(self) -> float:
+        """What was minimised, at the answer: an upper bound on its optimum."""
+        return float(getattr(self, self.objective))
 
     def __repr__(self) -> str:
-        limits = [f"R={self.rate_budget:.6g}", f"C={self.classification_budget:.6g}"]
+        budgets = (("D", self.distortion_budget), ("R", self.rate_budget), ("C", self.classification_budget))
+        limits = [f"{letter}={b:.6g}" for letter, b in budgets if math.isfinite(b) or letter != "D"]
+        unit = "" if self.objective == "distortion" else f" {self.units}"
+        rest = [
+            f"{name}={getattr(self, name):.6g}"
+            for name in ("distortion", "rate", "classification_loss")
+            if name != self.objective
+        ]
         return (
-            f"Solution({self.status}: distortion={self.distortion:.8g}, lower_bound={self.lower_bound:.8g}, "
-            f"gap={self.gap:.2g}; rate={self.rate:.6g}, classification_loss={self.classification_loss:.6g} "
-            f"{self.units}; {self.formulation}, {', '.join(limits)} {self.units}; engine={self.engine})"
+            f"Solution({self.status}: {self.objective}={self.value:.8g}{unit}, "
+            f"lower_bound={self.lower_bound:.8g}{unit}, gap={self.gap:.2g}; {', '.join(rest)} {self.units}; "
+            f"{self.formulation}, {', '.join(limits)} {self.units}; engine={self.engine})"
         )
 
     def _proved(self) -> dict[str, str]:

@@ -1,32 +1,13 @@
-"""The one place that knows problems, formulations, engines and the certificate."""
+"""The questions that can be asked, as functions: each is a few statements around a session."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
-from typing import Any
-
-import numpy as np
 from numpy.typing import ArrayLike
 
-from drcopt import _check, _verify, clock, information
-from drcopt._failures import guarded, raise_failure
-from drcopt.bounds import DataProcessing, Evidence, Independent
-from drcopt.bounds.base import ROUNDING
-from drcopt.certificate import Certificate, certify, objective_of
-from drcopt.engines import ENGINES
-from drcopt.engines.base import INTERRUPTED, Engine, Limits, Proposal
-from drcopt.errors import InputError
-from drcopt.formulations import CLASSIFIER_SEES, NAMES, Formulation, OneShot, Part, SingleLetter, TimeSharing
 from drcopt.problem import Problem
-from drcopt.solution import Component, Mixture, Multipliers, Residuals, Solution
-
-ON_FAILURE = ("raise", "return")
-
-#: Seconds an InfeasibleError may spend on finding the least loss it names.
-_EDGE_SECONDS = 5.0
-#: Seconds past the deadline after which the judge, too, makes do with what it has.
-_JUDGE_SECONDS = 0.2
+from drcopt.questions import CLASSIFICATION_LOSS, RATE
+from drcopt.session import Session
+from drcopt.solution import Solution
 
 
 def solve_drc(
@@ -138,20 +119,105 @@ def solve(
     return session.solve(R, C, on_failure=on_failure)
 
 
-def min_classification_loss(
+def min_rate(
     problem: Problem,
     *,
-    R: float | None = None,
+    D: float | None = None,
+    C: float | None = None,
+    formulation: str = "single-letter",
+    classifier_sees: str = "Y",
     units: str = "bits",
+    engine: str = "auto",
     tol: float = 1e-6,
     time_limit: float | None = None,
     verify: str | None = None,
     on_failure: str = "raise",
 ) -> Solution:
-    """The least H(S|Y) that a coupling reaches at rate R: the edge of the feasible set, C_min(R).
+    """The least I(X;Y) of a coupling with E d(X,Y) ≤ D and H(S|Y) ≤ C: the function R(D, C).
 
-    ``classification_loss`` of the solution is reached by its coupling and ``lower_bound`` is proved, both in
-    ``units``; ``gap`` is their difference and ``tol`` limits it. Keywords as in :func:`solve_drc`.
+    Parameters
+    ----------
+    problem : Problem
+        The data.
+    D : float or None
+        Distortion budget, in the unit of d; None (or inf) for none.
+    C : float or None
+        Classification budget, in ``units``.
+    tol : float
+        Absolute gap wanted, in ``units``.
+    formulation, classifier_sees, units, engine, time_limit, verify, on_failure
+        As in :func:`solve_drc`.
+
+    Returns
+    -------
+    Solution
+        ``objective`` is "rate"; ``value`` (also ``rate``) is reached by its coupling and ``lower_bound`` is proved,
+        both in ``units``. ``multipliers.distortion`` is −∂R/∂D and ``multipliers.classification`` −∂R/∂C.
+
+    Raises
+    ------
+    InputError, InfeasibleError, NotSolvedError
+        As in :func:`solve_drc`; an InfeasibleError names D where no rate would do, else C.
+
+    Examples
+    --------
+    >>> problem = Problem([0.5, 0.5], [0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]])
+    >>> least = min_rate(problem, D=0.110027864)
+    >>> least.status, round(least.rate, 5)
+    ('optimal', 0.5)
+    """
+    session = Session(
+        problem,
+        formulation=formulation,
+        classifier_sees=classifier_sees,
+        units=units,
+        engine=engine,
+        tol=tol,
+        time_limit=time_limit,
+        verify=verify,
+    )
+    return session.ask(RATE, D=D, C=C, on_failure=on_failure)
+
+
+def min_classification_loss(
+    problem: Problem,
+    *,
+    R: float | None = None,
+    D: float | None = None,
+    formulation: str = "single-letter",
+    classifier_sees: str = "Y",
+    units: str = "bits",
+    engine: str = "auto",
+    tol: float = 1e-6,
+    time_limit: float | None = None,
+    verify: str | None = None,
+    on_failure: str = "raise",
+) -> Solution:
+    """The least H(S|Y) of a coupling with I(X;Y) ≤ R and E d(X,Y) ≤ D: the edge of the feasible set, C_min(R, D).
+
+    Parameters
+    ----------
+    problem : Problem
+        The data.
+    R : float or None
+        Rate budget, in ``units``; None (or inf) for none.
+    D : float or None
+        Distortion budget, in the unit of d.
+    tol : float
+        Absolute gap wanted, in ``units``.
+    formulation, classifier_sees, units, engine, time_limit, verify, on_failure
+        As in :func:`solve_drc`.
+
+    Returns
+    -------
+    Solution
+        ``objective`` is "classification_loss"; ``value`` (also ``classification_loss``) is reached by its coupling and
+        ``lower_bound`` is proved, both in ``units``.
+
+    Raises
+    ------
+    InputError, InfeasibleError, NotSolvedError
+        As in :func:`solve_drc`; an InfeasibleError names D.
 
     Examples
     --------
@@ -160,284 +226,14 @@ def min_classification_loss(
     >>> edge.status, round(edge.classification_loss, 5)
     ('optimal', 0.69732)
     """
-    session = Session(problem, units=units, tol=tol, time_limit=time_limit, verify=verify)
-    return session.least_loss(R, on_failure=on_failure)
-
-
-class Session:
-    """Solves one problem at many budgets, letting each point start from the last.
-
-    ``warm`` is what the last point left behind, a dict of small float arrays or None; set it to resume a
-    sweep exactly where another process stopped. Settings are the keywords of :func:`solve_drc`.
-    """
-
-    def __init__(
-        self,
-        problem: Problem,
-        *,
-        formulation: str = "single-letter",
-        classifier_sees: str = "Y",
-        units: str = "bits",
-        engine: str = "auto",
-        tol: float = 1e-6,
-        time_limit: float | None = None,
-        verify: str | None = None,
-    ) -> None:
-        if not isinstance(problem, Problem):
-            raise InputError(
-                f"problem must be a drcopt.Problem; it is a {type(problem).__name__}. "
-                "Build one with Problem(px, py, ps_given_x, d)."
-            )
-        self.problem = problem
-        self.formulation = _check.choice("formulation", formulation, NAMES)
-        self.classifier_sees = _check.choice("classifier_sees", classifier_sees, CLASSIFIER_SEES)
-        if classifier_sees == "YU" and formulation != "one-shot":
-            raise InputError(
-                f'classifier_sees="YU" needs formulation="one-shot"; formulation is {formulation!r}. '
-                "Only one-shot codes have common randomness U."
-            )
-        self.units = _check.choice("units", units, information.NATS_PER)
-        self.engine = _check.choice("engine", engine, ("auto", *ENGINES))
-        if engine != "auto" and formulation not in ENGINES[engine].formulations:
-            able = [name for name, kind in ENGINES.items() if formulation in kind.formulations]
-            raise InputError(
-                f"engine {engine!r} does not take formulation {formulation!r}. Pass engine='auto' or one of {able}."
-            )
-        self.tol = _check.positive("tol", tol) or 0.0
-        self.time_limit = _check.positive("time_limit", time_limit, allow_none=True)
-        self.verify = _verify.setting(verify)
-        self.warm: dict[str, Any] | None = None
-        self._reduced = problem.reduced()
-        self._standard, self._change = self._reduced.standardised()
-        self._engines: dict[str, Engine] = {}
-        self._rate_only: Proposal | None = None
-
-    def solve(self, R: float | None, C: float | None, *, on_failure: str = "raise") -> Solution:
-        """The solution at one pair of budgets, in the session's units."""
-        _check.choice("on_failure", on_failure, ON_FAILURE)
-        started = clock.now()
-        rate, loss = (information.to_nats(_check.budget(n, v), self.units) for n, v in (("R", R), ("C", C)))
-        question = self._question(rate, loss)
-        limits = self._limits(started)
-        with clock.until(limits.deadline):
-            proposal, engine = self._answer(question, limits)
-        certificate = self._certify(question, proposal, limits)
-        solution = self._solution(certificate, proposal, engine, R, C, clock.now() - started)
-        if on_failure == "raise":
-            raise_failure(solution, self._least(solution, R, limits))
-        return solution
-
-    def _least(self, solution: Solution, R: float | None, limits: Limits) -> float:
-        """For the message of an infeasible problem: the least reachable loss, proved, in nats."""
-        least = float(solution.certificate.least_loss)
-        if solution.status != "infeasible" or self.formulation != "single-letter":
-            return least
-        # The proof stopped as soon as it passed C; the edge itself is worth a few seconds more.
-        patience = min(limits.remaining, _EDGE_SECONDS)
-        if patience <= 0:
-            return least
-        edge = Session(self._reduced, units="nats", tol=1e-6, time_limit=patience)
-        return max(least, edge.least_loss(None if R is None else information.to_nats(R, self.units)).lower_bound)
-
-    def least_loss(self, R: float | None, *, on_failure: str = "raise") -> Solution:
-        """See :func:`min_classification_loss`."""
-        _check.choice("on_failure", on_failure, ON_FAILURE)
-        started = clock.now()
-        question = self._question(information.to_nats(_check.budget("R", R), self.units), math.inf)
-        limits = replace(self._limits(started), tol=information.to_nats(self.tol, self.units))
-        problem = self._reduced
-        if question.rate_budget == 0 or min(problem.n, problem.m) == 1:
-            proposal, engine = _independent(question), "analytic"
-            proposal = replace(proposal, evidence=proposal.infeasibility, infeasibility=None)
-        else:
-            from drcopt.engines.branch import Global
-
-            with clock.until(limits.deadline):
-                proposal, engine = guarded("global", lambda: Global().least_loss(question, limits)), "global"
-            if objective_of(proposal.evidence) != "classification-loss":  # or a bound on E d would pass for one on it
-                proposal = replace(proposal, evidence=DataProcessing())
-        certificate = self._certify(question, proposal, limits)
-        solution = self._solution(certificate, proposal, engine, R, None, clock.now() - started)
-        if on_failure == "raise":
-            raise_failure(solution, certificate.least_loss)
-        return solution
-
-    # -- asking ------------------------------------------------------------------------------------------------
-
-    def _question(self, rate: float, loss: float) -> Formulation:
-        if self.formulation == "one-shot":
-            return OneShot(self._reduced, rate, loss, self.classifier_sees)
-        return (SingleLetter if self.formulation == "single-letter" else TimeSharing)(self._reduced, rate, loss)
-
-    def _limits(self, started: float) -> Limits:
-        scale = float(self._reduced.d.max()) / self._change.scale
-        return Limits(self.tol * scale, started + self.time_limit if self.time_limit else math.inf)
-
-    def _answer(self, question: Formulation, limits: Limits) -> tuple[Proposal, str]:
-        """Settle what needs no engine, then ask one about the standardised problem."""
-        problem = self._reduced
-        if question.classification_budget + ROUNDING < DataProcessing().bound(question):
-            return Proposal(None, None, "H(S|X) alone exceeds the budget", infeasibility=DataProcessing()), "analytic"
-        only = question.rate_budget == 0 or min(problem.n, problem.m) == 1
-        if only and self.formulation != "one-shot":
-            return _independent(question), "analytic"
-        standard = question.with_problem(self._standard)
-        name = self.engine
-        if name == "auto":
-            name, settled = self._choose(standard, limits)
-            if settled is not None:
-                return settled, name
-        proposal = self._propose(name, standard, limits)
-        self.warm = proposal.warm
-        return proposal, name
-
-    def _propose(self, name: str, question: Formulation, limits: Limits) -> Proposal:
-        return guarded(name, lambda: self._use(name).propose(question, limits, self.warm))
-
-    def _choose(self, standard: Formulation, limits: Limits) -> tuple[str, Proposal | None]:
-        """Rate-only first: its answer is the answer wherever it happens to meet the classification budget."""
-        if self.formulation == "one-shot":
-            return "one-shot", None
-        free = replace(standard, classification_budget=math.inf)
-        proposal = self._rate_only = self._propose("newton", free, limits)
-        if standard.classification_budget >= standard.problem.entropy_s or (
-            certify(standard, proposal.parts, None).parts is not None
-        ):
-            self.warm = proposal.warm
-            return "newton", proposal
-        return "global", None
-
-    def _use(self, name: str) -> Engine:
-        if name not in self._engines:
-            self._engines[name] = ENGINES[name].build()
-        return self._engines[name]
-
-    # -- judging -----------------------------------------------------------------------------------------------
-
-    def _certify(self, question: Formulation, proposal: Proposal, limits: Limits) -> Certificate:
-        """The judge's word, within a little more than the time limit; the bound without C is always worth having."""
-        change = self._change
-
-        def back(evidence: Evidence | None) -> Evidence | None:
-            try:
-                return None if evidence is None else evidence.rescaled(change.scale, change.row, change.column)
-            except (AttributeError, TypeError, ValueError):
-                return None  # not evidence at all
-
-        patience = min(limits.deadline, clock.now() if proposal.termination == INTERRUPTED else math.inf)
-        with clock.until(patience + _JUDGE_SECONDS):
-            judged = certify(question, proposal.parts, back(proposal.evidence), back(proposal.infeasibility))
-        floor, self._rate_only = self._rate_only, None
-        if floor is None or judged.objective != "distortion" or judged.lower == judged.upper:
-            return judged
-        known = certify(question, proposal.parts, back(floor.evidence))
-        if not known.lower > judged.lower:
-            return judged
-        return replace(known, infeasibility=judged.infeasibility, least_loss=judged.least_loss)
-
-    def _solution(
-        self,
-        certificate: Certificate,
-        proposal: Proposal,
-        engine: str,
-        R: float | None,
-        C: float | None,
-        seconds: float,
-    ) -> Solution:
-        question, parts = certificate.formulation, certificate.parts
-        problem, support = self.problem, self.problem.support
-        loss_is_objective = certificate.objective == "classification-loss"
-        if loss_is_objective:
-            tol = information.to_nats(self.tol, self.units)
-        else:
-            tol = self.tol * float(self._reduced.d.max())
-
-        def unit(nats: float) -> float:
-            return information.from_nats(nats, self.units)
-
-        if certificate.infeasible:
-            status, distortion, lower = "infeasible", math.inf, math.inf
-        elif parts is None:
-            status, distortion, lower = "unknown", math.nan, certificate.lower
-        else:
-            distortion, lower = self._reduced.distortion(question.coupling(parts)), certificate.lower
-            status = "optimal" if certificate.upper - lower <= tol else "feasible"
-        if parts is None:
-            coupling = np.full((problem.n, problem.m), math.nan)
-            rate = loss = math.nan
-            residuals = Residuals(math.nan, math.nan, math.nan, math.nan, math.nan)
-        else:
-            coupling = support.restore(question.coupling(parts))
-            rate, loss = certificate.rate, certificate.loss
-            residuals = Residuals(
-                row_marginal=float(np.abs(coupling.sum(axis=1) - problem.px).sum()),
-                column_marginal=float(np.abs(coupling.sum(axis=0) - problem.py).sum()),
-                negativity=max(0.0, -float(coupling.min())),
-                rate=max(0.0, unit(rate - question.rate_budget)),
-                classification=max(0.0, unit(loss - question.classification_budget)),
-            )
-        scale = self._change.scale * information.NATS_PER[self.units]
-        if certificate.infeasible:
-            scale = math.nan  # there is no slope where there is no value
-        solution = Solution(
-            status=status,
-            termination=proposal.termination,
-            distortion=distortion,
-            lower_bound=unit(lower) if loss_is_objective else lower,
-            objective=certificate.objective,
-            coupling=coupling,
-            rate=unit(rate),
-            classification_loss=unit(loss),
-            multipliers=Multipliers(proposal.rate_multiplier * scale, proposal.classification_multiplier * scale),
-            residuals=residuals,
-            engine=engine,
-            seconds=seconds,
-            formulation=self.formulation,
-            classifier_sees=self.classifier_sees,
-            rate_budget=math.inf if R is None else float(R),
-            classification_budget=math.inf if C is None else float(C),
-            units=self.units,
-            mixture=self._mixture(question, parts) if self.formulation != "single-letter" and parts else None,
-            certificate=certificate,
-            stats=proposal.stats,
-        )
-        return _verify.verified(solution) if self.verify else solution
-
-    def _mixture(self, question: Formulation, parts: tuple[Part, ...]) -> Mixture:
-        support = self.problem.support
-
-        def unit(nats: float) -> float:
-            return information.from_nats(nats, self.units)
-
-        components = []
-        for part in parts:
-            full_map = None
-            if part.map is not None:
-                full_map = np.full(self.problem.n, support.y[part.map[0]], dtype=np.intp)
-                full_map[support.x] = support.y[part.map]
-            alone = [Part(1.0, part.coupling, part.map)]
-            single = replace(question, classification_budget=math.inf)
-            components.append(
-                Component(
-                    weight=part.weight,
-                    coupling=support.restore(part.coupling),
-                    map=full_map,
-                    distortion=self._reduced.distortion(part.coupling),
-                    rate=unit(single.rate(alone)),
-                    classification_loss=unit(self._reduced.classification_loss(part.coupling)),
-                )
-            )
-        return Mixture(tuple(components))
-
-
-def _independent(question: Formulation) -> Proposal:
-    """With R = 0 or a one-letter alphabet the independent coupling is the only one."""
-    coupling = question.problem.independent
-    return Proposal(
-        parts=[Part(1.0, coupling)],
-        evidence=Independent(),
-        termination="X and Y must be independent: one coupling is left",
-        rate_multiplier=math.inf if question.rate_budget == 0 and min(coupling.shape) > 1 else 0.0,
-        classification_multiplier=0.0,
-        infeasibility=Independent("classification-loss"),
+    session = Session(
+        problem,
+        formulation=formulation,
+        classifier_sees=classifier_sees,
+        units=units,
+        engine=engine,
+        tol=tol,
+        time_limit=time_limit,
+        verify=verify,
     )
+    return session.ask(CLASSIFICATION_LOSS, R=R, D=D, on_failure=on_failure)

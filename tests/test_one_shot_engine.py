@@ -12,7 +12,7 @@ from scipy.optimize import linprog
 from scipy.special import entr
 
 from drcopt import InputError, Problem, information, solve, sources
-from drcopt.bounds.base import ROUNDING
+from drcopt.questions import ROUNDING
 from drcopt.bounds.cells import CellDual, CellPricing
 from drcopt.bounds.maps import MapLeaf, MapPricing, MapSplit, MapTree, posterior_box
 from drcopt.bounds.subsets import min_plus, submasks, subset_sums

@@ -17,7 +17,7 @@ from scipy.special import rel_entr, xlogy
 from strategies import law
 
 from drcopt import Problem
-from drcopt.bounds.base import lowered
+from drcopt.questions import lowered
 from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing import Priced, dispatch, price, spatial
 from drcopt.bounds.pricing.gibbs import gibbs

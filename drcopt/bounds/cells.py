@@ -3,14 +3,12 @@
 The cells A_y = f⁻¹(y) of a map partition the letters of X. Relax that: every letter y has a mixture of sets of
 its own, and each x lies in one set on average, over y. With multipliers f(x) for that, ν(y) (masses), α, γ ≥ 0,
 
-  E d ≥ f·px + ν·py − αR − γC + Σ_y min_A [ Σ_{x∈A} px (d(x,y) − f(x) − ν(y)) + α η(px(A)) + γ L(A) ],
+  w E d + α H(Y|U) + γ loss ≥ f·px + ν·py + Σ_y min_A [ Σ_{x∈A} px (w d(x,y) − f(x) − ν(y)) + α η(px(A)) + γ L(A) ],
 
 η(t) = −t log t, L(A) = P(X∈A) H(S|X∈A). H(S|Y) ≥ H(S|Y,U) = Σ λ_f Σ_y L(f⁻¹(y)), so it holds whatever the
 classifier sees. For γ = 0 the least over sets is exact: η is concave, so the best set takes the letters whose
 cost per mass is below some level, in order. With γ > 0 that is applied with chords of η in the place of the
 entropies of P(s|A), on boxes of these that are halved where the bound is too low.
-
-For objective "classification-loss" the same with d = 0, γ = 1 and no C bounds the loss from below.
 """
 
 from __future__ import annotations
@@ -23,9 +21,9 @@ from numpy.typing import NDArray
 from scipy.special import entr
 
 from drcopt._check import FloatArray
-from drcopt.bounds.base import effective_budgets, lowered
-from drcopt.formulations import Formulation
-from drcopt.problem import Problem
+from drcopt.formulations import Question
+from drcopt.problem import Problem, Standard
+from drcopt.questions import Piece, lowered
 
 #: Rounds of halving, and boxes at once, at most; how close to the least value the bound should come, relative.
 _ROUNDS, _BOXES, _CLOSE = 40, 20_000, 1e-8
@@ -118,37 +116,38 @@ def _halved(
 
 @dataclass(frozen=True, eq=False)
 class CellDual:
-    """Evidence: multipliers f (n,), ν (m,), α, γ; ``objective`` "distortion" or "classification-loss"."""
+    """Evidence: multipliers f (n,) and ν (m,), and the weights α, γ and w."""
 
     f: FloatArray
     nu: FloatArray
     rate: float
     conditional: float
-    objective: str = "distortion"
+    distortion: float = 1.0
 
-    def bound(self, formulation: Formulation) -> float:
-        problem = formulation.problem
-        rate_budget, loss_budget = effective_budgets(formulation)
-        scalars = np.array([self.rate, self.conditional])
+    def bound(self, question: Question) -> float:
+        problem = question.problem
+        w, alpha, gamma = weights = (float(self.distortion), float(self.rate), float(self.conditional))
         fits = np.shape(self.f) == (problem.n,) and np.shape(self.nu) == (problem.m,)
-        if not fits or not all(np.isfinite(a).all() for a in (self.f, self.nu, scalars)) or scalars.min() < 0:
+        if not fits or not all(np.isfinite(a).all() for a in (self.f, self.nu, weights)) or min(weights) < 0:
             return -math.inf
-        distortion = self.objective == "distortion"
-        if not distortion and self.conditional > 1.0:
-            return -math.inf
-        cost = problem.px[:, None] * (distortion * problem.d - self.f[:, None] - self.nu)
-        least, _ = CellPricing(problem).least(cost, self.rate, self.conditional)
-        terms = [-self.rate * rate_budget, -self.conditional * loss_budget * distortion, *least]
-        return lowered(
-            math.fsum([float(self.f @ problem.px), float(self.nu @ problem.py), *terms]),
+        cost = problem.px[:, None] * (w * problem.d - self.f[:, None] - self.nu)
+        least, _ = CellPricing(problem).least(cost, alpha, gamma)
+        level = lowered(
+            math.fsum([float(self.f @ problem.px), float(self.nu @ problem.py), *least]),
             problem.m * float(np.abs(cost).sum(axis=0).max()),
             float(np.abs(self.f) @ problem.px + np.abs(self.nu) @ problem.py),
-            problem.m * (self.rate + self.conditional) * math.log(problem.k + 2.0),
+            problem.m * (alpha + gamma) * math.log(problem.k + 2.0),
         )
+        return question.bound(Piece(weights, level))
 
-    def rescaled(self, scale: float, row_offset: FloatArray, column_offset: FloatArray) -> CellDual:
-        if self.objective == "classification-loss":
+    def framed(self, change: Standard) -> CellDual:
+        if self.distortion == 0:
             return self  # does not mention d
+        w, scale = self.distortion, change.scale
         return CellDual(
-            scale * self.f + row_offset, scale * self.nu + column_offset, scale * self.rate, scale * self.conditional
+            scale * self.f + w * change.row,
+            scale * self.nu + w * change.column,
+            scale * self.rate,
+            scale * self.conditional,
+            w,
         )

@@ -1,4 +1,4 @@
-"""Evidence where no choice is left: one coupling, whose distortion is the bound."""
+"""Evidence that needs no multipliers."""
 
 from __future__ import annotations
 
@@ -7,42 +7,58 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drcopt._check import FloatArray
-from drcopt.bounds.base import lowered
-from drcopt.formulations import Formulation
+from drcopt.formulations import Question
+from drcopt.problem import Standard
+from drcopt.questions import Piece, lowered
 
 
 @dataclass(frozen=True, eq=False)
 class Independent:
-    """With R = 0, or one letter on a side, X and Y are independent: E d = Σ px py d and H(S|Y) = H(S).
+    """Where X and Y must be independent, at R = 0 or with a letter alone, what the one point there has."""
 
-    ``objective`` says which of the two is bounded, "distortion" or "classification-loss".
-    """
-
-    objective: str = "distortion"
-
-    def bound(self, formulation: Formulation) -> float:
-        problem = formulation.problem
-        if formulation.rate_budget > 0 and min(problem.n, problem.m) > 1:
+    def bound(self, question: Question) -> float:
+        problem = question.problem
+        if question.rate_budget > 0 and min(problem.n, problem.m) > 1:
             return -math.inf
-        if self.objective == "classification-loss":
-            return lowered(problem.entropy_s, problem.entropy_s)
-        terms = problem.independent * problem.d
-        return lowered(math.fsum(np.ravel(terms)), float(problem.d.max()))
+        distortion = math.fsum(np.ravel(problem.independent * problem.d))
+        loss = problem.entropy_s
+        return max(
+            question.bound(Piece((1.0, 0.0, 0.0), lowered(distortion, float(problem.d.max())))),
+            question.bound(Piece((0.0, 0.0, 1.0), lowered(loss, loss))),
+        )
 
-    def rescaled(self, scale: float, row_offset: FloatArray, column_offset: FloatArray) -> Independent:
+    def framed(self, change: Standard) -> Independent:
         return self
 
 
 @dataclass(frozen=True, eq=False)
 class DataProcessing:
-    """H(S|Y) ≥ H(S|X), since S - X - Y is a Markov chain: bounds the classification loss."""
+    """S - X - Y is a Markov chain: H(S|Y) ≥ H(S|X), and ηI(X;Y) + H(S|Y) ≥ H(S) with p(s|x)'s contraction η."""
 
-    objective: str = "classification-loss"
+    def bound(self, question: Question) -> float:
+        problem = question.problem
+        least, all_of_it = problem.entropy_s_given_x, problem.entropy_s
+        # Also where rates and losses are averages over U, which is independent of X: average the inequality. And where
+        # one-shot classifiers see Y alone: H(S|Y) ≥ H(S|Y,U).
+        pieces = (
+            Piece((0.0, 0.0, 1.0), lowered(least, least)),
+            Piece((0.0, problem.contraction, 1.0), lowered(all_of_it, all_of_it)),
+        )
+        return max(question.bound(piece) for piece in pieces)
 
-    def bound(self, formulation: Formulation) -> float:
-        value = formulation.problem.entropy_s_given_x
-        return lowered(value, value)
+    def framed(self, change: Standard) -> DataProcessing:
+        return self
 
-    def rescaled(self, scale: float, row_offset: FloatArray, column_offset: FloatArray) -> DataProcessing:
+
+@dataclass(frozen=True, eq=False)
+class Cheapest:
+    """Every letter x at its cheapest y: E d ≥ Σ px min d; and every y at its cheapest x."""
+
+    def bound(self, question: Question) -> float:
+        problem = question.problem
+        rows = math.fsum(problem.px * problem.d.min(axis=1))
+        columns = question.law.least(problem.d.min(axis=0))
+        return max(question.bound(Piece((1.0, 0.0, 0.0), lowered(v, v))) for v in (rows, columns))
+
+    def framed(self, change: Standard) -> Cheapest:
         return self

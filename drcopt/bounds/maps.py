@@ -2,11 +2,11 @@
 
 A point is a mixture of maps f with weights λ_f whose column masses are py, and T(y, s) = Σ_f λ_f P_f(y, s). Write
 L(A) = P(X∈A) H(S|X∈A), so that H(S|f(X)) = Σ_y L(f⁻¹(y)), and η(t) = −t log t. For multipliers ν(y) (masses),
-α ≥ 0 (rate), β(y), γ(y) ≥ 0 and slopes c(y, s), every point that meets the budgets and whose class posteriors
+w ≥ 0 (distortion), α ≥ 0 (rate), β(y), γ(y) ≥ 0 and slopes c(y, s), every point whose class posteriors
 τ_y(s) = T(y, s)/py(y) lie in a box [l, u] has
 
-  E d ≥ ν·py − αR − C max_y (β + γ)(y) + Σ_y py(y) Σ_s min_{t ∈ {l, u}} (β(y) η(t) − c(y, s) t)
-        + min_f [ Σ_x px (d(x,f(x)) − ν(f(x)) + Σ_s W(x,s) c(f(x),s)) + α H(f(X)) + Σ_y γ(y) L(f⁻¹(y)) ],
+  w E d + α H(Y|U) + max_y (β + γ)(y) loss ≥ ν·py + Σ_y py(y) Σ_s min_{t ∈ {l, u}} (β(y) η(t) − c(y, s) t)
+        + min_f [ Σ_x px (w d(x,f(x)) − ν(f(x)) + Σ_s W(x,s) c(f(x),s)) + α H(f(X)) + Σ_y γ(y) L(f⁻¹(y)) ],
 
 because py(y) H(S|Y=y) = py Σ_s η(τ_y(s)) is at least both Σ_f λ_f L(f⁻¹(y)) and, η being concave, what c and the
 ends of the box say. When the classifier sees Y and U the loss is Σ_f λ_f H(S|f(X)), and β must be 0.
@@ -14,8 +14,6 @@ Splitting boxes and taking the least over all pieces keeps the bound valid.
 
 The cost of a map is a sum over its cells A_y = f⁻¹(y), so the minimum over all mⁿ maps is one over ordered
 partitions: :func:`drcopt.bounds.subsets.least_partitions` finds it with m·3ⁿ additions.
-
-For objective "classification-loss" the same with d = 0, β + γ ≤ 1 and no C bounds the loss from below.
 """
 
 from __future__ import annotations
@@ -30,10 +28,10 @@ from numpy.typing import NDArray
 from scipy.special import entr
 
 from drcopt._check import FloatArray
-from drcopt.bounds.base import effective_budgets, lowered
 from drcopt.bounds.subsets import least_partitions, subset_sums
-from drcopt.formulations import Formulation
-from drcopt.problem import Problem
+from drcopt.formulations import Question
+from drcopt.problem import Problem, Standard
+from drcopt.questions import Piece, lowered
 
 #: Most additions one exact minimum over maps may take, and most entries of its tables: seconds, tens of megabytes.
 WORK_LIMIT, TABLE_LIMIT = 1e9, 2**22
@@ -70,29 +68,33 @@ class MapPricing:
 
 @dataclass(frozen=True, eq=False)
 class MapLeaf:
-    """Multipliers for one box: ν, γ and β of shape (m,), α, and c of shape (m, k)."""
+    """Multipliers for one box: ν, γ and β of shape (m,), α, c of shape (m, k), and the weight w of distortion."""
 
     nu: FloatArray
     rate: float
     conditional: FloatArray
     posterior: FloatArray
     slopes: FloatArray
+    distortion: float = 1.0
 
     @classmethod
-    def linear(cls, problem: Problem, nu: FloatArray, rate: float = 0.0, conditional: float = 0.0) -> Self:
+    def linear(
+        cls, problem: Problem, nu: FloatArray, rate: float = 0.0, conditional: float = 0.0, distortion: float = 1.0
+    ) -> Self:
         """A leaf that needs no box: β = 0, c = 0 and one γ."""
         m, k = problem.m, problem.k
-        return cls(nu, rate, np.full(m, conditional), np.zeros(m), np.zeros((m, k)))
+        return cls(nu, rate, np.full(m, conditional), np.zeros(m), np.zeros((m, k)), distortion)
 
-    def scaled(self, scale: float, nu_offset: FloatArray | float = 0.0) -> Self:
-        """All multipliers times ``scale``, and then ν plus ``nu_offset``."""
-        return type(self)(
-            scale * self.nu + nu_offset,
-            scale * self.rate,
-            scale * self.conditional,
-            scale * self.posterior,
-            scale * self.slopes,
-        )
+    def scaled(self, scale: float) -> Self:
+        """All multipliers and weights times ``scale``."""
+        return type(self)(*(scale * getattr(self, name) for name in self.__dataclass_fields__))
+
+    def framed(self, change: Standard) -> Self:
+        """For the problem as it was before it was brought to its standard form."""
+        if self.distortion == 0:
+            return self  # does not mention d
+        moved = self.scaled(change.scale)
+        return replace(moved, nu=moved.nu + self.distortion * change.column, distortion=self.distortion)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,13 +113,9 @@ MapNode = MapLeaf | MapSplit
 
 @dataclass(frozen=True, eq=False)
 class MapTree:
-    """Evidence: a tree of boxes of class posteriors with multipliers at its leaves.
-
-    ``objective`` is "distortion" or "classification-loss" (then it bounds the loss, in nats).
-    """
+    """Evidence: a tree of boxes of class posteriors with multipliers at its leaves."""
 
     root: MapNode
-    objective: str = "distortion"
 
     def leaves(self, problem: Problem) -> Iterator[tuple[MapLeaf, FloatArray]]:
         """Every leaf with its box, an array (m, k, 2) of least and greatest τ_y(s)."""
@@ -130,23 +128,16 @@ class MapTree:
                 stack += [(node.low, cut(box, node.y, node.s, 1, node.at))]
                 stack += [(node.high, cut(box, node.y, node.s, 0, node.at))]
 
-    def bound(self, formulation: Formulation) -> float:
+    def bound(self, question: Question) -> float:
         """The least leaf bound, every minimum over maps computed afresh."""
-        pricing = MapPricing(formulation.problem)
-        return min(
-            leaf_bound(formulation, pricing, leaf, box, self.objective)
-            for leaf, box in self.leaves(formulation.problem)
-        )
+        pricing = MapPricing(question.problem)
+        return min(leaf_bound(question, pricing, leaf, box) for leaf, box in self.leaves(question.problem))
 
-    def rescaled(self, scale: float, row_offset: FloatArray, column_offset: FloatArray) -> MapTree:
-        if self.objective == "classification-loss":
-            return self  # does not mention d
-        del row_offset  # adds the same to every map
-
+    def framed(self, change: Standard) -> MapTree:
         def visit(node: MapNode) -> MapNode:
             if isinstance(node, MapSplit):
                 return replace(node, low=visit(node.low), high=visit(node.high))
-            return node.scaled(scale, column_offset)
+            return node.framed(change)
 
         return replace(self, root=visit(self.root))
 
@@ -185,41 +176,41 @@ def is_empty(box: FloatArray) -> bool:
     return bool((box[..., 0] > box[..., 1] + 1e-11).any())
 
 
-def leaf_bound(
-    formulation: Formulation, pricing: MapPricing, leaf: MapLeaf, box: FloatArray, objective: str = "distortion"
-) -> float:
+def leaf_bound(question: Question, pricing: MapPricing, leaf: MapLeaf, box: FloatArray) -> float:
     """The dual bound at one leaf, rounded down; −inf if the multipliers are not usable."""
+    return question.bound(leaf_piece(question, pricing, leaf, box))
+
+
+def leaf_piece(question: Question, pricing: MapPricing, leaf: MapLeaf, box: FloatArray) -> Piece:
+    """The half-space that holds for every mixture whose class posteriors lie in the box."""
+    problem = question.problem
+    if not _usable(leaf, question):
+        return Piece((0.0, 0.0, 0.0), -math.inf)
+    loss = float((leaf.posterior + leaf.conditional).max())
+    weights = (float(leaf.distortion), float(leaf.rate), loss)
     if is_empty(box):
-        return math.inf
-    problem = formulation.problem
-    if not _usable(leaf, formulation, objective):
-        return -math.inf
-    rate_budget, loss_budget = effective_budgets(formulation)
-    linear = problem.ps_given_x @ leaf.slopes.T - leaf.nu
-    terms = [float(leaf.nu @ problem.py), -leaf.rate * rate_budget]
-    if objective == "distortion":
-        linear = linear + problem.d
-        terms.append(-float((leaf.posterior + leaf.conditional).max()) * loss_budget)
-    ends = leaf.posterior[:, None, None] * entr(box) - leaf.slopes[..., None] * box
-    terms.append(float(problem.py @ ends.min(axis=-1).sum(axis=-1)))
+        return Piece(weights, math.inf)
+    linear = leaf.distortion * problem.d + problem.ps_given_x @ leaf.slopes.T - leaf.nu
     linear *= problem.px[:, None]
+    ends = leaf.posterior[:, None, None] * entr(box) - leaf.slopes[..., None] * box
     least, _ = pricing.least(linear, leaf.rate, leaf.conditional)
-    information = leaf.rate + float(leaf.conditional.max() + leaf.posterior.max())
-    return lowered(
-        math.fsum([*terms, least]),
+    level = lowered(
+        math.fsum([float(leaf.nu @ problem.py), float(problem.py @ ends.min(axis=-1).sum(axis=-1)), least]),
         float(np.abs(linear).max(axis=1).sum()) + float(np.abs(leaf.nu) @ problem.py),
         problem.k * float(np.abs(leaf.slopes).max()),
-        information * math.log(problem.n + problem.m + problem.k + 1.0),
+        (leaf.rate + loss) * math.log(problem.n + problem.m + problem.k + 1.0),
     )
+    return Piece(weights, level)
 
 
-def _usable(leaf: MapLeaf, formulation: Formulation, objective: str) -> bool:
-    m, k = formulation.problem.m, formulation.problem.k
+def _usable(leaf: MapLeaf, question: Question) -> bool:
+    m, k = question.problem.m, question.problem.k
     arrays = [(leaf.nu, (m,)), (leaf.conditional, (m,)), (leaf.posterior, (m,)), (leaf.slopes, (m, k))]
     if not all(np.shape(a) == shape and np.isfinite(a).all() for a, shape in arrays):
         return False
-    if not (0 <= leaf.rate < math.inf and leaf.conditional.min() >= 0 and leaf.posterior.min() >= 0):
+    if not (0 <= leaf.rate < math.inf and 0 <= leaf.distortion < math.inf):
         return False
-    if formulation.classifier_sees == "YU" and leaf.posterior.max() > 0:
-        return False  # H(S|Y) may exceed the budget there
-    return objective == "distortion" or bool((leaf.conditional + leaf.posterior).max() <= 1.0 + 1e-15)
+    if not (leaf.conditional.min() >= 0 and leaf.posterior.min() >= 0):
+        return False
+    # Where the classifier sees Y and U, H(S|Y) may exceed the budget.
+    return question.classifier_sees != "YU" or bool(leaf.posterior.max() <= 0)

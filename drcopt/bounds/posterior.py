@@ -1,16 +1,14 @@
 """The dual bound over posteriors, for the single-letter and the time-sharing problem.
 
-Column y of a coupling is py(y)·p_y with a posterior pmf p_y on X. For multipliers f (rows), α ≥ 0 (rate)
-and β ≥ 0 (classification) every coupling that meets the budgets has
+Column y of a coupling is q(y)·p_y with a posterior pmf p_y on X. For multipliers f (rows) and weights w (distortion),
+α (rate) and β (classification), all ≥ 0, every coupling has
 
-  E d ≥ Σ_x f px − αR − βC + Σ_y py(y) · min_p [ ⟨d(·,y) − f, p⟩ + α D(p‖px) + β H(Wᵀp) ],
+  w E d + α I(X;Y) + β H(S|Y) ≥ Σ_x f px + Ψ(g),   g_y = min_p [ ⟨w d(·,y) − f, p⟩ + α D(p‖px) + β H(Wᵀp) ],
 
-the minimum over pmfs p whose class posterior τ = Wᵀp lies in a box known to hold τ_y. Splitting boxes and
-taking the least over all pieces keeps the bound valid: :class:`Split` and :class:`Leaf` form that tree.
-With β = 0 the inner minimum is −α log Σ px exp((f − d)/α), and with α = 0 too it is the c-transform of
+the minimum over pmfs p whose class posterior τ = Wᵀp lies in a box known to hold τ_y, and Ψ(g) the least Σ q g over the
+laws q that Y may have. Splitting boxes covers all couplings by pieces: :class:`Split` and :class:`Leaf` form that tree.
+With β = 0 the inner minimum is −α log Σ px exp((f − w d)/α), and with α = 0 too it is the c-transform of
 optimal transport.
-
-For objective "classification-loss" the same formula with d = 0, β = 1 and no C bounds H(S|Y) from below.
 """
 
 from __future__ import annotations
@@ -24,11 +22,11 @@ import numpy as np
 
 from drcopt import clock
 from drcopt._check import FloatArray
-from drcopt.bounds.base import effective_budgets, lowered
 from drcopt.bounds.pricing import Partition, price
 from drcopt.bounds.pricing.gibbs import softmin
-from drcopt.formulations import Formulation
-from drcopt.problem import Problem
+from drcopt.formulations import Question
+from drcopt.problem import Problem, Standard
+from drcopt.questions import Piece, lowered
 
 #: How much of a leaf's bound pricing may leave unproved, relative to the range of its costs.
 _SHARP, _ROUGH = 1e-9, 1e-6
@@ -36,11 +34,12 @@ _SHARP, _ROUGH = 1e-9, 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Leaf:
-    """Multipliers for one box: f of shape (n,) in distortion, α and β in distortion per nat."""
+    """Multipliers for one box: f of shape (n,), and the weights of rate, classification loss and distortion."""
 
     f: FloatArray
     rate: float
     classification: float
+    distortion: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +58,9 @@ Node = Leaf | Split
 
 @dataclass(frozen=True, eq=False)
 class PosteriorTree:
-    """Evidence: a tree of boxes of class posteriors with multipliers at its leaves.
-
-    ``objective`` is "distortion" or "classification-loss" (then it bounds H(S|Y), in nats).
-    """
+    """Evidence: a tree of boxes of class posteriors with multipliers at its leaves."""
 
     root: Node
-    objective: str = "distortion"
 
     def leaves(self, problem: Problem) -> Iterator[tuple[Leaf, FloatArray]]:
         """Every leaf with its box, an array (m, k, 2) of least and greatest τ_y(s)."""
@@ -82,14 +77,13 @@ class PosteriorTree:
                 part[node.y, node.s, side] = node.at
                 stack.append((child, part))
 
-    def bound(self, formulation: Formulation) -> float:
-        """The least leaf bound. Time-sharing mixes couplings of different leaves, so it asks for one (α, β)."""
-        problem = formulation.problem
+    def bound(self, question: Question) -> float:
+        """The least leaf bound. Time-sharing mixes couplings of different leaves, so it asks for one direction."""
         try:
-            leaves = list(self.leaves(problem))
+            leaves = list(self.leaves(question.problem))
         except ValueError:
             return -math.inf  # a split of nothing
-        if formulation.name == "time-sharing" and len({(leaf.rate, leaf.classification) for leaf, _ in leaves}) > 1:
+        if question.name == "time-sharing" and len({_weights(leaf) for leaf, _ in leaves}) > 1:
             return -math.inf
         # Sharp pricing is dear, and only the least bound counts: roughly first, then the least until it is a sharp one.
         heap: list[tuple[float, int, bool]] = []
@@ -97,26 +91,30 @@ class PosteriorTree:
         for i, (leaf, box) in enumerate(leaves):  # neighbours in the tree share the boxes of all letters but one
             if clock.expired() and i > 0:
                 return -math.inf  # a leaf without a bound: there is nothing to say of the whole
-            bound, partition = _leaf_bound(formulation, leaf, box, self.objective, _ROUGH, cells[-1])
+            piece, partition = _leaf_piece(question, leaf, box, _ROUGH, cells[-1])
             cells.append(partition)
-            heapq.heappush(heap, (bound, i, False))
+            heapq.heappush(heap, (question.bound(piece), i, False))
         while not heap[0][2] and not clock.expired():
             bound, i, _ = heap[0]
-            sharp, _ = _leaf_bound(formulation, *leaves[i], self.objective, _SHARP, cells[i + 1])
-            heapq.heapreplace(heap, (max(bound, sharp), i, True))
+            piece, _ = _leaf_piece(question, *leaves[i], _SHARP, cells[i + 1])
+            heapq.heapreplace(heap, (max(bound, question.bound(piece)), i, True))
         return heap[0][0]
 
-    def rescaled(self, scale: float, row_offset: FloatArray, column_offset: FloatArray) -> PosteriorTree:
-        if self.objective == "classification-loss":
-            return self  # does not mention d
-        del column_offset  # the minimum over p absorbs it
-
+    def framed(self, change: Standard) -> PosteriorTree:
         def visit(node: Node) -> Node:
             if isinstance(node, Split):
                 return replace(node, low=visit(node.low), high=visit(node.high))
-            return Leaf(scale * node.f + row_offset, scale * node.rate, scale * node.classification)
+            if node.distortion == 0:
+                return node  # does not mention d
+            # The minimum over p absorbs the columns' part.
+            f = change.scale * node.f + node.distortion * change.row
+            return Leaf(f, change.scale * node.rate, change.scale * node.classification, node.distortion)
 
         return replace(self, root=visit(self.root))
+
+
+def _weights(leaf: Leaf) -> tuple[float, float, float]:
+    return float(leaf.distortion), float(leaf.rate), float(leaf.classification)
 
 
 def whole_box(problem: Problem) -> FloatArray:
@@ -126,25 +124,29 @@ def whole_box(problem: Problem) -> FloatArray:
     return np.broadcast_to(box, (problem.m, problem.k, 2)).copy()
 
 
-def leaf_bound(formulation: Formulation, leaf: Leaf, box: FloatArray, objective: str = "distortion") -> float:
+def leaf_bound(question: Question, leaf: Leaf, box: FloatArray) -> float:
     """The dual bound at one leaf, rounded down; −inf if the multipliers are not usable."""
-    return _leaf_bound(formulation, leaf, box, objective, _SHARP, None)[0]
+    return question.bound(leaf_piece(question, leaf, box))
 
 
-def _leaf_bound(
-    formulation: Formulation, leaf: Leaf, box: FloatArray, objective: str, tol: float, start: Partition | None
-) -> tuple[float, Partition | None]:
-    """The bound, of which pricing may leave ``tol`` unproved, and what the next pricing may start from."""
-    problem = formulation.problem
-    rate_budget, classification_budget = effective_budgets(formulation)
-    f, alpha, beta = np.asarray(leaf.f, dtype=np.float64), float(leaf.rate), float(leaf.classification)
-    usable = f.shape == (problem.n,) and np.isfinite(f).all() and 0 <= alpha < math.inf and 0 <= beta < math.inf
-    if not usable:
-        return -math.inf, None
-    if objective == "classification-loss":
-        cost, beta, classification_budget = -np.broadcast_to(f[:, None], (problem.n, problem.m)), 1.0, 0.0
-    else:
-        cost = problem.d - f[:, None]
+def leaf_piece(question: Question, leaf: Leaf, box: FloatArray) -> Piece:
+    """The half-space that holds for every point whose class posteriors lie in the box."""
+    return _leaf_piece(question, leaf, box, _SHARP, None)[0]
+
+
+#: Says nothing.
+_NOTHING = Piece((0.0, 0.0, 0.0), -math.inf)
+
+
+def _leaf_piece(
+    question: Question, leaf: Leaf, box: FloatArray, tol: float, start: Partition | None
+) -> tuple[Piece, Partition | None]:
+    """The half-space, of which pricing may leave ``tol`` unproved, and what the next pricing may start from."""
+    problem = question.problem
+    f, (w, alpha, beta) = np.asarray(leaf.f, dtype=np.float64), _weights(leaf)
+    if not (f.shape == (problem.n,) and np.isfinite(f).all() and all(0 <= v < math.inf for v in (w, alpha, beta))):
+        return _NOTHING, None
+    cost = w * problem.d - f[:, None]
     room = 0.0 if problem.k == 2 and tol == _SHARP else tol * (float(np.ptp(cost)) + beta)
     partition = None
     if beta == 0 and (box == whole_box(problem)).all():
@@ -152,16 +154,14 @@ def _leaf_bound(
     else:
         priced = price(problem, cost, alpha, beta, box, tol=room, start=start)
         least, partition = priced.lower, priced.partition
+    weights = (w, alpha, beta)
     if np.isposinf(least).any():
-        return math.inf, partition  # an empty box: no coupling has its posteriors there
-    terms = (f * problem.px, [-alpha * rate_budget, -beta * classification_budget], problem.py * least)
-    total = math.fsum(np.concatenate(terms))
+        return Piece(weights, math.inf), partition  # an empty box: no coupling has its posteriors there
     largest_log = float(-np.log(problem.px.min()))
-    bound = lowered(
-        total,
+    level = lowered(
+        math.fsum([*(f * problem.px), question.law.least(least)]),
         float(np.abs(cost).max()) + float(np.abs(f).max()),
         min(alpha, float(np.ptp(cost))) * (largest_log + 1.0),
-        alpha * rate_budget,
         beta * math.log(problem.k + 1.0),
     )
-    return bound, partition
+    return Piece(weights, level), partition

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from drcopt.engines.base import Engine
+from drcopt.questions import DISTORTION, QUANTITIES, RATE, Quantity
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Kind:
 
     formulations: tuple[str, ...]
     active_classification: bool
+    objectives: tuple[Quantity, ...]
     build: Callable[[], Engine]
 
 
@@ -53,9 +55,9 @@ def _one_shot() -> Engine:
 
 
 ENGINES: Mapping[str, Kind] = {
-    "newton": Kind(("single-letter", "time-sharing"), False, _newton),
-    "global": Kind(("single-letter", "time-sharing"), True, _global),
-    "one-shot": Kind(("one-shot",), True, _one_shot),
-    "clarabel": Kind(("single-letter",), True, _clarabel),
-    "scs": Kind(("single-letter",), True, _scs),
+    "newton": Kind(("single-letter", "time-sharing"), False, (DISTORTION, RATE), _newton),
+    "global": Kind(("single-letter", "time-sharing"), True, QUANTITIES, _global),
+    "one-shot": Kind(("one-shot",), True, QUANTITIES, _one_shot),
+    "clarabel": Kind(("single-letter",), True, (DISTORTION,), _clarabel),
+    "scs": Kind(("single-letter",), True, (DISTORTION,), _scs),
 }

@@ -1,9 +1,10 @@
-"""Maximises the posterior dual bound over its multipliers (f, α, β), on one box of class posteriors.
+"""Maximises the posterior dual bound over its multipliers, on one box of class posteriors.
 
-The bound is concave in z = (f, α, β) and piecewise smooth: for each letter y the least of a few smooth
-functions, one per basin of posteriors. Every priced posterior p gives a cut (a column of the primal),
+The bound is concave in z = (f, w, α, β), rows and the weights of distortion, rate and classification loss, and
+piecewise smooth: for each letter y the least of a few smooth functions, one per basin of posteriors. The weight of
+what is minimised is 1. Every priced posterior p gives a cut (a column of the primal),
 
-  v_y ≤ ⟨d(·,y), p⟩ − ⟨f, p⟩ + α D(p‖px) + β H(Wᵀp),
+  v_y ≤ w ⟨d(·,y), p⟩ − ⟨f, p⟩ + α D(p‖px) + β H(Wᵀp),
 
 and each step maximises the cuts plus the curvature of the active ones (their Hessian −KᵀM⁻¹K, M the Hessian
 in p, K its mixed derivative), a small quadratic program. Near the optimum that is Newton's method with ties
@@ -24,9 +25,12 @@ from scipy.special import rel_entr, xlogy
 
 from drcopt import clock
 from drcopt._check import FloatArray
+from drcopt.bounds import Leaf
 from drcopt.bounds.pricing import Partition, Priced, price
 from drcopt.engines.base import Limits
+from drcopt.formulations import Question
 from drcopt.problem import Problem
+from drcopt.questions import QUANTITIES, RATE
 
 #: Below this (for d in [0, 1]) α is taken as 0, where the bound is polyhedral and priced exactly.
 LEAST_ALPHA = 1e-6
@@ -35,66 +39,94 @@ _LIGHT = 10_000
 #: Cuts kept per letter besides the ones just priced.
 _KEPT = 6
 
+#: The least and the greatest value that a weight may take.
+Range = tuple[float, float]
+_FREE: Range = (0.0, math.inf)
+
 
 @dataclass(frozen=True, eq=False)
-class Objective:
-    """What the bound is on: cost (n, m), the budgets, and the ranges α and β may take (equal ends fix them)."""
+class Lagrangian:
+    """What the bound is on: ``limits`` on (E d, I, H(S|Y)), 0 for what is minimised, and the ranges of their weights.
+
+    Equal ends fix a weight.
+    """
 
     problem: Problem
-    cost: FloatArray
-    rate_budget: float
-    classification_budget: float
-    alpha: tuple[float, float] = (0.0, math.inf)
-    beta: tuple[float, float] = (0.0, math.inf)
+    limits: tuple[float, float, float]
+    ranges: tuple[Range, Range, Range]
     #: With a slope η the ascent stays in β ≤ α/η, where pricing is convex and needs no search.
     cone: float | None = None
 
+    @classmethod
+    def of(cls, question: Question, *, rate: Range = _FREE) -> Lagrangian:
+        """The question's: its objective has the weight 1, and what has no limit that could bind has the weight 0."""
+        ranges = [_FREE, rate, _FREE]
+        for q in QUANTITIES:
+            if q is question.objective:
+                ranges[q.place] = (1.0, 1.0)
+            elif q is not RATE and question.budgets[q.place] >= question.most[q.place]:
+                ranges[q.place] = (0.0, 0.0)
+        return cls(question.problem, question.caps, (ranges[0], ranges[1], ranges[2]))
+
     def clip(self, z: FloatArray) -> FloatArray:
-        """z with α and β in range."""
+        """z with its weights in range."""
         z = z.copy()
-        z[-2] = min(max(z[-2] if z[-2] > LEAST_ALPHA else 0.0, self.alpha[0]), self.alpha[1])
-        z[-1] = min(max(z[-1], self.beta[0]), self.beta[1])
-        if self.cone is not None:
-            z[-2] = max(z[-2], self.cone * z[-1])
+        if self.ranges[RATE.place] != (1.0, 1.0) and z[-2] <= LEAST_ALPHA:
+            z[-2] = 0.0
+        for i, (low, high) in zip((-3, -2, -1), self.ranges, strict=True):
+            z[i] = min(max(z[i], low), high)
+        if self.cone is not None and z[-2] < self.cone * z[-1]:
+            if self.ranges[RATE.place][1] >= self.cone * z[-1]:
+                z[-2] = self.cone * z[-1]
+            else:
+                z[-1] = z[-2] / self.cone
         return z
 
     def price(
         self, z: FloatArray, box: FloatArray | None, tol: float, start: Partition | None = None
     ) -> tuple[float, Priced]:
         """The bound at z and the posteriors that give it."""
-        f, alpha, beta = z[:-2], float(z[-2]), float(z[-1])
-        priced = price(self.problem, self.cost - f[:, None], alpha, beta, box, tol=tol, start=start)
-        value = f @ self.problem.px - alpha * self.rate_budget - beta * self.classification_budget
-        return float(value + self.problem.py @ priced.lower), priced
+        problem, f, (w, alpha, beta) = self.problem, z[:-3], z[-3:].tolist()
+        priced = price(problem, w * problem.d - f[:, None], alpha, beta, box, tol=tol, start=start)
+        return float(f @ problem.px - z[-3:] @ self.limits + problem.py @ priced.lower), priced
+
+
+def leaf(z: FloatArray) -> Leaf:
+    """Multipliers as evidence."""
+    return Leaf(z[:-3].copy(), float(z[-2]), float(z[-1]), float(z[-3]))
+
+
+def multipliers(leaf: Leaf) -> FloatArray:
+    """Evidence as multipliers."""
+    return np.concatenate([leaf.f, [leaf.distortion, leaf.rate, leaf.classification]])
 
 
 @dataclass(eq=False)
 class Columns:
-    """Posteriors p (J, n) of letters y (J,), their cost, divergence and class entropy."""
+    """Posteriors p (J, n) of letters y (J,), their distortion, divergence and class entropy."""
 
     y: np.ndarray
     p: FloatArray
-    cost: FloatArray
+    distortion: FloatArray
     divergence: FloatArray
     entropy: FloatArray
 
     @classmethod
-    def of(cls, objective: Objective, y: np.ndarray, p: FloatArray) -> Columns:
+    def of(cls, problem: Problem, y: np.ndarray, p: FloatArray) -> Columns:
         """Columns for given posteriors."""
-        problem = objective.problem
         tau = p @ problem.ps_given_x
         return cls(
             y,
             p,
-            np.einsum("ji,ji->j", p, objective.cost.T[y]),
+            np.einsum("ji,ji->j", p, problem.d.T[y]),
             rel_entr(p, problem.px).sum(axis=1),
             -xlogy(tau, tau).sum(axis=1),
         )
 
     @classmethod
-    def none(cls, objective: Objective) -> Columns:
+    def none(cls, problem: Problem) -> Columns:
         """No columns."""
-        return cls.of(objective, np.zeros(0, dtype=np.intp), np.zeros((0, objective.problem.n)))
+        return cls.of(problem, np.zeros(0, dtype=np.intp), np.zeros((0, problem.n)))
 
     def take(self, index: np.ndarray) -> Columns:
         """Some of them."""
@@ -108,7 +140,7 @@ class Columns:
 
     def value(self, z: FloatArray) -> FloatArray:
         """Right-hand side of every cut at z."""
-        return np.asarray(self.cost - self.p @ z[:-2] + z[-2] * self.divergence + z[-1] * self.entropy)
+        return np.asarray(z[-3] * self.distortion - self.p @ z[:-3] + z[-2] * self.divergence + z[-1] * self.entropy)
 
 
 @dataclass(eq=False)
@@ -125,7 +157,7 @@ class Ascent:
 
 
 def ascend(
-    objective: Objective,
+    lagrangian: Lagrangian,
     z: FloatArray,
     box: FloatArray | None,
     columns: Columns | None,
@@ -137,10 +169,10 @@ def ascend(
     partition: Partition | None = None,
 ) -> Ascent:
     """Raise the bound from z until it passes ``target`` or the model promises less than ``tol`` more."""
-    problem = objective.problem
-    z = objective.clip(z)
-    best, priced = objective.price(z, box, max(0.1 * tol, 1e-5), partition)
-    fresh = Columns.of(objective, priced.y, priced.p)
+    problem = lagrangian.problem
+    z = lagrangian.clip(z)
+    best, priced = lagrangian.price(z, box, max(0.1 * tol, 1e-5), partition)
+    fresh = Columns.of(problem, priced.y, priced.p)
     bundle = fresh if columns is None else fresh.join(columns)
     weights = _first_weights(problem, bundle, z)
     radius, taken, pricings = 1.0, 0, 1
@@ -152,8 +184,8 @@ def ascend(
             curvature = _curvature(problem, bundle, weights, z, box)
         except clock.TimeIsUp:
             break
-        reach = radius * np.append(np.ones(problem.n), np.maximum(z[-2:], 1.0))
-        answer = _maximise_model(objective, bundle, z, curvature, reach)
+        reach = radius * np.append(np.ones(problem.n), np.maximum(z[-3:], 1.0))
+        answer = _maximise_model(lagrangian, bundle, z, curvature, reach)
         if answer is None:
             radius *= 0.1
             if radius < 1e-6 or clock.expired():
@@ -168,9 +200,9 @@ def ascend(
             continue
         # No sharper than this step can use: the proof between grid points is most of the work.
         sharp = max(0.1 * tol, min(0.02 * (promised - best), 1e-5))
-        value, priced = objective.price(trial, box, sharp, priced.partition)
+        value, priced = lagrangian.price(trial, box, sharp, priced.partition)
         pricings += 1
-        new = Columns.of(objective, priced.y, priced.p)
+        new = Columns.of(problem, priced.y, priced.p)
         if value >= best + 0.05 * (promised - best):
             z, best = trial, value
             radius = 4.0 * radius if step > 0.9 * radius else radius
@@ -220,14 +252,14 @@ def _trim(bundle: Columns, weights: FloatArray, z: FloatArray, newest: int) -> t
 def _curvature(
     problem: Problem, bundle: Columns, weights: FloatArray, z: FloatArray, box: FloatArray | None
 ) -> FloatArray:
-    """Σ w_j KᵀM⁻¹K over columns with weight: minus the Hessian of the smooth bound, (n+2, n+2).
+    """Σ w_j KᵀM⁻¹K over columns with weight: minus the Hessian of the smooth bound, (n+3, n+3).
 
     A posterior on a face of its box moves along the face only: M⁻¹ is projected on that.
     """
     n, W = problem.n, problem.ps_given_x
     # A tiny α would make the curvature (and so the damping) huge where the bound is all but piecewise linear.
     alpha, beta = max(z[-2], 1e-3), z[-1]
-    total = np.zeros((n + 2, n + 2))
+    total = np.zeros((n + 3, n + 3))
     # Weights below this are an interior-point method's way of saying zero.
     for j in np.flatnonzero(weights > 1e-4 * problem.py[bundle.y]):
         clock.check()
@@ -247,10 +279,11 @@ def _curvature(
                 trial = _projected(np.diag(A) + AW @ np.linalg.pinv(small) @ AW.T, held)
                 least, *_, most = np.linalg.eigvalsh(trial)
                 inverse = trial if least >= -1e-9 * most else inverse
-        K = np.zeros((n, n + 2))
+        K = np.zeros((n, n + 3))
         K[:, :n] = -np.eye(n)
-        K[:, n] = np.log(p / problem.px)
-        K[:, n + 1] = -(W @ np.log(np.maximum(tau, 1e-300)))
+        K[:, n] = problem.d[:, bundle.y[j]]
+        K[:, n + 1] = np.log(p / problem.px)
+        K[:, n + 2] = -(W @ np.log(np.maximum(tau, 1e-300)))
         total += weights[j] * (K.T @ inverse @ K)
     return total
 
@@ -271,28 +304,32 @@ def _projected(inverse: FloatArray, held: FloatArray) -> FloatArray:
 
 
 def _maximise_model(
-    objective: Objective, bundle: Columns, z: FloatArray, curvature: FloatArray, reach: FloatArray
+    lagrangian: Lagrangian, bundle: Columns, z: FloatArray, curvature: FloatArray, reach: FloatArray
 ) -> tuple[FloatArray, FloatArray, float] | None:
     """Maximise the cuts less half the curvature within ``reach`` of z: (new z, weights of the cuts, their value)."""
-    problem = objective.problem
+    problem = lagrangian.problem
     n, m, J = problem.n, problem.m, len(bundle.y)
-    size = n + 2 + m
-    scale = max(float(np.trace(curvature)) / (n + 2), 1e-12)
-    curvature = curvature + 1e-9 * scale * np.eye(n + 2) + 1e-10 * np.eye(n + 2)
-    gradient = np.concatenate([problem.px, [-objective.rate_budget, -objective.classification_budget], problem.py])
+    size = n + 3 + m
+    held = n + np.flatnonzero([low == high for low, high in lagrangian.ranges])
+    curvature[held] = curvature[:, held] = 0.0
+    scale = max(float(np.trace(curvature)) / (n + 3), 1e-12)
+    curvature = curvature + 1e-9 * scale * np.eye(n + 3) + 1e-10 * np.eye(n + 3)
+    gradient = np.concatenate([problem.px, -np.array(lagrangian.limits), problem.py])
     # The step, not z, is the unknown: a quadratic program in small numbers is solved to more digits.
     v0 = np.full(m, np.inf)
     value = bundle.value(z)
     np.minimum.at(v0, bundle.y, value)
-    P = sparse.csc_matrix(np.triu(np.block([[curvature, np.zeros((n + 2, m))], [np.zeros((m, size))]])))
+    P = sparse.csc_matrix(np.triu(np.block([[curvature, np.zeros((n + 3, m))], [np.zeros((m, size))]])))
     cuts = np.zeros((J, size))
     cuts[:, :n] = bundle.p
-    cuts[:, n] = -bundle.divergence
-    cuts[:, n + 1] = -bundle.entropy
-    cuts[np.arange(J), n + 2 + bundle.y] = 1.0
+    cuts[:, n] = -bundle.distortion
+    cuts[:, n + 1] = -bundle.divergence
+    cuts[:, n + 2] = -bundle.entropy
+    cuts[np.arange(J), n + 3 + bundle.y] = 1.0
     sides, ends = [], []
     fixed_rows, fixed_ends = [], []
-    for i, (low, high), now in ((n, objective.alpha, z[n]), (n + 1, objective.beta, z[n + 1])):
+    for i, (low, high) in enumerate(lagrangian.ranges, start=n):
+        now = z[i]
         row = np.zeros(size)
         row[i] = 1.0
         if low == high:
@@ -304,16 +341,16 @@ def _maximise_model(
         if math.isfinite(high):
             sides.append(row)
             ends.append(high - now)
-    if objective.cone is not None:
+    if lagrangian.cone is not None:
         row = np.zeros(size)
-        row[n], row[n + 1] = -1.0, objective.cone
+        row[n + 1], row[n + 2] = -1.0, lagrangian.cone
         sides.append(row)
-        ends.append(z[n] - objective.cone * z[n + 1])
-    near = np.eye(n + 2, size)  # without curvature, as at α = 0, only this keeps the cuts' program bounded
+        ends.append(z[n + 1] - lagrangian.cone * z[n + 2])
+    near = np.eye(n + 3, size)  # without curvature, as at α = 0, only this keeps the cuts' program bounded
     A = sparse.csc_matrix(np.vstack([*fixed_rows, cuts, *sides, near, -near]))
     b = np.concatenate([fixed_ends, value - v0[bundle.y], ends, reach, reach])
     cones = [clarabel.ZeroConeT(len(fixed_rows))] if fixed_rows else []
-    cones.append(clarabel.NonnegativeConeT(J + len(sides) + 2 * (n + 2)))
+    cones.append(clarabel.NonnegativeConeT(J + len(sides) + 2 * (n + 3)))
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-10
@@ -338,13 +375,8 @@ def _maximise_model(
     if not np.isfinite(x).all() or "Solved" not in str(answer.status):
         return None
     weights = np.maximum(np.asarray(answer.z)[len(fixed_rows) : len(fixed_rows) + J], 0.0)
-    trial = objective.clip(z + x[: n + 2])
+    trial = lagrangian.clip(z + x[: n + 3])
     v = np.full(m, np.inf)
     np.minimum.at(v, bundle.y, bundle.value(trial))
-    promised = (
-        trial[:n] @ problem.px
-        - trial[n] * objective.rate_budget
-        - trial[n + 1] * objective.classification_budget
-        + problem.py @ v
-    )
+    promised = trial[:n] @ problem.px - trial[n:] @ lagrangian.limits + problem.py @ v
     return trial, weights, float(promised)

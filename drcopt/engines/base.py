@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from drcopt import clock
 from drcopt.bounds import Evidence
-from drcopt.formulations import Formulation, Part
+from drcopt.formulations import Part, Question
 
 #: The termination of a search that the user stopped (Ctrl-C) and that hands back what it has.
 INTERRUPTED = "interrupted"
@@ -17,7 +17,7 @@ INTERRUPTED = "interrupted"
 
 @dataclass(frozen=True)
 class Limits:
-    """When to stop: the gap wanted (in units of the formulation's distortion) and a wall-clock deadline."""
+    """When to stop: the gap wanted (in units of what is minimised) and a wall-clock deadline."""
 
     tol: float
     deadline: float = math.inf
@@ -38,18 +38,17 @@ class Limits:
 class Proposal:
     """An engine's claim.
 
-    ``parts`` is the proposed point (None if it found none), ``evidence`` whatever a lower bound can be
-    recomputed from (None if it has none), ``infeasibility`` evidence that the classification loss cannot
-    be brought down to its budget, ``rate_multiplier`` and ``classification_multiplier`` in distortion
-    per nat (NaN if unknown), ``warm`` whatever lets the next point of a sweep start from this one.
+    ``parts`` is the proposed point (None if it found none), ``evidence`` all that a lower bound, or that no point
+    meets the limits, can be recomputed from, the multipliers what a unit of a limit is worth of what is minimised
+    (NaN if unknown), ``warm`` whatever lets the next point of a sweep start from this one.
     """
 
     parts: Sequence[Part] | None
-    evidence: Evidence | None
+    evidence: tuple[Evidence, ...]
     termination: str
+    distortion_multiplier: float = math.nan
     rate_multiplier: float = math.nan
     classification_multiplier: float = math.nan
-    infeasibility: Evidence | None = None
     stats: dict[str, Any] = field(default_factory=dict)
     warm: Any = None
 
@@ -62,6 +61,6 @@ class Engine(Protocol):
         """The name it is registered under."""
         ...
 
-    def propose(self, formulation: Formulation, limits: Limits, warm: Any = None) -> Proposal:
-        """Propose an answer to ``formulation``, whose problem has no zero-mass letters and d scaled to [0, 1]."""
+    def propose(self, question: Question, limits: Limits, warm: Any = None) -> Proposal:
+        """Propose an answer to ``question``, whose problem has no zero-mass letters and d scaled to [0, 1]."""
         ...

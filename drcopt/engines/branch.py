@@ -13,21 +13,19 @@ import numpy as np
 
 from drcopt._check import FloatArray
 from drcopt.bounds import Evidence, Leaf, PosteriorTree, Split
-from drcopt.bounds.base import ROUNDING, effective_budgets
 from drcopt.bounds.posterior import Node
 from drcopt.bounds.pricing.vertices import most_candidates
-from drcopt.coupling import round_onto_marginals
-from drcopt.engines.ascent import Columns, Objective
+from drcopt.engines.ascent import Columns, Lagrangian, leaf, multipliers
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
-from drcopt.engines.descent import Descent, descend, reduce_loss
+from drcopt.engines.descent import Descent
 from drcopt.engines.newton import Newton
+from drcopt.engines.points import MARGIN, Points
 from drcopt.engines.search import Search
 from drcopt.engines.sharing import share
-from drcopt.formulations import Formulation, Part, SingleLetter
+from drcopt.formulations import Part, Question
 from drcopt.problem import Problem
+from drcopt.questions import CLASSIFICATION_LOSS, RATE, ROUNDING
 
-#: Points aim this far inside the classification budget (nats), so that rounding the marginals keeps them feasible.
-_MARGIN = 1e-11
 #: A proof that C cannot be met goes this far past it (relative to H(S)), so that the leaves, priced afresh, still do.
 _PAST = 1e-7
 #: How finely the least loss is searched for when no point is known (relative to H(S)), and the nodes then spent on a
@@ -44,75 +42,85 @@ class Global:
 
     name: ClassVar[str] = "global"
 
-    def propose(self, formulation: Formulation, limits: Limits, warm: Any = None) -> Proposal:
+    def propose(self, question: Question, limits: Limits, warm: Any = None) -> Proposal:
         """See :class:`drcopt.engines.base.Engine`."""
-        problem = formulation.problem
-        if formulation.classification_budget >= problem.entropy_s - ROUNDING:
-            return Newton().propose(formulation, limits, warm)  # never binds: what is left is convex
-        if formulation.name == "time-sharing":
-            return share(formulation, limits)
-        rate, budget = effective_budgets(formulation)
+        problem, objective = question.problem, question.objective
+        unlimited = question.classification_budget >= problem.entropy_s - ROUNDING
+        if objective is not CLASSIFICATION_LOSS and unlimited:
+            return Newton().propose(question, limits, warm)  # never binds: what is left is convex
+        if question.name == "time-sharing":
+            return share(question, limits)
         last = _Last.of(warm, problem)
-        points = _Points(problem, rate, budget, limits)
+        points = Points(question, limits)
         stats: dict[str, Any] = {}
         edge = ""
-        points.start(last)
-        infeasibility: Evidence | None = None
-        if points.best is None:
-            fine = replace(limits, tol=min(limits.tol, _FINE * problem.entropy_s))
-            least = least_loss_search(
-                problem, rate, fine, points.low, stop_above=budget + _PAST * problem.entropy_s, stop_below=budget
-            )
+        points.start(None if last is None else (last.coupling, last.z))
+        evidence: list[Evidence] = []
+        if points.best is None and objective is not CLASSIFICATION_LOSS:
+            least = _least_loss(question, limits, points)
             if least.termination == INTERRUPTED:
                 raise KeyboardInterrupt  # before there is anything to hand back
             stats["loss_nodes"] = least.nodes
-            infeasibility = PosteriorTree(least.tree(), "classification-loss")
-            if least.lower > budget:
-                return Proposal(
-                    None,
-                    None,
-                    "the least classification loss is above its budget",
-                    infeasibility=infeasibility,
-                    stats=stats,
-                )
-            points.start_from(least.found)
+            evidence.append(PosteriorTree(least.tree()))
+            if least.lower > question.classification_budget:
+                why = "the least classification loss is above its budget"
+                return Proposal(None, tuple(evidence), why, stats=stats)
             if points.best is None and not limits.expired:
                 # Closer to the least loss than can be told apart: a bound is all there is to find.
                 limits = replace(limits, node_limit=min(limits.node_limit or _AT_THE_EDGE, _AT_THE_EDGE))
                 edge = f"C is within {least.upper - least.lower:.1g} nats of the least classification loss"
-        objective = Objective(problem, problem.d, rate, budget, alpha=_rate_multipliers(problem, rate))
-        search = Search(objective, limits, points.improve, points.value)
+        lagrangian = Lagrangian.of(question, rate=_rate_weights(question))
+        search = Search(lagrangian, limits, points.improve, points.value)
         points.watch(search)
         z = points.multipliers()
         if last is None or not z.any():
             search.run(z)
         else:
-            search.run(z, Columns.of(objective, last.letters, last.posteriors), last.tree)
+            search.run(z, Columns.of(problem, last.letters, last.posteriors), last.tree)
         stats |= {"nodes": search.nodes, "pricings": search.priced, "descents": points.descents}
         best = points.best
-        leaf_z = search.root.z
+        w, alpha, beta = (search.root.z if best is None else best.z)[-3:].tolist()
         return Proposal(
             parts=None if best is None else [Part(1.0, best.P)],
-            evidence=PosteriorTree(search.tree()),
+            evidence=(*evidence, PosteriorTree(search.tree())),
             termination=edge if edge and best is None else search.termination,
-            rate_multiplier=float(leaf_z[-2]) if best is None else best.rate_multiplier,
-            classification_multiplier=float(leaf_z[-1]) if best is None else best.classification_multiplier,
-            infeasibility=infeasibility,
+            distortion_multiplier=w,
+            rate_multiplier=alpha,
+            classification_multiplier=beta,
             stats=stats,
             warm=_remember(warm, best, search),
         )
 
-    def least_loss(self, formulation: Formulation, limits: Limits) -> Proposal:
-        """The least H(S|Y) within the rate budget; ``limits.tol`` in nats."""
-        problem = formulation.problem
-        rate, _ = effective_budgets(formulation)
-        search = least_loss_search(problem, rate, limits, problem.independent)
-        return Proposal(
-            parts=None if search.found is None else [Part(1.0, search.found.P)],
-            evidence=PosteriorTree(search.tree(), "classification-loss"),
-            termination=search.termination,
-            stats={"nodes": search.nodes, "pricings": search.priced},
-        )
+
+def _least_loss(question: Question, limits: Limits, points: Points) -> Search:
+    """Whether the budget on the classification loss can be met: a search for the least that the other limits allow.
+
+    It ends as soon as that is known; what it finds on the way goes to ``points``.
+    """
+    problem, budget = question.problem, question.classification_budget
+    ask = question.minimising(CLASSIFICATION_LOSS)
+    fine = replace(limits, tol=min(limits.tol, _FINE * problem.entropy_s))
+    lowest = Points(ask, fine, target=budget - 2 * MARGIN)
+    lowest.start((points.low, np.zeros(problem.n + 3)))
+    search = Search(
+        Lagrangian.of(ask, rate=_rate_weights(ask)),
+        fine,
+        lowest.improve,
+        lowest.value,
+        stop_above=budget + _PAST * problem.entropy_s,
+        stop_below=budget,
+    )
+    lowest.watch(search)
+    search.run(lowest.multipliers())
+    points.start_from(lowest.best)
+    return search
+
+
+def _rate_weights(question: Question) -> tuple[float, float]:
+    """The range to search for α: 0 alone if the rate never binds and pricing by vertices is cheap."""
+    problem = question.problem
+    never = question.budgets[RATE.place] >= question.most[RATE.place]
+    return (0.0, 0.0 if never and most_candidates(problem.n, problem.k) <= _FEW else math.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +155,7 @@ def _remember(warm: Any, best: Descent | None, search: Search) -> Any:
         (warm if isinstance(warm, dict) else {})
         | {
             "coupling": best.P,
-            "multipliers": np.concatenate([best.f, [best.rate_multiplier, best.classification_multiplier]]),
+            "multipliers": best.z,
             "letters": search.columns.y.astype(np.float64),
             "posteriors": search.columns.p,
         }
@@ -156,13 +164,13 @@ def _remember(warm: Any, best: Descent | None, search: Search) -> Any:
 
 
 def _packed(tree: Node) -> dict[str, FloatArray]:
-    """A tree in preorder: "splits" (N, 3) of y, s and at (y = −1 for a leaf) and the leaves' z (L, n + 2)."""
+    """A tree in preorder: "splits" (N, 3) of y, s and at (y = −1 for a leaf) and the leaves' z (L, n + 3)."""
     splits, leaves, stack = [], [], [tree]
     while stack:
         node = stack.pop()
         if isinstance(node, Leaf):
             splits.append((-1.0, 0.0, 0.0))
-            leaves.append(np.concatenate([node.f, [node.rate, node.classification]]))
+            leaves.append(multipliers(node))
         else:
             splits.append((node.y, node.s, node.at))
             stack += [node.high, node.low]
@@ -178,150 +186,8 @@ def _unpacked(splits: FloatArray, leaves: FloatArray) -> Node | None:
     def node() -> Node:
         y, s, at = next(rows)
         if y < 0:
-            z = next(zs)
-            return Leaf(z[:-2], float(z[-2]), float(z[-1]))
+            return leaf(next(zs))
         low = node()
         return Split(int(y), int(s), at, low, node())
 
     return node()
-
-
-class _Points:
-    """The best feasible coupling so far, and the starts worth trying."""
-
-    def __init__(self, problem: Problem, rate: float, budget: float, limits: Limits) -> None:
-        self.margin = min(_MARGIN, 1e-3 * budget)
-        self.problem, self.rate, self.budget, self.limits = problem, rate, budget - self.margin, limits
-        self.edge = budget + ROUNDING
-        self.best: Descent | None = None
-        self.value = math.inf
-        self.low = problem.independent
-        self.descents = 0
-        self._search: Search | None = None
-        self._tried: list[FloatArray] = []
-
-    def start(self, last: _Last | None = None) -> None:
-        """From the last point of a sweep and the rate-only optimum; if these leave no room, from one of small loss."""
-        if last is not None:
-            self.try_from(last.coupling, (last.z[:-2], max(float(last.z[-2]), 1e-6), float(last.z[-1])))
-        free = SingleLetter(self.problem, self.rate, math.inf)
-        proposal = Newton().propose(free, self.limits)
-        P = self.problem.independent if proposal.parts is None else proposal.parts[0].coupling
-        self.try_from(P)
-        if self.best is None:
-            found = lowest_loss(self.problem, self.rate, P, self.limits, target=self.budget)
-            self.low = found.P
-            self.start_from(found)
-
-    def start_from(self, found: Descent | None) -> None:
-        """Descend from a coupling that meets the budget."""
-        if found is None:
-            return
-        self.low = found.P
-        if found.loss <= self.budget:
-            self.try_from(found.P)
-        self._keep(found)
-
-    def try_from(self, P: FloatArray, multipliers: tuple[FloatArray, float, float] | None = None) -> None:
-        """One run of the convex-concave procedure."""
-        self.descents += 1
-        answer = descend(self.problem, self.problem.d, self.rate, self.budget, P, self.limits, multipliers=multipliers)
-        if answer is not None:
-            self._keep(answer)
-
-    def _keep(self, answer: Descent) -> None:
-        value = float((self.problem.d * answer.P).sum())
-        # At the very edge, as at C = H(S|X), there may be no point with any margin.
-        inside = answer.loss <= self.budget + 0.5 * self.margin
-        edge = self.best is None and self.problem.classification_loss(self._rounded(answer.P)) <= self.edge
-        if (inside or edge) and value < self.value:
-            self.best, self.value = answer, value
-            if self._search is not None:
-                self._search.upper = value
-
-    def _rounded(self, P: FloatArray) -> FloatArray:
-        return round_onto_marginals(P, self.problem.px, self.problem.py)
-
-    def watch(self, search: Search) -> None:
-        """Tell ``search`` of every better point."""
-        self._search = search
-
-    def improve(self, P: FloatArray, z: FloatArray, force: bool) -> None:
-        """Descend from a node's suggestion unless one like it was tried."""
-        tau = self.problem.ps_given_x.T @ P
-        # Most of what descents can do they do early: from then on one for every few nodes.
-        if self._search is not None and self.descents > (40 if force else 4) + self._search.nodes // 4:
-            return
-        if not force and any(np.abs(tau - other).sum() < 1e-3 for other in self._tried):
-            return
-        self._tried.append(tau)
-        self.try_from(P, (z[:-2], max(float(z[-2]), 1e-6), float(z[-1])))
-
-    def multipliers(self) -> FloatArray:
-        """Where the ascent starts: the convex step's KKT multipliers."""
-        if self.best is None:
-            return np.concatenate([self.problem.d @ self.problem.py, [0.1, 0.1]])
-        if self.value <= float(self.problem.py @ self.problem.d.min(axis=0)) + 1e-14:
-            return np.zeros(self.problem.n + 2)  # every letter at its cheapest, as with a constant d: no need for more
-        best = self.best
-        return np.concatenate([best.f, [best.rate_multiplier, best.classification_multiplier]])
-
-
-def _rate_multipliers(problem: Problem, rate: float) -> tuple[float, float]:
-    """The range to search for α: 0 alone if the rate never binds and pricing by vertices is cheap."""
-    never = rate >= min(problem.entropy_x, problem.entropy_y)
-    return (0.0, 0.0 if never and most_candidates(problem.n, problem.k) <= _FEW else math.inf)
-
-
-def lowest_loss(
-    problem: Problem, rate: float, start: FloatArray, limits: Limits, *, target: float = -math.inf, tries: int = 6
-) -> Descent:
-    """The best of a few descents of H(S|Y), the first from ``start``, the others from random posteriors."""
-    rng = np.random.default_rng(0)
-    best = reduce_loss(problem, rate, start, limits, target=target)
-    for _ in range(tries):
-        if best.loss <= target or limits.expired:
-            break
-        guess = rng.dirichlet(np.full(problem.m, 0.3), size=problem.n) * problem.px[:, None]
-        found = reduce_loss(problem, rate, guess, limits, target=target)
-        best = min(best, found, key=lambda d: d.loss)
-    return best
-
-
-class LossSearch(Search):
-    """A search for the least classification loss; ``found`` is the best coupling."""
-
-    found: Descent | None = None
-
-
-def least_loss_search(
-    problem: Problem,
-    rate: float,
-    limits: Limits,
-    start: FloatArray,
-    *,
-    stop_above: float = math.inf,
-    stop_below: float = -math.inf,
-) -> LossSearch:
-    """min H(S|Y) with I(X;Y) ≤ rate, bounded below by branch and bound."""
-    nothing = np.zeros((problem.n, problem.m))
-    objective = Objective(problem, nothing, rate, 0.0, alpha=_rate_multipliers(problem, rate), beta=(1.0, 1.0))
-    tried: list[FloatArray] = []
-
-    def improve(P: FloatArray, z: FloatArray, force: bool) -> None:
-        del z
-        tau = problem.ps_given_x.T @ P
-        if not force and any(np.abs(tau - other).sum() < 1e-2 for other in tried):
-            return
-        tried.append(tau)
-        keep(reduce_loss(problem, rate, P, limits, target=search.stop_below - 2 * _MARGIN))
-
-    def keep(found: Descent) -> None:
-        if found.loss < search.upper:
-            search.found, search.upper = found, found.loss
-
-    search = LossSearch(objective, limits, improve, math.inf, stop_above, stop_below)
-    first = lowest_loss(problem, rate, start, limits, target=stop_below)
-    keep(first)
-    search.run(np.concatenate([first.f, [first.rate_multiplier, 1.0]]))
-    return search

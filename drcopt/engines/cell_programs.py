@@ -17,7 +17,8 @@ from drcopt._check import FloatArray
 from drcopt.bounds.cells import CellDual, CellPricing
 from drcopt.engines.base import Limits
 from drcopt.engines.columns import Columns, Duals, Master, Priced, generate
-from drcopt.problem import Problem
+from drcopt.formulations import Question
+from drcopt.questions import QUANTITIES
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,17 +30,16 @@ class CellPoint:
     coupling: FloatArray
 
 
-def cell_bound(
-    problem: Problem, rate: float, loss: float, maps: NDArray[np.int64], limits: Limits, objective: str = "distortion"
-) -> CellPoint:
-    """Bound E d (or, with ``objective`` "classification-loss", Σ_f λ_f H(S|f(X))) within the budgets (inf: none).
+def cell_bound(question: Question, maps: NDArray[np.int64], limits: Limits) -> CellPoint:
+    """Bound what a one-shot question minimises, by the weaker program over cells.
 
     The program starts from the cells of ``maps``, shape (count, n).
     """
+    problem, objective = question.problem, question.objective
     n, m = problem.n, problem.m
     pricing = CellPricing(problem)
     costs = problem.px[:, None] * problem.d
-    is_loss = objective == "classification-loss"
+    others = [q.place for q in QUANTITIES if q is not objective]
 
     def columns(letters: NDArray[np.int64], sets: NDArray[np.bool_]) -> Columns:
         covered = sets * problem.px
@@ -47,24 +47,31 @@ def cell_bound(
         joint = sets @ (problem.px[:, None] * problem.ps_given_x)
         rates = entr(np.minimum(mass, 1.0))
         losses = entr(joint).sum(axis=1) - entr(mass)
+        values = np.column_stack([(costs.T[letters] * sets).sum(axis=1), rates, losses])
         unit = np.eye(m)[letters]
         return Columns(
-            losses if is_loss else (costs.T[letters] * sets).sum(axis=1),
+            values[:, objective.place],
             np.hstack([covered, unit, unit * mass[:, None]]),
-            np.column_stack([rates, losses]),
+            values[:, others],
             [(int(y), chosen.tobytes()) for y, chosen in zip(letters, sets, strict=True)],
         )
 
+    def weights(duals: Duals) -> list[float]:
+        full = np.ones(3)
+        full[others] = duals.budgets
+        return [float(v) for v in full]
+
     def oracle(duals: Duals) -> Priced:
         f, nu = duals.equality[:n], duals.equality[n + m :]
-        alpha, gamma = duals.budgets
-        cost = problem.px[:, None] * (0.0 if is_loss else problem.d) - problem.px[:, None] * (f[:, None] + nu)
-        least, sets = pricing.least(cost, float(alpha), 1.0 if is_loss else float(gamma))
+        w, alpha, gamma = weights(duals)
+        cost = problem.px[:, None] * (w * problem.d - f[:, None] - nu)
+        least, sets = pricing.least(cost, alpha, gamma)
         paid = [-mu * b for mu, b in zip(duals.budgets, budgets, strict=True) if mu > 0]
         bound = math.fsum([float(f @ problem.px), float(nu @ problem.py), *paid, *least])
         return Priced(bound, columns(np.arange(m), sets))
 
-    budgets = np.array([rate, math.inf if is_loss else loss])
+    unlimited = np.array(question.budgets) >= np.array(question.most)
+    budgets = np.where(unlimited, math.inf, question.budgets)[others]
     # Each letter with all of X or nothing: independence, at no rate.
     master = Master(np.concatenate([problem.px, np.ones(m), problem.py]), budgets)
     letters = np.arange(m)
@@ -73,9 +80,9 @@ def cell_bound(
     for f in maps:
         master.add(columns(letters, f == letters[:, None]))
     ended = generate(master, oracle, tol=0.1 * limits.tol, stop=lambda: limits.expired)
-    alpha, gamma = (float(mu) for mu in ended.duals.budgets)
+    w, alpha, gamma = weights(ended.duals)
     equality = ended.duals.equality
-    evidence = CellDual(equality[:n], equality[n + m :], alpha, 1.0 if is_loss else gamma, objective)
+    evidence = CellDual(equality[:n], equality[n + m :], alpha, gamma, w)
     point = ended.point
     # A column's equalities are px on its set, then the indicator of its letter.
     rows = point.columns.equalities

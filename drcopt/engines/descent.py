@@ -14,24 +14,32 @@ import numpy as np
 
 from drcopt._check import FloatArray
 from drcopt.engines.base import Limits
+from drcopt.engines.least_information import Least, least_information
 from drcopt.engines.linear import least_cost
 from drcopt.engines.transport import LEAST_EPSILON, State, Transport
 from drcopt.problem import Problem
 
 #: τ is moved this far towards the class prior, so that log τ stays finite; a tangent there is as valid.
 _INSET = 1e-14
+#: How far inside the rate, relative, points stay whose distortion is limited.
+_SPARE = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
 class Descent:
-    """A coupling with the potentials and multipliers of the last convex step."""
+    """A coupling with its classification loss, and the potentials and multipliers z = (f, w, α, β) of the last step."""
 
     P: FloatArray
-    f: FloatArray
-    rate_multiplier: float
-    classification_multiplier: float
+    z: FloatArray
     loss: float
     kernel_evaluations: int
+
+    @classmethod
+    def at(
+        cls, P: FloatArray, f: FloatArray, weights: tuple[float, float, float], loss: float, evaluations: int
+    ) -> Descent:
+        """From the rows' potentials and the weights of distortion, rate and classification loss."""
+        return cls(P, np.concatenate([f, weights]), loss, evaluations)
 
 
 def tangent(problem: Problem, P: FloatArray) -> FloatArray:
@@ -77,7 +85,7 @@ def descend(
         else:
             P, f, alpha, beta = state.P, state.f, state.epsilon, state.beta
         now = float(np.einsum("xy,xy->", cost, P))
-        best = Descent(P, f, alpha, beta, problem.classification_loss(P), evaluations)
+        best = Descent.at(P, f, (1.0, alpha, beta), problem.classification_loss(P), evaluations)
         if value - now <= tol or limits.expired:
             break
         value = now
@@ -122,7 +130,7 @@ def reduce_loss(
     P itself need not meet the marginals or the rate; failing all else the independent coupling comes back.
     """
     loss, evaluations = math.inf, 0
-    best = Descent(problem.independent, np.zeros(problem.n), 0.0, 1.0, problem.entropy_s, 0)
+    best = Descent.at(problem.independent, np.zeros(problem.n), (0.0, 0.0, 1.0), problem.entropy_s, 0)
     last: tuple[FloatArray, float] | None = None
     free = rate >= min(problem.entropy_x, problem.entropy_y)
     for _ in range(steps):
@@ -131,7 +139,7 @@ def reduce_loss(
         if plan is not None:  # a vertex, exactly: at C = H(S|X) nothing else will do
             P, new = plan[0], problem.classification_loss(plan[0])
             if new < best.loss:
-                best = Descent(P, plan[1], 0.0, 1.0, new, evaluations)
+                best = Descent.at(P, plan[1], (0.0, 0.0, 1.0), new, evaluations)
             if best.loss <= target or loss - new <= 1e-15 or limits.expired:
                 break
             loss = new
@@ -152,8 +160,108 @@ def reduce_loss(
         P = state.P
         new = problem.classification_loss(P)
         if new < best.loss:
-            best = Descent(P, scale * state.f, scale * state.epsilon, 1.0, new, evaluations)
+            best = Descent.at(P, scale * state.f, (0.0, scale * state.epsilon, 1.0), new, evaluations)
         if best.loss <= target or loss - new <= 1e-12 or limits.expired:
             break
         loss = new
+    return best
+
+
+def reduce_loss_within(
+    problem: Problem,
+    rate: float,
+    distortion: float,
+    P: FloatArray,
+    limits: Limits,
+    *,
+    target: float = -math.inf,
+    steps: int = 100,
+    tol: float = 1e-12,
+) -> Descent | None:
+    """:func:`reduce_loss` with E d ≤ distortion besides; None if no step was feasible.
+
+    The least information within E d ≤ distortion and ⟨ℓ, P⟩ ≤ c is convex in c, and its multiplier is the slope:
+    Newton's method finds the c that the rate allows.
+    """
+    best: Descent | None = None
+    last = math.inf
+    for _ in range(steps):
+        found = _least_linear(problem, tangent(problem, P), rate, distortion)
+        if found is None:
+            break
+        P, scale = found.P, max(float(found.v[1]), 1e-300)
+        new = problem.classification_loss(P)
+        if best is None or new < best.loss:
+            best = Descent.at(P, found.f / scale, (float(found.v[0]) / scale, 1.0 / scale, 1.0), new, 0)
+        if new <= target or last - new <= tol or limits.expired:
+            break
+        last = new
+    return best
+
+
+def _least_linear(problem: Problem, linear: FloatArray, rate: float, distortion: float) -> Least | None:
+    """min ⟨linear, P⟩ with I(P) ≤ rate and E d ≤ distortion; None if nothing meets the limits."""
+    most = min(problem.entropy_x, problem.entropy_y)
+    aim = min(rate, most) * (1.0 - 2 * _SPARE)  # mixing with independence, which a rate overspent asks for, costs E d
+    forms = np.stack([problem.d, linear])
+    start: tuple[FloatArray, FloatArray] | None = None
+    found: Least | None = None
+    low, level, high = problem.entropy_s_given_x, float(linear.max()), math.inf
+    for _ in range(60):
+        levels = np.array([distortion, level])
+        trial = least_information(problem.px, problem.py, forms, levels, start, most=most)
+        guess = math.nan
+        if trial is None or trial.miss > 1e-9:
+            low = level
+        else:
+            spent, slope, reached = problem.rate(trial.P), float(trial.v[1]), level + float(trial.over[1])
+            if slope > 0:
+                start = trial.f, trial.v
+                guess = reached + (spent - aim) / slope
+            if spent <= aim * (1.0 + _SPARE):
+                found, high = trial, reached
+                if spent >= aim * (1.0 - _SPARE):
+                    break
+            else:
+                low = max(low, level)
+        if found is None or high - low <= 1e-13:
+            break  # even with the linear form free, or as close as can be told
+        level = guess if low < guess < high else 0.5 * (low + high)
+    return found
+
+
+def lower_rate(
+    problem: Problem,
+    distortion: float,
+    budget: float,
+    P: FloatArray,
+    limits: Limits,
+    *,
+    steps: int = 100,
+    tol: float = 1e-12,
+) -> Descent | None:
+    """min I(P) with E d ≤ distortion and H(S|Y) ≤ budget, from the tangent at P; None if no step was feasible."""
+    most = min(problem.entropy_x, problem.entropy_y)
+    levels = np.array([distortion, budget])
+    best: Descent | None = None
+    start: tuple[FloatArray, FloatArray] | None = None
+    value, restored = math.inf, False
+    for _ in range(steps):
+        forms = np.stack([problem.d, tangent(problem, P)])
+        found = least_information(problem.px, problem.py, forms, levels, start, most=most)
+        if found is None or found.miss > 1e-9:
+            if best is not None or restored:
+                break
+            # The tangent's limit cannot be met from here: begin where the loss is low.
+            restored = True
+            lower = reduce_loss_within(problem, math.inf, distortion, P, limits, target=budget)
+            if lower is None:
+                break
+            P = lower.P
+            continue
+        P, start, now = found.P, (found.f, found.v), problem.rate(found.P)
+        best = Descent.at(P, found.f, (float(found.v[0]), 1.0, float(found.v[1])), problem.classification_loss(P), 0)
+        if value - now <= tol or limits.expired:
+            break
+        value = now
     return best

@@ -39,8 +39,8 @@ from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.bounds.posterior import leaf_bound, whole_box
 from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.cones import Answer, Program
-from drcopt.formulations import Formulation, Part
 from drcopt.problem import Problem
+from drcopt.questions import CLASSIFICATION_LOSS, Part, Question
 
 #: What each solver is asked for. Clarabel rarely reaches 1e-11, but its "almost solved" is closer than its default.
 _SETTINGS: dict[str, dict[str, Any]] = {
@@ -105,9 +105,9 @@ class ExpCone:
         self.compile_seconds = 0.0
         self._programs: dict[tuple[str, bool], Program] = {}
 
-    def propose(self, formulation: Formulation, limits: Limits, warm: Any = None) -> Proposal:
+    def propose(self, question: Question, limits: Limits, warm: Any = None) -> Proposal:
         """See :class:`drcopt.engines.base.Engine`."""
-        return _Attempt(self, formulation, limits).proposal(warm)
+        return _Attempt(self, question, limits).proposal(warm)
 
     def program(self, problem: Problem, *, classification: bool) -> Program:
         """The compiled program for ``problem``, built the first time it is asked for."""
@@ -123,12 +123,12 @@ class ExpCone:
 class _Attempt:
     """One question: what has been found so far, and what it took."""
 
-    def __init__(self, engine: ExpCone, formulation: Formulation, limits: Limits) -> None:
-        self.engine, self.formulation, self.limits = engine, formulation, limits
-        self.problem = problem = formulation.problem
+    def __init__(self, engine: ExpCone, question: Question, limits: Limits) -> None:
+        self.engine, self.question, self.limits = engine, question, limits
+        self.problem = problem = question.problem
         self.solver = engine.name
-        self.rate = min(formulation.rate_budget * (1.0 - 1e-9), problem.entropy_x, problem.entropy_y)
-        self.budget = formulation.classification_budget
+        self.rate = min(question.rate_budget * (1.0 - 1e-9), problem.entropy_x, problem.entropy_y)
+        self.budget = question.classification_budget
         self.margin = min(_MARGIN[engine.name], 1e-2 * max(problem.entropy_s - self.budget, 0.0))
         self.point: _Point | None = None  # the best that meets the budgets
         self.least: _Point | None = None  # the least classification loss seen
@@ -159,7 +159,7 @@ class _Attempt:
                 break
         if self.point is not None and self.convex is not None:
             enough = self.point.distortion - self.limits.tol
-            best = self.between(self.convex, self.point.leaf, "distortion", enough)
+            best = self.between(self.convex, self.point.leaf, self.question, enough)
             self.judge(best)
         if self.limits.expired:
             return self.closed("the time limit was reached")
@@ -173,13 +173,13 @@ class _Attempt:
         self.stats["compile_seconds"] = self.engine.compile_seconds - self._compiled_before
         zero = Leaf(np.zeros(self.problem.n), 0.0, 0.0)
         point = self.point
+        lowest = (PosteriorTree(self.least_loss_leaf()),) if infeasible else ()
         return Proposal(
             parts=None if point is None else [Part(1.0, point.P)],
-            evidence=PosteriorTree(self.evidence or zero),
+            evidence=(PosteriorTree(self.evidence or zero), *lowest),
             termination=why,
             rate_multiplier=math.nan if point is None else point.leaf.rate,
             classification_multiplier=math.nan if point is None else point.leaf.classification,
-            infeasibility=PosteriorTree(self.least_loss_leaf(), "classification-loss") if infeasible else None,
             stats=dict(self.stats),
             warm=None if point is None else {"posterior": point.posteriors(self.problem)},
         )
@@ -343,28 +343,32 @@ class _Attempt:
 
     def judge(self, leaf: Leaf) -> None:
         """Keep the multipliers if their bound is the best so far."""
-        bound = self.worth(leaf, "distortion")
+        bound = self.worth(leaf, self.question)
         if self.evidence is None or bound > self.bound:
             self.evidence, self.bound = leaf, bound
 
-    def worth(self, leaf: Leaf, objective: str) -> float:
+    def worth(self, leaf: Leaf, question: Question) -> float:
         """The leaf's bound on the whole box, or −inf past the deadline."""
         if self.limits.expired:
             return -math.inf
-        return leaf_bound(self.formulation, leaf, whole_box(self.problem), objective)
+        return leaf_bound(question, leaf, whole_box(self.problem))
 
     def least_loss_leaf(self) -> Leaf:
         """Multipliers for a bound on H(S|Y): between H(S|Y) ≥ H(S) − ηR and H(S|Y) ≥ H(S|X) or the least loss found."""
         p, W = self.problem, self.problem.ps_given_x
         # η D(p‖px) ≥ D(Wᵀp‖ps) = −H(Wᵀp) − ⟨p, W log ps⟩ for every posterior p, and H(Wᵀp) ≥ Σ_x p H(S|X=x).
-        processing = Leaf(-W @ np.log(p.ps), p.contraction * _CONVEX, 0.0)
-        conditional = Leaf(-xlogy(W, W).sum(axis=1), 0.0, 0.0)
-        best = self.between(processing, conditional, "classification-loss", self.budget)
-        return self.between(best, self.least.leaf, "classification-loss", self.budget) if self.least else best
+        processing = Leaf(-W @ np.log(p.ps), p.contraction * _CONVEX, 1.0, 0.0)
+        conditional = Leaf(-xlogy(W, W).sum(axis=1), 0.0, 1.0, 0.0)
+        lowest = self.question.minimising(CLASSIFICATION_LOSS)
+        best = self.between(processing, conditional, lowest, self.budget)
+        if self.least is None:
+            return best
+        seen = replace(self.least.leaf, classification=1.0, distortion=0.0)
+        return self.between(best, seen, lowest, self.budget)
 
-    def between(self, one: Leaf, other: Leaf, objective: str, enough: float) -> Leaf:
+    def between(self, one: Leaf, other: Leaf, question: Question, enough: float) -> Leaf:
         """The leaf with the best bound on the segment between two; the bound is concave there."""
-        ends = [(self.worth(leaf, objective), leaf) for leaf in (one, other)]
+        ends = [(self.worth(leaf, question), leaf) for leaf in (one, other)]
         value, best = max(ends, key=lambda end: end[0])
         if value > enough or min(end[0] for end in ends) == -math.inf:
             return best
@@ -374,10 +378,11 @@ class _Attempt:
                 (1.0 - w) * one.f + w * other.f,
                 (1.0 - w) * one.rate + w * other.rate,
                 (1.0 - w) * one.classification + w * other.classification,
+                (1.0 - w) * one.distortion + w * other.distortion,
             )
 
         found = minimize_scalar(
-            lambda w: -self.worth(mixed(w), objective), bounds=(0.0, 1.0), method="bounded", options={"maxiter": 8}
+            lambda w: -self.worth(mixed(w), question), bounds=(0.0, 1.0), method="bounded", options={"maxiter": 8}
         )
         return mixed(float(found.x)) if -found.fun > value else best
 

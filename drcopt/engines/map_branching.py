@@ -18,14 +18,14 @@ from scipy.special import entr
 
 from drcopt import clock
 from drcopt._check import FloatArray
-from drcopt.bounds.base import effective_budgets
 from drcopt.bounds.maps import MapLeaf, MapNode, MapSplit, MapTree, cut, is_empty, leaf_bound, posterior_box
 from drcopt.engines.columns import Duals
 from drcopt.engines.map_programs import Indices, MapProgram, ProgramPoint
 from drcopt.engines.map_search import TangentSearch
+from drcopt.questions import DISTORTION, QUANTITIES, RATE
 
-#: Where the rows of a relaxation are: rate, Σ z, distortion, then m chords, m losses, and the cuts.
-_SHARES, _DISTORTION, _CHORDS = 1, 2, 3
+#: Where the rows of a relaxation are: distortion, rate and Σ z, then m chords, m losses, and the cuts.
+_CHORDS = 3
 #: A box is tightened where that takes at least this fraction of a width.
 _WORTHWHILE = 0.1
 #: Maps that a node takes over from each attempt to tighten it.
@@ -78,28 +78,29 @@ class Branching:
     def __post_init__(self) -> None:
         self.workshop = self.search.workshop
         self.problem = self.workshop.problem
-        self.budgets = effective_budgets(self.search.formulation)
-        # With ν = 0 and no budgets the bound is E min_y d ≥ 0 (or H(S|Y) ≥ 0).
-        self.root = Node(posterior_box(self.problem), {}, 0.0, MapLeaf.linear(self.problem, np.zeros(self.problem.m)))
+        self.question = self.search.question
+        # With ν = 0 and no limits the bound is E min_y d ≥ 0, or I ≥ 0, or H(S|Y) ≥ 0.
+        leaf = MapLeaf.linear(self.problem, np.zeros(self.problem.m), *self._unit_weights())
+        self.root = Node(posterior_box(self.problem), {}, 0.0, leaf)
+
+    def _unit_weights(self) -> tuple[float, float, float]:
+        """Of rate, loss and distortion: 1 for what is minimised."""
+        w, alpha, gamma = (float(q is self.question.objective) for q in QUANTITIES)
+        return alpha, gamma, w
 
     @property
     def evidence(self) -> MapTree:
         """The tree so far."""
-        return MapTree(self.root.frozen(), self.search.objective)
+        return MapTree(self.root.frozen())
 
     @property
     def cutoff(self) -> float:
         """A node whose bound reaches this needs no further work."""
         if self.search.best is not None:
             return min(self.goal, self.search.value - 0.5 * self.workshop.limits.tol)
-        # Above the largest distortion nothing is feasible.
-        worst = float(self.problem.d.max()) if self.minimises_distortion else self.problem.entropy_s
+        # Above the largest value nothing is feasible.
+        worst = self.question.most[self.question.objective.place]
         return min(self.goal, worst * (1 + 1e-9) + self.workshop.limits.tol)
-
-    @property
-    def minimises_distortion(self) -> bool:
-        """Else it minimises the classification loss."""
-        return self.search.objective == "distortion"
 
     def run(self, node_limit: int | None = None) -> None:
         """Search until the gap is closed, the goal or the search's target is reached, or the limits are."""
@@ -144,16 +145,17 @@ class Branching:
         elif self.search.best is None:
             self.search.start(point.mixture.posteriors)
 
-    def program(self, node: Node, objective: FloatArray, loss: float, distortion: float = math.inf) -> MapProgram:
-        """Minimise a form over the relaxation on the node's box, with Σ z ≤ loss and E d ≤ distortion."""
+    def program(self, node: Node, objective: FloatArray, cutoff: float = math.inf) -> MapProgram:
+        """Minimise a form over the relaxation on the node's box, with the question's objective at most ``cutoff``."""
         p, layout = self.problem, self.workshop.layout
         low, high = node.box[..., 0], node.box[..., 1]
         wide = high - low > 1e-12
         slopes = np.where(wide, (entr(high) - entr(low)) / np.where(wide, high - low, 1.0), 0.0)
         heights = np.where(wide, entr(low) - slopes * low, np.minimum(entr(low), entr(high)))
         letters = np.eye(p.m)
-        forms = [layout.form(rate=1.0), layout.form(shares=1.0), layout.form(distortion=1.0)]
-        limits = [self.budgets[0], loss, distortion]
+        forms = self._totals()
+        limits = self.search.limits.tolist()
+        limits[self.question.objective.place] = cutoff
         forms += [layout.form(joint=unit[:, None] * slopes, shares=-unit) for unit in letters]
         limits += list(-p.py * heights.sum(axis=1))
         forms += [layout.form(loss=unit, shares=-unit) for unit in letters]
@@ -163,24 +165,30 @@ class Branching:
             limits.append((at if side else -at) * p.py[y])
         return MapProgram(self.workshop, objective, np.array(forms), np.array(limits))
 
+    def _totals(self) -> list[FloatArray]:
+        """The relaxation's E d, H(Y|U) and H(S|Y)."""
+        layout = self.workshop.layout
+        return [layout.of(DISTORTION), layout.of(RATE), layout.form(shares=1.0)]
+
     def _unit(self, y: int, s: int, value: float) -> FloatArray:
         unit = np.zeros((self.problem.m, self.problem.k))
         unit[y, s] = value
         return unit
 
-    def leaf(self, program: MapProgram, duals: Duals, scale: float = 1.0) -> MapLeaf:
-        """A relaxation's duals, times ``scale``, as evidence."""
-        p, layout = self.problem, self.workshop.layout
+    def leaf(self, program: MapProgram, duals: Duals, least: float = 1.0) -> MapLeaf:
+        """A relaxation's duals as evidence: over ``least``, which is the least weight of the objective's own row."""
+        p, layout, scale = self.problem, self.workshop.layout, 1.0 / least
         form, chords = program.lagrangian(duals), duals.budgets[_CHORDS : _CHORDS + p.m]
+        distortion, rate = (
+            max(float(form @ layout.of(q)), least * (q is self.question.objective)) for q in (DISTORTION, RATE)
+        )
         conditional, slopes = form[layout.loss], form[layout.joint].reshape(p.m, p.k)
-        if not self.minimises_distortion:  # rounding must not let them sum to more than 1
-            scale = min(scale, 1.0 / max(float((conditional + chords).max()), 1e-300))
-        return MapLeaf(duals.equality, float(form[0]), conditional, chords, slopes).scaled(scale)
+        return MapLeaf(duals.equality, rate, conditional, chords, slopes, distortion).scaled(scale)
 
     def leaf_bound(self, leaf: MapLeaf, box: FloatArray) -> float:
         """What the leaf proves: the solver's own figure is off by rounding times its multipliers."""
         started = clock.now()
-        bound = leaf_bound(self.search.formulation, self.workshop.pricing, leaf, box, self.search.objective)
+        bound = leaf_bound(self.question, self.workshop.pricing, leaf, box)
         self._longest = max(self._longest, clock.now() - started)
         self.workshop.reserve = max(self.workshop.reserve, self._longest * self._leaves)
         return bound
@@ -192,11 +200,8 @@ class Branching:
 
     def relax(self, node: Node) -> ProgramPoint:
         """Solve the node's relaxation and keep its multipliers."""
-        layout, limits = self.workshop.layout, self.workshop.limits
-        if self.minimises_distortion:
-            program = self.program(node, layout.form(distortion=1.0), self.budgets[1])
-        else:
-            program = self.program(node, layout.form(shares=1.0), math.inf)
+        limits = self.workshop.limits
+        program = self.program(node, self._totals()[self.question.objective.place])
         penalty = 1e3
         while True:
             point = program.solve(tol=0.02 * limits.tol, cutoff=self.cutoff, start=node.maps, penalty=penalty)
@@ -242,10 +247,7 @@ class Branching:
         cutoff, py, (low, high) = self.cutoff, self.problem.py[y], node.box[y, s]
         sign = -1.0 if side else 1.0
         objective = self.workshop.layout.form(joint=self._unit(y, s, sign))
-        if self.minimises_distortion:
-            program, row = self.program(node, objective, self.budgets[1], cutoff), _DISTORTION
-        else:
-            program, row = self.program(node, objective, cutoff), _SHARES
+        program, row = self.program(node, objective, cutoff), self.question.objective.place
         least = _WORTHWHILE * (high - low)
         enough = sign * py * (high - least if side else low + least)
         point = program.solve(tol=0.02 * py * (high - low), enough=enough, start=node.maps)
@@ -262,7 +264,7 @@ class Branching:
         if ended.reason == "enough" or (high - at if side else at - low) < least:
             return node
         at = min(max(at, low), high)
-        leaf = self.leaf(program, ended.duals, 1 / used)
+        leaf = self.leaf(program, ended.duals, used)
         bound = self.leaf_bound(leaf, cut(node.box, y, s, 1 - side, at))
         if bound < cutoff:
             return node

@@ -26,6 +26,7 @@ from drcopt.engines.columns import Columns, Duals, Generated, Master, Priced, ge
 from drcopt.engines.map_moves import MapMoves
 from drcopt.information import conditional_entropy
 from drcopt.problem import Problem
+from drcopt.questions import CLASSIFICATION_LOSS, Quantity
 
 #: Maps asked of one pricing, and maps handed on to a similar program.
 _MAPS_PER_PRICING, _HANDED_ON = 8, 90
@@ -78,6 +79,10 @@ class Layout:
         v[0], v[1], v[self.loss], v[self.shares] = rate, distortion, loss, shares
         v[self.joint] = np.ravel(joint) if np.ndim(joint) else joint
         return v
+
+    def of(self, quantity: Quantity, value: float = 1.0) -> FloatArray:
+        """``value`` times E d, H(Y|U) or H(S|Y,U)."""
+        return self.form(**{"loss" if quantity is CLASSIFICATION_LOSS else quantity.name: value})
 
 
 class MapPool:
@@ -201,6 +206,10 @@ class Mixture:
         if classifier_sees == "Y":
             return conditional_entropy(self._joint.T)
         return float(self.values[self.pool.layout.loss].sum())
+
+    def quantities(self, classifier_sees: str) -> tuple[float, float, float]:
+        """E d, H(Y|U) and that loss."""
+        return self.distortion, self.rate, self.loss(classifier_sees)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from drcopt._check import FloatArray
-from drcopt.bounds.base import effective_budgets
 from drcopt.engines.map_programs import Indices, MapProgram, Mixture, ProgramPoint, Workshop
-from drcopt.formulations import Formulation
+from drcopt.formulations import Question
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE
 
 #: Budgets of proposed points are met with this much to spare, relative.
 MARGIN = 1e-13
@@ -24,31 +24,30 @@ MARGIN = 1e-13
 
 @dataclass(frozen=True, eq=False)
 class Incumbent:
-    """A mixture that meets the budgets, its objective, and the multipliers of the program that found it."""
+    """A mixture that meets the limits, its objective, and the weights (w, α, β) of the program that found it."""
 
     mixture: Mixture
     value: float
-    rate_multiplier: float
-    classification_multiplier: float
+    weights: tuple[float, float, float]
 
 
 @dataclass(eq=False)
 class TangentSearch:
-    """Small values of E d, or with ``objective`` "classification-loss" of H(S|Y), within the budgets.
+    """Small values of what a question minimises within its limits.
 
     ``target`` is a value that is good enough to stop at.
     """
 
-    formulation: Formulation
+    question: Question
     workshop: Workshop
-    objective: str = "distortion"
     target: float = -math.inf
     best: Incumbent | None = None
-    _budgets: tuple[float, float] = field(init=False)
+    #: The limits, none on what is minimised.
+    limits: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
-        rate, loss = effective_budgets(self.formulation)
-        self._budgets = (rate, loss if self.objective == "distortion" else math.inf)
+        self.limits = np.array(self.question.caps)
+        self.limits[self.question.objective.place] = math.inf
 
     @property
     def value(self) -> float:
@@ -64,14 +63,16 @@ class TangentSearch:
         """The objective of a program's mixture, kept if it is feasible and better; inf if infeasible."""
         if point.overrun > 1e-9:
             return math.inf
-        mixture = point.mixture
-        loss = mixture.loss("Y")
-        if mixture.rate > self._budgets[0] or loss > self._budgets[1]:
+        mixture, objective = point.mixture, self.question.objective
+        values = mixture.quantities("Y")
+        if any(v > limit for v, limit in zip(values, self.limits, strict=True)):
             return math.inf
-        value = mixture.distortion if self.objective == "distortion" else loss
+        value = values[objective.place]
         if value < self.value:
-            alpha, *losses = point.ended.point.duals.budgets
-            self.best = Incumbent(mixture, value, float(alpha), float(sum(losses)))
+            duals = point.ended.point.duals.budgets
+            weights = duals[:3].tolist()  # in every program here the first rows are those of the limits
+            weights[objective.place] = 1.0
+            self.best = Incumbent(mixture, value, tuple(weights))
         return value
 
     def program(self, q: FloatArray) -> MapProgram:
@@ -79,13 +80,8 @@ class TangentSearch:
         layout = self.workshop.layout
         # A little of p(s) keeps the logarithm finite.
         entropy = layout.form(joint=-np.log((1 - 1e-12) * q + 1e-12 * self.workshop.problem.ps))
-        rate, loss = (b * (1 - MARGIN) for b in self._budgets)
-        if self.objective == "distortion":
-            return self._program(layout.form(distortion=1.0), [layout.form(rate=1.0), entropy], [rate, loss])
-        return self._program(entropy, [layout.form(rate=1.0)], [rate])
-
-    def _program(self, objective: FloatArray, forms: list[FloatArray], limits: list[float]) -> MapProgram:
-        return MapProgram(self.workshop, objective, np.array(forms), np.array(limits))
+        forms = np.array([layout.of(DISTORTION), layout.of(RATE), entropy])
+        return MapProgram(self.workshop, forms[self.question.objective.place], forms, self.limits * (1 - MARGIN))
 
     def steps(
         self, posteriors: FloatArray, *, start: Indices | None = None, only: Indices | None = None, most: int = 30
@@ -110,14 +106,15 @@ class TangentSearch:
 
     def restored(self, posteriors: FloatArray) -> FloatArray:
         """Posteriors of steps that lower H(S|Y) from ``posteriors`` until it is within the budget."""
-        search = TangentSearch(self.formulation, self.workshop, "classification-loss", self._budgets[1] * (1 - 1e-6))
+        lowest, target = self.question.minimising(CLASSIFICATION_LOSS), float(self.limits[-1]) * (1 - 1e-6)
+        search = TangentSearch(lowest, self.workshop, target)
         search.steps(posteriors, start=self.handy)
         return posteriors if search.best is None else search.best.mixture.posteriors
 
     def start(self, posteriors: FloatArray) -> float:
         """Steps from ``posteriors``, made feasible first if they are not near a feasible point."""
         value = self.steps(posteriors, start=self.handy)
-        if value == math.inf and self.objective == "distortion" and not self.done:
+        if value == math.inf and self.question.objective is not CLASSIFICATION_LOSS and not self.done:
             value = self.steps(self.restored(posteriors), start=self.handy)
         return value
 

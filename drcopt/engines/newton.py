@@ -16,10 +16,12 @@ from drcopt._check import FloatArray
 from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.base import Limits, Proposal
+from drcopt.engines.least_rate import least_rate
 from drcopt.engines.linear import optimal_transport
 from drcopt.engines.transport import State, Transport
-from drcopt.formulations import Formulation, Part
+from drcopt.formulations import Part, Question
 from drcopt.problem import Problem
+from drcopt.questions import RATE
 
 #: Points of a sweep that the next one is extrapolated from.
 _HISTORY = 5
@@ -64,14 +66,16 @@ class Newton:
         self._end: _End | None = None
         self._limit: _SmallRates | None = None
 
-    def propose(self, formulation: Formulation, limits: Limits, warm: Any = None) -> Proposal:
+    def propose(self, question: Question, limits: Limits, warm: Any = None) -> Proposal:
         """See :class:`drcopt.engines.base.Engine`."""
-        problem = formulation.problem
+        if question.objective is RATE:
+            return least_rate(self, question, limits, warm)
+        problem = question.problem
         flipped = problem.n > problem.m
         px, py, d = (problem.py, problem.px, problem.d.T) if flipped else (problem.px, problem.py, problem.d)
         transport = Transport(px, py, d, least_epsilon=_LEAST)
         tol = min(limits.tol * 1e-2, 1e-11)
-        budget = formulation.rate_budget
+        budget = question.rate_budget
         end = self._end if self._end is not None and self._end.problem is problem else None
         most = min(problem.entropy_x, problem.entropy_y)
         if end is None and budget >= most:
@@ -98,7 +102,7 @@ class Newton:
             termination = "the time limit was reached" if clock.expired() else "Newton's method stalled"
         return Proposal(
             parts=[Part(1.0, state.P.T if flipped else state.P)],
-            evidence=PosteriorTree(Leaf(f, state.epsilon, 0.0)),
+            evidence=(PosteriorTree(Leaf(f, state.epsilon, 0.0)),),
             termination=termination,
             rate_multiplier=state.epsilon,
             classification_multiplier=0.0,
@@ -177,7 +181,7 @@ def _solved(transport: Transport, state: State, rate: float, tol: float) -> bool
 def _slack(end: _End, transport: Transport, warm: Any) -> Proposal:
     return Proposal(
         parts=[Part(1.0, end.plan)],
-        evidence=PosteriorTree(Leaf(end.f, 0.0, 0.0)),
+        evidence=(PosteriorTree(Leaf(end.f, 0.0, 0.0)),),
         termination="the rate budget is slack: optimal transport, a linear program solved by HiGHS",
         rate_multiplier=0.0,
         classification_multiplier=0.0,

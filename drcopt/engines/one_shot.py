@@ -13,18 +13,18 @@ from typing import Any, ClassVar
 import numpy as np
 
 from drcopt.bounds import Evidence, Independent
-from drcopt.bounds.base import ROUNDING
 from drcopt.bounds.maps import MapLeaf, MapTree
 from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.cell_programs import cell_bound
-from drcopt.engines.columns import MasterError
+from drcopt.engines.columns import Duals, MasterError
 from drcopt.engines.linear import optimal_transport
 from drcopt.engines.map_branching import Branching
 from drcopt.engines.map_moves import quantile_maps
 from drcopt.engines.map_programs import MapProgram, Mixture, ProgramPoint, Workshop
 from drcopt.engines.map_search import MARGIN, TangentSearch
-from drcopt.formulations import Formulation, Part
+from drcopt.formulations import Part, Question
 from drcopt.formulations.one_shot import map_coupling
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE, ROUNDING, Quantity
 
 #: A program that exceeds a limit by no more is feasible; prices of exceeding one, in turn.
 _OVERRUN, _PENALTIES = 1e-9, (1e3, 1e6, 1e9)
@@ -39,62 +39,49 @@ class OneShotEngine:
 
     name: ClassVar[str] = "one-shot"
 
-    def propose(self, formulation: Formulation, limits: Limits, warm: Any = None) -> Proposal:
+    def propose(self, question: Question, limits: Limits, warm: Any = None) -> Proposal:
         """See :class:`drcopt.engines.base.Engine`; ``warm`` holds the "maps" of the last point, as floats."""
-        if _constant_maps_only(formulation):
-            return _independent(formulation)
-        question = _Question(formulation, limits)
-        question.take(warm)
+        if _constant_maps_only(question):
+            return _independent(question)
+        attempt = _Attempt(question, limits)
+        attempt.take(warm)
         try:
-            question.answer()
+            attempt.answer()
         except MasterError as reason:
-            question.termination = str(reason)
-        return question.proposal()
-
-    def least_loss(self, formulation: Formulation, limits: Limits) -> Proposal:
-        """The least loss within the rate budget, as the formulation's classifier sees it; ``limits.tol`` in nats."""
-        if _constant_maps_only(formulation):
-            return _independent(formulation, "classification-loss")
-        question = _Question(formulation, limits, "classification-loss")
-        try:
-            question.answer_loss()
-        except MasterError as reason:
-            question.termination = str(reason)
-        return question.proposal()
+            attempt.termination = str(reason)
+        return attempt.proposal()
 
 
-def _constant_maps_only(formulation: Formulation) -> bool:
-    return formulation.rate_budget == 0 or min(formulation.problem.n, formulation.problem.m) == 1
+def _constant_maps_only(question: Question) -> bool:
+    return question.rate_budget == 0 or min(question.problem.n, question.problem.m) == 1
 
 
-def _independent(formulation: Formulation, objective: str = "distortion") -> Proposal:
+def _independent(question: Question) -> Proposal:
     """Y independent of X: the mixture of constant maps."""
-    problem = formulation.problem
-    meets = problem.entropy_s <= formulation.classification_budget + ROUNDING
+    problem = question.problem
     maps = [np.full(problem.n, y) for y in range(problem.m)]
     parts = [Part(float(w), map_coupling(problem, f), f) for w, f in zip(problem.py, maps, strict=True)]
+    meets = all(v <= b + ROUNDING for v, b in zip(question.values(parts), question.budgets, strict=True))
     return Proposal(
         parts=parts if meets else None,
-        evidence=Independent(objective),
+        evidence=(Independent(),),
         termination="X and Y must be independent",
-        infeasibility=None if meets else Independent("classification-loss"),
         stats={"maps": len(parts)},
     )
 
 
-class _Question:
+class _Attempt:
     """One question, and the best answer so far: a mixture, and evidence with its bound."""
 
-    def __init__(self, formulation: Formulation, limits: Limits, objective: str = "distortion") -> None:
-        problem = formulation.problem
-        self.formulation, self.problem, self.limits, self.objective = formulation, problem, limits, objective
-        self.shop = Workshop(problem, limits)
+    def __init__(self, question: Question, limits: Limits) -> None:
+        self.question, self.problem, self.limits = question, question.problem, limits
+        self.objective = question.objective
+        self.shop = Workshop(self.problem, limits)
         # Budgets that cannot bind are none: H(Y|U) ≤ H(Y) and H(S|Y) ≤ H(S).
-        rate, loss = formulation.rate_budget, formulation.classification_budget
-        self.rate = rate if rate < min(problem.entropy_x, problem.entropy_y) else math.inf
-        self.loss = loss if loss < problem.entropy_s - ROUNDING else math.inf
+        pairs = zip(question.budgets, question.most, strict=True)
+        self.budgets = np.array([math.inf if budget >= most - ROUNDING else budget for budget, most in pairs])
         self.mixture: Mixture | None = None
-        self.multipliers = (math.nan, math.nan)
+        self.weights = (math.nan, math.nan, math.nan)
         self.evidence: Evidence | None = None
         self.lower = -math.inf
         self.infeasibility: Evidence | None = None
@@ -115,20 +102,19 @@ class _Question:
         """The objective of the mixture; inf without one."""
         if self.mixture is None:
             return math.inf
-        if self.objective == "distortion":
-            return self.mixture.distortion
-        return self.mixture.loss(self.formulation.classifier_sees)
+        return self.mixture.quantities(self.question.classifier_sees)[self.objective.place]
 
-    def offer(self, mixture: Mixture, rate_multiplier: float, loss_multiplier: float) -> bool:
-        """Keep a mixture if it meets the budgets and none better is known; says whether it meets them."""
-        meets = mixture.rate <= self.rate + 1e-15
-        if self.objective == "distortion":
-            meets = meets and mixture.loss(self.formulation.classifier_sees) <= self.loss
-        before, known, multipliers = self.value, self.mixture, self.multipliers
-        if meets:
-            self.mixture, self.multipliers = mixture, (rate_multiplier, loss_multiplier)
-            if self.value > before:
-                self.mixture, self.multipliers = known, multipliers
+    @property
+    def loss(self) -> float:
+        """The limit on the classification loss."""
+        return float(self.budgets[CLASSIFICATION_LOSS.place])
+
+    def offer(self, mixture: Mixture, weights: tuple[float, float, float]) -> bool:
+        """Keep a mixture if it meets the limits and none better is known; says whether it meets them."""
+        values = mixture.quantities(self.question.classifier_sees)
+        meets = all(v <= b + 1e-15 * (q is RATE) for q, v, b in zip(QUANTITIES, values, self.budgets, strict=True))
+        if meets and values[self.objective.place] <= self.value:
+            self.mixture, self.weights = mixture, weights
         return meets
 
     def raise_to(self, evidence: Evidence, lower: float) -> None:
@@ -160,11 +146,11 @@ class _Question:
             parts = [Part(float(w), map_coupling(self.problem, f), f) for w, f in weights]
         return Proposal(
             parts=parts,
-            evidence=self.evidence,
+            evidence=tuple(e for e in (self.evidence, self.infeasibility) if e is not None),
             termination=self.termination,
-            rate_multiplier=self.multipliers[0],
-            classification_multiplier=self.multipliers[1],
-            infeasibility=self.infeasibility,
+            distortion_multiplier=self.weights[0],
+            rate_multiplier=self.weights[1],
+            classification_multiplier=self.weights[2],
             stats=stats,
             warm=warm,
         )
@@ -172,22 +158,36 @@ class _Question:
     # -- answering ---------------------------------------------------------------------------------------------
 
     def answer(self) -> None:
-        """Find the least distortion within the budgets, or show that there is none."""
+        """Find the least value within the limits, or show that there is none."""
         p = self.problem
         plan, f = optimal_transport(p) or (p.independent, np.zeros(p.n))
         maps, weights = quantile_maps(plan)
         mixture = Mixture(self.shop.pool, self.shop.pool.add(maps), weights)
         nu = (p.d - f[:, None]).min(axis=0)
-        self.raise_to(MapTree(MapLeaf.linear(p, nu)), float(f @ p.px + nu @ p.py))
-        if np.abs(plan.sum(axis=0) - p.py).sum() < 1e-13 and self.offer(mixture, 0.0, 0.0):
-            self.termination = "optimal transport meets the budgets"
+        transport, least = MapTree(MapLeaf.linear(p, nu)), float(f @ p.px + nu @ p.py)
+        if self.objective is DISTORTION:
+            self.raise_to(transport, least)
+            if np.abs(plan.sum(axis=0) - p.py).sum() < 1e-13 and self.offer(mixture, (1.0, 0.0, 0.0)):
+                self.termination = "optimal transport meets the budgets"
+                return
+        elif transport.bound(self.question) == math.inf:
+            self.infeasibility = transport
+            self.termination = "the least distortion is above its budget"
             return
         if not self.shop.exact or self.shop.pricing.work > _DEAR:
-            cells = cell_bound(p, self.rate, self.loss, maps, self.limits)
+            cells = cell_bound(self.question, maps, self.limits)
             self.raise_to(cells.evidence, cells.bound)
             self.shop.pool.add(quantile_maps(cells.coupling)[0])
-        if self.formulation.classifier_sees == "YU" or self.loss == math.inf:
+        if self.question.classifier_sees == "YU" or (
+            self.objective is not CLASSIFICATION_LOSS and self.loss == math.inf
+        ):
             self.solve_linear(self.loss)
+            return
+        if self.objective is CLASSIFICATION_LOSS:
+            search = TangentSearch(self.question, self.shop)
+            point = self.solve_linear(math.inf)
+            search.explore([point.mixture.posteriors, *search.random_starts(2 * p.m)])
+            self.branch(search)
             return
         free = self.solve_linear(math.inf)
         if free.overrun > _OVERRUN or self.mixture is None:  # without it, nothing less than C will do
@@ -195,42 +195,46 @@ class _Question:
 
     def solve_linear(self, loss: float) -> ProgramPoint:
         """The program over maps with Σ_f λ_f H(S|f(X)) ≤ ``loss``; keeps what it finds."""
-        layout = self.shop.layout
-        forms = np.array([layout.form(rate=1.0), layout.form(loss=1.0)])
-        limits = np.array([self.rate, loss]) * (1 - MARGIN)
-        program = MapProgram(self.shop, layout.form(distortion=1.0), forms, limits)
+        forms = np.array([self.shop.layout.of(q) for q in QUANTITIES])
+        limits = np.array([*self.budgets[:2], loss]) * (1 - MARGIN)
+        program = MapProgram(self.shop, forms[self.objective.place], forms, limits)
         for penalty in _PENALTIES:
             point = program.solve(tol=0.05 * self.limits.tol, penalty=penalty)
-            duals = point.ended.duals
-            leaf = MapLeaf.linear(self.problem, duals.equality, float(duals.budgets[0]), float(duals.budgets[1]))
-            self.raise_to(MapTree(leaf), point.ended.bound)
+            self.raise_to(*self.linear_evidence(point, self.objective))
             if point.overrun <= _OVERRUN:
-                self.offer(point.mixture, *map(float, point.ended.point.duals.budgets))
+                self.offer(point.mixture, _weights(point.ended.point.duals, self.objective))
                 break
-            if self.shop.late or (penalty == _PENALTIES[0] and self.shows_infeasible(self.least_conditional())):
+            if self.shop.late:
+                break
+            limited = penalty == _PENALTIES[0] and math.isfinite(self.loss)
+            if limited and self.shows_infeasible(self.least_conditional()):
                 break
         return point
 
-    def least_conditional(self) -> ProgramPoint:
-        """The least Σ_f λ_f H(S|f(X)) within the rate."""
-        layout = self.shop.layout
-        forms, limits = layout.form(rate=1.0)[None], np.array([self.rate]) * (1 - MARGIN)
-        tol = _LOSS_GAP if self.objective == "distortion" else 0.5 * self.limits.tol
-        return MapProgram(self.shop, layout.form(loss=1.0), forms, limits).solve(tol=tol)
+    def linear_evidence(self, point: ProgramPoint, objective: Quantity) -> tuple[Evidence, float]:
+        """What a program over maps proves of its objective, and the bound it said it has."""
+        w, alpha, gamma = _weights(point.ended.duals, objective)
+        leaf = MapLeaf.linear(self.problem, point.ended.duals.equality, alpha, gamma, w)
+        return MapTree(leaf), point.ended.bound
 
-    def conditional_evidence(self, point: ProgramPoint) -> tuple[Evidence, float]:
-        """What bounds the least loss from below, and where it does."""
-        if self.shop.exact:
-            duals = point.ended.duals
-            leaf = MapLeaf.linear(self.problem, duals.equality, float(duals.budgets[0]), 1.0)
-            return MapTree(leaf, "classification-loss"), point.ended.bound
-        maps = self.shop.pool.maps[point.maps[: self.problem.m]]
-        cells = cell_bound(self.problem, self.rate, math.inf, maps, self.limits, "classification-loss")
-        return cells.evidence, cells.bound
+    @property
+    def lowest(self) -> Question:
+        """The question for the least loss within the other limits."""
+        return self.question.minimising(CLASSIFICATION_LOSS)
+
+    def least_conditional(self) -> ProgramPoint:
+        """The least Σ_f λ_f H(S|f(X)) within the other limits."""
+        forms = np.array([self.shop.layout.of(q) for q in QUANTITIES])
+        limits = np.array([*self.budgets[:2], math.inf]) * (1 - MARGIN)
+        return MapProgram(self.shop, forms[-1], forms, limits).solve(tol=_LOSS_GAP)
 
     def shows_infeasible(self, point: ProgramPoint) -> bool:
         """Whether the least loss is above the budget."""
-        evidence, lower = self.conditional_evidence(point)
+        evidence, lower = self.linear_evidence(point, CLASSIFICATION_LOSS)
+        if not self.shop.exact:
+            maps = self.shop.pool.maps[point.maps[: self.problem.m]]
+            cells = cell_bound(self.lowest, maps, self.limits)
+            evidence, lower = cells.evidence, cells.bound
         if lower <= self.loss:
             return False
         self.infeasibility, self.termination = evidence, "the least classification loss is above its budget"
@@ -243,7 +247,7 @@ class _Question:
         relaxed = self.solve_linear(self.loss)  # H(S|Y,U) ≤ C asks for less
         if self.infeasibility is not None or self.value - self.lower <= self.limits.tol:
             return
-        search = TangentSearch(self.formulation, self.shop)
+        search = TangentSearch(self.question, self.shop)
         search.explore([free.mixture.posteriors, relaxed.mixture.posteriors])
         if search.best is None:
             self.reach_the_loss(search)
@@ -252,7 +256,7 @@ class _Question:
 
     def reach_the_loss(self, search: TangentSearch) -> None:
         """Find a start for ``search`` where H(S|Y) ≤ C, or show that there is none."""
-        lowest = TangentSearch(self.formulation, self.shop, "classification-loss", self.loss * (1 - 1e-9))
+        lowest = TangentSearch(self.lowest, self.shop, self.loss * (1 - 1e-9))
         lowest.explore([self.least_conditional().mixture.posteriors, *lowest.random_starts(2 * self.problem.m)])
         if not lowest.done and self.shop.exact:
             branching = Branching(lowest, goal=self.loss + 1e-9)
@@ -274,18 +278,10 @@ class _Question:
             self.nodes, self.late = self.nodes + branching.nodes, branching.late
             self.raise_to(branching.evidence, branching.lower)
         if search.best is not None:
-            best = search.best
-            self.offer(best.mixture, best.rate_multiplier, best.classification_multiplier)
+            self.offer(search.best.mixture, search.best.weights)
 
-    def answer_loss(self) -> None:
-        """Find the least loss within the rate."""
-        self.loss = math.inf
-        point = self.least_conditional()
-        self.raise_to(*self.conditional_evidence(point))
-        rate_multiplier = float(point.ended.point.duals.budgets[0])
-        self.offer(point.mixture, rate_multiplier, math.nan)
-        if self.formulation.classifier_sees == "YU":
-            return
-        search = TangentSearch(self.formulation, self.shop, self.objective)
-        search.explore([point.mixture.posteriors, *search.random_starts(2 * self.problem.m)])
-        self.branch(search)
+
+def _weights(duals: Duals, objective: Quantity) -> tuple[float, float, float]:
+    """Of distortion, rate and loss: the duals of their limits, and 1 for what is minimised."""
+    w, alpha, gamma = (1.0 if q is objective else float(v) for q, v in zip(QUANTITIES, duals.budgets, strict=True))
+    return w, alpha, gamma

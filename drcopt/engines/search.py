@@ -21,8 +21,9 @@ from drcopt._check import FloatArray
 from drcopt.bounds import Leaf, Split
 from drcopt.bounds.posterior import Node, whole_box
 from drcopt.bounds.pricing import Partition
-from drcopt.engines.ascent import Ascent, Columns, Objective, ascend
+from drcopt.engines.ascent import Ascent, Columns, Lagrangian, ascend, leaf, multipliers
 from drcopt.engines.base import INTERRUPTED, Limits
+from drcopt.problem import Problem
 
 #: How much of a pricing step's time is pricing.
 _SHARE = 0.7
@@ -52,11 +53,11 @@ class _Place:
     children: tuple[_Place, _Place] | None = None
 
     @classmethod
-    def of(cls, node: Node, objective: Objective) -> _Place:
+    def of(cls, node: Node, lagrangian: Lagrangian) -> _Place:
         """Spots for a tree as it stands."""
         if isinstance(node, Leaf):
-            return cls(objective.clip(np.concatenate([node.f, [node.rate, node.classification]])))
-        low, high = cls.of(node.low, objective), cls.of(node.high, objective)
+            return cls(lagrangian.clip(multipliers(node)))
+        low, high = cls.of(node.low, lagrangian), cls.of(node.high, lagrangian)
         return cls(low.z, (node.y, node.s, node.at), (low, high))
 
     def leaves(self, box: FloatArray) -> Iterator[tuple[_Place, FloatArray]]:
@@ -70,7 +71,7 @@ class _Place:
     def freeze(self) -> Node:
         """The finished tree."""
         if self.split is None or self.children is None:
-            return Leaf(self.z[:-2].copy(), float(self.z[-2]), float(self.z[-1]))
+            return leaf(self.z)
         low, high = (child.freeze() for child in self.children)
         return Split(*self.split, low, high)
 
@@ -84,7 +85,7 @@ class Search:
     ``stop_above``: the search ends once the bound passes this (used to prove a budget cannot be met).
     """
 
-    objective: Objective
+    lagrangian: Lagrangian
     limits: Limits
     improve: Improve
     upper: float = math.inf
@@ -103,8 +104,8 @@ class Search:
 
         Leaves ``lower``, ``termination``, the tree and the root's ``columns``, also when interrupted.
         """
-        self.columns = Columns.none(self.objective) if columns is None else columns
-        self.root = _Place(self.objective.clip(z)) if tree is None else _Place.of(tree, self.objective)
+        self.columns = Columns.none(self.lagrangian.problem) if columns is None else columns
+        self.root = _Place(self.lagrangian.clip(z)) if tree is None else _Place.of(tree, self.lagrangian)
         try:
             self._run()
         except KeyboardInterrupt:
@@ -145,7 +146,7 @@ class Search:
                 heapq.heappush(heap, (bound, next(ticket), _Open(box, node, place, cut)))
             return node.partition
 
-        problem = self.objective.problem
+        problem = self.lagrangian.problem
         if self.root.split is None:
             start = self._convex_start(self.root.z, self.columns)
             self.root.z = start.z
@@ -192,22 +193,24 @@ class Search:
 
         Only with three classes or more is pricing expensive enough to make this worth a step of its own.
         """
-        objective, problem = self.objective, self.objective.problem
-        if problem.k == 2 or math.isfinite(objective.alpha[1]) or problem.contraction == 0:
+        lagrangian, problem = self.lagrangian, self.lagrangian.problem
+        _, alpha, beta = lagrangian.ranges
+        held = alpha == (0.0, 0.0) or (alpha[0] == alpha[1] and beta[0] == beta[1])
+        if problem.k == 2 or held or problem.contraction == 0:
             return Ascent(z, -math.inf, columns, np.zeros(len(columns.y)))
-        convex = replace(objective, cone=problem.contraction)
+        convex = replace(lagrangian, cone=problem.contraction)
         target = min(self.upper - 0.5 * self._tol, self.stop_above)
         return ascend(convex, z, None, columns, target=target, tol=0.1 * self._tol, deadline=self.limits)
 
     def _bound(self, box: FloatArray, parent: Ascent) -> Ascent:
         self.nodes += 1
         started = clock.now()
-        columns = _inside(parent.columns, box, self.objective)
+        columns = _inside(parent.columns, box, self.lagrangian.problem)
         gap = self.upper - self.lower if math.isfinite(self.lower) else math.inf
         tol = max(0.02 * self._tol, min(1e-3 * gap, 1e-4)) if math.isfinite(gap) else 0.1 * self._tol
         target = min(self.upper - 0.5 * self._tol, self.stop_above)
         node = ascend(
-            self.objective,
+            self.lagrangian,
             parent.z,
             box,
             columns,
@@ -227,7 +230,7 @@ class Search:
 
     def _coupling(self, node: Ascent) -> FloatArray:
         """The relaxed solution with every letter's posteriors averaged, shape (n, m)."""
-        problem = self.objective.problem
+        problem = self.lagrangian.problem
         P = np.zeros((problem.m, problem.n))
         np.add.at(P, node.columns.y, node.weights[:, None] * node.columns.p)
         total = P.sum(axis=1, keepdims=True)
@@ -236,7 +239,7 @@ class Search:
 
     def _cut(self, node: Ascent, box: FloatArray) -> tuple[int, int, float] | None:
         """The letter whose posteriors differ most in entropy, cut where they average; None if none do."""
-        problem, c = self.objective.problem, node.columns
+        problem, c = self.lagrangian.problem, node.columns
         W = problem.ps_given_x
         best, answer = 0.0, None
         tau = c.p @ W
@@ -267,7 +270,7 @@ class Search:
 
     def _widest(self, node: Ascent, box: FloatArray) -> tuple[int, int, float] | None:
         """Where no letter splits but the bound still lags: the box whose chord of the entropy errs most."""
-        problem, c = self.objective.problem, node.columns
+        problem, c = self.lagrangian.problem, node.columns
         tau = np.full((problem.m, problem.k), np.nan)
         for y in range(problem.m):
             mine = np.flatnonzero((c.y == y) & (node.weights > 0))
@@ -292,9 +295,9 @@ def halved(box: FloatArray, y: int, s: int, at: float, side: int) -> FloatArray:
     return box
 
 
-def _inside(columns: Columns, box: FloatArray, objective: Objective) -> Columns:
+def _inside(columns: Columns, box: FloatArray, problem: Problem) -> Columns:
     """Columns whose class posterior lies in the box of their letter."""
-    tau = columns.p @ objective.problem.ps_given_x
+    tau = columns.p @ problem.ps_given_x
     own = box[columns.y]
     keep = ((tau >= own[:, :, 0] - 1e-12) & (tau <= own[:, :, 1] + 1e-12)).all(axis=1)
     return columns.take(np.flatnonzero(keep))

@@ -15,9 +15,8 @@ import numpy as np
 
 from drcopt._check import FloatArray
 from drcopt.bounds import PosteriorTree
-from drcopt.bounds.base import effective_budgets
 from drcopt.coupling import round_onto_marginals
-from drcopt.engines.ascent import LEAST_ALPHA, Objective
+from drcopt.engines.ascent import LEAST_ALPHA, Lagrangian
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
 from drcopt.engines.columns import Columns, Duals, Generated, Master, Priced, generate
 from drcopt.engines.descent import reduce_loss, tangent
@@ -25,70 +24,92 @@ from drcopt.engines.linear import optimal_transport
 from drcopt.engines.newton import Newton
 from drcopt.engines.search import Search
 from drcopt.engines.transport import Transport
-from drcopt.formulations import Formulation, Part, SingleLetter
+from drcopt.formulations import Part, Question, SingleLetter
 from drcopt.problem import Problem
+from drcopt.questions import CLASSIFICATION_LOSS, QUANTITIES
 
 #: Mixtures aim this far inside the classification budget (nats).
 _MARGIN = 1e-11
 
 
+#: Weights (w, α, β) of distortion, rate and classification loss.
+Weights = tuple[float, float, float]
+
+
 @dataclass(eq=False)
 class Pool:
-    """Couplings met so far; a column's payload is its place here."""
+    """Couplings met so far, for one question; a column's payload is its place here."""
 
-    problem: Problem
+    question: Question
     couplings: list[FloatArray]
-    loss_is_cost: bool = False
+
+    @property
+    def others(self) -> list[int]:
+        """The places of what is limited, not minimised."""
+        return [q.place for q in QUANTITIES if q is not self.question.objective]
+
+    @property
+    def caps(self) -> FloatArray:
+        """The limits on those."""
+        return np.array(self.question.caps)[self.others]
 
     def columns(self, fresh: list[FloatArray]) -> Columns:
         """Columns for new couplings, rounded onto the marginals."""
-        start = len(self.couplings)
-        rounded = [round_onto_marginals(P, self.problem.px, self.problem.py) for P in fresh]
+        p, start = self.question.problem, len(self.couplings)
+        rounded = [round_onto_marginals(P, p.px, p.py) for P in fresh]
         self.couplings += rounded
-        p = self.problem
-        rows = [(p.distortion(P), p.rate(P), p.classification_loss(P)) for P in rounded]
-        distortion, rate, loss = np.array(rows).reshape(-1, 3).T
+        rows = np.array([(p.distortion(P), p.rate(P), p.classification_loss(P)) for P in rounded]).reshape(-1, 3)
         return Columns(
-            loss if self.loss_is_cost else distortion,
+            rows[:, self.question.objective.place],
             np.ones((len(rows), 1)),
-            rate[:, None] if self.loss_is_cost else np.column_stack([rate, loss]),
+            rows[:, self.others],
             list(range(start, len(self.couplings))),
         )
 
+    def weights(self, duals: Duals) -> Weights:
+        """Those of a pricing problem: 1 for what is minimised."""
+        weights = np.ones(3)
+        weights[self.others] = duals.budgets
+        if weights[1] <= LEAST_ALPHA:
+            weights[1] = 0.0
+        w, alpha, beta = weights.tolist()
+        return w, alpha, beta
 
-def share(formulation: Formulation, limits: Limits) -> Proposal:
+
+def share(question: Question, limits: Limits) -> Proposal:
     """Solve the time-sharing problem; see the module's text."""
-    problem = formulation.problem
-    rate, budget = effective_budgets(formulation)
-    starts = _starts(problem, rate, limits)
+    problem, budget = question.problem, question.classification_budget
+    starts = _starts(problem, min(question.budgets[1], question.most[1]), limits)
     stats = {"searches": 0, "nodes": 0}
-    pool = Pool(problem, [], loss_is_cost=True)
-    master = Master(np.ones(1), np.array([rate]))
-    master.add(pool.columns(starts))
-    if master.solve().objective > budget - _MARGIN:
-        trees: dict[tuple[float, float], PosteriorTree] = {}
-        least = generate(
-            master,
-            _oracle(problem, pool, rate, 0.0, limits, trees, stats),
-            tol=_MARGIN,
-            cutoff=budget + 1e-9,
-            stop=lambda: limits.expired or master.solve().objective < budget - _MARGIN,
-        )
-        if master.solve().objective > budget:
-            return Proposal(
-                None,
-                None,
-                "the least classification loss is above its budget" if least.bound > budget else "no mixture was found",
-                infeasibility=trees[_key(least.duals)],
-                stats=stats,
+    if question.objective is not CLASSIFICATION_LOSS:
+        pool = Pool(question.minimising(CLASSIFICATION_LOSS), [])
+        master = Master(np.ones(1), pool.caps)
+        master.add(pool.columns(starts))
+        if master.solve().objective > budget - _MARGIN:
+            trees: dict[Weights, PosteriorTree] = {}
+            least = generate(
+                master,
+                _oracle(pool, limits, trees, stats),
+                tol=_MARGIN,
+                cutoff=budget + 1e-9,
+                stop=lambda: limits.expired or master.solve().objective < budget - _MARGIN,
             )
-        starts = pool.couplings
-    pool = Pool(problem, [])
-    master = Master(np.ones(1), np.array([rate, budget - _MARGIN]))
+            if master.solve().objective > budget:
+                return Proposal(
+                    None,
+                    (trees[pool.weights(least.duals)],),
+                    "the least classification loss is above its budget"
+                    if least.bound > budget
+                    else "no mixture was found",
+                    stats=stats,
+                )
+            starts = pool.couplings
+    pool = Pool(question, [])
+    inside = pool.caps - _MARGIN * (np.array(pool.others) == CLASSIFICATION_LOSS.place)
+    master = Master(np.ones(1), inside)
     master.add(pool.columns(starts))
     trees = {}
-    oracle = _oracle(problem, pool, rate, budget, limits, trees, stats)
-    answer = generate(master, oracle, tol=0.5 * limits.tol, stop=lambda: limits.expired)
+    answer = generate(master, _oracle(pool, limits, trees, stats), tol=0.5 * limits.tol, stop=lambda: limits.expired)
     return _proposal(answer, master, pool, trees, stats)
 
 
@@ -96,19 +117,20 @@ def _proposal(
     answer: Generated,
     master: Master,
     pool: Pool,
-    trees: dict[tuple[float, float], PosteriorTree],
+    trees: dict[Weights, PosteriorTree],
     stats: dict[str, int],
 ) -> Proposal:
     weights = master.polished(answer.point)
     used = [q for q in range(len(weights)) if weights[q] > 1e-12]
-    alpha, beta = answer.point.duals.budgets
+    w, alpha, beta = pool.weights(answer.point.duals)
     reasons = {"converged": "the gap is closed", "stopped": "the time limit was reached"}
     return Proposal(
         parts=[Part(float(weights[q]), pool.couplings[int(master.columns.payloads[q])]) for q in used],  # type: ignore[call-overload]
-        evidence=trees[_key(answer.duals)],
+        evidence=(trees[pool.weights(answer.duals)],),
         termination=reasons.get(answer.reason, "no better coupling was found"),
-        rate_multiplier=float(alpha),
-        classification_multiplier=float(beta),
+        distortion_multiplier=w,
+        rate_multiplier=alpha,
+        classification_multiplier=beta,
         stats={**stats, "columns": len(master.columns), "rounds": answer.rounds},
     )
 
@@ -127,64 +149,55 @@ def _starts(problem: Problem, rate: float, limits: Limits) -> list[FloatArray]:
     return couplings
 
 
-def _key(duals: Duals) -> tuple[float, float]:
-    """(α, β) of a pricing problem; without a second budget the loss itself is the objective."""
-    alpha = float(duals.budgets[0])
-    beta = float(duals.budgets[1]) if len(duals.budgets) > 1 else 1.0
-    return (alpha if alpha > LEAST_ALPHA else 0.0), beta
-
-
 def _oracle(
-    problem: Problem,
-    pool: Pool,
-    rate: float,
-    budget: float,
-    limits: Limits,
-    trees: dict[tuple[float, float], PosteriorTree],
-    stats: dict[str, int],
+    pool: Pool, limits: Limits, trees: dict[Weights, PosteriorTree], stats: dict[str, int]
 ) -> Callable[[Duals], Priced]:
-    """min over couplings of E d + αI + βH (or αI + H) by branch and bound, less the budgets' share."""
-    d = np.zeros((problem.n, problem.m)) if pool.loss_is_cost else problem.d
-    last_f = [d @ problem.py]
+    """min over couplings of wE d + αI + βH by branch and bound, less the limits' share."""
+    problem = pool.question.problem
+    last_f = [problem.d @ problem.py]
 
     def price(duals: Duals) -> Priced:
-        alpha, beta = key = _key(duals)
-        values = [_penalised(problem, d, alpha, beta, P) for P in pool.couplings]
+        weights = pool.weights(duals)
+        values = [_penalised(problem, weights, P) for P in pool.couplings]
         fresh: list[FloatArray] = []
 
         def improve(P: FloatArray, z: FloatArray, force: bool) -> None:
-            found = _descend(problem, d, alpha, beta, P)
-            value = _penalised(problem, d, alpha, beta, found)
+            found = _descend(problem, weights, P)
+            value = _penalised(problem, weights, found)
             if value < search.upper - 1e-12 or force:
                 fresh.append(found)
             search.upper = min(search.upper, value)
 
-        objective = Objective(problem, d, 0.0, 0.0, alpha=(alpha, alpha), beta=(beta, beta))
+        w, alpha, beta = weights
+        lagrangian = Lagrangian(problem, (0.0, 0.0, 0.0), ((w, w), (alpha, alpha), (beta, beta)))
         inner = replace(limits, tol=0.2 * limits.tol)
-        search = Search(objective, inner, improve, min(values))
+        search = Search(lagrangian, inner, improve, min(values))
         best = pool.couplings[int(np.argmin(values))]
         improve(best, np.zeros(0), False)
-        search.run(np.concatenate([last_f[0], [alpha, beta]]))
+        search.run(np.concatenate([last_f[0], weights]))
         if search.termination == INTERRUPTED:
             raise KeyboardInterrupt  # one of many searches: what it has is no answer
-        last_f[0] = search.root.z[:-2]
-        trees[key] = PosteriorTree(search.tree(), "classification-loss" if pool.loss_is_cost else "distortion")
+        last_f[0] = search.root.z[:-3]
+        trees[weights] = PosteriorTree(search.tree())
         stats["searches"] += 1
         stats["nodes"] += search.nodes
-        return Priced(search.lower - alpha * rate - (0.0 if pool.loss_is_cost else beta * budget), pool.columns(fresh))
+        paid = float(np.array(weights)[pool.others] @ pool.caps)
+        return Priced(search.lower - paid, pool.columns(fresh))
 
     return price
 
 
-def _penalised(problem: Problem, d: FloatArray, alpha: float, beta: float, P: FloatArray) -> float:
-    return float((d * P).sum()) + alpha * problem.rate(P) + beta * problem.classification_loss(P)
+def _penalised(problem: Problem, weights: Weights, P: FloatArray) -> float:
+    values = problem.distortion(P), problem.rate(P), problem.classification_loss(P)
+    return sum(weight * value for weight, value in zip(weights, values, strict=True))
 
 
-def _descend(problem: Problem, d: FloatArray, alpha: float, beta: float, P: FloatArray, steps: int = 60) -> FloatArray:
-    """Convex-concave steps on E d + αI + βH: each solves a transport problem with the tangent of H."""
-    value, f = math.inf, d @ problem.py
+def _descend(problem: Problem, weights: Weights, P: FloatArray, steps: int = 60) -> FloatArray:
+    """Convex-concave steps on wE d + αI + βH: each solves a transport problem with the tangent of H."""
+    w, alpha, beta = weights
+    value, f = math.inf, w * problem.d @ problem.py
     for _ in range(steps):
-        cost = d + beta * tangent(problem, P)
+        cost = w * problem.d + beta * tangent(problem, P)
         if alpha > 0:
             transport = Transport(problem.px, problem.py, cost)
             state = transport.settle(transport.evaluate(f, alpha, 0.0, 0.0), 0.0)
@@ -192,7 +205,7 @@ def _descend(problem: Problem, d: FloatArray, alpha: float, beta: float, P: Floa
         else:
             answer = optimal_transport(Problem(problem.px, problem.py, problem.ps_given_x, cost - cost.min()))
             trial = P if answer is None else round_onto_marginals(answer[0], problem.px, problem.py)
-        now = _penalised(problem, d, alpha, beta, trial)
+        now = _penalised(problem, weights, trial)
         if value - now <= 1e-12:
             return trial if now < value else P
         P, value = trial, now

@@ -1,16 +1,19 @@
-"""What the three formulations share."""
+"""What the three formulations share: a question about a problem."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 import numpy as np
 
 from drcopt._check import FloatArray
 from drcopt.problem import Problem
+from drcopt.questions import DISTORTION, QUANTITIES, Fixed, OutputLaw, Piece, Quantity
+from drcopt.questions.region import lowered
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,16 +25,23 @@ class Part:
     map: np.ndarray | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Formulation(ABC):
-    """A problem with a rate budget and a classification budget, in nats (inf: no such budget).
+#: The fields of a question that hold its limits, in the order of the quantities.
+_LIMITS = ("distortion_budget", "rate_budget", "classification_budget")
 
-    A point of a formulation is a sequence of :class:`Part`; a single coupling is one part of weight 1.
+
+@dataclass(frozen=True, eq=False)
+class Question(ABC):
+    """Minimise one quantity of a problem and limit the others, in nats and the unit of d (inf: no limit).
+
+    A point is a sequence of :class:`Part`; a single coupling is one part of weight 1. The formulation, a subclass,
+    says how rate and classification loss are counted. The limit on what is minimised plays no part.
     """
 
     problem: Problem
     rate_budget: float
     classification_budget: float
+    distortion_budget: float = field(default=math.inf, kw_only=True)
+    objective: Quantity = field(default=DISTORTION, kw_only=True)
 
     name: ClassVar[str]
     classifier_sees: ClassVar[str] = "Y"
@@ -40,11 +50,22 @@ class Formulation(ABC):
         """The same question about other data."""
         return replace(self, problem=problem)
 
+    @property
+    def law(self) -> OutputLaw:
+        """The laws that Y may have."""
+        return Fixed(self.problem.py)
+
+    # -- points ------------------------------------------------------------------------------------------------
+
     def coupling(self, parts: Sequence[Part]) -> FloatArray:
         """The joint pmf of (X, Y), shape (n, m)."""
         if len(parts) == 1 and parts[0].weight == 1.0:
             return parts[0].coupling
         return np.asarray(sum(part.weight * part.coupling for part in parts))
+
+    def distortion(self, parts: Sequence[Part]) -> float:
+        """E d(X,Y)."""
+        return self.problem.distortion(self.coupling(parts))
 
     @abstractmethod
     def rate(self, parts: Sequence[Part]) -> float:
@@ -53,3 +74,47 @@ class Formulation(ABC):
     @abstractmethod
     def classification_loss(self, parts: Sequence[Part]) -> float:
         """What the classification budget limits, in nats."""
+
+    def values(self, parts: Sequence[Part]) -> tuple[float, float, float]:
+        """All quantities of a point, in the order of :data:`drcopt.questions.QUANTITIES`."""
+        return self.distortion(parts), self.rate(parts), self.classification_loss(parts)
+
+    # -- limits ------------------------------------------------------------------------------------------------
+
+    @property
+    def budgets(self) -> tuple[float, float, float]:
+        """The limit on each quantity; inf for the one that is minimised."""
+        given = (getattr(self, name) for name in _LIMITS)
+        return tuple(math.inf if q is self.objective else b for q, b in zip(QUANTITIES, given, strict=True))  # type: ignore[return-value]
+
+    @property
+    def most(self) -> tuple[float, float, float]:
+        """What no point exceeds: the largest d, min(H(X), H(Y)) and H(S)."""
+        problem = self.problem
+        return float(problem.d.max()), min(problem.entropy_x, problem.entropy_y), problem.entropy_s
+
+    @property
+    def caps(self) -> tuple[float, float, float]:
+        """Limits no larger than any point can need; 0 for what is minimised, which has none."""
+        pairs = zip(QUANTITIES, self.budgets, self.most, strict=True)
+        return tuple(0.0 if q is self.objective else min(b, most) for q, b, most in pairs)  # type: ignore[return-value]
+
+    def minimising(self, objective: Quantity, **limits: float) -> Self:
+        """The same problem and limits for another objective, ``limits`` changed; what was minimised has none."""
+        free = {_LIMITS[self.objective.place]: math.inf, _LIMITS[objective.place]: math.inf}
+        return replace(self, objective=objective, **(free | limits))  # type: ignore[arg-type]
+
+    # -- bounds ------------------------------------------------------------------------------------------------
+
+    def bound(self, piece: Piece) -> float:
+        """What a half-space says of the objective within the limits, rounded down; inf: no point of it meets them."""
+        weight = piece.weights[self.objective.place]
+        paid = [w * cap for w, cap in zip(piece.weights, self.caps, strict=True)]
+        rest = lowered(math.fsum([piece.level, *(-p for p in paid)]), *paid)
+        if weight > 0:
+            return rest / weight
+        return math.inf if rest > 0 else -math.inf
+
+
+#: The name of before: a formulation is a question put in its way.
+Formulation = Question

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from drcopt import information
-from drcopt.formulations.base import Formulation, Part
+from drcopt.formulations.base import Part, Question
 from drcopt.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
-class OneShot(Formulation):
+class OneShot(Question):
     """Rate Σ λ_f H(f(X)) = H(Y|U); loss H(S|Y) of the mixture ("Y") or Σ λ_f H(S|f(X)) = H(S|Y,U) ("YU")."""
 
     classifier_sees: str = "Y"  # type: ignore[misc]

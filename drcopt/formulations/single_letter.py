@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drcopt.formulations.base import Formulation, Part
+from drcopt.formulations.base import Part, Question
 
 
 @dataclass(frozen=True, eq=False)
-class SingleLetter(Formulation):
+class SingleLetter(Question):
     """One coupling. The rate is convex in it, the classification loss concave."""
 
     name = "single-letter"

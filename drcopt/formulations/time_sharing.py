@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drcopt.formulations.base import Formulation, Part
+from drcopt.formulations.base import Part, Question
 
 
 @dataclass(frozen=True, eq=False)
-class TimeSharing(Formulation):
+class TimeSharing(Question):
     """Budgets hold on average over the components: the lower convex envelope of the single-letter problem."""
 
     name = "time-sharing"

@@ -23,8 +23,8 @@ from scipy.special import xlogy
 
 from drcopt import clock
 from drcopt._check import FloatArray
-from drcopt.bounds.base import ROUNDING
 from drcopt.bounds.pricing.gibbs import Priced, gibbs, softmin
+from drcopt.questions import ROUNDING
 
 #: Cells an interval starts with, rounds of refinement and contact points (per letter) at most: where φ is flat
 #: without being convex or concave, refining would never end.

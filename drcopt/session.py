@@ -1,0 +1,336 @@
+"""The one place that knows problems, questions, engines and the certificate: enter, ask, judge, report."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from drcopt import _check, _verify, clock, information
+from drcopt._failures import guarded, raise_failure
+from drcopt.bounds import Evidence, Independent
+from drcopt.certificate import FLOORS, Certificate, best_bound, certify
+from drcopt.engines import ENGINES
+from drcopt.engines.base import INTERRUPTED, Engine, Limits, Proposal
+from drcopt.errors import InputError
+from drcopt.formulations import CLASSIFIER_SEES, NAMES, OneShot, Part, Question, SingleLetter, TimeSharing
+from drcopt.problem import Problem
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE, Quantity
+from drcopt.solution import Component, Mixture, Multipliers, Residuals, Solution
+
+ON_FAILURE = ("raise", "return")
+
+#: Seconds an InfeasibleError may spend on finding the least loss it names.
+_EDGE_SECONDS = 5.0
+#: Seconds past the deadline after which the judge, too, makes do with what it has.
+_JUDGE_SECONDS = 0.2
+
+
+class Session:
+    """Solves one problem at many budgets, letting each point start from the last.
+
+    ``warm`` is what the last point left behind, a dict of small float arrays or None; set it to resume a
+    sweep exactly where another process stopped. Settings are the keywords of :func:`solve_drc`.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        formulation: str = "single-letter",
+        classifier_sees: str = "Y",
+        units: str = "bits",
+        engine: str = "auto",
+        tol: float = 1e-6,
+        time_limit: float | None = None,
+        verify: str | None = None,
+    ) -> None:
+        if not isinstance(problem, Problem):
+            raise InputError(
+                f"problem must be a drcopt.Problem; it is a {type(problem).__name__}. "
+                "Build one with Problem(px, py, ps_given_x, d)."
+            )
+        self.problem = problem
+        self.formulation = _check.choice("formulation", formulation, NAMES)
+        self.classifier_sees = _check.choice("classifier_sees", classifier_sees, CLASSIFIER_SEES)
+        if classifier_sees == "YU" and formulation != "one-shot":
+            raise InputError(
+                f'classifier_sees="YU" needs formulation="one-shot"; formulation is {formulation!r}. '
+                "Only one-shot codes have common randomness U."
+            )
+        self.units = _check.choice("units", units, information.NATS_PER)
+        self.engine = _check.choice("engine", engine, ("auto", *ENGINES))
+        if engine != "auto" and formulation not in ENGINES[engine].formulations:
+            able = [name for name, kind in ENGINES.items() if formulation in kind.formulations]
+            raise InputError(
+                f"engine {engine!r} does not take formulation {formulation!r}. Pass engine='auto' or one of {able}."
+            )
+        self.tol = _check.positive("tol", tol) or 0.0
+        self.time_limit = _check.positive("time_limit", time_limit, allow_none=True)
+        self.verify = _verify.setting(verify)
+        self.warm: dict[str, Any] | None = None
+        self._reduced = problem.reduced()
+        self._standard, self._change = self._reduced.standardised()
+        self._engines: dict[str, Engine] = {}
+        self._floor: tuple[Evidence, ...] = ()
+
+    def solve(self, R: float | None, C: float | None, *, on_failure: str = "raise") -> Solution:
+        """The least distortion at one pair of budgets, in the session's units."""
+        return self.ask(DISTORTION, R=R, C=C, on_failure=on_failure)
+
+    def ask(
+        self,
+        objective: Quantity,
+        *,
+        D: float | None = None,
+        R: float | None = None,
+        C: float | None = None,
+        on_failure: str = "raise",
+    ) -> Solution:
+        """The least value of a quantity within budgets on the others, in the session's units."""
+        _check.choice("on_failure", on_failure, ON_FAILURE)
+        if self.engine != "auto" and objective not in ENGINES[self.engine].objectives:
+            able = [name for name, kind in ENGINES.items() if objective in kind.objectives]
+            raise InputError(
+                f"engine {self.engine!r} does not minimise the {objective.words}. Pass engine='auto' or one of {able}."
+            )
+        started = clock.now()
+        given = [_check.budget(q.budget, v) for q, v in zip(QUANTITIES, (D, R, C), strict=True)]
+        question = self._question(objective, [q.inside(v, self.units) for q, v in zip(QUANTITIES, given, strict=True)])
+        limits = self._limits(objective, started)
+        with clock.until(limits.deadline):
+            proposal, engine = self._answer(question, limits)
+        certificate = self._certify(question, proposal, limits)
+        solution = self._solution(certificate, proposal, engine, given, clock.now() - started)
+        if on_failure == "raise":
+            raise_failure(solution, *self._missed(solution, question, limits))
+        return solution
+
+    def _missed(self, solution: Solution, question: Question, limits: Limits) -> tuple[Quantity, float]:
+        """For the message of an infeasible question: a budget that cannot be met, and the least that can, proved."""
+        certificate: Certificate = solution.certificate
+        if solution.status != "infeasible":
+            return CLASSIFICATION_LOSS, math.nan
+        if question.objective is CLASSIFICATION_LOSS:
+            return DISTORTION, certificate.least(DISTORTION)
+        alone = question.minimising(DISTORTION, rate_budget=math.inf, classification_budget=math.inf)
+        if best_bound(alone, (*FLOORS, *certificate.evidence)) > question.distortion_budget:
+            return DISTORTION, best_bound(alone, (*FLOORS, *certificate.evidence))
+        least = certificate.least(CLASSIFICATION_LOSS)
+        # The proof stopped as soon as it passed C; the edge itself is worth a few seconds more.
+        patience = min(limits.remaining, _EDGE_SECONDS)
+        if self.formulation != "single-letter" or patience <= 0:
+            return CLASSIFICATION_LOSS, least
+        edge = Session(self._reduced, units="nats", tol=1e-6, time_limit=patience).ask(
+            CLASSIFICATION_LOSS, D=question.budgets[0], R=question.budgets[1], on_failure="return"
+        )
+        return CLASSIFICATION_LOSS, max(least, edge.lower_bound)
+
+    # -- asking ------------------------------------------------------------------------------------------------
+
+    def _question(self, objective: Quantity, budgets: list[float]) -> Question:
+        distortion, rate, loss = (math.inf if q is objective else b for q, b in zip(QUANTITIES, budgets, strict=True))
+        if self.formulation == "one-shot":
+            return OneShot(
+                self._reduced, rate, loss, self.classifier_sees, distortion_budget=distortion, objective=objective
+            )
+        kind = SingleLetter if self.formulation == "single-letter" else TimeSharing
+        return kind(self._reduced, rate, loss, distortion_budget=distortion, objective=objective)
+
+    def _limits(self, objective: Quantity, started: float) -> Limits:
+        tol = self._tol(objective)
+        if objective is DISTORTION:
+            tol /= self._change.scale
+        return Limits(tol, started + self.time_limit if self.time_limit else math.inf)
+
+    def _tol(self, objective: Quantity) -> float:
+        """The gap wanted, in nats or the unit of d."""
+        if objective is DISTORTION:
+            return self.tol * float(self._reduced.d.max())
+        return objective.inside(self.tol, self.units)
+
+    def _standardised(self, question: Question) -> Question:
+        """The question about the standardised problem."""
+        change, problem = self._change, self._reduced
+        offset = float(change.row @ problem.px + change.column @ problem.py)
+        return replace(
+            question,
+            problem=self._standard,
+            distortion_budget=(question.distortion_budget - offset) / change.scale,
+        )
+
+    def _answer(self, question: Question, limits: Limits) -> tuple[Proposal, str]:
+        """Settle what needs no engine, then ask one about the standardised problem."""
+        problem = self._reduced
+        if best_bound(question, FLOORS) == math.inf:
+            return Proposal(None, (), "H(S|X) or the cheapest letters alone exceed a budget"), "analytic"
+        only = question.rate_budget == 0 or min(problem.n, problem.m) == 1
+        if only and self.formulation != "one-shot":
+            return _independent(question), "analytic"
+        standard = self._standardised(question)
+        name = self.engine
+        if name == "auto":
+            name, settled = self._choose(standard, limits)
+            if settled is not None:
+                return settled, name
+        proposal = self._propose(name, standard, limits)
+        self.warm = proposal.warm
+        return proposal, name
+
+    def _propose(self, name: str, question: Question, limits: Limits) -> Proposal:
+        return guarded(name, lambda: self._use(name).propose(question, limits, self.warm))
+
+    def _choose(self, standard: Question, limits: Limits) -> tuple[str, Proposal | None]:
+        """Rate-only first: its answer is the answer wherever it happens to meet the classification budget."""
+        if self.formulation == "one-shot":
+            return "one-shot", None
+        if standard.objective is CLASSIFICATION_LOSS:
+            return "global", None
+        free = replace(standard, classification_budget=math.inf)
+        proposal = self._propose("newton", free, limits)
+        self._floor = proposal.evidence  # without C: always worth having
+        if standard.classification_budget >= standard.problem.entropy_s or (
+            certify(standard, proposal.parts).parts is not None or best_bound(standard, proposal.evidence) == math.inf
+        ):
+            self.warm = proposal.warm
+            return "newton", proposal
+        return "global", None
+
+    def _use(self, name: str) -> Engine:
+        if name not in self._engines:
+            self._engines[name] = ENGINES[name].build()
+        return self._engines[name]
+
+    # -- judging -----------------------------------------------------------------------------------------------
+
+    def _certify(self, question: Question, proposal: Proposal, limits: Limits) -> Certificate:
+        """The judge's word, within a little more than the time limit."""
+
+        def back(evidence: Evidence) -> Evidence | None:
+            try:
+                return evidence.framed(self._change)
+            except (AttributeError, TypeError, ValueError):
+                return None  # not evidence at all
+
+        found = proposal.evidence if isinstance(proposal.evidence, tuple) else ()
+        if self._floor is not found:
+            found = (*found, *self._floor)
+        self._floor = ()
+        patience = min(limits.deadline, clock.now() if proposal.termination == INTERRUPTED else math.inf)
+        with clock.until(patience + _JUDGE_SECONDS):
+            return certify(question, proposal.parts, [e for e in map(back, found) if e is not None])
+
+    def _solution(
+        self, certificate: Certificate, proposal: Proposal, engine: str, given: list[float], seconds: float
+    ) -> Solution:
+        question, parts = certificate.formulation, certificate.parts
+        problem, support, objective = self.problem, self.problem.support, question.objective
+
+        def unit(nats: float) -> float:
+            return information.from_nats(nats, self.units)
+
+        if certificate.infeasible:
+            status, distortion = "infeasible", math.inf if objective is DISTORTION else math.nan
+        elif parts is None:
+            status, distortion = "unknown", math.nan
+        else:
+            distortion = self._reduced.distortion(question.coupling(parts))
+            status = "optimal" if certificate.upper - certificate.lower <= self._tol(objective) else "feasible"
+        if parts is None:
+            coupling = np.full((problem.n, problem.m), math.nan)
+            rate = loss = math.nan
+            residuals = Residuals(math.nan, math.nan, math.nan, math.nan, math.nan)
+        else:
+            coupling = support.restore(question.coupling(parts))
+            rate, loss = certificate.rate, certificate.loss
+            budgets = question.budgets
+            residuals = Residuals(
+                row_marginal=float(np.abs(coupling.sum(axis=1) - problem.px).sum()),
+                column_marginal=float(np.abs(coupling.sum(axis=0) - problem.py).sum()),
+                negativity=max(0.0, -float(coupling.min())),
+                rate=max(0.0, unit(rate - budgets[RATE.place])),
+                classification=max(0.0, unit(loss - budgets[CLASSIFICATION_LOSS.place])),
+                distortion=max(0.0, distortion - budgets[DISTORTION.place]),
+            )
+        if certificate.infeasible:  # the least of nothing
+            if objective is RATE:
+                rate = math.inf
+            elif objective is CLASSIFICATION_LOSS:
+                loss = math.inf
+        solution = Solution(
+            status=status,
+            termination=proposal.termination,
+            distortion=distortion,
+            lower_bound=objective.outside(certificate.lower, self.units),
+            objective=objective.name,
+            coupling=coupling,
+            rate=unit(rate),
+            classification_loss=unit(loss),
+            multipliers=self._multipliers(certificate, proposal),
+            residuals=residuals,
+            engine=engine,
+            seconds=seconds,
+            formulation=self.formulation,
+            classifier_sees=self.classifier_sees,
+            distortion_budget=math.inf if objective is DISTORTION else given[DISTORTION.place],
+            rate_budget=math.inf if objective is RATE else given[RATE.place],
+            classification_budget=math.inf if objective is CLASSIFICATION_LOSS else given[CLASSIFICATION_LOSS.place],
+            units=self.units,
+            mixture=self._mixture(question, parts) if self.formulation != "single-letter" and parts else None,
+            certificate=certificate,
+            stats=proposal.stats,
+        )
+        return _verify.verified(solution) if self.verify else solution
+
+    def _multipliers(self, certificate: Certificate, proposal: Proposal) -> Multipliers:
+        """What a unit of each budget is worth of the objective, back in the caller's units."""
+        objective, scale = certificate.objective, self._change.scale
+        given = (proposal.distortion_multiplier, proposal.rate_multiplier, proposal.classification_multiplier)
+        sizes = [scale, *(1.0 / information.NATS_PER[self.units] for _ in range(2))]
+        worth = [m * sizes[objective.place] / size for m, size in zip(given, sizes, strict=True)]
+        if certificate.infeasible:
+            worth = [math.nan] * 3  # there is no slope where there is no value
+        worth[objective.place] = math.nan
+        distortion, rate, classification = worth
+        return Multipliers(rate=rate, classification=classification, distortion=distortion)
+
+    def _mixture(self, question: Question, parts: tuple[Part, ...]) -> Mixture:
+        support = self.problem.support
+
+        def unit(nats: float) -> float:
+            return information.from_nats(nats, self.units)
+
+        components = []
+        for part in parts:
+            full_map = None
+            if part.map is not None:
+                full_map = np.full(self.problem.n, support.y[part.map[0]], dtype=np.intp)
+                full_map[support.x] = support.y[part.map]
+            alone = [Part(1.0, part.coupling, part.map)]
+            single = replace(question, classification_budget=math.inf)
+            components.append(
+                Component(
+                    weight=part.weight,
+                    coupling=support.restore(part.coupling),
+                    map=full_map,
+                    distortion=self._reduced.distortion(part.coupling),
+                    rate=unit(single.rate(alone)),
+                    classification_loss=unit(self._reduced.classification_loss(part.coupling)),
+                )
+            )
+        return Mixture(tuple(components))
+
+
+def _independent(question: Question) -> Proposal:
+    """With R = 0 or a one-letter alphabet the independent coupling is the only one."""
+    coupling = question.problem.independent
+    return Proposal(
+        parts=[Part(1.0, coupling)],
+        evidence=(Independent(),),
+        termination="X and Y must be independent: one coupling is left",
+        distortion_multiplier=0.0,
+        rate_multiplier=math.inf if question.rate_budget == 0 and min(coupling.shape) > 1 else 0.0,
+        classification_multiplier=0.0,
+    )
