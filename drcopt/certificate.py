@@ -24,6 +24,8 @@ from drcopt.questions import DISTORTION, ROUNDING, Quantity
 MARGINAL_TOLERANCE = 1e-11
 
 
+#: A bound this much, relative, above what any point has is no rounding.
+_BEYOND = 1e-9
 #: Evidence that costs nothing and holds of every problem.
 FLOORS: tuple[Evidence, ...] = (DataProcessing(), Cheapest())
 
@@ -73,6 +75,8 @@ def certify(question: Question, parts: Sequence[Part] | None, evidence: Sequence
     fixed = None if point is None else point.parts
     upper = math.inf if fixed is None else question.values(fixed)[objective.place]
     lower = best_bound(question, (*FLOORS, *evidence))
+    if lower > question.most[objective.place] * (1.0 + _BEYOND):
+        lower = math.inf  # more than any point has: none meets the limits
     certificate = Certificate(
         question,
         fixed,

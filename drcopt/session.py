@@ -187,6 +187,10 @@ class Session:
         if self.formulation == "one-shot":
             return "one-shot", None
         if standard.objective is CLASSIFICATION_LOSS:
+            if standard.distortion_budget < standard.most[DISTORTION.place]:
+                proposal = self._propose("newton", standard.minimising(DISTORTION), limits)
+                if best_bound(standard, proposal.evidence) == math.inf:
+                    return "newton", replace(proposal, parts=None, termination="the rate allows no such distortion")
             return "global", None
         free = replace(standard, classification_budget=math.inf)
         proposal = self._propose("newton", free, limits)

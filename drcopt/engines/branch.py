@@ -70,7 +70,7 @@ class Global:
                 limits = replace(limits, node_limit=min(limits.node_limit or _AT_THE_EDGE, _AT_THE_EDGE))
                 edge = f"C is within {least.upper - least.lower:.1g} nats of the least classification loss"
         lagrangian = Lagrangian.of(question, rate=_rate_weights(question))
-        search = Search(lagrangian, limits, points.improve, points.value)
+        search = Search(lagrangian, limits, points.improve, points.value, _above(question))
         points.watch(search)
         z = points.multipliers()
         if last is None or not z.any():
@@ -114,6 +114,11 @@ def _least_loss(question: Question, limits: Limits, points: Points) -> Search:
     search.run(lowest.multipliers())
     points.start_from(lowest.best)
     return search
+
+
+def _above(question: Question) -> float:
+    """A bound that no point could have: where the search gets there none meets the limits."""
+    return (1.0 + _PAST) * question.most[question.objective.place] + _PAST
 
 
 def _rate_weights(question: Question) -> tuple[float, float]:
