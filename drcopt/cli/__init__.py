@@ -263,7 +263,7 @@ def solve(
     if coupling is not None and coupling.suffix.lower() not in (".csv", ".npy"):
         raise InputError(f"--coupling must end in .csv or .npy; it is {str(coupling)!r}. Give it one of them.")
     from drcopt import sources
-    from drcopt.solve import Session
+    from drcopt.session import Session
 
     problem = sources.named(source)
     # JSON has all its fields whatever happened; a person gets the sentence that the exception holds.

@@ -135,7 +135,7 @@ def reduce_loss(
     free = rate >= min(problem.entropy_x, problem.entropy_y)
     for _ in range(steps):
         cost = tangent(problem, P)
-        plan = least_cost(problem, cost, best.f) if free else None
+        plan = least_cost(problem, cost, best.z[:-3]) if free else None
         if plan is not None:  # a vertex, exactly: at C = H(S|X) nothing else will do
             P, new = plan[0], problem.classification_loss(plan[0])
             if new < best.loss:

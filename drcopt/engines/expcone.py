@@ -39,8 +39,9 @@ from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.bounds.posterior import leaf_bound, whole_box
 from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.cones import Answer, Program
+from drcopt.formulations import Part, Question
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS, Part, Question
+from drcopt.questions import CLASSIFICATION_LOSS
 
 #: What each solver is asked for. Clarabel rarely reaches 1e-11, but its "almost solved" is closer than its default.
 _SETTINGS: dict[str, dict[str, Any]] = {

@@ -18,7 +18,7 @@ from drcopt.formulations import Part, Question
 from drcopt.questions import DISTORTION
 
 #: The distortion aimed at lies this far inside its budget (d in [0, 1]), so that rounding the marginals keeps it there.
-_MARGIN = 1e-13
+_MARGIN = 1e-12
 #: Rates, relative to that of the transport plan of least information, whose half-spaces bound the rate that needs.
 _NEAR_THE_END = (1.0 - 1e-3, 1.0 - 1e-6, 1.0 - 1e-9)
 
@@ -42,7 +42,8 @@ def least_rate(engine: Engine, question: Question, limits: Limits, warm: Any = N
         why = "the least distortion is above its budget"
         # With no margin to speak of the plan itself may still do: the judge decides.
         return Proposal(list(end.parts), (nothing, *end.evidence), why)
-    aim = budget - min(_MARGIN, 1e-3 * (budget - floor))
+    margin = min(_MARGIN, 1e-3 * (budget - floor))
+    aim = budget - margin
     low, high = 0.0, reach
     root = math.sqrt(reach) * (start - aim) / max(start - floor, 1e-300)
     best, evidence, slope, evaluations = end, list(end.evidence), 0.0, 0
@@ -57,16 +58,13 @@ def least_rate(engine: Engine, question: Question, limits: Limits, warm: Any = N
             break
         short, slope = problem.distortion(answer.parts[0].coupling) - aim, answer.rate_multiplier
         evidence = [*answer.evidence, *end.evidence]
-        if short <= 0.0:
+        if short <= 0.5 * margin:  # within the budget, with half of the margin left
             high, best = rate, answer
         else:
             low = rate
-        if abs(short) <= 1e-15 or high - low <= 1e-15 * high or slope <= 0.0:
+        if abs(short) <= 0.5 * margin or high - low <= 1e-15 * high or slope <= 0.0:
             break
-        step = short / (2.0 * root * slope)
-        if short > 0.0 and step <= 1e-15 * root:
-            step = 1e-15 * root
-        root += step
+        root += short / (2.0 * root * slope)
         if not low < root * root < high:
             root = math.sqrt(0.5 * (low + high))
     if best is end:  # no rate below the plan's will do
