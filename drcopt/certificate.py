@@ -68,7 +68,7 @@ class Certificate:
         save(self, path)
 
 
-def certify(question: Question, parts: Sequence[Part] | None, evidence: Sequence[Evidence] = ()) -> Certificate:
+def certify(question: Question, parts: Sequence[Part] | None, *evidence: Evidence) -> Certificate:
     """Judge a point and evidence for a question whose problem has no zero-mass letters."""
     problem, objective = question.problem, question.objective
     point = repair(question, parts) if parts else None
@@ -80,7 +80,7 @@ def certify(question: Question, parts: Sequence[Part] | None, evidence: Sequence
     certificate = Certificate(
         question,
         fixed,
-        tuple(evidence),
+        evidence,
         upper,
         lower,
         math.nan if point is None else point.rate,

@@ -224,7 +224,7 @@ class Session:
         self._floor = ()
         patience = min(limits.deadline, clock.now() if proposal.termination == INTERRUPTED else math.inf)
         with clock.until(patience + _JUDGE_SECONDS):
-            return certify(question, proposal.parts, [e for e in map(back, found) if e is not None])
+            return certify(question, proposal.parts, *(e for e in map(back, found) if e is not None))
 
     def _solution(
         self, certificate: Certificate, proposal: Proposal, engine: str, given: list[float], seconds: float

@@ -73,7 +73,7 @@ def random_problem(rng: np.random.Generator, n: int, m: int, k: int) -> Problem:
 def solve(formulation: SingleLetter, solver: str = "clarabel", *, seconds: float = math.inf):
     """The engine's proposal and the certificate's judgement of it."""
     proposal = ExpCone(solver).propose(formulation, Limits(1e-6, time.monotonic() + seconds))
-    return proposal, certify(formulation, proposal.parts, proposal.evidence, proposal.infeasibility)
+    return proposal, certify(formulation, proposal.parts, *proposal.evidence)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ class TestRateOnly:
             proposal = engine.propose(formulation, Limits(1e-6))
             (part,) = proposal.parts
             assert problem.distortion(part.coupling) == pytest.approx(value, abs=1e-6)
-            certificate = certify(formulation, proposal.parts, proposal.evidence)
+            certificate = certify(formulation, proposal.parts, *proposal.evidence)
             assert certificate.upper - certificate.lower < 1e-7
             assert proposal.classification_multiplier == 0.0
 
@@ -157,7 +157,7 @@ class TestClassification:
         np.testing.assert_allclose(part.coupling.sum(axis=0), problem.py, atol=1e-12)
         assert formulation.rate(proposal.parts) <= formulation.rate_budget
         assert formulation.classification_loss(proposal.parts) <= formulation.classification_budget
-        certificate = certify(formulation, proposal.parts, proposal.evidence)
+        certificate = certify(formulation, proposal.parts, *proposal.evidence)
         assert optimum - 0.025 < certificate.lower <= optimum + 1e-5
 
     def test_scs_agrees(self):
@@ -389,7 +389,7 @@ class TestDeadline:
         started = time.monotonic()
         proposal = engine.propose(SingleLetter(problem, BITS, least), Limits(1e-12, started + 0.5))
         assert time.monotonic() - started < 1.5
-        certificate = certify(SingleLetter(problem, BITS, least), proposal.parts, proposal.evidence)
+        certificate = certify(SingleLetter(problem, BITS, least), proposal.parts, *proposal.evidence)
         assert certificate.lower <= certificate.upper
 
 

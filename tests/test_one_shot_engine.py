@@ -111,7 +111,7 @@ class TestAgainstEnumeration:
                 for C in budgets + [0.999 * edge - 1e-6] * (edge > 1e-5):
                     question = OneShot(problem, R, C, "YU")
                     proposal = ask(question)
-                    certificate = certify(question, proposal.parts, proposal.evidence, proposal.infeasibility)
+                    certificate = certify(question, proposal.parts, *proposal.evidence)
                     if C < edge - 1e-9:
                         assert certificate.infeasible
                         assert certificate.least_loss == pytest.approx(edge, abs=1e-9)
@@ -149,7 +149,7 @@ class TestAgainstEnumeration:
         edge = OneShot(problem, R, math.inf, "Y").classification_loss(lowest.parts)
         question = OneShot(problem, R, 0.5 * (edge + problem.entropy_s), "Y")
         proposal = ask(question, tol=1e-7)
-        certificate = certify(question, proposal.parts, proposal.evidence)
+        certificate = certify(question, proposal.parts, *proposal.evidence)
         assert certificate.upper - certificate.lower <= 1e-7
         met = 0
         for _ in range(100):
@@ -180,7 +180,7 @@ class TestEnds:
         transport = linprog(
             problem.d.ravel(), A_eq=np.vstack([rows, columns]), b_eq=np.concatenate([problem.px, problem.py])
         )
-        certificate = certify(question, proposal.parts, proposal.evidence)
+        certificate = certify(question, proposal.parts, *proposal.evidence)
         assert certificate.upper == pytest.approx(transport.fun, abs=1e-9)
         assert certificate.lower == pytest.approx(transport.fun, abs=1e-9)
         assert proposal.stats["maps"] <= m
@@ -190,12 +190,12 @@ class TestEnds:
         problem = random_problem(2, 5, 4)
         for R in (0.0, 1e-12):
             proposal = ask(question := OneShot(problem, R, math.inf, sees))
-            certificate = certify(question, proposal.parts, proposal.evidence)
+            certificate = certify(question, proposal.parts, *proposal.evidence)
             independent = problem.distortion(problem.independent)
             assert certificate.upper == pytest.approx(independent, abs=1e-10)
             assert certificate.lower == pytest.approx(independent, abs=1e-10)
             proposal = ask(question := OneShot(problem, R, 0.99 * problem.entropy_s, sees))
-            assert certify(question, proposal.parts, proposal.evidence, proposal.infeasibility).infeasible
+            assert certify(question, proposal.parts, *proposal.evidence).infeasible
 
     def test_late(self) -> None:
         """Past the deadline there is still a bound, and what is proposed still counts."""
@@ -205,7 +205,7 @@ class TestEnds:
                 question = OneShot(problem, 0.4 * problem.entropy_y, C, sees)
                 proposal = OneShotEngine().propose(question, Limits(1e-9, time.monotonic() - 1.0))
                 best = ask(question, tol=1e-6)
-                value = certify(question, best.parts, best.evidence).upper
+                value = certify(question, best.parts, *best.evidence).upper
                 assert proposal.evidence is not None
                 assert proposal.evidence.bound(question) <= value + 1e-12
 
@@ -332,7 +332,7 @@ class TestEvidence:
         R = 0.7 * problem.entropy_y
         question = OneShot(problem, R, 0.97 * problem.entropy_s, "Y")
         proposal = ask(question, tol=1e-8)
-        certificate = certify(question, proposal.parts, proposal.evidence)
+        certificate = certify(question, proposal.parts, *proposal.evidence)
         assert certificate.upper - certificate.lower < 1e-7
         box = posterior_box(problem)
         for _ in range(50):
@@ -402,12 +402,12 @@ class TestLargeAlphabets:
             problem = random_problem(seed, 5, 4)
             question = OneShot(problem, 0.4 * problem.entropy_y, 0.97 * problem.entropy_s, sees)
             exact = ask(question, tol=1e-7)
-            truth = certify(question, exact.parts, exact.evidence, exact.infeasibility)
+            truth = certify(question, exact.parts, *exact.evidence)
             with monkeypatch.context() as patch:
                 patch.setattr("drcopt.bounds.maps.WORK_LIMIT", 0.0)
                 rough = ask(question)
                 # Evaluated where maps cannot be enumerated either.
-                found = certify(question, rough.parts, rough.evidence, rough.infeasibility)
+                found = certify(question, rough.parts, *rough.evidence)
             assert not (found.infeasible and truth.parts)
             assert found.lower <= truth.upper + 1e-12
             if truth.parts:
@@ -419,7 +419,7 @@ class TestLargeAlphabets:
         for sees in ("Y", "YU"):
             question = OneShot(problem, 0.5 * problem.entropy_y, 0.95 * problem.entropy_s, sees)
             proposal = ask(question, tol=1e-6, seconds=2.0)
-            certificate = certify(question, proposal.parts, proposal.evidence)
+            certificate = certify(question, proposal.parts, *proposal.evidence)
             assert certificate.parts is not None
             assert 0 <= certificate.upper - certificate.lower < 0.1
             assert isinstance(proposal.evidence, CellDual)
@@ -456,7 +456,7 @@ class TestTimeLimit:
         patient = ask(question, tol=1e-7, seconds=math.inf)
         assert calls
         assert patient.termination == "the gap is closed"
-        low, high = (certify(question, p.parts, p.evidence) for p in (hasty, patient))
+        low, high = (certify(question, p.parts, *p.evidence) for p in (hasty, patient))
         assert low.lower <= high.lower <= low.upper
 
 

@@ -25,7 +25,6 @@ from tampering import TAMPERS, tampered
 import drcopt
 from drcopt import information, proof
 from drcopt.bounds import PosteriorTree
-from drcopt.bounds.base import effective_budgets
 from drcopt.bounds.cells import CellDual
 from drcopt.bounds.maps import MapLeaf, MapSplit, MapTree, posterior_box
 from drcopt.certificate import Certificate, certify
