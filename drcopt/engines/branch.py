@@ -16,18 +16,16 @@ from drcopt.bounds import Evidence, Leaf, PosteriorTree, Split
 from drcopt.bounds.base import ROUNDING, effective_budgets
 from drcopt.bounds.posterior import Node
 from drcopt.bounds.pricing.vertices import most_candidates
-from drcopt.coupling import round_onto_marginals
 from drcopt.engines.ascent import Columns, Objective
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
-from drcopt.engines.descent import Descent, descend, reduce_loss
+from drcopt.engines.descent import Descent, reduce_loss
 from drcopt.engines.newton import Newton
+from drcopt.engines.points import MARGIN, Points, lowest_loss
 from drcopt.engines.search import Search
 from drcopt.engines.sharing import share
-from drcopt.formulations import Formulation, Part, SingleLetter
+from drcopt.formulations import Formulation, Part
 from drcopt.problem import Problem
 
-#: Points aim this far inside the classification budget (nats), so that rounding the marginals keeps them feasible.
-_MARGIN = 1e-11
 #: A proof that C cannot be met goes this far past it (relative to H(S)), so that the leaves, priced afresh, still do.
 _PAST = 1e-7
 #: How finely the least loss is searched for when no point is known (relative to H(S)), and the nodes then spent on a
@@ -53,10 +51,10 @@ class Global:
             return share(formulation, limits)
         rate, budget = effective_budgets(formulation)
         last = _Last.of(warm, problem)
-        points = _Points(problem, rate, budget, limits)
+        points = Points(problem, rate, budget, limits)
         stats: dict[str, Any] = {}
         edge = ""
-        points.start(last)
+        points.start() if last is None else points.start(last.coupling, last.z)
         infeasibility: Evidence | None = None
         if points.best is None:
             fine = replace(limits, tol=min(limits.tol, _FINE * problem.entropy_s))
@@ -186,106 +184,10 @@ def _unpacked(splits: FloatArray, leaves: FloatArray) -> Node | None:
     return node()
 
 
-class _Points:
-    """The best feasible coupling so far, and the starts worth trying."""
-
-    def __init__(self, problem: Problem, rate: float, budget: float, limits: Limits) -> None:
-        self.margin = min(_MARGIN, 1e-3 * budget)
-        self.problem, self.rate, self.budget, self.limits = problem, rate, budget - self.margin, limits
-        self.edge = budget + ROUNDING
-        self.best: Descent | None = None
-        self.value = math.inf
-        self.low = problem.independent
-        self.descents = 0
-        self._search: Search | None = None
-        self._tried: list[FloatArray] = []
-
-    def start(self, last: _Last | None = None) -> None:
-        """From the last point of a sweep and the rate-only optimum; if these leave no room, from one of small loss."""
-        if last is not None:
-            self.try_from(last.coupling, (last.z[:-2], max(float(last.z[-2]), 1e-6), float(last.z[-1])))
-        free = SingleLetter(self.problem, self.rate, math.inf)
-        proposal = Newton().propose(free, self.limits)
-        P = self.problem.independent if proposal.parts is None else proposal.parts[0].coupling
-        self.try_from(P)
-        if self.best is None:
-            found = lowest_loss(self.problem, self.rate, P, self.limits, target=self.budget)
-            self.low = found.P
-            self.start_from(found)
-
-    def start_from(self, found: Descent | None) -> None:
-        """Descend from a coupling that meets the budget."""
-        if found is None:
-            return
-        self.low = found.P
-        if found.loss <= self.budget:
-            self.try_from(found.P)
-        self._keep(found)
-
-    def try_from(self, P: FloatArray, multipliers: tuple[FloatArray, float, float] | None = None) -> None:
-        """One run of the convex-concave procedure."""
-        self.descents += 1
-        answer = descend(self.problem, self.problem.d, self.rate, self.budget, P, self.limits, multipliers=multipliers)
-        if answer is not None:
-            self._keep(answer)
-
-    def _keep(self, answer: Descent) -> None:
-        value = float((self.problem.d * answer.P).sum())
-        # At the very edge, as at C = H(S|X), there may be no point with any margin.
-        inside = answer.loss <= self.budget + 0.5 * self.margin
-        edge = self.best is None and self.problem.classification_loss(self._rounded(answer.P)) <= self.edge
-        if (inside or edge) and value < self.value:
-            self.best, self.value = answer, value
-            if self._search is not None:
-                self._search.upper = value
-
-    def _rounded(self, P: FloatArray) -> FloatArray:
-        return round_onto_marginals(P, self.problem.px, self.problem.py)
-
-    def watch(self, search: Search) -> None:
-        """Tell ``search`` of every better point."""
-        self._search = search
-
-    def improve(self, P: FloatArray, z: FloatArray, force: bool) -> None:
-        """Descend from a node's suggestion unless one like it was tried."""
-        tau = self.problem.ps_given_x.T @ P
-        # Most of what descents can do they do early: from then on one for every few nodes.
-        if self._search is not None and self.descents > (40 if force else 4) + self._search.nodes // 4:
-            return
-        if not force and any(np.abs(tau - other).sum() < 1e-3 for other in self._tried):
-            return
-        self._tried.append(tau)
-        self.try_from(P, (z[:-2], max(float(z[-2]), 1e-6), float(z[-1])))
-
-    def multipliers(self) -> FloatArray:
-        """Where the ascent starts: the convex step's KKT multipliers."""
-        if self.best is None:
-            return np.concatenate([self.problem.d @ self.problem.py, [0.1, 0.1]])
-        if self.value <= float(self.problem.py @ self.problem.d.min(axis=0)) + 1e-14:
-            return np.zeros(self.problem.n + 2)  # every letter at its cheapest, as with a constant d: no need for more
-        best = self.best
-        return np.concatenate([best.f, [best.rate_multiplier, best.classification_multiplier]])
-
-
 def _rate_multipliers(problem: Problem, rate: float) -> tuple[float, float]:
     """The range to search for α: 0 alone if the rate never binds and pricing by vertices is cheap."""
     never = rate >= min(problem.entropy_x, problem.entropy_y)
     return (0.0, 0.0 if never and most_candidates(problem.n, problem.k) <= _FEW else math.inf)
-
-
-def lowest_loss(
-    problem: Problem, rate: float, start: FloatArray, limits: Limits, *, target: float = -math.inf, tries: int = 6
-) -> Descent:
-    """The best of a few descents of H(S|Y), the first from ``start``, the others from random posteriors."""
-    rng = np.random.default_rng(0)
-    best = reduce_loss(problem, rate, start, limits, target=target)
-    for _ in range(tries):
-        if best.loss <= target or limits.expired:
-            break
-        guess = rng.dirichlet(np.full(problem.m, 0.3), size=problem.n) * problem.px[:, None]
-        found = reduce_loss(problem, rate, guess, limits, target=target)
-        best = min(best, found, key=lambda d: d.loss)
-    return best
 
 
 class LossSearch(Search):
@@ -314,7 +216,7 @@ def least_loss_search(
         if not force and any(np.abs(tau - other).sum() < 1e-2 for other in tried):
             return
         tried.append(tau)
-        keep(reduce_loss(problem, rate, P, limits, target=search.stop_below - 2 * _MARGIN))
+        keep(reduce_loss(problem, rate, P, limits, target=search.stop_below - 2 * MARGIN))
 
     def keep(found: Descent) -> None:
         if found.loss < search.upper:

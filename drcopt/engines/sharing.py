@@ -20,11 +20,11 @@ from drcopt.coupling import round_onto_marginals
 from drcopt.engines.ascent import LEAST_ALPHA, Objective
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
 from drcopt.engines.columns import Columns, Duals, Generated, Master, Priced, generate
-from drcopt.engines.descent import reduce_loss, tangent
+from drcopt.engines.descent import reduce_loss
 from drcopt.engines.linear import optimal_transport
 from drcopt.engines.newton import Newton
 from drcopt.engines.search import Search
-from drcopt.engines.transport import Transport
+from drcopt.engines.starts import descend_penalised, penalised
 from drcopt.formulations import Formulation, Part, SingleLetter
 from drcopt.problem import Problem
 
@@ -149,12 +149,12 @@ def _oracle(
 
     def price(duals: Duals) -> Priced:
         alpha, beta = key = _key(duals)
-        values = [_penalised(problem, d, alpha, beta, P) for P in pool.couplings]
+        values = [penalised(problem, d, alpha, beta, P) for P in pool.couplings]
         fresh: list[FloatArray] = []
 
         def improve(P: FloatArray, z: FloatArray, force: bool) -> None:
-            found = _descend(problem, d, alpha, beta, P)
-            value = _penalised(problem, d, alpha, beta, found)
+            found = descend_penalised(problem, d, alpha, beta, P)
+            value = penalised(problem, d, alpha, beta, found)
             if value < search.upper - 1e-12 or force:
                 fresh.append(found)
             search.upper = min(search.upper, value)
@@ -174,26 +174,3 @@ def _oracle(
         return Priced(search.lower - alpha * rate - (0.0 if pool.loss_is_cost else beta * budget), pool.columns(fresh))
 
     return price
-
-
-def _penalised(problem: Problem, d: FloatArray, alpha: float, beta: float, P: FloatArray) -> float:
-    return float((d * P).sum()) + alpha * problem.rate(P) + beta * problem.classification_loss(P)
-
-
-def _descend(problem: Problem, d: FloatArray, alpha: float, beta: float, P: FloatArray, steps: int = 60) -> FloatArray:
-    """Convex-concave steps on E d + αI + βH: each solves a transport problem with the tangent of H."""
-    value, f = math.inf, d @ problem.py
-    for _ in range(steps):
-        cost = d + beta * tangent(problem, P)
-        if alpha > 0:
-            transport = Transport(problem.px, problem.py, cost)
-            state = transport.settle(transport.evaluate(f, alpha, 0.0, 0.0), 0.0)
-            trial, f = round_onto_marginals(state.P, problem.px, problem.py), state.f
-        else:
-            answer = optimal_transport(Problem(problem.px, problem.py, problem.ps_given_x, cost - cost.min()))
-            trial = P if answer is None else round_onto_marginals(answer[0], problem.px, problem.py)
-        now = _penalised(problem, d, alpha, beta, trial)
-        if value - now <= 1e-12:
-            return trial if now < value else P
-        P, value = trial, now
-    return P

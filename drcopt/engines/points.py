@@ -1,0 +1,227 @@
+"""The best feasible coupling so far, and the search for better ones beside the search for bounds."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from drcopt._check import FloatArray
+from drcopt.bounds.base import ROUNDING
+from drcopt.coupling import round_onto_marginals
+from drcopt.engines.base import Limits
+from drcopt.engines.descent import Descent, descend, reduce_loss
+from drcopt.engines.newton import Newton
+from drcopt.engines.search import Search
+from drcopt.engines.starts import guesses, jump
+from drcopt.formulations import SingleLetter
+from drcopt.problem import Problem
+
+#: Points aim this far inside the classification budget (nats), so that rounding the marginals keeps them feasible.
+MARGIN = 1e-11
+#: A point this far inside (relative to H(S)) meets its budget however the sums of its entropies are rounded.
+_SAFE = 32 * 2.0**-53
+#: Starts from all over while a gap is open: at once, and for each node after that, until so many found nothing better
+#: (or were made in all); then one for every so many nodes.
+_AT_ONCE, _PER_NODE, _IDLE, _MANY, _SELDOM = 24, 2, 10, 120, 8
+#: Starts take no more than this share of a time limit.
+_SHARE = 0.4
+#: Jumps that follow one descent.
+_JUMPS = 10
+#: Where a descent from afar stops, and how near the best value it must be to be taken to its end (d in [0, 1]).
+_ROUGH, _NEAR = 1e-5, 2e-3
+
+
+class Points:
+    """The best coupling with I(X;Y) ≤ ``rate`` and H(S|Y) ≤ ``budget`` (nats) that was met, and where to look on."""
+
+    def __init__(self, problem: Problem, rate: float, budget: float, limits: Limits) -> None:
+        self.margin = min(MARGIN, 1e-3 * budget)
+        self.problem, self.rate, self.budget, self.limits = problem, rate, budget - self.margin, limits
+        self.edge = budget + ROUNDING
+        self.safe = budget - _SAFE * problem.entropy_s
+        self.best: Descent | None = None
+        self.value = math.inf
+        self.low = problem.independent
+        self.descents = self.suggested = 0
+        self._search: Search | None = None
+        self._tried: list[FloatArray] = []
+        self._best_is_safe = False
+        self._polished: FloatArray | None = None
+        self._guesses = guesses(problem, rate)
+        self._explored, self._idle, self._exploring, self._begun = 0, 0, 0.0, time.monotonic()
+
+    def start(self, coupling: FloatArray | None = None, z: FloatArray | None = None) -> None:
+        """From a coupling with multipliers, if any, and the rate-only optimum; failing those, from a small loss."""
+        if coupling is not None and z is not None:
+            f, alpha, beta = z[:-2], float(z[-2]), float(z[-1])
+            if self.problem.rate(coupling) <= self.rate:
+                self._keep(Descent(coupling, f, alpha, beta, self.problem.classification_loss(coupling), 0))
+            self.try_from(coupling, (f, max(alpha, 1e-6), beta))
+        free = SingleLetter(self.problem, self.rate, math.inf)
+        proposal = Newton().propose(free, self.limits)
+        P = self.problem.independent if proposal.parts is None else proposal.parts[0].coupling
+        if self.try_from(P) is None:
+            f, rate = self.problem.d @ self.problem.py, proposal.rate_multiplier
+            self._keep(Descent(P, f, rate if math.isfinite(rate) else 0.1, 0.0, math.nan, 0))
+        if self.best is None:
+            found = lowest_loss(self.problem, self.rate, P, self.limits, target=self.budget)
+            self.low = found.P
+            self.start_from(found)
+
+    def start_from(self, found: Descent | None) -> None:
+        """Descend from a coupling that meets the budget, and keep it."""
+        if found is None:
+            return
+        self.low = found.P
+        self._keep(found)
+        if found.loss <= self.budget:
+            self.try_from(found.P)
+
+    def explore(self, starts: int) -> None:
+        """Descend from so many more couplings from all over, and jump on from where each descent ends."""
+        for guess in itertools.islice(self._guesses, max(0, starts)):
+            started = time.monotonic()
+            if math.isfinite(self.limits.deadline):
+                available = self.limits.deadline - self._begun
+                if self._exploring > _SHARE * available or self.limits.expired:
+                    return
+            self._explored += 1
+            known = self.value
+            found = reduce_loss(self.problem, self.rate, guess, self.limits, target=self.budget)
+            self._keep(found)
+            if found.loss <= self.budget:
+                self._follow(found.P)
+                self._idle = self._idle + 1 if self.value >= known - self.limits.tol else 0
+            self._exploring += time.monotonic() - started
+
+    def _follow(self, P: FloatArray) -> None:
+        """Descend roughly and jump while the distortion falls; to the end only where that may be the best point."""
+        value = math.inf
+        for _ in range(_JUMPS):
+            answer = self.try_from(P, tol=_ROUGH)
+            if answer is None or self.limits.expired:
+                return
+            P, now = answer.P, self.problem.distortion(answer.P)
+            further = jump(self.problem, self.rate, self.budget, P) if now < value else None
+            if further is None:
+                break
+            self._keep(replace(answer, P=further, loss=self.problem.classification_loss(further)))
+            P, value = further, now
+        if self.problem.distortion(P) <= self.value + _NEAR and not self._is_best(P):
+            self.try_from(P)
+
+    def _is_best(self, P: FloatArray) -> bool:
+        """Whether P lies where the best point was descended to with full accuracy."""
+        W = self.problem.ps_given_x
+        return self._polished is not None and float(np.abs(W.T @ (P - self._polished)).sum()) < 1e-2
+
+    def try_from(
+        self, P: FloatArray, multipliers: tuple[FloatArray, float, float] | None = None, tol: float = 1e-11
+    ) -> Descent | None:
+        """One run of the convex-concave procedure."""
+        self.descents += 1
+        problem, known = self.problem, self.value
+        answer = descend(problem, problem.d, self.rate, self.budget, P, self.limits, multipliers=multipliers, tol=tol)
+        if answer is not None:
+            self._keep(answer)
+            if tol < _ROUGH and self.value < known:
+                self._polished = answer.P
+        return answer
+
+    def _keep(self, answer: Descent) -> None:
+        P = self._repaired(answer.P)
+        loss = self.problem.classification_loss(P)
+        if loss > self.edge:
+            return
+        # At the very edge, as at C = H(S|X), there may be no point with any margin.
+        safe = loss <= self.safe
+        value = float((self.problem.d * P).sum())
+        if self.best is None or (not safe, value) < (not self._best_is_safe, self.value):
+            self.best, self.value, self._best_is_safe = replace(answer, P=P, loss=loss), value, safe
+            if self._search is not None:
+                self._search.upper = value
+
+    def _repaired(self, P: FloatArray) -> FloatArray:
+        """On the marginals and within the rate, as the judge will have it: what counts is the loss after that."""
+        problem, rate = self.problem, self.rate * (1 - _SAFE)
+        P = round_onto_marginals(P, problem.px, problem.py)
+        for _ in range(5):
+            spent = problem.rate(P)
+            if spent <= self.rate:
+                break
+            theta = min(1.0, 1.0 - rate / spent)
+            P = (1.0 - theta) * P + theta * problem.independent
+        if problem.classification_loss(P) > self.safe:
+            P = self._stretched(P)
+        return P
+
+    def _stretched(self, P: FloatArray) -> FloatArray:
+        """P moved away from independence until it spends the rate to the last digit, as C may ask for.
+
+        I and H(S|Y) are convex and concave with their least and largest value at independence, so that beyond P the
+        one rises and the other falls. No further than the last digits of a convex program's answer.
+        """
+        problem, P_ = self.problem, P
+        rate, away = problem.rate(P), P - problem.independent
+        if not 0 < self.rate - rate <= 1e-9 * self.rate:
+            return P
+        low, high = 0.0, 1e-8
+        for _ in range(60):
+            middle = 0.5 * (low + high)
+            trial = P + middle * away
+            if trial.min() >= 0 and problem.rate(trial) <= self.rate:
+                low, P_ = middle, trial
+            else:
+                high = middle
+        return P_
+
+    def watch(self, search: Search) -> None:
+        """Tell ``search`` of every better point."""
+        self._search = search
+
+    def improve(self, P: FloatArray, z: FloatArray, force: bool) -> None:
+        """Descend from a node's suggestion unless one like it was tried; now and then from elsewhere."""
+        nodes = 1 if self._search is None else self._search.nodes
+        self.explore(self._due(nodes))
+        tau = self.problem.ps_given_x.T @ P
+        # Most of what descents from nodes can do they do early: from then on one for every few nodes.
+        if self.suggested > (40 if force else 4) + nodes // 4:
+            return
+        if not force and any(np.abs(tau - other).sum() < 1e-3 for other in self._tried):
+            return
+        self._tried.append(tau)
+        self.suggested += 1
+        self.try_from(P, (z[:-2], max(float(z[-2]), 1e-6), float(z[-1])))
+
+    def _due(self, nodes: int) -> int:
+        if self._idle >= _IDLE or self._explored >= _MANY:
+            return int(nodes % _SELDOM == 0)
+        return _AT_ONCE + _PER_NODE * (nodes - 1) - self._explored
+
+    def multipliers(self) -> FloatArray:
+        """Where the ascent starts: the convex step's KKT multipliers."""
+        if self.best is None:
+            return np.concatenate([self.problem.d @ self.problem.py, [0.1, 0.1]])
+        if self.value <= float(self.problem.py @ self.problem.d.min(axis=0)) + 1e-14:
+            return np.zeros(self.problem.n + 2)  # every letter at its cheapest, as with a constant d: no need for more
+        best = self.best
+        return np.concatenate([best.f, [best.rate_multiplier, best.classification_multiplier]])
+
+
+def lowest_loss(
+    problem: Problem, rate: float, start: FloatArray, limits: Limits, *, target: float = -math.inf, tries: int = 6
+) -> Descent:
+    """The best of a few descents of H(S|Y), the first from ``start``, the others from random posteriors."""
+    rng = np.random.default_rng(0)
+    best = reduce_loss(problem, rate, start, limits, target=target)
+    for _ in range(tries):
+        if best.loss <= target or limits.expired:
+            break
+        guess = rng.dirichlet(np.full(problem.m, 0.3), size=problem.n) * problem.px[:, None]
+        found = reduce_loss(problem, rate, guess, limits, target=target)
+        best = min(best, found, key=lambda d: d.loss)
+    return best
