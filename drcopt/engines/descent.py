@@ -65,6 +65,7 @@ def descend(
         guess = None if best is None else best.f
         plan = least_cost(problem, cost, guess, linear, budget) if slack else None
         if plan is None or problem.rate(plan[0]) > rate:
+            plan = None
             transport = Transport(problem.px, problem.py, cost, linear, budget)
             state = _convex_step(transport, rate, state, multipliers)
             evaluations += transport.evaluations

@@ -26,7 +26,7 @@ MARGIN = 1e-11
 _SAFE = 32 * 2.0**-53
 #: Starts from all over while a gap is open: at once, and for each node after that, until so many found nothing better
 #: (or were made in all); then one for every so many nodes.
-_AT_ONCE, _PER_NODE, _IDLE, _MANY, _SELDOM = 24, 2, 10, 120, 8
+_AT_ONCE, _PER_NODE, _IDLE, _MANY, _SELDOM = 24, 2, 24, 120, 8
 #: Starts take no more than this share of a time limit.
 _SHARE = 0.4
 #: Jumps that follow one descent.
