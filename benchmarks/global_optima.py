@@ -11,7 +11,7 @@ import pandas as pd
 from benchmarks import peers
 from benchmarks.instances import Instance, global_instances, reference_instances
 from benchmarks.running import Row, capped, clock, since
-from drcopt.solve import Session
+from drcopt.session import Session
 
 PEERS = ("scip", "dccp")
 #: Gap wanted of everyone, relative to max d.

@@ -13,7 +13,7 @@ from benchmarks.instances import FAMILIES, Instance, rate_instance
 from benchmarks.running import Row, capped, clock, since
 from drcopt import Problem, information
 from drcopt.solution import Solution
-from drcopt.solve import Session
+from drcopt.session import Session
 
 PEERS = ("clarabel", "scs", "sinkhorn", "emd")
 #: Gap wanted of the engine, relative to max d.

@@ -22,8 +22,8 @@ from drcopt.engines.base import INTERRUPTED
 from drcopt.errors import CheckpointError, InputError
 from drcopt.information import NATS_PER, from_nats, to_nats
 from drcopt.problem import Problem
-from drcopt.solution import Solution
 from drcopt.session import Session
+from drcopt.solution import Solution
 from drcopt.tables import COLUMNS, VERIFIED_COLUMNS, frame
 
 if TYPE_CHECKING:

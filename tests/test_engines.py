@@ -16,7 +16,7 @@ from strategies import FAMILIES, make
 import drcopt
 from drcopt import InfeasibleError, Problem, Solution, solve, solve_drc
 from drcopt.engines import ENGINES
-from drcopt.solve import Session
+from drcopt.session import Session
 
 BIT = math.log(2.0)
 REFERENCE = json.loads((Path(__file__).parent / "data" / "reference.json").read_text())["instances"]

@@ -17,7 +17,7 @@ import drcopt
 from drcopt import closed_forms, distortion, information, sources
 from drcopt.errors import DrcoptError, InputError
 
-solving = importlib.import_module("drcopt.solve")
+solving = importlib.import_module("drcopt.session")
 sweep = importlib.import_module("drcopt.sweep").sweep
 
 NAN, INF = math.nan, math.inf

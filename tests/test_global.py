@@ -17,11 +17,12 @@ from drcopt.bounds import Leaf, Split
 from drcopt.bounds.posterior import Node
 from drcopt.certificate import certify
 from drcopt.engines.base import Limits
-from drcopt.engines.branch import Global, _packed, _Points, _unpacked
+from drcopt.engines.branch import Global, _packed, _unpacked
 from drcopt.engines.descent import Descent
+from drcopt.engines.points import Points
 from drcopt.formulations import SingleLetter
 from drcopt.information import binary_entropy
-from drcopt.solve import Session
+from drcopt.session import Session
 
 SEEDS = st.integers(0, 2**31)
 BIT = math.log(2.0)
@@ -268,7 +269,7 @@ class TestTheEdge:
         P = coupling(problem, np.random.default_rng(0))
         loss = problem.classification_loss(P)
         for said, budget, kept in ((loss - 1e-10, loss - 1e-10, False), (loss + 1e-10, loss, True)):
-            points = _Points(problem, math.inf, budget, Limits(1e-6))
+            points = Points(problem, math.inf, budget, Limits(1e-6))
             points._keep(Descent(P, np.zeros(3), 0.0, 1.0, said, 1))
             assert (points.best is not None) == kept
 

@@ -15,7 +15,7 @@ from strategies import law, make, problems
 
 from drcopt import Problem, solve
 from drcopt.distortion import squared_error
-from drcopt.solve import Session
+from drcopt.session import Session
 
 BIT = math.log(2.0)
 #: n×m float64 arrays that a sweep holds at once, the problem's own (d and its kin) not counted.

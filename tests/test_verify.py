@@ -25,7 +25,7 @@ from drcopt.errors import CheckpointError, InfeasibleError, InputError, MissingE
 
 pytest.importorskip("flint")
 
-solving = importlib.import_module("drcopt.solve")
+solving = importlib.import_module("drcopt.session")
 sweeping = importlib.import_module("drcopt.sweep")
 BERNOULLI = drcopt.sources.bernoulli()
 INTERVAL: dict[str, Any] = {"verify": "interval"}

@@ -18,13 +18,14 @@ from drcopt.bounds.pricing.vertices import most_candidates
 from drcopt.engines.ascent import Columns, Lagrangian, leaf, multipliers
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
 from drcopt.engines.descent import Descent
+from drcopt.engines.inverse_points import InversePoints
 from drcopt.engines.newton import Newton
 from drcopt.engines.points import MARGIN, Points
 from drcopt.engines.search import Search
 from drcopt.engines.sharing import share
 from drcopt.formulations import Part, Question
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS, RATE, ROUNDING
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE, ROUNDING
 
 #: A proof that C cannot be met goes this far past it (relative to H(S)), so that the leaves, priced afresh, still do.
 _PAST = 1e-7
@@ -51,10 +52,10 @@ class Global:
         if question.name == "time-sharing":
             return share(question, limits)
         last = _Last.of(warm, problem)
-        points = Points(question, limits)
+        points = Points(question, limits) if objective is DISTORTION else InversePoints(question, limits)
         stats: dict[str, Any] = {}
         edge = ""
-        points.start(None if last is None else (last.coupling, last.z))
+        points.start() if last is None else points.start(last.coupling, last.z)
         evidence: list[Evidence] = []
         if points.best is None and objective is not CLASSIFICATION_LOSS:
             least = _least_loss(question, limits, points)
@@ -92,7 +93,7 @@ class Global:
         )
 
 
-def _least_loss(question: Question, limits: Limits, points: Points) -> Search:
+def _least_loss(question: Question, limits: Limits, points: Points | InversePoints) -> Search:
     """Whether the budget on the classification loss can be met: a search for the least that the other limits allow.
 
     It ends as soon as that is known; what it finds on the way goes to ``points``.
@@ -100,8 +101,8 @@ def _least_loss(question: Question, limits: Limits, points: Points) -> Search:
     problem, budget = question.problem, question.classification_budget
     ask = question.minimising(CLASSIFICATION_LOSS)
     fine = replace(limits, tol=min(limits.tol, _FINE * problem.entropy_s))
-    lowest = Points(ask, fine, target=budget - 2 * MARGIN)
-    lowest.start((points.low, np.zeros(problem.n + 3)))
+    lowest = InversePoints(ask, fine, target=budget - 2 * MARGIN)
+    lowest.start(points.low, np.zeros(problem.n + 3))
     search = Search(
         Lagrangian.of(ask, rate=_rate_weights(ask)),
         fine,

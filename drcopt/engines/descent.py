@@ -66,24 +66,32 @@ def descend(
     best: Descent | None = None
     state: State | None = None
     value, evaluations = math.inf, 0
+    slack = rate >= min(problem.entropy_x, problem.entropy_y)
     for _ in range(steps):
         linear = tangent(problem, P)
-        transport = Transport(problem.px, problem.py, cost, linear, budget)
-        state = _convex_step(transport, rate, state, multipliers)
-        multipliers = None
-        evaluations += transport.evaluations
-        if _misses(state, rate, budget) or state.epsilon <= 2 * LEAST_EPSILON:
-            # Either the tangent's budget cannot be met from here, or the rate is slack: a linear program.
-            plan = least_cost(problem, cost, _finite(state.f), linear, budget)
-            if plan is None or problem.rate(plan[0]) > rate:
-                if _misses(state, rate, budget):
+        # A linear program answers where the rate is slack, and costs less than finding that out: ask it first there.
+        guess = None if best is None else best.z[:-3]
+        plan = least_cost(problem, cost, guess, linear, budget) if slack else None
+        if plan is None or problem.rate(plan[0]) > rate:
+            plan = None
+            transport = Transport(problem.px, problem.py, cost, linear, budget)
+            state = _convex_step(transport, rate, state, multipliers)
+            evaluations += transport.evaluations
+            if _misses(state, rate, budget) or state.epsilon <= 2 * LEAST_EPSILON:
+                # Either the tangent's budget cannot be met from here, or the rate is slack after all.
+                plan = None if slack else least_cost(problem, cost, _finite(state.f), linear, budget)
+                if plan is not None and problem.rate(plan[0]) > rate:
+                    plan = None
+                if plan is None and _misses(state, rate, budget):
                     break
-                P, f, alpha, beta = state.P, state.f, state.epsilon, state.beta
-            else:
-                P, f, beta = plan
-                alpha, state = 0.0, None
-        else:
+        multipliers = None
+        slack = plan is not None
+        if plan is None:
+            assert state is not None
             P, f, alpha, beta = state.P, state.f, state.epsilon, state.beta
+        else:
+            P, f, beta = plan
+            alpha, state = 0.0, None
         now = float(np.einsum("xy,xy->", cost, P))
         best = Descent.at(P, f, (1.0, alpha, beta), problem.classification_loss(P), evaluations)
         if value - now <= tol or limits.expired:

@@ -1,179 +1,227 @@
-"""The best point so far of a question about one coupling, and the starts worth trying.
-
-Points come from the convex-concave procedure (:mod:`drcopt.engines.descent`), one step for each quantity that may be
-minimised. They aim a little inside the limits, so that rounding the marginals keeps them there.
-"""
+"""The best feasible coupling so far, and the search for better ones beside the search for bounds."""
 
 from __future__ import annotations
 
+import itertools
 import math
+import time
+from dataclasses import replace
 
 import numpy as np
 
 from drcopt._check import FloatArray
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.base import Limits
-from drcopt.engines.descent import Descent, descend, lower_rate, reduce_loss, reduce_loss_within
+from drcopt.engines.descent import Descent, descend, reduce_loss
 from drcopt.engines.newton import Newton
 from drcopt.engines.search import Search
+from drcopt.engines.starts import guesses, jump
 from drcopt.formulations import Question, SingleLetter
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE, ROUNDING
+from drcopt.questions import CLASSIFICATION_LOSS, RATE, ROUNDING
 
-#: Points aim this far inside the limits (nats, and distortion for d in [0, 1]).
+#: Points aim this far inside the classification budget (nats), so that rounding the marginals keeps them feasible.
 MARGIN = 1e-11
+#: A point this far inside (relative to H(S)) meets its budget however the sums of its entropies are rounded.
+_SAFE = 32 * 2.0**-53
+#: Starts from all over while a gap is open: at once, and for each node after that, until so many found nothing better
+#: (or were made in all); then one for every so many nodes.
+_AT_ONCE, _PER_NODE, _IDLE, _MANY, _SELDOM = 24, 2, 24, 120, 8
+#: Starts take no more than this share of a time limit.
+_SHARE = 0.4
+#: Jumps that follow one descent.
+_JUMPS = 10
+#: Where a descent from afar stops, and how near the best value it must be to be taken to its end (d in [0, 1]).
+_ROUGH, _NEAR = 1e-5, 2e-3
 
 
 class Points:
-    """The best feasible coupling so far. ``target`` is a value that is good enough."""
+    """The best coupling within a question's limits that was met, where it asks for the least distortion."""
 
-    def __init__(self, question: Question, limits: Limits, *, target: float = -math.inf) -> None:
-        self.question, self.problem, self.limits, self.target = question, question.problem, limits, target
-        caps = tuple(min(b, most) for b, most in zip(question.budgets, question.most, strict=True))
-        self.caps = caps
-        self.margins = (min(MARGIN, 1e-3 * caps[0]), 0.0, min(MARGIN, 1e-3 * caps[2]))
-        self.aims = tuple(cap - margin for cap, margin in zip(caps, self.margins, strict=True))
+    def __init__(self, question: Question, limits: Limits) -> None:
+        problem = question.problem
+        rate, budget = question.caps[RATE.place], question.caps[CLASSIFICATION_LOSS.place]
+        self.margin = min(MARGIN, 1e-3 * budget)
+        self.problem, self.rate, self.budget, self.limits = problem, rate, budget - self.margin, limits
+        self.edge = budget + ROUNDING
+        self.safe = budget - _SAFE * problem.entropy_s
         self.best: Descent | None = None
         self.value = math.inf
-        self.low = self.problem.independent
-        self.descents = 0
+        self.low = problem.independent
+        self.descents = self.suggested = 0
         self._search: Search | None = None
         self._tried: list[FloatArray] = []
+        self._best_is_safe = False
+        self._polished: FloatArray | None = None
+        self._guesses = guesses(problem, rate)
+        self._explored, self._idle, self._exploring, self._begun = 0, 0, 0.0, time.monotonic()
 
-    @property
-    def distortion(self) -> float:
-        """The limit on E d to aim at; inf where it cannot bind."""
-        limited = self.question.budgets[0] < self.question.most[0]
-        return self.aims[0] if limited else math.inf
-
-    def start(self, last: tuple[FloatArray, FloatArray] | None = None) -> None:
-        """From the last point of a sweep and the rate-only optimum; if these leave no room, from one of small loss."""
-        if last is not None:
-            self.try_from(*last)
-        problem, objective = self.problem, self.question.objective
-        if objective is CLASSIFICATION_LOSS:
-            self.start_from(self._lowest(problem.independent))
-            return
-        free = SingleLetter(problem, self.aims[1], math.inf)
-        if objective is RATE:
-            free = SingleLetter(problem, math.inf, math.inf, distortion_budget=self.aims[0], objective=RATE)
+    def start(self, coupling: FloatArray | None = None, z: FloatArray | None = None) -> None:
+        """From a coupling with multipliers, if any, and the rate-only optimum; failing those, from a small loss."""
+        if coupling is not None and z is not None:
+            if self.problem.rate(coupling) <= self.rate:
+                self._keep(Descent(coupling, z, self.problem.classification_loss(coupling), 0))
+            self.try_from(coupling, z)
+        free = SingleLetter(self.problem, self.rate, math.inf)
         proposal = Newton().propose(free, self.limits)
-        P = problem.independent if proposal.parts is None else proposal.parts[0].coupling
-        self.try_from(P)
+        P = self.problem.independent if proposal.parts is None else proposal.parts[0].coupling
+        if self.try_from(P) is None:
+            f, rate = self.problem.d @ self.problem.py, proposal.rate_multiplier
+            weights = (1.0, rate if math.isfinite(rate) else 0.1, 0.0)
+            self._keep(Descent.at(P, f, weights, math.nan, 0))
         if self.best is None:
-            self.start_from(self._lowest(P))
-
-    def _lowest(self, P: FloatArray) -> Descent | None:
-        objective = self.question.objective
-        rate = math.inf if objective is RATE else self.aims[1]
-        distortion = self.distortion
-        target = self.target if objective is CLASSIFICATION_LOSS else self.aims[2]
-        return lowest_loss(self.problem, rate, P, self.limits, distortion=distortion, target=target)
+            found = lowest_loss(self.problem, self.rate, P, self.limits, target=self.budget)
+            self.low = found.P
+            self.start_from(found)
 
     def start_from(self, found: Descent | None) -> None:
-        """Descend from a coupling of small loss."""
+        """Descend from a coupling that meets the budget, and keep it."""
         if found is None:
             return
         self.low = found.P
-        if self.question.objective is not CLASSIFICATION_LOSS and found.loss <= self.aims[2]:
-            self.try_from(found.P)
         self._keep(found)
+        if found.loss <= self.budget:
+            self.try_from(found.P)
 
-    def try_from(self, P: FloatArray, z: FloatArray | None = None) -> None:
+    def explore(self, starts: int) -> None:
+        """Descend from so many more couplings from all over, and jump on from where each descent ends."""
+        for guess in itertools.islice(self._guesses, max(0, starts)):
+            started = time.monotonic()
+            if math.isfinite(self.limits.deadline):
+                available = self.limits.deadline - self._begun
+                if self._exploring > _SHARE * available or self.limits.expired:
+                    return
+            self._explored += 1
+            known = self.value
+            found = reduce_loss(self.problem, self.rate, guess, self.limits, target=self.budget)
+            self._keep(found)
+            if found.loss <= self.budget:
+                self._follow(found.P)
+                self._idle = self._idle + 1 if self.value >= known - self.limits.tol else 0
+            self._exploring += time.monotonic() - started
+
+    def _follow(self, P: FloatArray) -> None:
+        """Descend roughly and jump while the distortion falls; to the end only where that may be the best point."""
+        value = math.inf
+        for _ in range(_JUMPS):
+            answer = self.try_from(P, tol=_ROUGH)
+            if answer is None or self.limits.expired:
+                return
+            P, now = answer.P, self.problem.distortion(answer.P)
+            further = jump(self.problem, self.rate, self.budget, P) if now < value else None
+            if further is None:
+                break
+            self._keep(replace(answer, P=further, loss=self.problem.classification_loss(further)))
+            P, value = further, now
+        if self.problem.distortion(P) <= self.value + _NEAR and not self._is_best(P):
+            self.try_from(P)
+
+    def _is_best(self, P: FloatArray) -> bool:
+        """Whether P lies where the best point was descended to with full accuracy."""
+        W = self.problem.ps_given_x
+        return self._polished is not None and float(np.abs(W.T @ (P - self._polished)).sum()) < 1e-2
+
+    def try_from(self, P: FloatArray, z: FloatArray | None = None, tol: float = 1e-11) -> Descent | None:
         """One run of the convex-concave procedure, from multipliers z if they are known."""
         self.descents += 1
-        _, rate, loss = self.aims
-        distortion = self.distortion
-        objective, answer = self.question.objective, None
-        if objective is DISTORTION:
-            known = None if z is None else (z[:-3], max(float(z[-2]), 1e-6), float(z[-1]))
-            answer = descend(self.problem, self.problem.d, rate, loss, P, self.limits, multipliers=known)
-        elif objective is RATE:
-            answer = lower_rate(self.problem, distortion, loss, P, self.limits)
-        else:
-            answer = _lowered(self.problem, rate, distortion, P, self.limits, self.target)
+        multipliers = None if z is None else (z[:-3], max(float(z[-2]), 1e-6), float(z[-1]))
+        problem, known = self.problem, self.value
+        answer = descend(problem, problem.d, self.rate, self.budget, P, self.limits, multipliers=multipliers, tol=tol)
         if answer is not None:
             self._keep(answer)
+            if tol < _ROUGH and self.value < known:
+                self._polished = answer.P
+        return answer
 
     def _keep(self, answer: Descent) -> None:
-        values = self._values(answer.P, answer.loss)
-        value = values[self.question.objective.place]
+        P = self._repaired(answer.P)
+        loss = self.problem.classification_loss(P)
+        if loss > self.edge:
+            return
         # At the very edge, as at C = H(S|X), there may be no point with any margin.
-        inside = all(
-            v <= aim + 0.5 * m for v, aim, m in zip(values, self._limits(self.aims), self.margins, strict=True)
-        )
-        if not inside and self.best is None:
-            rounded = round_onto_marginals(answer.P, self.problem.px, self.problem.py)
-            exact = self._values(rounded, self.problem.classification_loss(rounded))
-            inside = all(v <= cap + ROUNDING for v, cap in zip(exact, self._limits(self.caps), strict=True))
-        if inside and value < self.value:
-            self.best, self.value = answer, value
+        safe = loss <= self.safe
+        value = float((self.problem.d * P).sum())
+        if self.best is None or (not safe, value) < (not self._best_is_safe, self.value):
+            self.best, self.value, self._best_is_safe = replace(answer, P=P, loss=loss), value, safe
             if self._search is not None:
                 self._search.upper = value
 
-    def _values(self, P: FloatArray, loss: float) -> tuple[float, float, float]:
-        rate = self.problem.rate(P) if self.question.objective is RATE else 0.0  # else within its limit, or repaired
-        return float((self.problem.d * P).sum()), rate, loss
+    def _repaired(self, P: FloatArray) -> FloatArray:
+        """On the marginals and within the rate, as the judge will have it: what counts is the loss after that."""
+        problem, rate = self.problem, self.rate * (1 - _SAFE)
+        P = round_onto_marginals(P, problem.px, problem.py)
+        for _ in range(5):
+            spent = problem.rate(P)
+            if spent <= self.rate:
+                break
+            theta = min(1.0, 1.0 - rate / spent)
+            P = (1.0 - theta) * P + theta * problem.independent
+        if problem.classification_loss(P) > self.safe:
+            P = self._stretched(P)
+        return P
 
-    def _limits(self, limits: tuple[float, ...]) -> tuple[float, ...]:
-        """With none on what is minimised."""
-        return tuple(
-            math.inf if q is self.question.objective else limit for q, limit in zip(QUANTITIES, limits, strict=True)
-        )
+    def _stretched(self, P: FloatArray) -> FloatArray:
+        """P moved away from independence until it spends the rate to the last digit, as C may ask for.
+
+        I and H(S|Y) are convex and concave with their least and largest value at independence, so that beyond P the
+        one rises and the other falls. No further than the last digits of a convex program's answer.
+        """
+        problem, P_ = self.problem, P
+        rate, away = problem.rate(P), P - problem.independent
+        if not 0 < self.rate - rate <= 1e-9 * self.rate:
+            return P
+        low, high = 0.0, 1e-8
+        for _ in range(60):
+            middle = 0.5 * (low + high)
+            trial = P + middle * away
+            if trial.min() >= 0 and problem.rate(trial) <= self.rate:
+                low, P_ = middle, trial
+            else:
+                high = middle
+        return P_
 
     def watch(self, search: Search) -> None:
         """Tell ``search`` of every better point."""
         self._search = search
 
     def improve(self, P: FloatArray, z: FloatArray, force: bool) -> None:
-        """Descend from a node's suggestion unless one like it was tried."""
+        """Descend from a node's suggestion unless one like it was tried; now and then from elsewhere."""
+        nodes = 1 if self._search is None else self._search.nodes
+        self.explore(self._due(nodes))
         tau = self.problem.ps_given_x.T @ P
-        # Most of what descents can do they do early: from then on one for every few nodes.
-        if self._search is not None and self.descents > (40 if force else 4) + self._search.nodes // 4:
+        # Most of what descents from nodes can do they do early: from then on one for every few nodes.
+        if self.suggested > (40 if force else 4) + nodes // 4:
             return
         if not force and any(np.abs(tau - other).sum() < 1e-3 for other in self._tried):
             return
         self._tried.append(tau)
+        self.suggested += 1
         self.try_from(P, z)
+
+    def _due(self, nodes: int) -> int:
+        if self._idle >= _IDLE or self._explored >= _MANY:
+            return int(nodes % _SELDOM == 0)
+        return _AT_ONCE + _PER_NODE * (nodes - 1) - self._explored
 
     def multipliers(self) -> FloatArray:
         """Where the ascent starts: the convex step's KKT multipliers."""
         if self.best is None:
             return np.concatenate([self.problem.d @ self.problem.py, [1.0, 0.1, 0.1]])
-        if self.question.objective is DISTORTION and self.value <= self._cheapest():
+        if self.value <= float(self.problem.py @ self.problem.d.min(axis=0)) + 1e-14:
             return np.zeros(self.problem.n + 3)  # every letter at its cheapest, as with a constant d: no need for more
         return self.best.z
 
-    def _cheapest(self) -> float:
-        return float(self.problem.py @ self.problem.d.min(axis=0)) + 1e-14
-
-
-def _lowered(
-    problem: Problem, rate: float, distortion: float, P: FloatArray, limits: Limits, target: float
-) -> Descent | None:
-    if distortion == math.inf:
-        return reduce_loss(problem, rate, P, limits, target=target)
-    return reduce_loss_within(problem, rate, distortion, P, limits, target=target)
-
 
 def lowest_loss(
-    problem: Problem,
-    rate: float,
-    start: FloatArray,
-    limits: Limits,
-    *,
-    distortion: float = math.inf,
-    target: float = -math.inf,
-    tries: int = 6,
-) -> Descent | None:
+    problem: Problem, rate: float, start: FloatArray, limits: Limits, *, target: float = -math.inf, tries: int = 6
+) -> Descent:
     """The best of a few descents of H(S|Y), the first from ``start``, the others from random posteriors."""
     rng = np.random.default_rng(0)
-    best = _lowered(problem, rate, distortion, start, limits, target)
+    best = reduce_loss(problem, rate, start, limits, target=target)
     for _ in range(tries):
-        if (best is not None and best.loss <= target) or limits.expired:
+        if best.loss <= target or limits.expired:
             break
         guess = rng.dirichlet(np.full(problem.m, 0.3), size=problem.n) * problem.px[:, None]
-        found = _lowered(problem, rate, distortion, guess, limits, target)
-        if best is None or (found is not None and found.loss < best.loss):
-            best = found
+        found = reduce_loss(problem, rate, guess, limits, target=target)
+        best = min(best, found, key=lambda d: d.loss)
     return best

@@ -19,11 +19,11 @@ from drcopt.coupling import round_onto_marginals
 from drcopt.engines.ascent import LEAST_ALPHA, Lagrangian
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
 from drcopt.engines.columns import Columns, Duals, Generated, Master, Priced, generate
-from drcopt.engines.descent import reduce_loss, tangent
+from drcopt.engines.descent import reduce_loss
 from drcopt.engines.linear import optimal_transport
 from drcopt.engines.newton import Newton
 from drcopt.engines.search import Search
-from drcopt.engines.transport import Transport
+from drcopt.engines.starts import descend_penalised, penalised
 from drcopt.formulations import Part, Question, SingleLetter
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, QUANTITIES
@@ -157,18 +157,18 @@ def _oracle(
     last_f = [problem.d @ problem.py]
 
     def price(duals: Duals) -> Priced:
-        weights = pool.weights(duals)
-        values = [_penalised(problem, weights, P) for P in pool.couplings]
+        w, alpha, beta = weights = pool.weights(duals)
+        cost = w * problem.d
+        values = [penalised(problem, cost, alpha, beta, P) for P in pool.couplings]
         fresh: list[FloatArray] = []
 
         def improve(P: FloatArray, z: FloatArray, force: bool) -> None:
-            found = _descend(problem, weights, P)
-            value = _penalised(problem, weights, found)
+            found = descend_penalised(problem, cost, alpha, beta, P)
+            value = penalised(problem, cost, alpha, beta, found)
             if value < search.upper - 1e-12 or force:
                 fresh.append(found)
             search.upper = min(search.upper, value)
 
-        w, alpha, beta = weights
         lagrangian = Lagrangian(problem, (0.0, 0.0, 0.0), ((w, w), (alpha, alpha), (beta, beta)))
         inner = replace(limits, tol=0.2 * limits.tol)
         search = Search(lagrangian, inner, improve, min(values))
@@ -185,28 +185,3 @@ def _oracle(
         return Priced(search.lower - paid, pool.columns(fresh))
 
     return price
-
-
-def _penalised(problem: Problem, weights: Weights, P: FloatArray) -> float:
-    values = problem.distortion(P), problem.rate(P), problem.classification_loss(P)
-    return sum(weight * value for weight, value in zip(weights, values, strict=True))
-
-
-def _descend(problem: Problem, weights: Weights, P: FloatArray, steps: int = 60) -> FloatArray:
-    """Convex-concave steps on wE d + αI + βH: each solves a transport problem with the tangent of H."""
-    w, alpha, beta = weights
-    value, f = math.inf, w * problem.d @ problem.py
-    for _ in range(steps):
-        cost = w * problem.d + beta * tangent(problem, P)
-        if alpha > 0:
-            transport = Transport(problem.px, problem.py, cost)
-            state = transport.settle(transport.evaluate(f, alpha, 0.0, 0.0), 0.0)
-            trial, f = round_onto_marginals(state.P, problem.px, problem.py), state.f
-        else:
-            answer = optimal_transport(Problem(problem.px, problem.py, problem.ps_given_x, cost - cost.min()))
-            trial = P if answer is None else round_onto_marginals(answer[0], problem.px, problem.py)
-        now = _penalised(problem, weights, trial)
-        if value - now <= 1e-12:
-            return trial if now < value else P
-        P, value = trial, now
-    return P

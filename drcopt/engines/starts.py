@@ -1,0 +1,102 @@
+"""Where descents start: couplings from all over the transport polytope, and jumps out of where a descent ended.
+
+H(S|Y) is concave, so a convex-concave descent ends in whatever corner its start leads to; one start finds the best
+corner in some problems and one twice as bad in others. Everything here is seeded: a question has the same starts
+whenever it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.special import xlogy
+
+from drcopt._check import FloatArray
+from drcopt.coupling import round_onto_marginals
+from drcopt.engines.descent import tangent
+from drcopt.engines.linear import optimal_transport
+from drcopt.engines.transport import Transport
+from drcopt.problem import Problem
+
+#: Concentrations of the random posteriors p(y|x): from nearly deterministic to spread out.
+_CONCENTRATIONS = (0.1, 0.3, 1.0)
+#: The ends of exchanges whose rate is looked at for one jump.
+_LOOKS = 5
+
+
+def guesses(problem: Problem, rate: float, seed: int = 0) -> Iterator[FloatArray]:
+    """Endlessly many joint pmfs (n, m) to descend from; they need meet neither py nor a budget.
+
+    Random posteriors in turn with couplings of little a·E d + b·I + H(S|Y) for random a and b, which lie near what
+    is wanted, but fewer corners are reached from them.
+    """
+    rng = np.random.default_rng(seed)
+    slack = rate >= min(problem.entropy_x, problem.entropy_y)
+    i = 0
+    while True:
+        concentration = _CONCENTRATIONS[i % len(_CONCENTRATIONS)]
+        guess = rng.dirichlet(np.full(problem.m, concentration), size=problem.n) * problem.px[:, None]
+        if i % 2:
+            a, b = 2.0 * rng.random(), 0.0 if slack else 0.3 * rng.random()
+            guess = descend_penalised(problem, a * problem.d, b, 1.0, guess, steps=int(rng.integers(1, 5)))
+        i += 1
+        yield guess
+
+
+def penalised(problem: Problem, d: FloatArray, alpha: float, beta: float, P: FloatArray) -> float:
+    """E d + αI(X;Y) + βH(S|Y)."""
+    return float((d * P).sum()) + alpha * problem.rate(P) + beta * problem.classification_loss(P)
+
+
+def descend_penalised(
+    problem: Problem, d: FloatArray, alpha: float, beta: float, P: FloatArray, steps: int = 60
+) -> FloatArray:
+    """Convex-concave steps on E d + αI + βH: each solves a transport problem with the tangent of H."""
+    value, f = np.inf, d @ problem.py
+    for _ in range(steps):
+        cost = d + beta * tangent(problem, P)
+        if alpha > 0:
+            transport = Transport(problem.px, problem.py, cost)
+            state = transport.settle(transport.evaluate(f, alpha, 0.0, 0.0), 0.0)
+            trial, f = round_onto_marginals(state.P, problem.px, problem.py), state.f
+        else:
+            answer = optimal_transport(Problem(problem.px, problem.py, problem.ps_given_x, cost - cost.min()))
+            trial = P if answer is None else round_onto_marginals(answer[0], problem.px, problem.py)
+        now = penalised(problem, d, alpha, beta, trial)
+        if value - now <= 1e-12:
+            return trial if now < value else P
+        P, value = trial, now
+    return P
+
+
+def jump(problem: Problem, rate: float, budget: float, P: FloatArray) -> FloatArray | None:
+    """A coupling within the budgets and of less E d, across what a descent from P cannot cross; None if none is near.
+
+    Two letters x and x' exchange what they send to y and y' until one has no more to give. On the way H(S|Y) may
+    rise above the budget, as long as it ends below: the segment's ends, not its inside, have to be met.
+    """
+    n, m, W, d = problem.n, problem.m, problem.ps_given_x, problem.d
+    x, x2 = (v[:, None] for v in np.triu_indices(n, 1))
+    y, y2 = (v[None] for v in np.nonzero(~np.eye(m, dtype=bool)))
+    amount = np.minimum(P[x, y], P[x2, y2])
+    change = amount * (d[x, y2] - d[x, y] + d[x2, y] - d[x2, y2])
+    x, x2, y, y2 = (np.broadcast_to(v, amount.shape)[change < -1e-9] for v in (x, x2, y, y2))
+    amount, change = amount[change < -1e-9], change[change < -1e-9]
+    T = W.T @ P
+    letter = xlogy(problem.py, problem.py) - xlogy(T, T).sum(axis=0)  # py·H(S|Y=y)
+    moved = amount[:, None] * (W[x2] - W[x])
+    loss = np.full(len(amount), letter.sum())
+    for to, sign in ((y, 1.0), (y2, -1.0)):
+        now = np.maximum(T[:, to].T + sign * moved, 0.0)
+        loss += xlogy(problem.py[to], problem.py[to]) - xlogy(now, now).sum(axis=1) - letter[to]
+    within = np.flatnonzero(loss <= budget)
+    for i in within[np.argsort(change[within], kind="stable")][:_LOOKS]:
+        Q = P.copy()
+        Q[x[i], y[i]] -= amount[i]
+        Q[x2[i], y2[i]] -= amount[i]
+        Q[x[i], y2[i]] += amount[i]
+        Q[x2[i], y[i]] += amount[i]
+        if problem.rate(Q) <= rate:
+            return Q
+    return None
