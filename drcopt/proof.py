@@ -62,7 +62,7 @@ from drcopt.bounds.maps import MapLeaf, MapTree
 from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing.gibbs import softmin
 from drcopt.formulations import Part, Question
-from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, ROUNDING, Quantity
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, ROUNDING, Quantity
 
 if TYPE_CHECKING:
     from drcopt.checker.question import Verdict
@@ -136,12 +136,10 @@ def verdict(certificate: Certificate) -> Verdict:
 def to_dict(certificate: Certificate) -> dict[str, Any]:
     """The contents of a proof file."""
     formulation, infeasible = certificate.formulation, certificate.infeasible
-    problem, question = formulation.problem, formulation
-    if infeasible:
-        question = question.minimising(CLASSIFICATION_LOSS)
+    problem = formulation.problem
+    question, goal = _missed(certificate) if infeasible else (formulation, certificate.lower)
     room = ROOM * (float(problem.d.max()) if question.objective is DISTORTION else 1.0)
-    goal = formulation.classification_budget if infeasible else certificate.lower - 0.5 * room
-    writer = _Writer(question, goal)
+    writer = _Writer(question, goal if infeasible else goal - 0.5 * room)
     evidence = writer.evidence(_best(question, certificate.evidence))
     claim: dict[str, Any] = {"infeasible": True}
     parts = None
@@ -163,13 +161,14 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
             | ({"coupling": _numbers(part.coupling)} if part.map is None else {"map": part.map.tolist()})
             for part in certificate.parts
         ]
+    limits = {} if formulation.distortion_budget == math.inf else {"distortion_budget": formulation.distortion_budget}
+    limits |= {"rate_budget": formulation.rate_budget, "classification_budget": formulation.classification_budget}
     return {
         "drcopt-proof": VERSION,
         "problem": {name: _numbers(getattr(problem, name)) for name in ("px", "py", "ps_given_x", "d")},
         "formulation": formulation.name,
         "classifier_sees": formulation.classifier_sees,
-        "rate_budget": _number(formulation.rate_budget),
-        "classification_budget": _number(formulation.classification_budget),
+        **{name: _number(limit) for name, limit in limits.items()},
         "objective": question.objective.name.replace("_", "-"),
         "claim": claim,
         "point": parts,
@@ -177,14 +176,34 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
     }
 
 
+def _missed(certificate: Certificate) -> tuple[Question, float]:
+    """For a question whose limits cannot be met: one for the least value of a limited quantity, and that limit."""
+    asked = certificate.formulation
+    ways = [(asked.minimising(q), b) for q, b in zip(QUANTITIES, asked.budgets, strict=True) if math.isfinite(b)]
+
+    def beyond(way: tuple[Question, float]) -> float:
+        question, limit = way
+        best = _best(question, certificate.evidence)
+        return -math.inf if best is None else best.bound(question) - limit
+
+    return max(reversed(ways), key=beyond)
+
+
 def _best(question: Question, evidence: tuple[Evidence, ...]) -> Evidence | None:
-    """The evidence that bounds the question's objective best; what holds of every problem where there is none."""
-    floors = (DataProcessing(),) if question.objective is CLASSIFICATION_LOSS else ()
-    return max((*evidence, *floors), key=lambda one: one.bound(question), default=None)
+    """The evidence that bounds the question's objective best, what holds of every problem included."""
+    problem = question.problem
+    floors: list[Evidence] = [PosteriorTree(Leaf(np.zeros(problem.n), 0.0, 0.0))]
+    floors.append(PosteriorTree(Leaf(problem.d.min(axis=1), 0.0, 0.0)))
+    # η D(p‖px) ≥ D(Wᵀp‖ps) = −H(Wᵀp) − ⟨p, W log ps⟩ for every posterior p.
+    slopes = -problem.ps_given_x @ np.log(problem.ps)
+    floors.append(PosteriorTree(Leaf(slopes, problem.contraction * (1.0 + 1e-9), 1.0, 0.0)))
+    if question.objective is CLASSIFICATION_LOSS:
+        floors.append(DataProcessing())
+    return max((*evidence, *floors), key=lambda one: one.bound(question))
 
 
 def _normalised(leaf: Leaf, objective: Quantity) -> Leaf:
-    """The leaf with a weight of 1 for the objective."""
+    """The leaf with a weight of 1 for the objective, if it has any."""
     weight = (leaf.distortion, leaf.rate, leaf.classification)[objective.place]
     if weight in (0.0, 1.0):
         return leaf
@@ -218,6 +237,16 @@ class _Writer:
         self.formulation, self.problem, self.goal = formulation, formulation.problem, goal
         self.reached = math.inf
 
+    def bound(self, weights: tuple[float, float, float], level: float) -> float:
+        """What a half-space says of the objective, without the care for rounding that a proof takes."""
+        rest = level - float(np.dot(weights, self.formulation.caps))
+        weight = weights[self.formulation.objective.place]
+        return rest / weight if weight > 0 else math.copysign(math.inf, rest)
+
+    def share(self, weight: float) -> dict[str, str]:
+        """The weight of E d, where it is not the one that a file about this objective need not say."""
+        return {} if weight == float(self.formulation.objective is DISTORTION) else {"distortion": _number(weight)}
+
     def evidence(self, evidence: Evidence | None) -> dict[str, Any] | None:
         """Evidence of any kind."""
         if evidence is None:
@@ -241,7 +270,7 @@ class _Writer:
             node = stack.pop()
             if isinstance(node, MapLeaf):
                 vectors = {name: _numbers(getattr(node, name)) for name in ("nu", "conditional", "posterior", "slopes")}
-                nodes.append(vectors | {"rate": _number(node.rate)})
+                nodes.append(vectors | {"rate": _number(node.rate)} | self.share(node.distortion))
                 sizes = np.abs(node.nu), np.abs(node.slopes), node.conditional, node.posterior, np.array([node.rate])
                 largest = max(largest, sum(float(v.max(initial=0.0)) for v in sizes))
             else:
@@ -252,14 +281,13 @@ class _Writer:
 
     def cell_dual(self, dual: CellDual) -> dict[str, Any]:
         """Multipliers, and for each letter cells of class posteriors of sets."""
-        problem, distortion = self.problem, self.formulation.objective is DISTORTION
-        _, rate, loss = self.formulation.caps
-        costs = problem.px * (distortion * problem.d - dual.f[:, None] - dual.nu).T
+        problem = self.problem
+        weights = (dual.distortion, dual.rate, dual.conditional)
+        costs = problem.px * (dual.distortion * problem.d - dual.f[:, None] - dual.nu).T
         rest = float(dual.f @ problem.px + dual.nu @ problem.py)
-        rest -= dual.rate * rate + distortion * dual.conditional * loss
 
         def bound(least: FloatArray) -> float:
-            return rest + float(least.sum())
+            return self.bound(weights, rest + float(least.sum()))
 
         trees, least = _cells.choose_for_sets(
             problem, costs, dual.rate, dual.conditional, lambda least: bound(least) >= self.goal
@@ -271,6 +299,7 @@ class _Writer:
             "nu": _numbers(dual.nu),
             "rate": _number(dual.rate),
             "conditional": _number(dual.conditional),
+            **self.share(dual.distortion),
             "cells": [_written(tree) for tree in trees],
         }
 
@@ -293,7 +322,6 @@ class _Writer:
     def posterior_leaf(self, leaf: Leaf, box: FloatArray) -> dict[str, Any]:
         """Multipliers, and for each letter cells of its class posterior unless the checker can do without."""
         problem = self.problem
-        _, rate, loss = self.formulation.caps
         leaf = _normalised(leaf, self.formulation.objective)
         f, alpha, beta = np.asarray(leaf.f, dtype=np.float64), float(leaf.rate), float(leaf.classification)
         costs = leaf.distortion * problem.d.T - f
@@ -303,12 +331,12 @@ class _Writer:
         rows = np.flatnonzero(~free)
         convex = _cells.convex_share(problem, alpha, beta)
         if len(rows):
-            rest = float(f @ problem.px) - alpha * rate - beta * loss
+            rest = float(f @ problem.px)
             rest += float(problem.py[free] @ softmin(costs[free].T, np.log(problem.px), alpha)) if free.any() else 0.0
             room = 1e-13 * (abs(rest) + float(np.abs(costs).max()))
 
             def bound(least: FloatArray) -> float:
-                return rest + float(problem.py[rows] @ least) - room
+                return self.bound((leaf.distortion, alpha, beta), rest + float(problem.py[rows] @ least) - room)
 
             trees, least = _cells.choose(
                 problem,
@@ -326,7 +354,8 @@ class _Writer:
         return {
             "f": _numbers(f),
             "rate": _number(alpha),
-            "classification": _number(float(leaf.classification)),
+            "classification": _number(beta),
+            **self.share(leaf.distortion),
             "convex": _number(convex),
             "cells": cells,
         }
