@@ -180,16 +180,13 @@ def _missed(certificate: Certificate) -> tuple[Question, float]:
     """For a question whose limits cannot be met: one for the least value of a limited quantity, and that limit."""
     asked = certificate.formulation
     ways = [(asked.minimising(q), b) for q, b in zip(QUANTITIES, asked.budgets, strict=True) if math.isfinite(b)]
-
-    def beyond(way: tuple[Question, float]) -> float:
-        question, limit = way
-        best = _best(question, certificate.evidence)
-        return -math.inf if best is None else best.bound(question) - limit
-
-    return max(reversed(ways), key=beyond)
+    for question, limit in reversed(ways):  # the classification loss where it will do
+        if _best(question, certificate.evidence).bound(question) > limit:
+            return question, limit
+    return ways[-1]
 
 
-def _best(question: Question, evidence: tuple[Evidence, ...]) -> Evidence | None:
+def _best(question: Question, evidence: tuple[Evidence, ...]) -> Evidence:
     """The evidence that bounds the question's objective best, what holds of every problem included."""
     problem = question.problem
     floors: list[Evidence] = [PosteriorTree(Leaf(np.zeros(problem.n), 0.0, 0.0))]
@@ -274,7 +271,7 @@ class _Writer:
                 sizes = np.abs(node.nu), np.abs(node.slopes), node.conditional, node.posterior, np.array([node.rate])
                 largest = max(largest, sum(float(v.max(initial=0.0)) for v in sizes))
             else:
-                nodes.append({"y": node.y, "s": node.s, "at": _number(node.at)})
+                nodes.append({"y": int(node.y), "s": int(node.s), "at": _number(node.at)})
                 stack += [node.high, node.low]
         self.reached = min(self.reached, self.goal - (2 * n + 8 * m + 16) * 2.0**-50 * largest)
         return {"kind": "map-tree", "nodes": nodes}
@@ -312,7 +309,7 @@ class _Writer:
             if isinstance(node, Leaf):
                 nodes.append(self.posterior_leaf(node, box))
                 continue
-            nodes.append({"y": node.y, "s": node.s, "at": _number(node.at)})
+            nodes.append({"y": int(node.y), "s": int(node.s), "at": _number(node.at)})
             for child, side in ((node.high, 0), (node.low, 1)):
                 part = box.copy()
                 part[node.y, node.s, side] = (min if side else max)(part[node.y, node.s, side], node.at)

@@ -26,7 +26,7 @@ from drcopt.engines.search import Search
 from drcopt.engines.starts import descend_penalised, penalised
 from drcopt.formulations import Part, Question, SingleLetter
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS, QUANTITIES
+from drcopt.questions import CLASSIFICATION_LOSS, QUANTITIES, RATE
 
 #: Mixtures aim this far inside the classification budget (nats).
 _MARGIN = 1e-11
@@ -105,7 +105,7 @@ def share(question: Question, limits: Limits) -> Proposal:
                 )
             starts = pool.couplings
     pool = Pool(question, [])
-    inside = pool.caps - _MARGIN * (np.array(pool.others) == CLASSIFICATION_LOSS.place)
+    inside = pool.caps - _MARGIN * (np.array(pool.others) != RATE.place)
     master = Master(np.ones(1), inside)
     master.add(pool.columns(starts))
     trees = {}
