@@ -40,7 +40,8 @@ A proof file is a JSON object. Every number but an index is a string: a hexadeci
         ``f``, ``nu``, ``rate`` and ``conditional``: f, ν, α, γ of :mod:`drcopt.bounds.cells`, and ``cells`` for
         each letter, whose leaves ``{"slopes"}`` hold those of k chords.
     ``"independent"``, ``"data-processing"``
-        No numbers: X and Y must be independent; H(S|Y) ≥ H(S|X).
+        No numbers: X and Y must be independent; H(S|Y) ≥ H(S|X), and but for one-shot codes
+        ηI(X;Y) + H(S|Y) ≥ H(S), η the contraction of p(s|x).
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ from drcopt.bounds.maps import MapLeaf, MapTree
 from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing.gibbs import softmin
 from drcopt.formulations import Part, Question
-from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, ROUNDING, Quantity
+from drcopt.questions import DISTORTION, QUANTITIES, ROUNDING, Quantity
 
 if TYPE_CHECKING:
     from drcopt.checker.question import Verdict
@@ -189,13 +190,9 @@ def _missed(certificate: Certificate) -> tuple[Question, float]:
 def _best(question: Question, evidence: tuple[Evidence, ...]) -> Evidence:
     """The evidence that bounds the question's objective best, what holds of every problem included."""
     problem = question.problem
-    floors: list[Evidence] = [PosteriorTree(Leaf(np.zeros(problem.n), 0.0, 0.0))]
-    floors.append(PosteriorTree(Leaf(problem.d.min(axis=1), 0.0, 0.0)))
-    # η D(p‖px) ≥ D(Wᵀp‖ps) = −H(Wᵀp) − ⟨p, W log ps⟩ for every posterior p.
-    slopes = -problem.ps_given_x @ np.log(problem.ps)
-    floors.append(PosteriorTree(Leaf(slopes, problem.contraction * (1.0 + 1e-9), 1.0, 0.0)))
-    if question.objective is CLASSIFICATION_LOSS:
-        floors.append(DataProcessing())
+    floors: list[Evidence] = [DataProcessing()]
+    if question.name != "one-shot":
+        floors += [PosteriorTree(Leaf(f, 0.0, 0.0)) for f in (np.zeros(problem.n), problem.d.min(axis=1))]
     return max((*evidence, *floors), key=lambda one: one.bound(question))
 
 

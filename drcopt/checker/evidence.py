@@ -76,6 +76,11 @@ def region(evidence: Any, reader: Evidence, kind: str, still: bool) -> Region:
             HalfSpace((zero, zero, one), p.HS),
         ]
         return Region(always(p) + apart, [])
+    if name == "data-processing" and kind != "one-shot":
+        if p.n <= MOST_ROWS:
+            reader.spend(p.n**2 * (4.0 * p.k + 200.0))
+        strong = HalfSpace((arb(0), p.contraction, arb(1)), p.HS)
+        return Region([*always(p), strong], [])
     if name == "cell-dual" and kind == "one-shot":
         return Region([*always(p), reader.cell_dual(evidence)], [])
     if name == "map-tree" and kind == "one-shot":
