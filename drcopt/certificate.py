@@ -1,8 +1,8 @@
 """The judge: recomputes everything from the problem's own arrays, repairs, and alone may say "optimal".
 
-An engine's point is rounded onto the marginals and, if it spends more than the rate budget, mixed with the
-independent coupling: I is convex, so I((1−θ)P + θ px pyᵀ) ≤ (1−θ) I(P). An engine's multipliers are worth
-what the dual bound evaluated at them says.
+An engine's point is rounded onto the marginals and moved within its budgets (:mod:`drcopt.witness`), which it then
+meets in exact arithmetic, or whose excess is said. An engine's multipliers are worth what the dual bound evaluated at
+them says.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ import numpy as np
 
 from drcopt.bounds import DataProcessing, Evidence, Leaf, PosteriorTree
 from drcopt.bounds.base import ROUNDING
+from drcopt.bounds.cells import CellDual
 from drcopt.coupling import round_onto_marginals
 from drcopt.formulations import Formulation, OneShot, Part
 from drcopt.formulations.one_shot import map_coupling
+from drcopt.problem import Problem
+from drcopt.witness import Budgets, Spent, inside
 
 #: A mixture's column sums may miss py by this much in total (single couplings are rounded exactly).
 MARGINAL_TOLERANCE = 1e-11
@@ -31,6 +34,8 @@ class Certificate:
     ``upper`` is the objective at ``parts`` (inf without a point) and ``lower`` the evaluated bound: distortion, or
     for evidence with objective "classification-loss" that, in nats. ``rate`` and ``loss`` are what the point spends;
     ``least_loss`` is a proved lower bound on the reachable classification loss, in nats (−inf if none was needed).
+    ``rate_excess`` and ``loss_excess`` are by how many nats the point may exceed its budgets, rounded up: 0 where it is
+    proved that it does not.
     """
 
     formulation: Formulation
@@ -42,6 +47,13 @@ class Certificate:
     loss: float
     infeasibility: Evidence | None = None
     least_loss: float = -math.inf
+    rate_excess: float = 0.0
+    loss_excess: float = 0.0
+
+    @property
+    def excess(self) -> float:
+        """By how many nats the point may exceed a budget; with any ``upper`` bounds nothing."""
+        return max(self.rate_excess, self.loss_excess)
 
     @property
     def objective(self) -> str:
@@ -57,8 +69,7 @@ class Certificate:
     @property
     def infeasible(self) -> bool:
         """Whether it is proved that no point meets the budgets."""
-        # A point may exceed its budget by rounding; a proof that none meets it must exceed it by more.
-        return self.least_loss > self.formulation.classification_budget + ROUNDING
+        return self.least_loss > self.formulation.classification_budget
 
 
 def certify(
@@ -66,22 +77,27 @@ def certify(
     parts: Sequence[Part] | None,
     evidence: Evidence | None,
     infeasibility: Evidence | None = None,
+    budgets: Budgets | None = None,
 ) -> Certificate:
-    """Judge a point and evidence for ``formulation``, whose problem has no zero-mass letters."""
+    """Judge a point and evidence for ``formulation``, whose problem has no zero-mass letters.
+
+    ``budgets`` are those that the point is held against; the formulation's must be no smaller (default: the same).
+    """
     problem = formulation.problem
-    point = repair(formulation, parts) if parts else None
+    point = repair(formulation, parts, budgets) if parts else None
     fixed = None if point is None else point.parts
     if objective_of(evidence) == "classification-loss":
-        upper = math.inf if point is None else point.loss
+        upper = math.inf if point is None else point.spent.loss
         lower, size = _value(DataProcessing(), formulation), problem.entropy_s
     else:
         upper = math.inf if fixed is None else float((problem.d * formulation.coupling(fixed)).sum())
         lower, size = -math.inf, float(problem.d.max())
     if evidence is not None:
         lower = max(lower, _value(evidence, formulation))
-    if objective_of(evidence) == "distortion" and not upper - lower <= 1e-12 * size:
-        # Zero multipliers always give a valid bound: every letter y at its cheapest x.
-        lower = max(lower, PosteriorTree(Leaf(np.zeros(problem.n), 0.0, 0.0)).bound(formulation))
+    if objective_of(evidence) == "distortion" and lower < (floor := _floor(problem)):
+        f = problem.d.min(axis=1)
+        none = CellDual(f, np.zeros(problem.m), 0.0, 0.0)
+        lower, evidence = floor, none if isinstance(formulation, OneShot) else PosteriorTree(Leaf(f, 0.0, 0.0))
     least = -math.inf if infeasibility is None else _value(infeasibility, formulation)
     certificate = Certificate(
         formulation,
@@ -89,11 +105,15 @@ def certify(
         evidence,
         upper,
         lower,
-        math.nan if point is None else point.rate,
-        math.nan if point is None else point.loss,
+        math.nan if point is None else point.spent.rate,
+        math.nan if point is None else point.spent.loss,
         infeasibility,
         least,
+        0.0 if point is None else point.spent.rate_excess,
+        0.0 if point is None else point.spent.loss_excess,
     )
+    if certificate.excess > 0.0:  # the point proves nothing, and the bound may lie above its value
+        return replace(certificate, parts=None) if certificate.infeasible else certificate
     if point is not None and (lower > upper + 1e-9 * size or certificate.infeasible):
         raise ArithmeticError(
             f"drcopt contradicts itself: a point of value {upper!r} meets the budgets, yet the bound is {lower!r} "
@@ -101,6 +121,13 @@ def certify(
         )
     # Both ends carry rounding of the last digits.
     return replace(certificate, lower=min(lower, upper))
+
+
+def _floor(problem: Problem) -> float:
+    """Every letter x at its cheapest y, and what that leaves to every y: f = min_y d and no other multiplier."""
+    f = problem.d.min(axis=1)
+    rest = problem.py * (problem.d - f[:, None]).min(axis=0)
+    return (math.fsum(problem.px * f) + math.fsum(rest)) * (1.0 - ROUNDING)
 
 
 def _value(evidence: Evidence, formulation: Formulation) -> float:
@@ -120,15 +147,16 @@ def objective_of(evidence: Evidence | None) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """A point that meets every budget, with its rate and classification loss in nats."""
+    """A point and what it spends."""
 
     parts: tuple[Part, ...]
-    rate: float
-    loss: float
+    spent: Spent
 
 
-def repair(formulation: Formulation, parts: Sequence[Part]) -> Point | None:
-    """The point moved onto the marginals and within the rate; None if it cannot meet every budget."""
+def repair(
+    formulation: Formulation, parts: Sequence[Part], budgets: Budgets | None = None, *, lower_loss: bool = True
+) -> Point | None:
+    """The point moved onto the marginals and within its budgets; None if it misses one by more than rounding."""
     problem = formulation.problem
     try:
         weights = np.array([part.weight for part in parts], dtype=np.float64)
@@ -153,17 +181,8 @@ def repair(formulation: Formulation, parts: Sequence[Part]) -> Point | None:
             Part(float(w), round_onto_marginals(a, problem.px, problem.py))
             for a, w in zip(arrays, weights, strict=True)
         ]
-    spent, budget = formulation.rate(fixed), formulation.rate_budget
-    for _ in range(0 if isinstance(formulation, OneShot) else 5):
-        if spent <= budget:
-            break
-        theta = min(1.0, 1.0 - budget / spent + 1e-15 * (1.0 + 1.0 / max(spent, 1e-300) * 1e-3))
-        fixed = [replace(part, coupling=(1.0 - theta) * part.coupling + theta * problem.independent) for part in fixed]
-        spent = formulation.rate(fixed)
-    loss = formulation.classification_loss(fixed)
-    if spent > formulation.rate_budget + ROUNDING or loss > formulation.classification_budget + ROUNDING:
-        return None
-    return Point(tuple(fixed), spent, loss)
+    moved = inside(formulation, fixed, budgets, lower_loss=lower_loss)
+    return None if moved is None else Point(tuple(moved[0]), moved[1])
 
 
 def _balanced(formulation: OneShot, parts: list[Part]) -> list[Part]:
@@ -180,6 +199,15 @@ def _balanced(formulation: OneShot, parts: list[Part]) -> list[Part]:
     return [replace(part, weight=shrink * part.weight) for part in parts] + [
         Part(float(missing[y]), map_coupling(problem, f), f) for y, f in zip(letters, constants, strict=True)
     ]
+
+
+def better(
+    formulation: Formulation, first: Sequence[Part] | None, second: Sequence[Part] | None, budgets: Budgets
+) -> Sequence[Part] | None:
+    """Whichever point meets the budgets at less E d once repaired; the first where neither does."""
+    found = [repair(formulation, parts, budgets) if parts else None for parts in (first, second)]
+    met = [point.parts for point in found if point is not None and point.spent.excess == 0.0]
+    return min(met, key=lambda parts: formulation.problem.distortion(formulation.coupling(parts)), default=first)
 
 
 def _maps_hold(formulation: Formulation, parts: Sequence[Part]) -> bool:

@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike
 from drcopt import _check, _verify, clock, information
 from drcopt._failures import guarded, raise_failure
 from drcopt.bounds import DataProcessing, Evidence, Independent
-from drcopt.bounds.base import ROUNDING
-from drcopt.certificate import Certificate, certify, objective_of
+from drcopt.certificate import Certificate, better, certify, objective_of, repair
 from drcopt.engines import ENGINES
 from drcopt.engines.base import INTERRUPTED, Engine, Limits, Proposal
 from drcopt.errors import InputError
 from drcopt.formulations import CLASSIFIER_SEES, NAMES, Formulation, OneShot, Part, SingleLetter, TimeSharing
 from drcopt.problem import Problem
 from drcopt.solution import Component, Mixture, Multipliers, Residuals, Solution
+from drcopt.witness import Budgets
 
 ON_FAILURE = ("raise", "return")
 
@@ -216,12 +216,12 @@ class Session:
         """The solution at one pair of budgets, in the session's units."""
         _check.choice("on_failure", on_failure, ON_FAILURE)
         started = clock.now()
-        rate, loss = (information.to_nats(_check.budget(n, v), self.units) for n, v in (("R", R), ("C", C)))
-        question = self._question(rate, loss)
+        budgets = Budgets(_check.budget("R", R), _check.budget("C", C), self.units)
+        question = self._question(*budgets.nats)
         limits = self._limits(started)
         with clock.until(limits.deadline):
             proposal, engine = self._answer(question, limits)
-        certificate = self._certify(question, proposal, limits)
+        certificate = self._certify(question, proposal, limits, budgets)
         solution = self._solution(certificate, proposal, engine, R, C, clock.now() - started)
         if on_failure == "raise":
             raise_failure(solution, self._least(solution, R, limits))
@@ -243,7 +243,8 @@ class Session:
         """See :func:`min_classification_loss`."""
         _check.choice("on_failure", on_failure, ON_FAILURE)
         started = clock.now()
-        question = self._question(information.to_nats(_check.budget("R", R), self.units), math.inf)
+        budgets = Budgets(_check.budget("R", R), math.inf, self.units)
+        question = self._question(*budgets.nats)
         limits = replace(self._limits(started), tol=information.to_nats(self.tol, self.units))
         problem = self._reduced
         if question.rate_budget == 0 or min(problem.n, problem.m) == 1:
@@ -256,7 +257,7 @@ class Session:
                 proposal, engine = guarded("global", lambda: Global().least_loss(question, limits)), "global"
             if objective_of(proposal.evidence) != "classification-loss":  # or a bound on E d would pass for one on it
                 proposal = replace(proposal, evidence=DataProcessing())
-        certificate = self._certify(question, proposal, limits)
+        certificate = self._certify(question, proposal, limits, budgets)
         solution = self._solution(certificate, proposal, engine, R, None, clock.now() - started)
         if on_failure == "raise":
             raise_failure(solution, certificate.least_loss)
@@ -276,7 +277,7 @@ class Session:
     def _answer(self, question: Formulation, limits: Limits) -> tuple[Proposal, str]:
         """Settle what needs no engine, then ask one about the standardised problem."""
         problem = self._reduced
-        if question.classification_budget + ROUNDING < DataProcessing().bound(question):
+        if question.classification_budget < DataProcessing().bound(question):
             return Proposal(None, None, "H(S|X) alone exceeds the budget", infeasibility=DataProcessing()), "analytic"
         only = question.rate_budget == 0 or min(problem.n, problem.m) == 1
         if only and self.formulation != "one-shot":
@@ -300,8 +301,9 @@ class Session:
             return "one-shot", None
         free = replace(standard, classification_budget=math.inf)
         proposal = self._rate_only = self._propose("newton", free, limits)
+        point = repair(standard, proposal.parts, lower_loss=False) if proposal.parts else None
         if standard.classification_budget >= standard.problem.entropy_s or (
-            certify(standard, proposal.parts, None).parts is not None
+            point is not None and point.spent.excess == 0.0
         ):
             self.warm = proposal.warm
             return "newton", proposal
@@ -314,7 +316,7 @@ class Session:
 
     # -- judging -----------------------------------------------------------------------------------------------
 
-    def _certify(self, question: Formulation, proposal: Proposal, limits: Limits) -> Certificate:
+    def _certify(self, question: Formulation, proposal: Proposal, limits: Limits, budgets: Budgets) -> Certificate:
         """The judge's word, within a little more than the time limit; the bound without C is always worth having."""
         change = self._change
 
@@ -325,12 +327,15 @@ class Session:
                 return None  # not evidence at all
 
         patience = min(limits.deadline, clock.now() if proposal.termination == INTERRUPTED else math.inf)
-        with clock.until(patience + _JUDGE_SECONDS):
-            judged = certify(question, proposal.parts, back(proposal.evidence), back(proposal.infeasibility))
         floor, self._rate_only = self._rate_only, None
+        parts = proposal.parts
+        with clock.until(patience + _JUDGE_SECONDS):
+            if floor is not None and floor is not proposal:
+                parts = better(question, parts, floor.parts, budgets)
+            judged = certify(question, parts, back(proposal.evidence), back(proposal.infeasibility), budgets)
         if floor is None or judged.objective != "distortion" or judged.lower == judged.upper:
             return judged
-        known = certify(question, proposal.parts, back(floor.evidence))
+        known = certify(question, parts, back(floor.evidence), budgets=budgets)
         if not known.lower > judged.lower:
             return judged
         return replace(known, infeasibility=judged.infeasibility, least_loss=judged.least_loss)
@@ -362,6 +367,8 @@ class Session:
         else:
             distortion, lower = self._reduced.distortion(question.coupling(parts)), certificate.lower
             status = "optimal" if certificate.upper - lower <= tol else "feasible"
+            if certificate.excess > 0.0:
+                status = "near-feasible"
         if parts is None:
             coupling = np.full((problem.n, problem.m), math.nan)
             rate = loss = math.nan
@@ -373,8 +380,8 @@ class Session:
                 row_marginal=float(np.abs(coupling.sum(axis=1) - problem.px).sum()),
                 column_marginal=float(np.abs(coupling.sum(axis=0) - problem.py).sum()),
                 negativity=max(0.0, -float(coupling.min())),
-                rate=max(0.0, unit(rate - question.rate_budget)),
-                classification=max(0.0, unit(loss - question.classification_budget)),
+                rate=unit(certificate.rate_excess),
+                classification=unit(certificate.loss_excess),
             )
         scale = self._change.scale * information.NATS_PER[self.units]
         if certificate.infeasible:

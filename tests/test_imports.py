@@ -26,6 +26,7 @@ LAYERS = (
     {"bounds"},
     {"_cells"},
     {"engines", "proof"},
+    {"witness"},
     {"certificate"},
     {"_failures", "_verify"},
     {"solve"},

@@ -26,7 +26,7 @@ class Independent:
         if formulation.rate_budget > 0 and min(problem.n, problem.m) > 1:
             return -math.inf
         if self.objective == "classification-loss":
-            return lowered(problem.entropy_s, problem.entropy_s)
+            return lowered(problem.entropy_s, problem.entropy_s + 1.0)  # a sum of masses is 1 to rounding
         terms = problem.independent * problem.d
         return lowered(math.fsum(np.ravel(terms)), float(problem.d.max()))
 
@@ -42,7 +42,7 @@ class DataProcessing:
 
     def bound(self, formulation: Formulation) -> float:
         value = formulation.problem.entropy_s_given_x
-        return lowered(value, value)
+        return lowered(value, value + 1.0)  # a sum of masses is 1 to rounding
 
     def rescaled(self, scale: float, row_offset: FloatArray, column_offset: FloatArray) -> DataProcessing:
         return self
