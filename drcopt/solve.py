@@ -335,7 +335,7 @@ class Session:
             judged = certify(question, parts, back(proposal.evidence), back(proposal.infeasibility), budgets)
         if floor is None or judged.objective != "distortion" or judged.lower == judged.upper:
             return judged
-        known = certify(question, parts, back(floor.evidence), budgets=budgets)
+        known = certify(question, parts, back(floor.evidence), None, budgets)
         if not known.lower > judged.lower:
             return judged
         return replace(known, infeasibility=judged.infeasibility, least_loss=judged.least_loss)

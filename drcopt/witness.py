@@ -150,7 +150,7 @@ def inside(
     for attempt in range(0 if formulation.name == "one-shot" else 12):
         if now.rate_excess == 0.0:
             break
-        over = now.rate_excess / (now.rate + now.rate_excess)
+        over = now.rate_excess / (formulation.rate_budget + now.rate_excess)
         share = min(1.0, over + 2.0**attempt * (4 * _UNIT + 1e-12 * over))
         found = [_mixed(part, formulation.problem.independent, share) for part in found]
         now = spent(formulation, found, budgets)
