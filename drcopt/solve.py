@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 
 from drcopt import _check, _verify, clock, information
 from drcopt._failures import guarded, raise_failure
-from drcopt.bounds import DataProcessing, Evidence, Independent
+from drcopt.bounds import DataProcessing, Evidence
 from drcopt.certificate import Certificate, better, certify, objective_of, repair
 from drcopt.engines import ENGINES
-from drcopt.engines.base import INTERRUPTED, Engine, Limits, Proposal
+from drcopt.engines.base import INTERRUPTED, Engine, Limits, Proposal, independent
 from drcopt.errors import InputError
 from drcopt.formulations import CLASSIFIER_SEES, NAMES, Formulation, OneShot, Part, SingleLetter, TimeSharing
 from drcopt.problem import Problem
@@ -248,7 +248,7 @@ class Session:
         limits = replace(self._limits(started), tol=information.to_nats(self.tol, self.units))
         problem = self._reduced
         if question.rate_budget == 0 or min(problem.n, problem.m) == 1:
-            proposal, engine = _independent(question), "analytic"
+            proposal, engine = independent(question), "analytic"
             proposal = replace(proposal, evidence=proposal.infeasibility, infeasibility=None)
         else:
             from drcopt.engines.branch import Global
@@ -281,7 +281,7 @@ class Session:
             return Proposal(None, None, "H(S|X) alone exceeds the budget", infeasibility=DataProcessing()), "analytic"
         only = question.rate_budget == 0 or min(problem.n, problem.m) == 1
         if only and self.formulation != "one-shot":
-            return _independent(question), "analytic"
+            return independent(question), "analytic"
         standard = question.with_problem(self._standard)
         name = self.engine
         if name == "auto":
@@ -302,9 +302,8 @@ class Session:
         free = replace(standard, classification_budget=math.inf)
         proposal = self._rate_only = self._propose("newton", free, limits)
         point = repair(standard, proposal.parts, lower_loss=False) if proposal.parts else None
-        if standard.classification_budget >= standard.problem.entropy_s or (
-            point is not None and point.spent.excess == 0.0
-        ):
+        met = point is not None and point.spent.excess == 0.0
+        if met or standard.classification_budget >= standard.problem.entropy_s:
             self.warm = proposal.warm
             return "newton", proposal
         return "global", None
@@ -435,16 +434,3 @@ class Session:
                 )
             )
         return Mixture(tuple(components))
-
-
-def _independent(question: Formulation) -> Proposal:
-    """With R = 0 or a one-letter alphabet the independent coupling is the only one."""
-    coupling = question.problem.independent
-    return Proposal(
-        parts=[Part(1.0, coupling)],
-        evidence=Independent(),
-        termination="X and Y must be independent: one coupling is left",
-        rate_multiplier=math.inf if question.rate_budget == 0 and min(coupling.shape) > 1 else 0.0,
-        classification_multiplier=0.0,
-        infeasibility=Independent("classification-loss"),
-    )
