@@ -111,6 +111,8 @@ class Settings:
         Standardise the encoder's outputs over the batch before they are squashed. Without it encoders collapse.
     steps, batch, learning_rate, critic_learning_rate, gradient_penalty
         Of Adam, with the learning rate following half a cosine to a twentieth, and of the critic (WGAN-GP).
+    index_steps : int
+        Of the model of the indices, which is fitted when the nets are done.
     seed : int
         Of the weights, batches and dithers in training.
     device : str
@@ -135,6 +137,7 @@ class Settings:
     learning_rate: float = 1e-3
     critic_learning_rate: float = 5e-4
     gradient_penalty: float = 10.0
+    index_steps: int = 600
     seed: int = 0
     device: str = "cpu"
     mixed_precision: bool = False
@@ -150,6 +153,7 @@ class Settings:
         for name in ("joint_classifier", "standardise", "mixed_precision"):
             _flag(name, getattr(self, name))
         whole("steps", self.steps, 1)
+        whole("index_steps", self.index_steps, 1)
         whole("batch", self.batch, 2, 65536)
         for name in ("learning_rate", "critic_learning_rate"):
             number(name, getattr(self, name), 0, 1)

@@ -137,7 +137,7 @@ class _Nets(nn.Module):
         return torch.baddbmm(self.second_bias, hidden, self.second)
 
 
-def fit(quantiser: Quantiser, index: Ints, draws: NDArray[np.uint16], *, seed: int = 0, steps: int = 600) -> IndexModel:
+def fit(quantiser: Quantiser, index: Ints, draws: NDArray[np.uint16], *, seed: int, steps: int) -> IndexModel:
     """Learn the model from indices (n, d) and the dither numbers they were made with."""
     d, levels = index.shape[1], quantiser.levels
     known = torch.from_numpy((quantiser.known(index, draws) >> 9) / _INPUT).float()

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +95,7 @@ def frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
-    """Write a table as .csv, whole or not at all; :func:`read_table` gives back the same numbers, bit for bit.
+    """Write a table, or a summary, as .csv, whole or not at all; :func:`read_table` gives a table back bit for bit.
 
     Raises
     ------
@@ -104,8 +104,13 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     """
     path = check_destination(path)
     with atomic_write(path) as text:
-        table.to_csv(text, index=False, lineterminator="\n", na_rep="nan")
+        print_csv(table, text)
     return path
+
+
+def print_csv(table: pd.DataFrame, handle: IO[str]) -> None:
+    """Write a table, or a summary, as CSV text to an open file or stream."""
+    table.to_csv(handle, index=False, lineterminator="\n", na_rep="nan")
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -118,9 +123,10 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    kinds: dict[Any, Any] = {name: "str" if name in TEXT_COLUMNS else "float64" for name in COLUMNS}
     try:
-        table = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=["nan"], float_precision="round_trip")
+        found = pd.read_csv(path, dtype=str, keep_default_na=False)
+        # float() reads what repr() wrote; the reader's own floats may be one digit off.
+        table = found.assign(**{name: found[name].map(float) for name in found if name not in TEXT_COLUMNS})
     except (OSError, ValueError) as reason:
         raise InputError(f"path must name a table of restoration runs; {path} is none ({reason}). Check it.") from None
     if tuple(table.columns) != COLUMNS:

@@ -215,7 +215,9 @@ class _Run:
             draws = draw(_INDEX_SEED, 0, *index.shape)
         else:
             draws = np.full(index.shape, 2**15, np.uint16)
-        codec.index_model = index_model.fit(codec.quantiser, index, draws, seed=self.settings.seed)
+        codec.index_model = index_model.fit(
+            codec.quantiser, index, draws, seed=self.settings.seed, steps=self.settings.index_steps
+        )
         self.seconds += time.perf_counter() - started
         codec.facts = {"data_sha256": self.data_sha256, "training_seconds": self.seconds, "n_train": len(self.clean)}
         return codec
