@@ -126,7 +126,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     try:
         found = pd.read_csv(path, dtype=str, keep_default_na=False)
         # float() reads what repr() wrote; the reader's own floats may be one digit off.
-        table = found.assign(**{name: found[name].map(float) for name in found if name not in TEXT_COLUMNS})
+        table = found.assign(**{str(name): found[name].map(float) for name in found if name not in TEXT_COLUMNS})
     except (OSError, ValueError) as reason:
         raise InputError(f"path must name a table of restoration runs; {path} is none ({reason}). Check it.") from None
     if tuple(table.columns) != COLUMNS:
