@@ -1,8 +1,8 @@
 """The judge: recomputes everything from the problem's own arrays, repairs, and alone may say "optimal".
 
-An engine's point is rounded onto the marginals and, if it spends more than the rate budget, mixed with the
-independent coupling: I is convex, so I((1−θ)P + θ px pyᵀ) ≤ (1−θ) I(P). An engine's multipliers are worth
-what the dual bound evaluated at them says.
+An engine's point is rounded onto the marginals and moved within its budgets (:mod:`drcopt.witness`), which it then
+meets in exact arithmetic, or whose excess is said. An engine's multipliers are worth what the dual bound evaluated at
+them says.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from drcopt.bounds import Cheapest, DataProcessing, Evidence
 from drcopt.coupling import round_onto_marginals
 from drcopt.formulations import OneShot, Part, Question
 from drcopt.formulations.one_shot import map_coupling
-from drcopt.questions import DISTORTION, ROUNDING, Quantity
+from drcopt.questions import DISTORTION, Quantity
+from drcopt.witness import Budgets, Spent, inside
 
 #: A mixture's column sums may miss py by this much in total (single couplings are rounded exactly).
 MARGINAL_TOLERANCE = 1e-11
@@ -35,8 +36,8 @@ class Certificate:
     """What proves an answer: the question, a point that meets its limits, and evidence for the bound.
 
     ``upper`` is the objective at ``parts`` (inf without a point) and ``lower`` the evaluated bound on it, in the unit
-    of d or in nats; inf if it is proved that no point meets the limits. ``rate`` and ``loss`` are what the
-    point spends.
+    of d or in nats; inf if it is proved that no point meets the limits. ``spent`` is what the point has of everything,
+    and by how much it may exceed its limits.
     """
 
     formulation: Question
@@ -44,8 +45,12 @@ class Certificate:
     evidence: tuple[Evidence, ...]
     upper: float
     lower: float
-    rate: float
-    loss: float
+    spent: Spent | None = None
+
+    @property
+    def excess(self) -> float:
+        """By how much the point may exceed a limit, in nats or the unit of d; with any ``upper`` bounds nothing."""
+        return 0.0 if self.spent is None else self.spent.excess
 
     @property
     def objective(self) -> Quantity:
@@ -68,12 +73,17 @@ class Certificate:
         save(self, path)
 
 
-def certify(question: Question, parts: Sequence[Part] | None, *evidence: Evidence) -> Certificate:
-    """Judge a point and evidence for a question whose problem has no zero-mass letters."""
+def certify(
+    question: Question, parts: Sequence[Part] | None, *evidence: Evidence, budgets: Budgets | None = None
+) -> Certificate:
+    """Judge a point and evidence for a question whose problem has no zero-mass letters.
+
+    ``budgets`` are those that the point is held against; the question's must be no smaller (default: the same).
+    """
     problem, objective = question.problem, question.objective
-    point = repair(question, parts) if parts else None
+    point = repair(question, parts, budgets) if parts else None
     fixed = None if point is None else point.parts
-    upper = math.inf if fixed is None else question.values(fixed)[objective.place]
+    upper = math.inf if point is None else point.spent.values[objective.place]
     lower = best_bound(question, (*FLOORS, *evidence))
     if lower > question.most[objective.place] * (1.0 + _BEYOND):
         lower = math.inf  # more than any point has: none meets the limits
@@ -83,9 +93,10 @@ def certify(question: Question, parts: Sequence[Part] | None, *evidence: Evidenc
         evidence,
         upper,
         lower,
-        math.nan if point is None else point.rate,
-        math.nan if point is None else point.loss,
+        None if point is None else point.spent,
     )
+    if certificate.excess > 0.0:  # the point proves nothing, and the bound may lie above its value
+        return replace(certificate, parts=None, spent=None) if certificate.infeasible else certificate
     size = float(problem.d.max()) if objective is DISTORTION else question.most[objective.place]
     if point is not None and lower > upper + 1e-9 * size:
         raise ArithmeticError(
@@ -113,15 +124,16 @@ def _value(evidence: Evidence, question: Question) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """A point that meets every budget, with its rate and classification loss in nats."""
+    """A point and what it spends."""
 
     parts: tuple[Part, ...]
-    rate: float
-    loss: float
+    spent: Spent
 
 
-def repair(formulation: Question, parts: Sequence[Part]) -> Point | None:
-    """The point moved onto the marginals and within the rate; None if it cannot meet every budget."""
+def repair(
+    formulation: Question, parts: Sequence[Part], budgets: Budgets | None = None, *, lower_loss: bool = True
+) -> Point | None:
+    """The point moved onto the marginals and within its budgets; None if it misses one by more than rounding."""
     problem = formulation.problem
     try:
         weights = np.array([part.weight for part in parts], dtype=np.float64)
@@ -146,19 +158,8 @@ def repair(formulation: Question, parts: Sequence[Part]) -> Point | None:
             Part(float(w), round_onto_marginals(a, problem.px, problem.py))
             for a, w in zip(arrays, weights, strict=True)
         ]
-    spent, budget = formulation.rate(fixed), formulation.rate_budget
-    for _ in range(0 if isinstance(formulation, OneShot) else 5):
-        if spent <= budget:
-            break
-        theta = min(1.0, 1.0 - budget / spent + 1e-15 * (1.0 + 1.0 / max(spent, 1e-300) * 1e-3))
-        fixed = [replace(part, coupling=(1.0 - theta) * part.coupling + theta * problem.independent) for part in fixed]
-        spent = formulation.rate(fixed)
-    loss = formulation.classification_loss(fixed)
-    if spent > formulation.rate_budget + ROUNDING or loss > formulation.classification_budget + ROUNDING:
-        return None
-    if formulation.distortion(fixed) > formulation.distortion_budget * (1.0 + ROUNDING):
-        return None
-    return Point(tuple(fixed), spent, loss)
+    moved = inside(formulation, fixed, budgets, lower_loss=lower_loss)
+    return None if moved is None else Point(tuple(moved[0]), moved[1])
 
 
 def _balanced(formulation: OneShot, parts: list[Part]) -> list[Part]:
@@ -175,6 +176,16 @@ def _balanced(formulation: OneShot, parts: list[Part]) -> list[Part]:
     return [replace(part, weight=shrink * part.weight) for part in parts] + [
         Part(float(missing[y]), map_coupling(problem, f), f) for y, f in zip(letters, constants, strict=True)
     ]
+
+
+def better(
+    question: Question, first: Sequence[Part] | None, second: Sequence[Part] | None, budgets: Budgets
+) -> Sequence[Part] | None:
+    """Whichever point meets the budgets at less of the objective once repaired; the first where neither does."""
+    found = [repair(question, parts, budgets) if parts else None for parts in (first, second)]
+    met = [point for point in found if point is not None and point.spent.excess == 0.0]
+    best = min(met, key=lambda point: point.spent.values[question.objective.place], default=None)
+    return first if best is None else best.parts
 
 
 def _maps_hold(formulation: Question, parts: Sequence[Part]) -> bool:

@@ -20,8 +20,8 @@ A proof file is a JSON object. Every number but an index is a string: a hexadeci
     Or ``{"infeasible": true}``: the objective is the classification loss, and its least value exceeds its budget.
     The checker adds no tolerance, so :func:`to_dict` leaves room for the rounding of doubles: a claim's bounds are
     the certificate's, moved apart by :data:`ROOM` times max d (with many classes a lower bound by up to
-    :data:`SHORTFALL` times max d, or :data:`SHARE` of the gap), and the excess is 0 but where the loss is within
-    1e-12 of its budget, as at C = H(S): a certificate allows for 1e-14 there.
+    :data:`SHORTFALL` times max d, or :data:`SHARE` of the gap). The excess is always 0: a point that is not proved to
+    meet its budgets is left out, and the upper bound is then "inf".
 ``point``
     null, or the parts of a mixture, each ``{"weight", "coupling"}`` (one-shot: ``{"weight", "map"}``, the map as
     indices of letters of Y). One part for single-letter. The checker repairs what misses the marginals.
@@ -63,7 +63,7 @@ from drcopt.bounds.maps import MapLeaf, MapTree
 from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing.gibbs import softmin
 from drcopt.formulations import Part, Question
-from drcopt.questions import DISTORTION, QUANTITIES, ROUNDING, Quantity
+from drcopt.questions import DISTORTION, QUANTITIES, Quantity
 
 if TYPE_CHECKING:
     from drcopt.checker.question import Verdict
@@ -90,7 +90,7 @@ class Certificate(Protocol):
     @property
     def lower(self) -> float: ...
     @property
-    def loss(self) -> float: ...
+    def excess(self) -> float: ...
     @property
     def infeasible(self) -> bool: ...
 
@@ -150,13 +150,12 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
         most = max(SHORTFALL / ROOM * room, SHARE * gap if math.isfinite(gap) else 0.0)
         if 0.0 < lower - writer.reached <= most:
             lower = writer.reached
-        tight = certificate.loss > formulation.classification_budget - 1e-12
         claim = {
             "lower": _number(lower - room),
-            "upper": _number(certificate.upper + room),
-            "excess": _number(2.0 * ROUNDING if tight else 0.0),
+            "upper": _number(math.inf if certificate.excess else certificate.upper + room),
+            "excess": _number(0.0),
         }
-    if certificate.parts is not None:
+    if certificate.parts is not None and not certificate.excess:
         parts = [
             {"weight": _number(part.weight)}
             | ({"coupling": _numbers(part.coupling)} if part.map is None else {"map": part.map.tolist()})

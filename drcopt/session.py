@@ -10,15 +10,16 @@ import numpy as np
 
 from drcopt import _check, _verify, clock, information
 from drcopt._failures import guarded, raise_failure
-from drcopt.bounds import Evidence, Independent
-from drcopt.certificate import FLOORS, Certificate, best_bound, certify
+from drcopt.bounds import Evidence
+from drcopt.certificate import FLOORS, Certificate, best_bound, better, certify, repair
 from drcopt.engines import ENGINES
-from drcopt.engines.base import INTERRUPTED, Engine, Limits, Proposal
+from drcopt.engines.base import INTERRUPTED, Engine, Limits, Proposal, independent
 from drcopt.errors import InputError
 from drcopt.formulations import CLASSIFIER_SEES, NAMES, OneShot, Part, Question, SingleLetter, TimeSharing
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE, Quantity
 from drcopt.solution import Component, Mixture, Multipliers, Residuals, Solution
+from drcopt.witness import Budgets
 
 ON_FAILURE = ("raise", "return")
 
@@ -74,7 +75,7 @@ class Session:
         self._reduced = problem.reduced()
         self._standard, self._change = self._reduced.standardised()
         self._engines: dict[str, Engine] = {}
-        self._floor: tuple[Evidence, ...] = ()
+        self._rate_only: Proposal | None = None
 
     def solve(self, R: float | None, C: float | None, *, on_failure: str = "raise") -> Solution:
         """The least distortion at one pair of budgets, in the session's units."""
@@ -98,11 +99,13 @@ class Session:
             )
         started = clock.now()
         given = [_check.budget(q.budget, v) for q, v in zip(QUANTITIES, (D, R, C), strict=True)]
-        question = self._question(objective, [q.inside(v, self.units) for q, v in zip(QUANTITIES, given, strict=True)])
+        own = [math.inf if q is objective else v for q, v in zip(QUANTITIES, given, strict=True)]
+        budgets = Budgets(own[0], own[1], own[2], self.units)
+        question = self._question(objective, budgets.nats)
         limits = self._limits(objective, started)
         with clock.until(limits.deadline):
             proposal, engine = self._answer(question, limits)
-        certificate = self._certify(question, proposal, limits)
+        certificate = self._certify(question, proposal, limits, budgets)
         solution = self._solution(certificate, proposal, engine, given, clock.now() - started)
         if on_failure == "raise":
             raise_failure(solution, *self._missed(solution, question, limits))
@@ -130,8 +133,8 @@ class Session:
 
     # -- asking ------------------------------------------------------------------------------------------------
 
-    def _question(self, objective: Quantity, budgets: list[float]) -> Question:
-        distortion, rate, loss = (math.inf if q is objective else b for q, b in zip(QUANTITIES, budgets, strict=True))
+    def _question(self, objective: Quantity, budgets: tuple[float, float, float]) -> Question:
+        distortion, rate, loss = budgets
         if self.formulation == "one-shot":
             return OneShot(
                 self._reduced, rate, loss, self.classifier_sees, distortion_budget=distortion, objective=objective
@@ -168,7 +171,7 @@ class Session:
             return Proposal(None, (), "H(S|X) or the cheapest letters alone exceed a budget"), "analytic"
         only = question.rate_budget == 0 or min(problem.n, problem.m) == 1
         if only and self.formulation != "one-shot":
-            return _independent(question), "analytic"
+            return independent(question), "analytic"
         standard = self._standardised(question)
         name = self.engine
         if name == "auto":
@@ -193,11 +196,11 @@ class Session:
                     return "newton", replace(proposal, parts=None, termination="the rate allows no such distortion")
             return "global", None
         free = replace(standard, classification_budget=math.inf)
-        proposal = self._propose("newton", free, limits)
-        self._floor = proposal.evidence  # without C: always worth having
-        if standard.classification_budget >= standard.problem.entropy_s or (
-            certify(standard, proposal.parts).parts is not None or best_bound(standard, proposal.evidence) == math.inf
-        ):
+        proposal = self._rate_only = self._propose("newton", free, limits)
+        point = repair(standard, proposal.parts, lower_loss=False) if proposal.parts else None
+        met = point is not None and point.spent.excess == 0.0
+        settled = met or best_bound(standard, proposal.evidence) == math.inf
+        if settled or standard.classification_budget >= standard.problem.entropy_s:
             self.warm = proposal.warm
             return "newton", proposal
         return "global", None
@@ -209,8 +212,8 @@ class Session:
 
     # -- judging -----------------------------------------------------------------------------------------------
 
-    def _certify(self, question: Question, proposal: Proposal, limits: Limits) -> Certificate:
-        """The judge's word, within a little more than the time limit."""
+    def _certify(self, question: Question, proposal: Proposal, limits: Limits, budgets: Budgets) -> Certificate:
+        """The judge's word, within a little more than the time limit; what is known without C is worth having."""
 
         def back(evidence: Evidence) -> Evidence | None:
             try:
@@ -219,12 +222,13 @@ class Session:
                 return None  # not evidence at all
 
         found = proposal.evidence if isinstance(proposal.evidence, tuple) else ()
-        if self._floor is not found:
-            found = (*found, *self._floor)
-        self._floor = ()
+        parts, floor, self._rate_only = proposal.parts, self._rate_only, None
         patience = min(limits.deadline, clock.now() if proposal.termination == INTERRUPTED else math.inf)
         with clock.until(patience + _JUDGE_SECONDS):
-            return certify(question, proposal.parts, *(e for e in map(back, found) if e is not None))
+            if floor is not None and floor is not proposal:
+                found = (*found, *floor.evidence)
+                parts = better(question, parts, floor.parts, budgets)
+            return certify(question, parts, *(e for e in map(back, found) if e is not None), budgets=budgets)
 
     def _solution(
         self, certificate: Certificate, proposal: Proposal, engine: str, given: list[float], seconds: float
@@ -242,21 +246,23 @@ class Session:
         else:
             distortion = self._reduced.distortion(question.coupling(parts))
             status = "optimal" if certificate.upper - certificate.lower <= self._tol(objective) else "feasible"
-        if parts is None:
+            if certificate.excess > 0.0:
+                status = "near-feasible"
+        spent = certificate.spent
+        if parts is None or spent is None:
             coupling = np.full((problem.n, problem.m), math.nan)
             rate = loss = math.nan
-            residuals = Residuals(math.nan, math.nan, math.nan, math.nan, math.nan)
+            residuals = Residuals(*[math.nan] * 6)
         else:
             coupling = support.restore(question.coupling(parts))
-            rate, loss = certificate.rate, certificate.loss
-            budgets = question.budgets
+            rate, loss = spent.rate, spent.loss
             residuals = Residuals(
                 row_marginal=float(np.abs(coupling.sum(axis=1) - problem.px).sum()),
                 column_marginal=float(np.abs(coupling.sum(axis=0) - problem.py).sum()),
                 negativity=max(0.0, -float(coupling.min())),
-                rate=max(0.0, unit(rate - budgets[RATE.place])),
-                classification=max(0.0, unit(loss - budgets[CLASSIFICATION_LOSS.place])),
-                distortion=max(0.0, distortion - budgets[DISTORTION.place]),
+                rate=unit(spent.rate_excess),
+                classification=unit(spent.loss_excess),
+                distortion=spent.distortion_excess,
             )
         if certificate.infeasible:  # the least of nothing
             if objective is RATE:
@@ -325,16 +331,3 @@ class Session:
                 )
             )
         return Mixture(tuple(components))
-
-
-def _independent(question: Question) -> Proposal:
-    """With R = 0 or a one-letter alphabet the independent coupling is the only one."""
-    coupling = question.problem.independent
-    return Proposal(
-        parts=[Part(1.0, coupling)],
-        evidence=(Independent(),),
-        termination="X and Y must be independent: one coupling is left",
-        distortion_multiplier=0.0,
-        rate_multiplier=math.inf if question.rate_budget == 0 and min(coupling.shape) > 1 else 0.0,
-        classification_multiplier=0.0,
-    )

@@ -17,6 +17,7 @@ STATUSES: Mapping[str, str] = {
     "optimal": "a coupling that meets every budget, and a proof that none is better by more than tol",
     "feasible": "a coupling that meets every budget and a valid lower bound, further apart than tol",
     "infeasible": "a proof that no coupling meets the budgets",
+    "near-feasible": "a coupling that may exceed a budget by the excess shown (rounding), and a valid lower bound",
     "unknown": "neither a coupling that meets the budgets nor a proof that none exists",
 }
 
@@ -39,7 +40,8 @@ class Residuals:
     """How far the returned coupling is from meeting each condition, recomputed from the caller's arrays.
 
     Marginal residuals are the sum of absolute errors; ``rate``, ``classification`` and ``distortion`` are the amount by
-    which the budget is exceeded, in the solution's units (0 when met).
+    which the budget may be exceeded, rounded up, in the solution's units: 0 when it is proved to be met by the
+    coupling moved onto the exact marginals px/Σpx and py/Σpy, a matter of its last digits.
     """
 
     row_marginal: float
@@ -175,6 +177,11 @@ class Solution:
     proved_lower_bound: float = math.nan
     proved_distortion: float = math.nan
     verified: bool | None = None
+
+    @property
+    def excess(self) -> float:
+        """By how much the coupling may exceed a budget, in ``units``: 0 unless "near-feasible" (NaN without one)."""
+        return max(self.residuals.rate, self.residuals.classification, self.residuals.distortion)
 
     @property
     def gap(self) -> float:

@@ -215,7 +215,7 @@ class TestMixtures:
         question = TimeSharing(problem, math.inf, math.inf)
         fixed = repair(question, [Part(1.0 - share, P), Part(share, Q)])
         assert fixed is not None
-        for found, one in ((fixed.rate, information), (fixed.loss, problem.classification_loss)):
+        for found, one in ((fixed.spent.rate, information), (fixed.spent.loss, problem.classification_loss)):
             assert found == pytest.approx((1.0 - share) * one(P) + share * one(Q), abs=1e-12)
 
 

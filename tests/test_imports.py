@@ -27,6 +27,7 @@ LAYERS = (
     {"bounds"},
     {"_cells"},
     {"engines", "proof"},
+    {"witness"},
     {"certificate"},
     {"_failures", "_verify"},
     {"session"},
@@ -156,10 +157,12 @@ def python(code: str) -> str:
     return done.stdout.strip()
 
 
-HEAVY = ("cvxpy", "clarabel", "scs", "sklearn", "matplotlib", "pandas", "pyarrow", "distributed")
+HEAVY = ("cvxpy", "clarabel", "scs", "sklearn", "matplotlib", "pandas", "pyarrow", "distributed", "torch")
 
 
-@pytest.mark.parametrize("module", ["drcopt", "drcopt.solve", "drcopt.sweep", "drcopt.tables", "drcopt.cli"])
+@pytest.mark.parametrize(
+    "module", ["drcopt", "drcopt.solve", "drcopt.sweep", "drcopt.tables", "drcopt.cli", "drcopt.neural"]
+)
 def test_import_is_light(module: str) -> None:
     assert python(f"import sys, {module}; print(*[m for m in {HEAVY} if m in sys.modules])") == ""
 

@@ -24,7 +24,7 @@ class Independent:
         loss = problem.entropy_s
         return max(
             question.bound(Piece((1.0, 0.0, 0.0), lowered(distortion, float(problem.d.max())))),
-            question.bound(Piece((0.0, 0.0, 1.0), lowered(loss, loss))),
+            question.bound(Piece((0.0, 0.0, 1.0), lowered(loss, loss + 1.0))),
         )
 
     def framed(self, change: Standard) -> Independent:
@@ -38,9 +38,9 @@ class DataProcessing:
     def bound(self, question: Question) -> float:
         problem = question.problem
         least, all_of_it = problem.entropy_s_given_x, problem.entropy_s
-        pieces = [Piece((0.0, 0.0, 1.0), lowered(least, least))]
+        pieces = [Piece((0.0, 0.0, 1.0), lowered(least, least + 1.0))]
         if question.name != "one-shot":  # time-sharing averages the inequality over a variable independent of X
-            pieces.append(Piece((0.0, problem.contraction, 1.0), lowered(all_of_it, all_of_it)))
+            pieces.append(Piece((0.0, problem.contraction, 1.0), lowered(all_of_it, all_of_it + 1.0)))
         return max(question.bound(piece) for piece in pieces)
 
     def framed(self, change: Standard) -> DataProcessing:
@@ -49,13 +49,15 @@ class DataProcessing:
 
 @dataclass(frozen=True, eq=False)
 class Cheapest:
-    """Every letter x at its cheapest y: E d ≥ Σ px min d; and every y at its cheapest x."""
+    """Every letter x at its cheapest y, and what that leaves to every y; and the same from the other side."""
 
     def bound(self, question: Question) -> float:
         problem = question.problem
-        rows = math.fsum(problem.px * problem.d.min(axis=1))
-        columns = question.law.least(problem.d.min(axis=0))
-        return max(question.bound(Piece((1.0, 0.0, 0.0), lowered(v, v))) for v in (rows, columns))
+        bounds = []
+        for f in (problem.d.min(axis=1), np.zeros(problem.n)):
+            level = math.fsum(problem.px * f) + question.law.least((problem.d - f[:, None]).min(axis=0))
+            bounds.append(question.bound(Piece((1.0, 0.0, 0.0), lowered(level, level))))
+        return max(bounds)
 
     def framed(self, change: Standard) -> Cheapest:
         return self

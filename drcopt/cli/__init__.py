@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drcopt.cli.check import check
+from drcopt.cli.restore import restore
 from drcopt.cli.validate import plot, validate
 from drcopt.errors import DrcoptError, InfeasibleError, InputError, NotSolvedError, OutputError
 from drcopt.formulations import CLASSIFIER_SEES
@@ -214,7 +215,7 @@ def cli(ctx: click.Context, version: bool) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (check, plot, validate):
+for command in (check, plot, restore, validate):
     cli.add_command(command)
 
 

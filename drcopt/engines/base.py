@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from drcopt import clock
-from drcopt.bounds import Evidence
+from drcopt.bounds import Evidence, Independent
 from drcopt.formulations import Part, Question
 
 #: The termination of a search that the user stopped (Ctrl-C) and that hands back what it has.
@@ -64,3 +64,16 @@ class Engine(Protocol):
     def propose(self, question: Question, limits: Limits, warm: Any = None) -> Proposal:
         """Propose an answer to ``question``, whose problem has no zero-mass letters and d scaled to [0, 1]."""
         ...
+
+
+def independent(question: Question) -> Proposal:
+    """With R = 0 or a one-letter alphabet the independent coupling is the only one."""
+    coupling = question.problem.independent
+    return Proposal(
+        parts=[Part(1.0, coupling)],
+        evidence=(Independent(),),
+        termination="X and Y must be independent: one coupling is left",
+        distortion_multiplier=0.0,
+        rate_multiplier=math.inf if question.rate_budget == 0 and min(coupling.shape) > 1 else 0.0,
+        classification_multiplier=0.0,
+    )

@@ -1,0 +1,344 @@
+"""Whether a point meets its budgets, judged so that rounding errs against it.
+
+The budgets are held against the coupling that is meant: the given doubles moved onto the exact marginals px/Σpx and
+py/Σpy (heavy rows and columns shrunk, what is missing added rank-one; for maps, constant maps added), with the rows of
+p(s|x) divided by their sums: the very problem that :mod:`drcopt.checker` proves things about. The doubles that a
+solution shows are that coupling to rounding of their last digits.
+
+Where a budget is missed or met by more than doubles can err, doubles decide:
+
+- A = the shrunk coupling is ≤ P, and a mass μ is added. H(S|Y) grows with every entry of T = WᵀP, so
+  H(S|Y) ≤ H(T) + μ log k + h(μ), and relative errors γ of T change H(T) by γ H(T) at most (it is concave and
+  homogeneous).
+- I is convex: I ≤ (1 − μ) D(A/(1−μ) ‖ px py) + μ D(rest ‖ px py), and D(rest ‖ px py) ≤ −log min px − log min py.
+
+Otherwise everything is computed again in decimals of :data:`DIGITS` digits, in the unit that the budget came in, with
+the logarithm of a power of two exact in bits: H(S) = 1 bit meets C = 1 bit.
+"""
+
+from __future__ import annotations
+
+import decimal
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from drcopt import information
+from drcopt._check import FloatArray
+from drcopt.coupling import round_onto_marginals
+from drcopt.formulations import Part, Question
+
+#: Digits of the careful arithmetic, and what its rounding may come to (nats or bits): sums of fewer than 1e6 terms.
+DIGITS, _ALLOWANCE = 60, Decimal("1e-45")
+#: Products and logarithms that the careful arithmetic may take: seconds at most.
+_PRODUCTS, _LOGARITHMS = 400_000, 6_000
+_UNIT = 2.0**-53
+#: A loss that is too large by this at most (nats) is worth moving; a point that stays outside by more is no point.
+NEAR, CLOSE = 1e-9, 1e-12
+_ZERO: Any = Decimal(0)
+_TWO = decimal.Context(prec=DIGITS).ln(Decimal(2))
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """Budgets as they were asked for (inf: none), so that no conversion moves them."""
+
+    distortion: float
+    rate: float
+    loss: float
+    units: str = "nats"
+
+    @classmethod
+    def of(cls, question: Question) -> Budgets:
+        """Those of a question, in nats."""
+        return cls(*question.budgets)
+
+    @property
+    def nats(self) -> tuple[float, float, float]:
+        """The least doubles that are no smaller, in nats: a bound for these is a bound for the budgets."""
+        return self.distortion, _up(self.rate, self.units), _up(self.loss, self.units)
+
+
+def _up(value: float, units: str) -> float:
+    if units == "nats" or not 0.0 < value < math.inf:
+        return value
+    exact = decimal.Context(prec=DIGITS).multiply(Decimal(value), _TWO)
+    nats = information.to_nats(value, units) * (1.0 - 4 * _UNIT)
+    while Decimal(nats) < exact:
+        nats = math.nextafter(nats, math.inf)
+    return nats
+
+
+@dataclass(frozen=True)
+class Spent:
+    """E d, rate and loss to rounding, and by how much each may exceed its budget, rounded up (0: proved to be met).
+
+    In the unit of d and in nats.
+    """
+
+    distortion: float
+    rate: float
+    loss: float
+    distortion_excess: float
+    rate_excess: float
+    loss_excess: float
+
+    @property
+    def values(self) -> tuple[float, float, float]:
+        """In the order of :data:`drcopt.questions.QUANTITIES`."""
+        return self.distortion, self.rate, self.loss
+
+    @property
+    def excess(self) -> float:
+        """The largest of them."""
+        return max(self.distortion_excess, self.rate_excess, self.loss_excess)
+
+
+def spent(formulation: Question, parts: Sequence[Part], budgets: Budgets | None = None) -> Spent:
+    """What a point on the marginals (to rounding) spends of its budgets."""
+    budgets = Budgets.of(formulation) if budgets is None else budgets
+    values = formulation.values(parts)
+    # A budget in bits is a hair off in nats: take the least that it can be.
+    limits = [information.to_nats(b, budgets.units) * (1.0 - 4 * _UNIT) for b in (budgets.rate, budgets.loss)]
+    limits.insert(0, budgets.distortion)
+    room = _allowances(formulation, parts, *values)
+    excess = [max(0.0, v + r - b) if b < math.inf else 0.0 for v, r, b in zip(values, room, limits, strict=True)]
+    # Only what doubles cannot tell is worth more digits.
+    unclear = any(0.0 < e <= 2.0 * r + 8 * _UNIT * v for e, r, v in zip(excess, room, values, strict=True))
+    if unclear and _affordable(formulation, parts):
+        excess = _careful(formulation, parts, budgets)
+    return Spent(*values, *excess)
+
+
+def _allowances(
+    formulation: Question, parts: Sequence[Part], distortion: float, rate: float, loss: float
+) -> tuple[float, float, float]:
+    """How much more than the doubles say E d, the rate and the loss of the coupling that is meant can be."""
+    p = formulation.problem
+    n, m, k = p.n, p.m, p.k
+    least = -math.log(p.px.min()) - math.log(p.py.min())
+    relative, missing = _deviations(formulation, parts)
+    gamma = (n + m + min(n * m, 1024) + 32) * 2 * _UNIT
+    more = 8 * relative * (rate + 2.0) + missing * least + (20 * _UNIT * (1.0 + least) + gamma * rate) * (1.0 + rate)
+    stochastic = float(np.abs(p.ps_given_x.sum(axis=1) - 1.0).max()) + k * _UNIT
+    spread = missing * math.log(k + 1.0) + float(information.binary_entropy(min(missing, 0.5)))
+    cost = (gamma + n * m * _UNIT) * distortion + missing * float(p.d.max())
+    return cost, more, spread + (gamma + k * _UNIT + 4 * stochastic) * (loss + 1.0)
+
+
+def _deviations(formulation: Question, parts: Sequence[Part]) -> tuple[float, float]:
+    """The largest relative error of a row or column sum, and a bound on the mass that mending them adds."""
+    p = formulation.problem
+    wide = np.longdouble  # no more than double on some machines: its own rounding is allowed for
+    unit = float(np.finfo(wide).eps)
+    px, py = (q.astype(wide) / math.fsum(q) for q in (p.px, p.py))
+    couplings = [formulation.coupling(parts)] if formulation.name == "one-shot" else [part.coupling for part in parts]
+    relative = missing = 0.0
+    for P in couplings:
+        rows, columns = P.sum(axis=1, dtype=wide), P.sum(axis=0, dtype=wide)
+        off_x, off_y = np.abs(rows - px), np.abs(columns - py)
+        relative = max(relative, float((off_x / px).max()), float((off_y / py).max()))
+        missing = max(missing, float(2.0 * off_x.sum() + 2.0 * off_y.sum()))
+    noise = (p.n + p.m) * unit + 4 * _UNIT * unit
+    return relative + noise, missing + 4 * noise
+
+
+# -- moving inside ---------------------------------------------------------------------------------------------------
+
+
+def inside(
+    formulation: Question, parts: Sequence[Part], budgets: Budgets | None = None, *, lower_loss: bool = True
+) -> tuple[list[Part], Spent] | None:
+    """The parts moved within their budgets, and what they then spend; None if they miss one by more than rounding.
+
+    Too large a rate is mixed with the independent coupling, whose rate is 0. A loss that is too large by
+    :data:`NEAR` at most is mixed with a coupling of low loss (unless ``lower_loss`` is False): H(S|Y) is concave, so
+    along the segment it exceeds C up to one place, which bisection finds. What stays outside by :data:`CLOSE` at most
+    comes back with its excess.
+    """
+    budgets = Budgets.of(formulation) if budgets is None else budgets
+    found, now = list(parts), spent(formulation, parts, budgets)
+    for attempt in range(0 if formulation.name == "one-shot" else 12):
+        if now.rate_excess == 0.0:
+            break
+        over = now.rate_excess / (formulation.rate_budget + now.rate_excess)
+        share = min(1.0, over + 2.0**attempt * (4 * _UNIT + 1e-12 * over))
+        found = [_mixed(part, formulation.problem.independent, share) for part in found]
+        now = spent(formulation, found, budgets)
+    if lower_loss and 0.0 < now.loss_excess <= NEAR and now.rate_excess == 0.0 and formulation.name != "one-shot":
+        found, now = min(
+            ((found, now), *_lower_loss(formulation, found, budgets)),
+            key=lambda pair: (pair[1].excess > 0.0, formulation.problem.distortion(formulation.coupling(pair[0]))),
+        )
+    return (found, now) if now.excess <= CLOSE else None
+
+
+def _mixed(part: Part, coupling: FloatArray, share: float) -> Part:
+    return replace(part, coupling=coupling if share == 1.0 else (1.0 - share) * part.coupling + share * coupling)
+
+
+def _lower_loss(formulation: Question, parts: Sequence[Part], budgets: Budgets) -> Iterator[tuple[list[Part], Spent]]:
+    """The parts with as little as does of a coupling that sorts letters by how likely a class is."""
+    problem = formulation.problem
+    T = problem.ps_given_x.T @ formulation.coupling(parts)
+    tau = T / T.sum(axis=0)
+    for s in range(min(problem.k, 8) if problem.k > 2 else 1):
+        x, y = np.argsort(problem.ps_given_x[:, s], kind="stable"), np.argsort(tau[s], kind="stable")
+        for order in (y, y[::-1]):
+            low = _corner(problem.px, problem.py, x, order)
+
+            def mixed(share: float, low: FloatArray = low) -> tuple[list[Part], Spent]:
+                if formulation.name == "time-sharing":
+                    some = [replace(part, weight=(1.0 - share) * part.weight) for part in parts] + [Part(share, low)]
+                else:
+                    some = [_mixed(part, low, share) for part in parts]
+                return some, spent(formulation, some, budgets)
+
+            least, most = -54.0, 0.0  # exponents of 2
+            if mixed(1.0)[1].loss_excess > 0.0:
+                continue
+            for _ in range(16):
+                middle = 0.5 * (least + most)
+                least, most = (least, middle) if mixed(2.0**middle)[1].loss_excess == 0.0 else (middle, most)
+            found = mixed(2.0**most)
+            if found[1].excess == 0.0:
+                yield found
+
+
+def _corner(px: FloatArray, py: FloatArray, x: Any, y: Any) -> FloatArray:
+    """The north-west corner coupling, letters in these orders: the first of X with the first of Y."""
+    ends_x, ends_y = np.cumsum(px[x]), np.cumsum(py[y])
+    ends_x[-1] = ends_y[-1] = max(ends_x[-1], ends_y[-1])
+    low = np.maximum((ends_x - px[x])[:, None], (ends_y - py[y])[None, :])
+    P = np.zeros((len(px), len(py)))
+    P[np.ix_(x, y)] = np.maximum(np.minimum(ends_x[:, None], ends_y[None, :]) - low, 0.0)
+    return round_onto_marginals(P, px, py)
+
+
+# -- careful arithmetic ----------------------------------------------------------------------------------------------
+
+
+def _affordable(formulation: Question, parts: Sequence[Part]) -> bool:
+    p = formulation.problem
+    cells = p.n * p.m * (1 if formulation.classifier_sees == "Y" and formulation.name == "one-shot" else len(parts))
+    return cells * p.k <= _PRODUCTS and cells + p.m * p.k * len(parts) <= _LOGARITHMS
+
+
+def _careful(formulation: Question, parts: Sequence[Part], budgets: Budgets) -> list[float]:
+    """By how much E d, the rate and the loss exceed their budgets, rounded up; 0 where they do not."""
+    with decimal.localcontext(decimal.Context(prec=DIGITS, Emin=-999_999, Emax=999_999)) as context:
+        meant = _Meant(formulation, parts, budgets.units)
+        rounded = context.flags[decimal.Inexact]
+        excess = []
+        nats_per = information.NATS_PER[budgets.units]
+        for budget, value, unit in (
+            (budgets.distortion, meant.distortion, 1.0),
+            (budgets.rate, meant.rate, nats_per),
+            (budgets.loss, meant.loss, nats_per),
+        ):
+            if budget == math.inf or (value == meant.rate and meant.independent):
+                excess.append(0.0)
+                continue
+            context.clear_flags()
+            over = value() - Decimal(budget)
+            if rounded or context.flags[decimal.Inexact]:
+                over += _ALLOWANCE * max(Decimal(1), Decimal(budget))
+            nats = float(over) * unit * (1.0 + 4 * _UNIT)
+            excess.append(math.nextafter(nats, math.inf) if over > 0 else 0.0)
+        return excess
+
+
+class _Meant:
+    """The weighted couplings that are meant, in decimals, with Wᵀ and the law of X and Y normalised."""
+
+    independent = False  # whether every one is exactly px pyᵀ, of rate 0
+
+    def __init__(self, formulation: Question, parts: Sequence[Part], units: str) -> None:
+        problem = formulation.problem
+        self.bits, self.formulation = units == "bits", formulation
+        self.px, self.py = _pmf(problem.px), _pmf(problem.py)
+        self.W = np.array([_pmf(row) for row in problem.ps_given_x])
+        weights = _pmf(np.array([part.weight for part in parts]))
+        if formulation.name == "one-shot":
+            self._maps(weights, parts)
+        else:
+            alone = np.outer(self.px, self.py)
+            independent = [np.array_equal(part.coupling, problem.independent) for part in parts]
+            self.weights = weights
+            self.couplings = [
+                alone if a else self._onto(part.coupling) for a, part in zip(independent, parts, strict=True)
+            ]
+            self.independent = all(independent)
+
+    def _onto(self, coupling: FloatArray) -> Any:
+        P = _exact(coupling)
+        for goals in (self.px, self.py):
+            sums = P.sum(axis=1)
+            factors = [goal / total if total > goal else Decimal(1) for goal, total in zip(goals, sums, strict=True)]
+            P = (P * np.array(factors)[:, None]).T
+        x, y = (np.maximum(goal - sums, _ZERO) for goal, sums in ((self.px, P.sum(1)), (self.py, P.sum(0))))
+        total = x.sum()
+        return P + np.outer(x, y) / total if total > 0 else P
+
+    def _maps(self, weights: Any, parts: Sequence[Part]) -> None:
+        """Maps as couplings; constant maps make up for column masses that miss py."""
+        m = len(self.py)
+        maps = [part.map for part in parts] + [np.full(len(self.px), y) for y in range(m)]
+        self.couplings = [np.where(f[:, None] == np.arange(m), self.px[:, None], _ZERO) for f in maps]  # type: ignore[index]
+        masses = sum(w * P.sum(axis=0) for w, P in zip(weights, self.couplings, strict=False))
+        keep = min([Decimal(1), *(goal / mass for goal, mass in zip(self.py, masses, strict=True) if mass > goal)])
+        self.weights = np.append(keep * weights, np.maximum(self.py - keep * masses, _ZERO))
+
+    def distortion(self) -> Any:
+        d = _exact(self.formulation.problem.d)
+        return sum((w * (P * d).sum() for w, P in zip(self.weights, self.couplings, strict=True)), _ZERO)
+
+    def rate(self) -> Any:
+        one_shot = self.formulation.name == "one-shot"
+        alone = np.outer(self.px, self.py)
+        total = _ZERO
+        for weight, P in zip(self.weights, self.couplings, strict=True):
+            pairs = [(t, 1 / t) for t in P.sum(axis=0) if t] if one_shot else _ratios(P, alone)
+            total += weight * self._sum(pairs)
+        return total
+
+    def loss(self) -> Any:
+        mixed = self.formulation.name == "one-shot" and self.formulation.classifier_sees == "Y"
+        pairs = zip(self.weights, self.couplings, strict=True)
+        parts = [(Decimal(1), sum(w * P for w, P in pairs))] if mixed else list(pairs)
+        total = _ZERO
+        for weight, P in parts:
+            T = self.W.T @ P
+            total -= weight * self._sum(_ratios(T, np.broadcast_to(T.sum(axis=0), T.shape)))
+        return total
+
+    def _sum(self, pairs: Iterable[tuple[Decimal, Decimal]]) -> Any:
+        """Σ t log r."""
+        return sum((t * self._log(r) for t, r in pairs), _ZERO)
+
+    def _log(self, x: Decimal) -> Any:
+        if not self.bits:
+            return x.ln()
+        power = round(math.log2(float(x))) if Decimal("1e-99") < x < Decimal("1e99") else 0
+        return Decimal(power) if x == Decimal(2) ** power else x.ln() / _TWO
+
+
+def _ratios(P: Any, Q: Any) -> Iterator[tuple[Decimal, Decimal]]:
+    return ((t, t / u) for t, u in zip(P.ravel(), Q.ravel(), strict=True) if t)
+
+
+def _exact(array: FloatArray) -> Any:
+    """Doubles as decimals, unrounded."""
+    decimals = np.empty(array.size, dtype=object)
+    decimals[:] = [Decimal(v) for v in np.ravel(array).tolist()]
+    return decimals.reshape(array.shape)
+
+
+def _pmf(p: FloatArray) -> Any:
+    exact = _exact(p)
+    total = exact.sum()
+    return exact if total == 1 else exact / total

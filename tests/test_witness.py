@@ -1,0 +1,157 @@
+"""A point is judged so that rounding errs against it: nothing is "optimal" or verified below the truth."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+from drcopt import Problem, solve
+from drcopt.formulations import OneShot, Part, SingleLetter, TimeSharing
+from drcopt.formulations.one_shot import map_coupling
+from drcopt.witness import CLOSE, Budgets, inside, spent
+
+DIGITS = 60
+
+
+def weak(label: float) -> Problem:
+    """Four letters, two of each class by a hair; D = 0 is reached by the coupling that says nothing of S."""
+    W = [[0.5 + label, 0.5 - label]] * 2 + [[0.5 - label, 0.5 + label]] * 2
+    return Problem([0.25] * 4, [0.5] * 2, W, [[0, 1], [1, 0]] * 2)
+
+
+def mpf(v: Any) -> Any:
+    """A double, exactly."""
+    return mp.mpf(float(v))
+
+
+def loss_of(P: Any, W: Any) -> Any:
+    """H(S|Y) of a coupling and a channel of mpmath numbers, nats."""
+    total = mp.mpf(0)
+    for y in range(len(P[0])):
+        T = [sum(P[x][y] * W[x][s] for x in range(len(P))) for s in range(len(W[0]))]
+        total -= sum(t * mp.log(t / sum(T)) for t in T if t)
+    return total
+
+
+def weak_truth(label: float, C: float) -> Any:
+    """2/4 of the mass moved by a share θ: E d = θ/2, τ = ½ ± δθ, the least θ with h(½ + δθ) ≤ C; 60 digits."""
+    with mp.workdps(DIGITS):
+        rows = [[mpf(0.5 + label), mpf(0.5 - label)], [mpf(0.5 - label), mpf(0.5 + label)]]
+        high, low = (row[0] / sum(row) for row in rows)
+
+        def loss(theta: Any) -> Any:
+            # y = 0 takes (1+θ)/2 of the first two letters and (1−θ)/2 of the others.
+            t0 = high * (1 + theta) / 2 + low * (1 - theta) / 2
+            t1 = high * (1 - theta) / 2 + low * (1 + theta) / 2
+            return -sum(t * mp.log(t) + (1 - t) * mp.log(1 - t) for t in (t0, t1)) / 2
+
+        if loss(mp.mpf(1)) > mpf(C):
+            return mp.inf
+        left, right = mp.mpf(0), mp.mpf(1)
+        if loss(left) <= mpf(C):
+            return mp.mpf(0)
+        for _ in range(180):
+            middle = (left + right) / 2
+            left, right = (left, middle) if loss(middle) <= mpf(C) else (middle, right)
+        return right / 2
+
+
+class TestWeakLabels:
+    @pytest.mark.parametrize("label", [1e-2, 1e-4, 1e-6])
+    @pytest.mark.parametrize("short", [1e-16, 6e-15, 1e-13])
+    def test_never_below_the_truth(self, label: float, short: float) -> None:
+        C = math.log(2) - short
+        truth = weak_truth(label, C)
+        answer = solve(weak(label), C=C, units="nats", time_limit=0.5, verify="interval", on_failure="return")
+        assert answer.excess == 0.0
+        assert answer.verified
+        assert answer.lower_bound <= truth
+        assert answer.distortion >= truth * (1 - mp.mpf(10) ** -13)
+        assert answer.proved_distortion >= truth
+        assert answer.distortion <= float(truth) * 1.01 + 1e-15
+        assert (answer.status == "optimal") == (answer.distortion - answer.lower_bound <= 5e-7)
+
+    def test_the_point_that_says_nothing_misses_by_what_is_missing(self) -> None:
+        problem = weak(1e-3)
+        P = np.array([[0.25, 0.0], [0.0, 0.25]] * 2)
+        found = spent(SingleLetter(problem, math.inf, math.log(2) - 6e-15), [Part(1.0, P)])
+        with mp.workdps(DIGITS):
+            missing = mp.log(2) - mpf(math.log(2) - 6e-15)
+        assert found.loss_excess == pytest.approx(float(missing), rel=1e-9)
+        assert found.rate_excess == 0.0
+
+
+class TestExactness:
+    def test_a_bit_is_a_bit(self) -> None:
+        """H(S) = 1 bit meets C = 1 bit, though not the double nearest to log 2."""
+        problem = Problem([0.5, 0.5], [0.5, 0.5], np.eye(2))
+        alone, same = [Part(1.0, problem.independent)], [Part(1.0, np.eye(2) / 2)]
+        for parts, budgets in ((alone, Budgets(0.0, 1.0, "bits")), (same, Budgets(1.0, 0.0, "bits"))):
+            assert spent(SingleLetter(problem, *budgets.nats), parts, budgets).excess == 0.0
+        assert 0.0 < spent(SingleLetter(problem, 0.0, math.log(2)), alone).loss_excess < 3e-17
+        assert solve(problem, R=0.0, C=1.0).status == "optimal"
+        assert solve(problem, R=1.0, C=0.0).status == "optimal"
+
+    def test_budgets_in_nats_are_rounded_up(self) -> None:
+        with mp.workdps(DIGITS):
+            for bits in (1.0, 0.1, 0.7, 1.5, 3e-9):
+                for nats in Budgets(bits, bits, "bits").nats:
+                    exact = mpf(bits) * mp.log(2)
+                    assert 0 <= mpf(nats) - exact <= exact * 2**-52
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_against_256_bits(self, seed: int) -> None:
+        """Budgets a hair either side of what a random coupling spends: the verdict is that of exact arithmetic."""
+        rng = np.random.default_rng(seed)
+        n, m, k = rng.integers(2, 4, 3)
+        px = rng.integers(1, 9, n) / 1.0
+        py = rng.integers(1, 9, m) / 1.0
+        px, py = px / px.sum(), py / py.sum()
+        problem = Problem(px, py, rng.dirichlet(np.ones(k), n), rng.random((n, m)))
+        P = problem.independent
+        with mp.workprec(256):
+            W = [[mpf(v) / sum(map(mpf, row)) for v in row] for row in problem.ps_given_x]
+            X, Y = ([mpf(v) / sum(map(mpf, p)) for v in p] for p in (problem.px, problem.py))
+            truth = loss_of([[x * y for y in Y] for x in X], W)
+            for step in (-3, -1, 0, 1, 3):
+                C = float(truth) + step * 2.0**-53
+                found = spent(SingleLetter(problem, math.inf, C), [Part(1.0, P)])
+                assert (found.loss_excess == 0.0) == (truth <= mpf(C))
+                assert found.loss_excess == 0.0 or found.loss_excess >= truth - mpf(C)
+
+
+class TestInside:
+    def test_time_sharing_takes_some_of_a_coupling_of_less_loss(self) -> None:
+        problem = weak(0.01)
+        question = TimeSharing(problem, math.inf, math.log(2) - 1e-10)
+        parts, now = inside(question, [Part(1.0, np.array([[0.25, 0.0], [0.0, 0.25]] * 2))]) or ([], None)
+        assert now is not None and now.excess == 0.0
+        assert len(parts) == 2 and question.classification_loss(parts) <= question.classification_budget
+
+    def test_a_point_too_far_out_is_none(self) -> None:
+        problem = weak(0.01)
+        question = SingleLetter(problem, math.inf, math.log(2) - 1e-5)
+        assert inside(question, [Part(1.0, problem.independent)]) is None
+
+    def test_what_cannot_be_moved_says_its_excess(self) -> None:
+        """Y = X is all that reaches H(S|X): a budget a hair below is missed by that hair."""
+        problem = Problem([0.3, 0.7], [0.3, 0.7], [[0.9, 0.1], [0.2, 0.8]])
+        C = problem.entropy_s_given_x - 1e-15
+        parts, now = inside(SingleLetter(problem, math.inf, C), [Part(1.0, np.diag(problem.px))]) or ([], None)
+        assert now is not None and 5e-16 < now.loss_excess < CLOSE
+        answer = solve(problem, C=C, units="nats", on_failure="return", time_limit=1.0, verify="interval")
+        assert answer.status == "near-feasible"
+        assert answer.excess == answer.residuals.classification == now.loss_excess
+        assert answer.proved_distortion == math.inf
+
+    def test_one_shot_maps_are_judged_too(self) -> None:
+        problem = Problem([0.5, 0.5], [0.5, 0.5], np.eye(2))
+        swap = np.array([1, 0])
+        parts = [Part(1.0, map_coupling(problem, swap), swap)]
+        for bits, met in ((1.0, True), (math.nextafter(1.0, 0.0), False)):
+            budgets = Budgets(bits, 0.0, "bits")
+            assert (spent(OneShot(problem, *budgets.nats, "YU"), parts, budgets).excess == 0.0) == met
