@@ -30,7 +30,7 @@ LAYERS = (
     {"certificate"},
     {"_failures", "_verify"},
     {"solve"},
-    {"tables", "_checkpoint", "_workers"},
+    {"tables", "_checkpoint", "_monotone", "_workers"},
     {"sweep"},
 )
 
