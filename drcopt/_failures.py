@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 
 import numpy as np
 
+from drcopt import clock
 from drcopt.engines.base import Proposal
 from drcopt.errors import InfeasibleError, MissingExtraError, NotSolvedError
 from drcopt.questions import QUANTITIES, Quantity
 from drcopt.solution import Solution
+
+#: With this environment variable set to 1 what an engine raises is raised, instead of ending in ``termination``.
+DEBUG = "DRCOPT_DEBUG"
 
 
 def raise_failure(solution: Solution, missed: Quantity, least: float) -> None:
@@ -62,6 +67,8 @@ def guarded(name: str, ask: Callable[[], Proposal]) -> Proposal:
     except (MissingExtraError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as reason:  # a panic in a solver's compiled core is not an Exception
+        if os.environ.get(DEBUG, "") not in ("", "0") and not isinstance(reason, clock.TimeIsUp):
+            raise
         return Proposal(None, (), f"engine {name} failed: {type(reason).__name__}: {reason}")
     if not isinstance(proposal, Proposal) or not isinstance(proposal.termination, str):
         return Proposal(None, (), f"engine {name} returned a {type(proposal).__name__} that makes no sense")

@@ -12,7 +12,7 @@ from drcopt import _check, _verify, clock, information
 from drcopt._failures import guarded, raise_failure
 from drcopt.bounds import Evidence
 from drcopt.certificate import FLOORS, Certificate, best_bound, better, certify, repair
-from drcopt.engines import ENGINES
+from drcopt.engines import ENGINES, able
 from drcopt.engines.base import INTERRUPTED, Engine, Limits, Proposal, independent
 from drcopt.errors import InputError
 from drcopt.formulations import CLASSIFIER_SEES, NAMES, OneShot, Part, Question, SingleLetter, TimeSharing
@@ -64,10 +64,7 @@ class Session:
         self.units = _check.choice("units", units, information.NATS_PER)
         self.engine = _check.choice("engine", engine, ("auto", *ENGINES))
         if engine != "auto" and formulation not in ENGINES[engine].formulations:
-            able = [name for name, kind in ENGINES.items() if formulation in kind.formulations]
-            raise InputError(
-                f"engine {engine!r} does not take formulation {formulation!r}. Pass engine='auto' or one of {able}."
-            )
+            raise InputError(f"engine {engine!r} does not take formulation {formulation!r}. {able(formulation)}")
         self.tol = _check.positive("tol", tol) or 0.0
         self.time_limit = _check.positive("time_limit", time_limit, allow_none=True)
         self.verify = _verify.setting(verify)
@@ -174,10 +171,12 @@ class Session:
             return independent(question), "analytic"
         standard = self._standardised(question)
         name = self.engine
-        if name == "auto":
+        if name == "auto" or not ENGINES[name].active_classification:
             name, settled = self._choose(standard, limits)
             if settled is not None:
                 return settled, name
+            if self.engine not in ("auto", name):
+                raise InputError(f"engine {self.engine!r} takes no C that binds, and C does. {able(self.formulation)}")
         proposal = self._propose(name, standard, limits)
         self.warm = proposal.warm
         return proposal, name

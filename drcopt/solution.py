@@ -118,8 +118,10 @@ class Solution:
         E d(X,Y) of ``coupling``: an upper bound on the optimum. inf if infeasible, NaN if unknown.
     lower_bound : float
         A proved lower bound on the objective's optimum; −inf if none is known, inf if infeasible.
-    gap : float
-        objective − lower_bound.
+    value, gap : float
+        The objective at ``coupling``, and value − lower_bound.
+    excess : float
+        By how much the coupling may exceed a budget, in ``units``: 0 unless the status is "near-feasible".
     objective : str
         What was minimised: "distortion", "rate" or "classification_loss"; ``value``, ``lower_bound`` and ``gap`` are
         of that, in its unit: that of d, or ``units``.
@@ -184,29 +186,25 @@ class Solution:
         return max(self.residuals.rate, self.residuals.classification, self.residuals.distortion)
 
     @property
-    def gap(self) -> float:
-        """objective − lower_bound: 0 if infeasible is proved, NaN if there is no point."""
-        if self.status == "infeasible":
-            return 0.0
-        return self.value - self.lower_bound
+    def value(self) -> float:
+        """The objective at ``coupling``, in the objective's unit: inf if infeasible, NaN if there is no point."""
+        return float(getattr(self, self.objective))
 
     @property
-    def value(self) -> float:
-        """What was minimised, at the answer: an upper bound on its optimum."""
-        return float(getattr(self, self.objective))
+    def gap(self) -> float:
+        """value − lower_bound: 0 if infeasible is proved, NaN if there is no point."""
+        return 0.0 if self.status == "infeasible" else self.value - self.lower_bound
 
     def __repr__(self) -> str:
         budgets = (("D", self.distortion_budget), ("R", self.rate_budget), ("C", self.classification_budget))
         limits = [f"{letter}={b:.6g}" for letter, b in budgets if math.isfinite(b) or letter != "D"]
         unit = "" if self.objective == "distortion" else f" {self.units}"
-        rest = [
-            f"{name}={getattr(self, name):.6g}"
-            for name in ("distortion", "rate", "classification_loss")
-            if name != self.objective
-        ]
+        names = ("distortion", "rate", "classification_loss")
+        rest = [f"{name}={getattr(self, name):.6g}" for name in names if name != self.objective]
+        excess = f"; exceeds a budget by ≤ {self.excess:.2g}" if self.excess > 0 else ""
         return (
-            f"Solution({self.status}: {self.objective}={self.value:.8g}{unit}, "
-            f"lower_bound={self.lower_bound:.8g}{unit}, gap={self.gap:.2g}; {', '.join(rest)} {self.units}; "
+            f"Solution({self.status}: {self.objective}={self.value:.8g}, lower_bound={self.lower_bound:.8g}, "
+            f"gap={self.gap:.2g}{unit}; {', '.join(rest)} {self.units}{excess}; "
             f"{self.formulation}, {', '.join(limits)} {self.units}; engine={self.engine})"
         )
 
@@ -214,6 +212,8 @@ class Solution:
         if self.verified is None:
             return {}
         ends = f"[{self.proved_lower_bound:.12g}, {self.proved_distortion:.12g}]"
+        if self.objective != "distortion":
+            ends = f"[{self.proved_lower_bound:.12g}, ∞) {self.units}"
         return {"verified": f"{'yes' if self.verified else 'no'}: the optimum lies in {ends}"}
 
     def _repr_html_(self) -> str:
@@ -223,13 +223,21 @@ class Solution:
         def within(value: float, budget: float) -> str:
             return f"{_html.number(value)} {self.units} (budget {_html.number(budget)})"
 
+        of_distortion = self.objective == "distortion"
+        loss = f"classification loss {sees}"
+        bound = f"{_html.number(self.lower_bound)}{'' if of_distortion else ' ' + self.units} (gap {self.gap:.2g})"
+        least = {"distortion": _html.number(self.distortion)}
+        rest = {loss: within(self.classification_loss, self.classification_budget)}
+        if not of_distortion:
+            least, rest = {loss: f"{_html.number(self.classification_loss)} {self.units}"}, least
         rows = {
             "status": f"{self.status}: {STATUSES[self.status]}",
-            "distortion": _html.number(self.distortion),
-            "lower bound": f"{_html.number(self.lower_bound)} (gap {self.gap:.2g})",
+            **least,
+            "lower bound": bound,
             **self._proved(),
+            **({"exceeds a budget by": f"at most {self.excess:.3g} {self.units}"} if self.excess > 0 else {}),
             "rate": within(self.rate, self.rate_budget),
-            f"classification loss {sees}": within(self.classification_loss, self.classification_budget),
+            **rest,
             "multipliers": (
                 f"rate {self.multipliers.rate:.5g}, classification {self.multipliers.classification:.5g} "
                 f"distortion per {unit}"

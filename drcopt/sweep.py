@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
 from os import PathLike
@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from drcopt import _check
 from drcopt._checkpoint import Checkpoint, Record, Warm
+from drcopt._monotone import agreed, infeasible_as
 from drcopt.engines.base import INTERRUPTED
 from drcopt.errors import CheckpointError, InputError
 from drcopt.information import NATS_PER, from_nats, to_nats
@@ -40,13 +41,14 @@ LONG_CHAIN, SHORT_CHAIN = 64, 8
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A chain of points at one C, in the order they are solved; the unit of work that goes to a worker."""
+    """A chain of points at one C in ascending R, and the cells of those that are known; what goes to a worker."""
 
     session: type[Session]
     problem: Problem
     settings: Mapping[str, Any]
     C: float
     points: Points
+    known: Mapping[int, dict[str, Any]] = field(default_factory=dict)
     warm: Warm = None
 
 
@@ -95,7 +97,9 @@ def sweep(
     -------
     pandas.DataFrame
         A row per pair: for each C as given, for each R as given. :data:`drcopt.tables.MEANINGS` explains
-        the columns. A point that fails is a row with status "unknown" whose ``termination`` says why.
+        the columns. A point that fails is a row with status "unknown" whose ``termination`` says why. A point that
+        was found at tighter budgets, and a bound that was proved at looser ones, serve a row too if they are better
+        than its own, and a row is infeasible if a looser one is: ``termination`` then names that row.
 
     Raises
     ------
@@ -172,7 +176,8 @@ def sweep(
                         keep(record)
             else:
                 _run(blocks, executor, keep)
-    return frame([records[row].cells for row in range(len(records))], columns)
+    tolerance = settings["tol"] * float(problem.reduced().d.max())
+    return frame(agreed([records[row].cells for row in range(len(records))], tolerance), columns)
 
 
 def plan(rates: list[float], losses: list[float], formulation: str) -> list[tuple[float, Points]]:
@@ -190,25 +195,55 @@ def plan(rates: list[float], losses: list[float], formulation: str) -> list[tupl
     return chains
 
 
+def following(statuses: list[str | None]) -> int | None:
+    """The place in a chain to answer next, given the statuses of those that are answered; None: all are.
+
+    In ascending R, until a point is infeasible: if the loosest is too, it settles all the others, and if it is not
+    halving finds where feasibility begins. A function of the answers, so that a resumed chain goes on as it would.
+    """
+    open_ = [place for place, status in enumerate(statuses) if status is None]
+    if not open_:
+        return None
+    edge = max((place for place, status in enumerate(statuses) if status == "infeasible"), default=-1)
+    if edge < 0 or open_[0] < edge:
+        return open_[0]
+    met = min((p for p, s in enumerate(statuses) if s not in (None, "infeasible")), default=len(statuses))
+    if met == len(statuses):
+        return open_[-1]
+    between = [place for place in open_ if place < met]
+    return between[len(between) // 2] if between else open_[0]
+
+
+def _statuses(known: Iterable[Mapping[str, Any] | None]) -> list[str | None]:
+    return [None if cells is None else cells["status"] for cells in known]
+
+
 def solve_points(block: Block) -> Iterator[Record]:
     """Solve a chain, point by point; a point that raises becomes a row that says so."""
     session, warm = None, block.warm
-    for row, R in block.points:
+    known = [block.known.get(row) for row, _ in block.points]
+    while (place := following(_statuses(known))) is not None:
+        row, R = block.points[place]
         started = time.perf_counter()
+        settling = next((cells for cells in known[place + 1 :] if cells and cells["status"] == "infeasible"), None)
         try:
-            if session is None:
-                session = block.session(block.problem, **block.settings)
-            # Set even where it would be the same: a resumed chain has nothing else to start from.
-            session.warm = None if warm is None else dict(warm)
-            solution = session.solve(R, block.C, on_failure="return")
-            if solution.termination.startswith(INTERRUPTED):
-                raise KeyboardInterrupt  # a single solve hands back what it has; a sweep stops
-            answer, warm = _answer(solution), _canonical(session.warm)
+            if settling is not None:
+                answer: Mapping[str, Any] = infeasible_as(settling) | {"seconds": time.perf_counter() - started}
+            else:
+                if session is None:
+                    session = block.session(block.problem, **block.settings)
+                # Set even where it would be the same: a resumed chain has nothing else to start from.
+                session.warm = None if warm is None else dict(warm)
+                solution = session.solve(R, block.C, on_failure="return")
+                if solution.termination.startswith(INTERRUPTED):
+                    raise KeyboardInterrupt  # a single solve hands back what it has; a sweep stops
+                answer, warm = _answer(solution), _canonical(session.warm)
         except Exception as error:  # whatever it is, the other points are not to suffer
             answer = _no_answer(block, f"{type(error).__name__}: {error}", time.perf_counter() - started)
             # Whatever state it is in, the next point must not depend on it: a resumed chain could not.
             session, warm = None, None
-        yield Record(row, _cells(block, R, answer), warm)
+        cells = known[place] = _cells(block, R, answer)
+        yield Record(row, cells, warm)
 
 
 def solve_block(block: Block) -> list[Record]:
@@ -246,24 +281,27 @@ def _run(blocks: Iterable[Block], executor: Executor, keep: Callable[..., None])
 
 def _lose(block: Block, error: Exception, keep: Callable[..., None]) -> None:
     for row, R in block.points:
+        if row in block.known:
+            continue
         answer = _no_answer(block, f"{type(error).__name__}: {error}", math.nan)
         keep(Record(row, _cells(block, R, answer), None), lost=True)
 
 
 def _remaining(blocks: Iterable[Block], done: Mapping[int, Record]) -> Iterator[Block]:
     """What is left of each chain, starting from where it stopped."""
-    known = 0
+    reached = 0
     for block in blocks:
-        rows = [row for row, _ in block.points]
-        solved = 0
-        while solved < len(rows) and rows[solved] in done:
-            solved += 1
-        known += solved
-        if solved:
-            block = replace(block, points=block.points[solved:], warm=done[rows[solved - 1]].warm)
-        if block.points:
+        known: list[dict[str, Any] | None] = [None] * len(block.points)
+        while (place := following(_statuses(known))) is not None:
+            record = done.get(block.points[place][0])
+            if record is None:
+                break
+            known[place] = record.cells
+            block = replace(block, known={**block.known, record.row: record.cells}, warm=record.warm)
+        reached += len(block.known)
+        if place is not None:
             yield block
-    if known < len(done):
+    if reached < len(done):
         raise CheckpointError(
             "checkpoint is damaged: it holds rows whose predecessors it lacks. Delete it and start again."
         )

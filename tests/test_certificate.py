@@ -628,6 +628,7 @@ def try_fault(monkeypatch: pytest.MonkeyPatch, fault: str, count: int) -> int:
     return tried
 
 
+@pytest.mark.faults
 class TestFaultyEngines:
     @pytest.mark.parametrize("fault", FAULTS)
     def test_the_interval_stays_valid(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -314,6 +314,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.faults
 class TestFaults:
     @pytest.mark.parametrize("fault", FAULTS)
     @pytest.mark.parametrize("C", [math.inf, 1.285])

@@ -32,7 +32,7 @@ LAYERS = (
     {"_failures", "_verify"},
     {"session"},
     {"solve"},
-    {"tables", "_checkpoint", "_workers"},
+    {"tables", "_checkpoint", "_monotone", "_workers"},
     {"sweep"},
 )
 

@@ -9,9 +9,12 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from drcopt import Problem, solve
+from drcopt import Problem, min_classification_loss, solve
+from drcopt.engines.newton import Newton
+from drcopt.errors import InputError
 from drcopt.formulations import OneShot, Part, SingleLetter, TimeSharing
 from drcopt.formulations.one_shot import map_coupling
+from drcopt.theorems._registry import compare, interval
 from drcopt.witness import CLOSE, Budgets, inside, spent
 
 DIGITS = 60
@@ -155,3 +158,45 @@ class TestInside:
         for bits, met in ((1.0, True), (math.nextafter(1.0, 0.0), False)):
             budgets = Budgets(bits, 0.0, "bits")
             assert (spent(OneShot(problem, *budgets.nats, "YU"), parts, budgets).excess == 0.0) == met
+
+
+class TestCredibleWords:
+    def test_an_objective_is_shown_as_itself(self) -> None:
+        """What is minimised comes with its bound; nothing pairs a distortion with a bound on something else."""
+        problem = Problem([0.5, 0.5], [0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]])
+        edge = min_classification_loss(problem, R=0.5)
+        assert edge.value == edge.classification_loss and edge.gap == edge.value - edge.lower_bound
+        assert repr(edge).startswith(f"Solution(optimal: classification_loss={edge.value:.8g}, lower_bound=0.69")
+        text = edge._repr_html_()
+        assert text.index("classification loss H(S|Y)") < text.index("lower bound") < text.index("distortion")
+        low, high = interval("computed", edge)
+        assert (low, high) == (edge.lower_bound, edge.value) and high - low < 1e-5
+        assert compare(edge, 0.69732, "C_min(0.5)").verdict(1e-5) == "holds"
+        plain = solve(problem, R=0.5)
+        assert plain.value == plain.distortion and "distortion=0.11002786" in repr(plain)
+
+    def test_a_point_outside_bounds_nothing(self) -> None:
+        problem = Problem([0.3, 0.7], [0.3, 0.7], [[0.9, 0.1], [0.2, 0.8]])
+        answer = solve(problem, C=problem.entropy_s_given_x - 1e-15, units="nats", on_failure="return", time_limit=1.0)
+        assert interval("computed", answer) == (answer.lower_bound, math.inf)
+        assert "exceeds a budget by" in repr(answer) and "exceeds a budget by" in answer._repr_html_()
+
+    def test_newton_refuses_a_class_budget_that_binds(self) -> None:
+        rng = np.random.default_rng(3)
+        problem = Problem([0.25] * 4, [0.25] * 4, rng.dirichlet([0.3] * 2, 4), rng.random((4, 4)))
+        least = min_classification_loss(problem, R=1.0).value
+        with pytest.raises(InputError, match=r"'newton' takes no C that binds.*one of \['global', 'clarabel', 'scs'\]"):
+            solve(problem, R=1.0, C=least + 0.01, engine="newton")
+        assert solve(problem, R=1.0, C=2.0, engine="newton").status == "optimal"
+
+    def test_our_own_exceptions_are_seen(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def broken(*_: Any, **__: Any) -> Any:
+            raise IndexError("list index out of range")
+
+        monkeypatch.setattr(Newton, "propose", broken)
+        with pytest.raises(IndexError):
+            solve(weak(0.1), R=0.5)
+        monkeypatch.delenv("DRCOPT_DEBUG")
+        answer = solve(weak(0.1), R=0.5, on_failure="return")
+        assert answer.termination == "engine newton failed: IndexError: list index out of range"
+        assert answer.lower_bound == 0.0

@@ -270,7 +270,7 @@ def solve(
     # JSON has all its fields whatever happened; a person gets the sentence that the exception holds.
     lenient = as_json or certificate is not None
     solution = Session(problem, **settings).solve(R, C, on_failure="return" if lenient else "raise")
-    found = solution.status in ("optimal", "feasible")
+    found = solution.status in ("optimal", "feasible", "near-feasible")
     if certificate is not None:
         solution.certificate.save(certificate)
     if coupling is not None and found:
@@ -393,6 +393,7 @@ def _report(solution: Solution) -> str:
         "distortion": f"{solution.distortion:.9g}",
         "lower bound": f"{solution.lower_bound:.9g}",
         "gap": f"{solution.gap:.2g}",
+        **({"exceeds a budget by": f"{solution.excess:.3g} {units} at most"} if solution.excess > 0 else {}),
         **({} if solution.verified is None else {"verified": _proved(solution)}),
         "rate": f"{solution.rate:.9g} {units} (budget {solution.rate_budget:.9g})",
         "classification loss": (

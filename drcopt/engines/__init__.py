@@ -61,3 +61,9 @@ ENGINES: Mapping[str, Kind] = {
     "clarabel": Kind(("single-letter",), True, (DISTORTION,), _clarabel),
     "scs": Kind(("single-letter",), True, (DISTORTION,), _scs),
 }
+
+
+def able(formulation: str) -> str:
+    """The engines that take every question of a formulation, as a message recommends them."""
+    names = [n for n, kind in ENGINES.items() if formulation in kind.formulations and kind.active_classification]
+    return f"Pass engine='auto' or one of {names}."

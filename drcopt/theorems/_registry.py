@@ -13,6 +13,7 @@ import numpy as np
 from drcopt import _check
 from drcopt.errors import InputError
 from drcopt.problem import Problem
+from drcopt.questions import CLASSIFICATION_LOSS
 from drcopt.solution import Solution
 
 #: How computed and predicted are claimed to relate.
@@ -88,7 +89,7 @@ def compare(
     Parameters
     ----------
     computed, predicted : Solution, ClosedForm, float or (lower, upper)
-        A solution counts as its certified interval [lower_bound, distortion], a number as exact.
+        A solution counts as its certified interval [lower_bound, value], a number as exact.
     instance : str, Problem or mapping of names to values
         What was solved; printed if it is the counterexample.
     relation : {"==", "<=", ">="}
@@ -115,11 +116,11 @@ def compare(
 
 
 def interval(name: str, value: Any) -> Interval:
-    """What is certain of a value: [lower_bound, distortion] of a solution, a number twice, an interval itself."""
+    """What is certain of a value: [lower_bound, value] of a solution, a number twice, an interval itself."""
     if isinstance(value, Solution):
-        # Without a point the optimum is anywhere above the bound; with neither, anywhere.
+        # Without a point that meets the budgets the optimum is anywhere above the bound; with neither, anywhere.
         low = -math.inf if math.isnan(value.lower_bound) else value.lower_bound
-        return low, math.inf if math.isnan(value.distortion) else value.distortion
+        return low, math.inf if math.isnan(value.value) or value.excess > 0 else value.value
     try:
         low, high = (float(end) for end in value) if isinstance(value, tuple) else (float(value), float(value))
     except (TypeError, ValueError):
@@ -142,7 +143,7 @@ def certificate(computed: Any) -> str:
     if not isinstance(computed, Solution):
         return "exact argument"
     if computed.status == "infeasible":
-        least = getattr(computed.certificate, "least_loss", math.nan)
+        least = computed.certificate.least(CLASSIFICATION_LOSS)
         proved = f": classification loss ≥ {least / math.log(2.0):.6g} bits" if math.isfinite(least) else ""
         return f"{computed.formulation}, infeasible (proved{proved})"
     if computed.status == "optimal":
