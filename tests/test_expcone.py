@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from drcopt.certificate import certify
+from drcopt.certificate import best_bound, certify
 from drcopt.engines import expcone
 from drcopt.engines.base import Limits
 from drcopt.engines.cones import Answer, Program
@@ -110,7 +110,7 @@ class TestRateOnly:
         rate = rng.uniform(0.02, 1.1) * min(problem.entropy_x, problem.entropy_y)
         formulation = SingleLetter(problem, rate, math.inf)
         proposal = ExpCone().propose(formulation, Limits(1e-6))
-        bound = proposal.evidence.bound(formulation)
+        bound = best_bound(formulation, proposal.evidence)
         value = problem.distortion(proposal.parts[0].coupling)
         assert value - 1e-8 <= bound <= value + 1e-12
         assert formulation.rate(proposal.parts) <= formulation.rate_budget + 1e-15
@@ -190,7 +190,7 @@ class TestClassification:
         least = problem.entropy_s - 0.8 * BITS * problem.contraction
         formulation = SingleLetter(problem, 0.8 * BITS, loss - 0.2 * (loss - least))
         proposal, certificate = solve(formulation)
-        assert certificate.lower >= free.evidence.bound(formulation) - 1e-9
+        assert certificate.lower >= best_bound(formulation, free.evidence) - 1e-9
         assert certificate.lower <= certificate.upper
         assert proposal.classification_multiplier > 0 or proposal.parts is None
 
@@ -266,7 +266,7 @@ class TestCompilation:
         engine.propose(question(FOUR, 0.8, 1.288), Limits(1e-6))
         again = engine.propose(question(FOUR, 0.8, 1.285), Limits(1e-6))
         np.testing.assert_array_equal(first.parts[0].coupling, again.parts[0].coupling)
-        assert first.evidence.bound(question(FOUR, 0.8, 1.285)) == again.evidence.bound(question(FOUR, 0.8, 1.285))
+        assert len({best_bound(question(FOUR, 0.8, 1.285), one.evidence) for one in (first, again)}) == 1
 
     def test_cvxpy_is_imported_on_use_only(self):
         code = "import sys, drcopt.engines.expcone as e; e.ExpCone('scs'); sys.exit('cvxpy' in sys.modules)"

@@ -167,7 +167,7 @@ class TestBruteForce:
                 if problem.classification_loss(P) < best and problem.rate(P) <= R:
                     best = problem.classification_loss(P)
             assert edge.status == "optimal"
-            assert edge.objective == "classification-loss"
+            assert edge.objective == "classification_loss"
             assert edge.lower_bound <= best + 1e-12
             assert edge.classification_loss <= best + 1e-8
             assert edge.classification_loss >= best - 1e-3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +13,10 @@ from scipy.optimize import linprog
 from scipy.special import entr
 
 from drcopt import InputError, Problem, information, solve, sources
-from drcopt.questions import ROUNDING
 from drcopt.bounds.cells import CellDual, CellPricing
 from drcopt.bounds.maps import MapLeaf, MapPricing, MapSplit, MapTree, posterior_box
 from drcopt.bounds.subsets import min_plus, submasks, subset_sums
-from drcopt.certificate import certify
+from drcopt.certificate import best_bound, certify
 from drcopt.closed_forms import bernoulli
 from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.best_map import best_map
@@ -25,6 +25,8 @@ from drcopt.engines.map_moves import MapMoves, quantile_maps
 from drcopt.engines.one_shot import OneShotEngine
 from drcopt.formulations import OneShot
 from drcopt.formulations.one_shot import map_coupling
+from drcopt.problem import Standard
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE, ROUNDING, Quantity
 
 BIT = math.log(2.0)
 
@@ -114,7 +116,7 @@ class TestAgainstEnumeration:
                     certificate = certify(question, proposal.parts, *proposal.evidence)
                     if C < edge - 1e-9:
                         assert certificate.infeasible
-                        assert certificate.least_loss == pytest.approx(edge, abs=1e-9)
+                        assert certificate.least(CLASSIFICATION_LOSS) == pytest.approx(edge, abs=1e-9)
                         continue
                     value = every.least(every.cost, R, C)
                     assert certificate.upper == pytest.approx(value, abs=1e-9)
@@ -128,12 +130,11 @@ class TestAgainstEnumeration:
         R = 0.5 * problem.entropy_y
         found = {}
         for sees in ("YU", "Y"):
-            question = OneShot(problem, R, math.inf, sees)
-            proposal = OneShotEngine().least_loss(question, Limits(1e-7))
+            question = OneShot(problem, R, math.inf, sees, objective=CLASSIFICATION_LOSS)
+            proposal = OneShotEngine().propose(question, Limits(1e-7))
             assert proposal.parts is not None
-            assert proposal.evidence is not None
             found[sees] = question.classification_loss(proposal.parts)
-            assert proposal.evidence.bound(question) == pytest.approx(found[sees], abs=2e-7)
+            assert best_bound(question, proposal.evidence) == pytest.approx(found[sees], abs=2e-7)
         assert found["YU"] == pytest.approx(every.least(every.loss, R, math.inf), abs=1e-9)
         assert found["YU"] <= found["Y"]
 
@@ -144,7 +145,8 @@ class TestAgainstEnumeration:
         every, rng = Enumeration(problem), np.random.default_rng(0)
         joint = np.array([(problem.ps_given_x.T @ map_coupling(problem, f)).T for f in every.maps])
         R = 0.7 * problem.entropy_y
-        lowest = OneShotEngine().least_loss(OneShot(problem, R, math.inf, "Y"), Limits(1e-6))
+        question = OneShot(problem, R, math.inf, "Y", objective=CLASSIFICATION_LOSS)
+        lowest = OneShotEngine().propose(question, Limits(1e-6))
         assert lowest.parts is not None
         edge = OneShot(problem, R, math.inf, "Y").classification_loss(lowest.parts)
         question = OneShot(problem, R, 0.5 * (edge + problem.entropy_s), "Y")
@@ -206,8 +208,8 @@ class TestEnds:
                 proposal = OneShotEngine().propose(question, Limits(1e-9, time.monotonic() - 1.0))
                 best = ask(question, tol=1e-6)
                 value = certify(question, best.parts, *best.evidence).upper
-                assert proposal.evidence is not None
-                assert proposal.evidence.bound(question) <= value + 1e-12
+                assert proposal.evidence
+                assert -math.inf < best_bound(question, proposal.evidence) <= value + 1e-12
 
     def test_warm_start_changes_nothing(self) -> None:
         problem = random_problem(6, 6, 5)
@@ -295,27 +297,33 @@ class TestPricing:
 class TestEvidence:
     """Any multipliers give a bound that is true."""
 
-    @pytest.mark.parametrize("objective", ["distortion", "classification-loss"])
-    def test_random_multipliers(self, objective: str) -> None:
+    @pytest.mark.parametrize("objective", [DISTORTION, RATE, CLASSIFICATION_LOSS], ids=lambda q: q.name)
+    def test_random_multipliers(self, objective: Quantity) -> None:
         rng = np.random.default_rng(0)
         for seed in range(10):
             problem = random_problem(seed, 4, 3)
             every = Enumeration(problem)
             R, share = 0.5 * problem.entropy_y, rng.random(3)
             edge = every.least(every.loss, R, math.inf)
-            C = 0.5 * (edge + problem.entropy_s) if objective == "distortion" else math.inf
-            question = OneShot(problem, R, C, "YU")
-            target = every.cost if objective == "distortion" else every.loss
-            value = every.least(target, R, C)
-            leaf = MapLeaf.linear(problem, rng.normal(size=3) * 0.2, share[0], share[1])
-            cells = CellDual(rng.normal(size=4) * 0.1, rng.normal(size=3) * 0.2, share[0], share[1], objective)
-            for evidence in (MapTree(leaf, objective), cells):
-                assert evidence.bound(question) <= value
+            C = math.inf if objective is CLASSIFICATION_LOSS else 0.5 * (edge + problem.entropy_s)
+            question = OneShot(problem, R, C, "YU").minimising(objective)
+            value = every.least(every.cost, R, C)
+            if objective is CLASSIFICATION_LOSS:
+                value = every.least(every.loss, R, C)
+            elif objective is RATE:
+                question = replace(question, distortion_budget=value)
+                value = R  # where the program with the rate R has this value
+            for weight in (0.0, 0.3, 1.0):
+                nu, f = rng.normal(size=3) * 0.2, rng.normal(size=4) * 0.1
+                leaf = MapLeaf.linear(problem, nu, share[0], share[1], weight)
+                for evidence in (MapTree(leaf), CellDual(f, nu, share[0], share[1], weight)):
+                    assert evidence.bound(question) <= value
             # Multipliers of the optimum, disturbed.
-            engine = OneShotEngine()
-            proposal = (engine.propose if objective == "distortion" else engine.least_loss)(question, Limits(1e-9))
-            assert isinstance(proposal.evidence, MapTree)
-            honest = proposal.evidence.root
+            proposal = OneShotEngine().propose(question, Limits(1e-9))
+            tree = max(proposal.evidence, key=lambda one: one.bound(question))
+            assert tree.bound(question) == pytest.approx(value, abs=1e-7)
+            assert isinstance(tree, MapTree)
+            honest = tree.root
             assert isinstance(honest, MapLeaf)
             for scale in (1e-9, 1e-3, 1.0):
                 bent = MapLeaf.linear(
@@ -323,8 +331,9 @@ class TestEvidence:
                     honest.nu + scale * rng.normal(size=3),
                     abs(honest.rate + scale * rng.normal()),
                     min(1.0, abs(float(honest.conditional[0]) + scale * rng.normal())),
+                    abs(honest.distortion + scale * rng.normal()),
                 )
-                assert MapTree(bent, objective).bound(question) <= value + 1e-12
+                assert MapTree(bent).bound(question) <= value + 1e-12
 
     def test_trees_for_y(self) -> None:
         rng = np.random.default_rng(3)
@@ -358,13 +367,27 @@ class TestEvidence:
         ):
             assert MapTree(bad).bound(question) == -math.inf
             assert MapTree(MapSplit(0, 0, 0.5, good, bad)).bound(question) == -math.inf
-        heavy = MapLeaf.linear(problem, np.zeros(3), 0.1, 1.1)
-        assert MapTree(heavy, "classification-loss").bound(question) == -math.inf
+        for weight in (-1.0, math.inf, math.nan):
+            assert MapTree(MapLeaf.linear(problem, np.zeros(3), 0.1, 0.1, weight)).bound(question) == -math.inf
+            assert CellDual(np.zeros(4), np.zeros(3), 0.1, 0.1, weight).bound(question) == -math.inf
         assert CellDual(np.zeros(3), np.zeros(3), -1.0, 0.0).bound(question) == -math.inf
         assert CellDual(np.zeros(2), np.zeros(3), 0.0, 0.0).bound(question) == -math.inf
-        assert CellDual(np.zeros(3), np.zeros(3), 0.0, 1.1, "classification-loss").bound(question) == -math.inf
 
-    def test_rescaled(self) -> None:
+    def test_a_weight_on_the_loss_counts_for_what_it_is(self) -> None:
+        """(1 + ε) H(S|Y,U) ≥ Λ says Λ/(1 + ε) of the loss, not Λ."""
+        problem = random_problem(0, 3, 3)
+        question = OneShot(problem, math.inf, math.inf, "YU", objective=CLASSIFICATION_LOSS)
+        value = Enumeration(problem).least(Enumeration(problem).loss, math.inf, math.inf)
+        bounds = []
+        for weight in (1.0, 1.1, 7.0):
+            heavy = MapLeaf.linear(problem, np.zeros(3), 0.0, weight, 0.0)
+            cells = CellDual(np.zeros(3), np.zeros(3), 0.0, weight, 0.0)
+            bounds += [MapTree(heavy).bound(question), cells.bound(question)]
+            assert max(bounds) <= value
+        assert bounds[0] > 0.0
+        assert bounds[0::2] == pytest.approx([bounds[0]] * 3, abs=1e-11)
+
+    def test_framed(self) -> None:
         rng = np.random.default_rng(5)
         problem = random_problem(2, 4, 3)
         row, column = rng.normal(size=4), rng.normal(size=3)
@@ -378,7 +401,8 @@ class TestEvidence:
             ("YU", CellDual(rng.normal(size=4), rng.normal(size=3), 0.2, 0.1)),
         ):
             question = OneShot(problem, 0.4, 0.6, sees)
-            there = evidence.rescaled(3.0, row + 5.0, column).bound(question.with_problem(changed))
+            framed = evidence.framed(Standard(3.0, row + 5.0, column))
+            there = framed.bound(question.with_problem(changed))
             assert there == pytest.approx(3.0 * evidence.bound(question) + offset, abs=1e-11)
 
     def test_box_holds_every_posterior(self) -> None:
@@ -422,7 +446,8 @@ class TestLargeAlphabets:
             certificate = certify(question, proposal.parts, *proposal.evidence)
             assert certificate.parts is not None
             assert 0 <= certificate.upper - certificate.lower < 0.1
-            assert isinstance(proposal.evidence, CellDual)
+            assert any(isinstance(one, CellDual) for one in proposal.evidence)
+            assert not any(isinstance(one, MapTree) and isinstance(one.root, MapSplit) for one in proposal.evidence)
         assert time.monotonic() - started < 30.0
 
 
@@ -437,7 +462,7 @@ class TestTimeLimit:
             time_limit=1.0, on_failure="return",
         )  # fmt: skip
         assert time.monotonic() - started <= 2.5  # a single minimum takes as long
-        assert isinstance(answer.certificate.evidence, CellDual)
+        assert any(isinstance(one, CellDual) for one in answer.certificate.evidence)
         assert answer.status in ("feasible", "unknown")  # on a slow machine no point may be found
         assert "time limit" in answer.termination
 

@@ -46,7 +46,7 @@ def too_good(certificate: Certificate) -> Certificate:
 
 
 def not_infeasible(certificate: Certificate) -> Certificate:
-    return replace(certificate, parts=None, infeasibility=DataProcessing(), least_loss=9.0)
+    return replace(certificate, parts=None, evidence=(DataProcessing(),), lower=math.inf)
 
 
 class TestSolve:
