@@ -331,13 +331,13 @@ class Problem:
         """E d(X,Y) of a coupling of shape (n, m)."""
         return float((self.d * coupling).sum())
 
-    def rate(self, coupling: FloatArray) -> float:
-        """I(X;Y) of a coupling, in nats."""
-        return information.mutual_information(coupling)
+    def rate(self, coupling: FloatArray, units: information.Units = "nats") -> float:
+        """I(X;Y) of a coupling, in nats (or ``units``)."""
+        return information.from_nats(information.mutual_information(coupling), units)
 
-    def classification_loss(self, coupling: FloatArray) -> float:
-        """H(S|Y) of a coupling, in nats."""
-        return information.conditional_entropy(self.ps_given_x.T @ coupling)
+    def classification_loss(self, coupling: FloatArray, units: information.Units = "nats") -> float:
+        """H(S|Y) of a coupling, in nats (or ``units``)."""
+        return information.from_nats(information.conditional_entropy(self.ps_given_x.T @ coupling), units)
 
     @cached_property
     def fingerprint(self) -> str:

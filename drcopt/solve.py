@@ -405,6 +405,7 @@ class Session:
             mixture=self._mixture(question, parts) if self.formulation != "single-letter" and parts else None,
             certificate=certificate,
             stats=proposal.stats,
+            problem=problem,
         )
         return _verify.verified(solution) if self.verify else solution
 

@@ -18,11 +18,11 @@ PACKAGE = Path(drcopt.__file__).parent
 LAYERS = (
     {"errors", "clock"},
     {"_check", "_files", "_html", "checker"},  # the checker shares no code with what it checks
-    {"information", "coupling", "solution"},
+    {"information", "coupling"},
     {"samples"},
     {"distortion", "labels"},
     {"problem"},
-    {"sources", "closed_forms", "formulations"},
+    {"sources", "closed_forms", "formulations", "solution"},
     {"bounds"},
     {"_cells"},
     {"engines", "proof"},
@@ -41,7 +41,6 @@ FORBIDDEN = {
     ("certificate", "solution"): "only solve.py builds a Solution",
     ("formulations", "solution"): "only solve.py builds a Solution",
     ("problem", "solution"): "a problem does not know its answers",
-    ("solution", "errors"): "a Solution is data",
     ("solution", "_files"): "a Solution is data",
     ("solve", "_files"): "solving touches no disk",
     ("engines", "_files"): "solving touches no disk",
