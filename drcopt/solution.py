@@ -128,7 +128,7 @@ def _channel(coupling: FloatArray) -> FloatArray:
     """p(y|x) of a coupling; the law of Y where x has no mass, where any would do."""
     rows = np.broadcast_to(coupling.sum(axis=1, keepdims=True), coupling.shape)
     given = np.divide(coupling, rows, out=np.empty_like(coupling), where=rows > 0)
-    return np.where(rows > 0, given, coupling.sum(axis=0))
+    return np.asarray(np.where(rows > 0, given, coupling.sum(axis=0)))
 
 
 def _draw(channel: FloatArray, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

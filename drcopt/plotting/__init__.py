@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "KINDS", "MOST_COMPONENTS", "MOST_CURVES", "NEEDED", "SUFFIXES", "check_destination", "coupling", "curve", "mixture",
-    "plot", "save", "surface",
+    "KINDS", "MOST_COMPONENTS", "MOST_CURVES", "NEEDED", "SUFFIXES", "check_destination", "coupling", "curve",
+    "mixture", "plot", "save", "surface",
 ]  # fmt: skip
 
 KINDS = ("auto", "curve", "surface")
@@ -215,12 +215,13 @@ def coupling(
         If matplotlib is not installed.
     """
     draw = _draw()
-    if isinstance(coupling, Solution):
-        names = coupling.labels
-        x, y, coupling = x or names.x, y or names.y, coupling.coupling
-    elif hasattr(coupling, "iloc"):
-        x, y = x or list(coupling.index), y or list(coupling.columns)  # type: ignore[attr-defined]
-    P = _check.real_array("coupling", coupling, 2)
+    values: Any = coupling
+    if isinstance(values, Solution):
+        names = values.labels
+        x, y, values = x or names.x, y or names.y, values.coupling
+    elif hasattr(values, "iloc"):
+        x, y = x or list(values.index), y or list(values.columns)
+    P = _check.real_array("coupling", values, 2)
     figure, axes = draw.place(ax, size or (5.2, 4.4), grid=False)
     draw.heat(figure, axes, P, "probability P(x,y)")
     draw.letters(axes, x, y)
