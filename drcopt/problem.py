@@ -143,7 +143,7 @@ class Problem:
         Men by hair and eye colour; reproduce the hair with the colours that women have:
 
         >>> Problem.from_joint([[56, 20], [143, 33], [34, 40]], [88, 119, 106])
-        Problem(n=3, m=3, k=2, H(X)=1.4051 bits, H(Y)=1.5736 bits, H(S)=0.8622 bits, max d=1)
+        Problem(n=3, m=3, k=2, H(X)=1.4555 bits, H(Y)=1.5741 bits, H(S)=0.8625 bits, max d=1)
         """
         aligned, names = align({"pxs": pxs, "py": py, "d": d}, labels)
         joint = real_array("pxs", aligned["pxs"], 2)
