@@ -221,20 +221,25 @@ class Session:
         certificate = self._certify(question, proposal, limits, budgets)
         solution = self._solution(certificate, proposal, engine, R, C, clock.now() - started)
         if on_failure == "raise":
-            raise_failure(solution, self._least(solution, R, limits))
+            solution = self.with_edge(solution, limits.remaining)
+            raise_failure(solution, solution.certificate.least_loss)
         return solution
 
-    def _least(self, solution: Solution, R: float | None, limits: Limits) -> float:
-        """For the message of an infeasible problem: the least reachable loss, proved, in nats."""
-        least = float(solution.certificate.least_loss)
-        if solution.status != "infeasible" or self.formulation != "single-letter":
-            return least
-        # The proof stopped as soon as it passed C; the edge itself is worth a few seconds more.
-        patience = min(limits.remaining, _EDGE_SECONDS)
-        if patience <= 0:
-            return least
+    def with_edge(self, solution: Solution, patience: float = math.inf) -> Solution:
+        """An infeasible solution whose certificate proves the largest least loss found in ``patience`` seconds.
+
+        The proof of infeasibility stopped as soon as it passed C; the edge itself is worth a few seconds more.
+        """
+        patience = min(patience, self.time_limit or math.inf, _EDGE_SECONDS)
+        if solution.status != "infeasible" or self.formulation != "single-letter" or patience <= 0:
+            return solution
+        certificate = solution.certificate
         edge = Session(self._reduced, units="nats", tol=1e-6, time_limit=patience)
-        return max(least, edge.least_loss(None if R is None else information.to_nats(R, self.units)).lower_bound)
+        rate = certificate.formulation.rate_budget
+        found = edge.least_loss(None if math.isinf(rate) else rate, on_failure="return").certificate
+        if not found.lower > certificate.least_loss:
+            return solution
+        return replace(solution, certificate=replace(certificate, infeasibility=found.evidence, least_loss=found.lower))
 
     def least_loss(self, R: float | None, *, on_failure: str = "raise") -> Solution:
         """See :func:`min_classification_loss`."""

@@ -448,6 +448,10 @@ class TestRealEngine:
     def test_infeasible(self, run):
         message = refused(run, "solve", "bernoulli", "--R", "1", "--C", "0.1", code=1)
         assert message.startswith("C = 0.1 bits cannot be met")
+        code, out, _ = run("solve", "bernoulli", "--R", "1", "--C", "0.1", "--json")
+        least = json.loads(out)["least_classification_loss"]
+        assert code == 1
+        assert f"is at least {least:.8g} bits there" in message
 
     def test_sweep(self, run):
         code, out, _ = run("sweep", "bernoulli", "--R", "0:1:0.1", "--C", "inf", "--jobs", 1)
