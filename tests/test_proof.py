@@ -25,7 +25,7 @@ from tampering import TAMPERS, tampered
 
 import drcopt
 from drcopt import information, proof
-from drcopt.bounds import PosteriorTree
+from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.bounds.base import effective_budgets
 from drcopt.bounds.cells import CellDual
 from drcopt.bounds.maps import MapLeaf, MapSplit, MapTree, posterior_box
@@ -88,6 +88,11 @@ def large_one_shot() -> Certificate:
     parts = [Part(float(w), map_coupling(p, g), g) for w, g in zip(p.py, constants, strict=True)]
     form = OneShot(p, 0.5 * p.entropy_x, p.entropy_s + 0.01, "YU")
     return certify(form, parts, CellDual(f, nu, 0.05, 0.2))
+
+
+def bare(form: Any, evidence: Any) -> Certificate:
+    """Evidence without a point, as it is."""
+    return Certificate(form, None, evidence, math.inf, evidence.bound(form), math.nan, math.nan)
 
 
 def least_loss(p: drcopt.Problem, R: float) -> Certificate:
@@ -191,10 +196,11 @@ class TestWords:
         verdict = check(written("tree"))
         name, bound, point, both = verdict.statements
         assert name == f"problem {honest()['tree'].formulation.problem.fingerprint}: 2 letters of X, 2 of Y, 2 classes"
-        assert bound.startswith("proved: every coupling with I(X;Y) ≤ 0.346573590279 nats (0.499999999999 bits) and ")
+        assert bound.startswith("proved: every coupling with I(X;Y) ≤ 0.346573590279 nats (0.5 bits) and ")
         assert point.startswith("the file's point has E d ≤ ")
-        budgets = "rate_budget 0x1.62e42fefa39efp-2 and classification_budget 0x1."
-        assert both.startswith(f"so the least E d at {budgets}")
+        budgets = [written("tree")[f"{name}_budget"] for name in ("rate", "classification")]
+        said = "rate_budget {} and classification_budget {} exactly".format(*budgets)
+        assert both.startswith(f"so the least E d at {said} lies in [")
         low, high = (float(v) for v in both.split("[")[1].rstrip("]").split(","))
         # Rounded outward, and by no more than twelve digits ask for.
         assert low <= verdict.lower <= verdict.upper <= high
@@ -202,7 +208,7 @@ class TestWords:
 
     def test_of_infeasibility(self) -> None:
         _, least, conclusion = check(written("infeasible tree")).statements
-        assert least.startswith("proved: every coupling with I(X;Y) ≤ 0.346573590279 nats (0.499999999999 bits) has ")
+        assert least.startswith("proved: every coupling with I(X;Y) ≤ 0.346573590279 nats (0.5 bits) has ")
         assert conclusion.startswith("so none has H(S|Y) ≤ ")
         assert float(least.split("≥ ")[1].split()[0]) > float(conclusion.split("≤ ")[1].split()[0])
 
@@ -391,12 +397,13 @@ class TestTrueAsPrinted:
         """With R below H(X) = ln 2 by 2e-13, E d ≥ 2.4e-15; at 1 bit, which is R to twelve digits, it is 0."""
         p = drcopt.Problem([0.5, 0.5], [0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]])
         R = LN2 - 2e-13
-        verdict = check(proof.to_dict(solved(p, R, None, units="nats")))
-        assert verdict.lower > 0
+        alpha = 1.0 / 35.0
+        tree = PosteriorTree(Leaf(np.full(2, alpha * (LN2 - math.log1p(math.exp(-35.0)))), alpha, 0.0))
+        verdict = check(proof.to_dict(bare(SingleLetter(p, R, math.inf), tree)))
+        assert verdict.lower > 2e-15
         given = verdict.statements[1].split("I(X;Y) ≤ ")[1]
         nats, bits = float(given.split()[0]), float(given.split("(")[1].split()[0])
         assert nats <= R and bits <= R / LN2 < 1.0
-        assert f"rate_budget {R.hex()} exactly" in verdict.statements[3]
 
     @pytest.mark.parametrize("name", NAMES)
     def test_every_number(self, name: str) -> None:
@@ -753,7 +760,7 @@ class TestParts:
         inner = MapSplit(2, 1, float(box[2, 1].mean()), leaf(), leaf())
         tree = MapTree(MapSplit(0, 0, float(box[0, 0].mean()), leaf(), inner), objective)
         form = OneShot(p, R, C, "Y")
-        data = proof.to_dict(certify(form, None, tree))
+        data = proof.to_dict(bare(form, tree))
         mine = judge(data)
         pieces = mine.region(data["evidence"]).leaves
         rates = [piece.least - piece.weights[RATE] * mine.question.limits[RATE] for piece in pieces]
@@ -943,7 +950,7 @@ class TestGuards:
         form = OneShot(p, 0.5, 0.9 * p.entropy_s, "YU")
         assert MapTree(leaf).bound(form) == -math.inf
         assert MapTree(leaf).bound(OneShot(p, 0.5, 0.9 * p.entropy_s, "Y")) > -math.inf
-        data = proof.to_dict(certify(form, None, MapTree(leaf)))
+        data = proof.to_dict(bare(form, MapTree(leaf)))
         assert float(judge(data).bound(data["evidence"]["nodes"][0], [None] * 2)) == -math.inf
 
 
