@@ -27,6 +27,8 @@ ON_FAILURE = ("raise", "return")
 _EDGE_SECONDS = 5.0
 #: Seconds past the deadline after which the judge, too, makes do with what it has.
 _JUDGE_SECONDS = 0.2
+#: Seconds for each entry of d that the judge surely takes.
+_PER_ENTRY = 3e-7
 
 
 def solve_drc(
@@ -274,7 +276,11 @@ class Session:
 
     def _limits(self, started: float) -> Limits:
         scale = float(self._reduced.d.max()) / self._change.scale
-        return Limits(self.tol * scale, started + self.time_limit if self.time_limit else math.inf)
+        if self.time_limit is None:
+            return Limits(self.tol * scale)
+        # The judge goes over the arrays a few times when the engine is done.
+        judge = min(_PER_ENTRY * self._reduced.d.size, 0.5 * self.time_limit)
+        return Limits(self.tol * scale, started + self.time_limit - judge)
 
     def _answer(self, question: Formulation, limits: Limits) -> tuple[Proposal, str]:
         """Settle what needs no engine, then ask one about the standardised problem."""

@@ -56,6 +56,8 @@ class Global:
         edge = ""
         points.start() if last is None else points.start(last.coupling, last.z)
         infeasibility: Evidence | None = None
+        if limits.expired:
+            return _late(points)
         if points.best is None:
             fine = replace(limits, tol=min(limits.tol, _FINE * problem.entropy_s))
             least = least_loss_search(
@@ -182,6 +184,19 @@ def _unpacked(splits: FloatArray, leaves: FloatArray) -> Node | None:
         return Split(int(y), int(s), at, low, node())
 
     return node()
+
+
+def _late(points: Points) -> Proposal:
+    """What there is where the starts took all the time."""
+    best, z = points.best, points.multipliers()
+    return Proposal(
+        parts=None if best is None else [Part(1.0, best.P)],
+        evidence=PosteriorTree(Leaf(z[:-2], float(z[-2]), float(z[-1]))),
+        termination="the time limit was reached",
+        rate_multiplier=math.nan if best is None else best.rate_multiplier,
+        classification_multiplier=math.nan if best is None else best.classification_multiplier,
+        stats={"descents": points.descents},
+    )
 
 
 def _rate_multipliers(problem: Problem, rate: float) -> tuple[float, float]:

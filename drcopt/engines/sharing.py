@@ -30,6 +30,8 @@ from drcopt.problem import Problem
 
 #: Mixtures aim this far inside the classification budget (nats).
 _MARGIN = 1e-11
+#: Seconds for each entry of d that a last round over the couplings takes.
+_PER_ENTRY = 1e-6
 
 
 @dataclass(eq=False)
@@ -60,6 +62,7 @@ def share(formulation: Formulation, limits: Limits) -> Proposal:
     """Solve the time-sharing problem; see the module's text."""
     problem = formulation.problem
     rate, budget = effective_budgets(formulation)
+    limits = replace(limits, deadline=limits.deadline - _PER_ENTRY * problem.d.size)
     starts = _starts(problem, rate, limits)
     stats = {"searches": 0, "nodes": 0}
     pool = Pool(problem, [], loss_is_cost=True)
@@ -122,7 +125,7 @@ def _starts(problem: Problem, rate: float, limits: Limits) -> list[FloatArray]:
     if proposal.parts is not None:
         couplings.append(np.asarray(proposal.parts[0].coupling))
     most = min(problem.entropy_x, problem.entropy_y)
-    for start in (couplings[-1], plan):
+    for start in () if limits.expired else (couplings[-1], plan):
         couplings += [reduce_loss(problem, r, start, limits).P for r in {rate, most}]
     return couplings
 
