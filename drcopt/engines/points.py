@@ -170,7 +170,9 @@ class Points:
         if not 0 < self.rate - rate <= 1e-9 * self.rate:
             return P
         low, high = 0.0, 1e-8
-        for _ in range(0 if clock.expired() else 60):
+        for _ in range(60):
+            if clock.expired():
+                break
             middle = 0.5 * (low + high)
             trial = P + middle * away
             if trial.min() >= 0 and problem.rate(trial) <= self.rate:
