@@ -166,6 +166,34 @@ def choice(name: str, value: Any, options: Iterable[str]) -> str:
     return value
 
 
+def indices(name: str, value: Any, size: int) -> NDArray[np.intp]:
+    """Letters by place, whole numbers from 0 to size − 1, of any shape."""
+    array = np.asarray(value)
+    rule = f"{name} must hold letters by place, whole numbers from 0 to {size - 1}"
+    if array.size == 0:
+        return array.astype(np.intp)
+    if array.dtype.kind not in "iu":
+        raise InputError(f"{rule}; it holds {array.dtype.name}, {shown(array.flat[0].item())} first. Pass integers.")
+    bad = np.argwhere((array < 0) | (array >= size))
+    if len(bad):
+        raise InputError(f"{rule}; {_at(name, bad[0])} is {array[tuple(bad[0])]}. Correct or drop it.")
+    return array.astype(np.intp)
+
+
+def generator(value: Any) -> np.random.Generator:
+    """A NumPy generator, or one made from a seed; the same seed gives the same numbers."""
+    if isinstance(value, np.random.Generator):
+        return value
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return np.random.default_rng(value)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"rng must be a numpy.random.Generator or a seed; it is {shown(value)}. Pass e.g. 0."
+        ) from None
+
+
 def require(module: str, extra: str, purpose: str) -> ModuleType:
     """Import an optional dependency, or say which extra installs it."""
     try:

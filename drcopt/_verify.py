@@ -40,7 +40,7 @@ def verified(solution: Solution) -> Solution:
     except Exception as error:  # evidence that cannot be written, or too much of it, proves nothing
         lower, upper, reason = -math.inf, math.inf, f"{type(error).__name__}: {error}"
     if solution.objective != "distortion":
-        lower, upper = _below(lower, solution.units), math.nan
+        lower, upper = below(lower, solution.units), math.nan
     changes: dict[str, Any] = {}
     if reason:
         changes["termination"] = f"{solution.termination}; not verified: {reason}"
@@ -58,7 +58,7 @@ def verified(solution: Solution) -> Solution:
     )
 
 
-def _below(nats: float, units: str) -> float:
+def below(nats: float, units: str) -> float:
     """``nats`` in ``units``, rounded down: the unit and the quotient are each off by half a last digit at most."""
     value = information.from_nats(nats, units)
     if units != "nats":

@@ -7,12 +7,16 @@ Every function takes nonnegative arrays and sums over the axes it names. :data:`
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import rel_entr, xlogy
 
 from drcopt._check import FloatArray, choice
+
+#: Units of information, as arguments name them.
+Units = Literal["bits", "nats"]
 
 #: Nats in one unit of information.
 NATS_PER = {"bits": math.log(2.0), "nats": 1.0}

@@ -143,7 +143,7 @@ class Problem:
         Men by hair and eye colour; reproduce the hair with the colours that women have:
 
         >>> Problem.from_joint([[56, 20], [143, 33], [34, 40]], [88, 119, 106])
-        Problem(n=3, m=3, k=2, H(X)=1.4051 bits, H(Y)=1.5736 bits, H(S)=0.8622 bits, max d=1)
+        Problem(n=3, m=3, k=2, H(X)=1.4555 bits, H(Y)=1.5741 bits, H(S)=0.8625 bits, max d=1)
         """
         aligned, names = align({"pxs": pxs, "py": py, "d": d}, labels)
         joint = real_array("pxs", aligned["pxs"], 2)
@@ -331,13 +331,13 @@ class Problem:
         """E d(X,Y) of a coupling of shape (n, m)."""
         return float((self.d * coupling).sum())
 
-    def rate(self, coupling: FloatArray) -> float:
-        """I(X;Y) of a coupling, in nats."""
-        return information.mutual_information(coupling)
+    def rate(self, coupling: FloatArray, units: information.Units = "nats") -> float:
+        """I(X;Y) of a coupling, in nats (or ``units``)."""
+        return information.from_nats(information.mutual_information(coupling), units)
 
-    def classification_loss(self, coupling: FloatArray) -> float:
-        """H(S|Y) of a coupling, in nats."""
-        return information.conditional_entropy(self.ps_given_x.T @ coupling)
+    def classification_loss(self, coupling: FloatArray, units: information.Units = "nats") -> float:
+        """H(S|Y) of a coupling, in nats (or ``units``)."""
+        return information.from_nats(information.conditional_entropy(self.ps_given_x.T @ coupling), units)
 
     @cached_property
     def fingerprint(self) -> str:

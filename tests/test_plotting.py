@@ -75,9 +75,9 @@ def test_curve_has_a_line_for_each_budget_and_labelled_axes():
     assert ax.get_ylabel() == "distortion E d(X,Y)"
     assert ax.get_title() == "A title"
     assert legend_of(figure) == [
-        "C = 0.6 bits (R > 0.25)",
-        "C = 0.7 bits (R > 0)",
-        "C = 0.8 bits (R > 0)",
+        "C = 0.6 bits (none at R ≤ 0.25)",
+        "C = 0.7 bits (none at R ≤ 0)",
+        "C = 0.8 bits (none at R ≤ 0)",
         "C = 0.9 bits",
         "C = ∞",
         "infeasible (by colour)",
@@ -88,7 +88,7 @@ def test_curve_draws_the_table_and_nothing_else():
     table = grid()
     lines = lines_of(plotting.curve(table.sample(frac=1, random_state=1)))
     expected = table[table.classification_budget_bits == 0.6]["distortion"].replace(math.inf, math.nan)
-    np.testing.assert_array_equal(lines["C = 0.6 bits (R > 0.25)"].get_ydata(), expected)
+    np.testing.assert_array_equal(lines["C = 0.6 bits (none at R ≤ 0.25)"].get_ydata(), expected)
     np.testing.assert_array_equal(lines["C = ∞"].get_xdata(), R_GRID)
 
 
@@ -122,8 +122,8 @@ def test_formulations_are_told_apart():
     table = pd.concat([part[part.classification_budget_bits == 0.9] for part in parts])
     assert legend_of(plotting.curve(table)) == [
         "one-shot, H(S|Y), C = 0.9 bits",
-        "one-shot, H(S|Y,U), C = 0.9 bits",
-        "single-letter, C = 0.9 bits",
+        "one-shot, H(S|Y,U), C = 0.9 bits (coincides with one-shot, H(S|Y), C = 0.9 bits)",
+        "single-letter, C = 0.9 bits (coincides with one-shot, H(S|Y), C = 0.9 bits)",
     ]
 
 
@@ -162,6 +162,142 @@ def test_too_many_curves_are_refused():
 def test_what_is_no_table_is_refused(draw, table):
     with pytest.raises(InputError, match="lacks rate_budget_bits, classification_budget_bits, distortion"):
         draw(table)
+
+
+# -- curves of several kinds -------------------------------------------------------------------------------------
+
+
+def labelled(figure):
+    return {label: line for label, line in lines_of(figure).items() if not label.startswith("_")}
+
+
+def test_problems_are_never_joined():
+    one, two = (grid().assign(problem_fingerprint=name) for name in ("a" * 16, "b" * 16))
+    table = pd.concat([one, two.assign(distortion=two.distortion + 1)])
+    table = table[table.classification_budget_bits == 0.9]
+    lines = labelled(plotting.curve(table))
+    assert list(lines) == ["problem aaaaaa, C = 0.9 bits", "problem bbbbbb, C = 0.9 bits"]
+    assert all(len(line.get_xdata()) == len(R_GRID) for line in lines.values())
+    named = labelled(plotting.curve(table.assign(source=["hair"] * 5 + ["eyes"] * 5)))
+    assert list(named) == ["hair, C = 0.9 bits", "eyes, C = 0.9 bits"]
+
+
+def test_formulations_share_no_line_and_budgets_no_colour():
+    other = grid(formulation="one-shot")
+    table = pd.concat([grid(), other.assign(distortion=other.distortion + 1)])
+    lines = labelled(plotting.curve(table[table.classification_budget_bits >= 0.9]))
+    looks = {(line.get_marker(), str(line._unscaled_dash_pattern)) for line in lines.values()}
+    assert len(lines) == 4 and len(looks) == 2 and len({str(line.get_color()) for line in lines.values()}) == 2
+
+
+def test_a_curve_that_lies_on_another_says_so():
+    rows = [row(R, C, 1 - R / 2) for R in (0.5, 1.0) for C in (0.8, math.inf)]
+    rows += [row(0.0, 0.8, math.inf, status="infeasible"), row(0.0, math.inf, 1.0)]
+    assert list(labelled(plotting.curve(frame(rows)))) == [
+        "C = 0.8 bits (none at R ≤ 0) (coincides with C = ∞)",
+        "C = ∞",
+    ]
+
+
+def test_distortion_against_the_classification_budget():
+    figure = plotting.curve(grid()[lambda t: t.rate_budget_bits >= 0.5], x="C")
+    assert figure.axes[0].get_xlabel() == "classification budget C (bits)"
+    assert list(labelled(figure)) == ["R = 0.5 bits", "R = 0.75 bits", "R = 1 bits"]
+
+
+def test_rate_against_the_classification_budget():
+    """Any objective can be drawn against any budget: here R(D, C)."""
+    rows = [row(math.inf, C, math.nan, lower=1 - C) for C in (0.2, 0.5, 0.8)]
+    table = frame(rows).assign(objective="rate", value=[0.9, 0.6, 0.3], distortion_budget=0.1)
+    figure = plotting.curve(table, x="C")
+    assert figure.axes[0].get_ylabel() == "rate (bits)"
+    np.testing.assert_array_equal(labelled(figure)["R = ∞"].get_ydata(), [0.9, 0.6, 0.3])
+    with pytest.raises(InputError, match="that minimised one thing; it holds distortion, rate"):
+        plotting.curve(pd.concat([table, grid().assign(objective="")]), x="C")
+
+
+def test_the_exact_edge_is_shaded_and_named():
+    edge = pd.DataFrame({"rate_budget_bits": [0.13], "classification_budget_bits": [0.6]})
+    figure = plotting.curve(grid()[lambda t: t.classification_budget_bits == 0.6], edge=edge)
+    assert list(labelled(figure)) == ["C = 0.6 bits (R ≥ 0.13)"]
+    (patch,) = figure.axes[0].patches
+    assert patch.get_x() + patch.get_width() == pytest.approx(0.13)
+
+
+def test_the_legend_names_every_mark():
+    rows = [
+        row(0, math.inf, 1.0, lower=0.5, status="feasible"),
+        row(0.5, math.inf, math.nan, lower=0.3, status="unknown"),
+    ]
+    rows += [row(1, math.inf, math.nan, lower=-math.inf, status="unknown")]
+    assert legend_of(plotting.curve(frame(rows)))[1:] == [
+        "from the proved bound to the best point",
+        "proved bound, no point found",
+        "not solved",
+    ]
+
+
+def test_points_of_a_codec():
+    points = pd.DataFrame({"rate": [0.25, 0.5], "distortion": [0.5, 0.4], "accuracy": [0.9, 0.95], "label": "mine $x"})
+    figure = plotting.curve(grid(), points=points)
+    line = labelled(figure)["mine $x"]
+    assert (list(line.get_xdata()), line.get_linestyle()) == ([0.25, 0.5], "None")
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.9", "0.95"]
+    assert "mine" in labelled(
+        plotting.surface(
+            grid()[lambda t: t.classification_budget_bits < 1],
+            points={"mine": pd.DataFrame({"rate": [0.5], "loss": [0.7]})},
+        )
+    )
+    with pytest.raises(
+        InputError, match="a column classification_loss_bits or classification_loss or loss; it has rate"
+    ):
+        plotting.curve(grid()[lambda t: t.rate_budget_bits > 0.4], x="C", points=points)
+
+
+def test_axes_size_and_style_of_the_caller():
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    mine = Figure(figsize=(3, 2))
+    ax = mine.add_subplot()
+    assert plotting.curve(grid(), ax=ax) is mine and len(ax.get_lines()) > 3 and not mine.legends
+    assert tuple(plotting.curve(grid(), size=(3.4, 2.5)).get_size_inches()) == (3.4, 2.5)
+    with rc_context({"figure.facecolor": "black", "text.color": "white"}):
+        assert plotting.coupling(np.eye(2) / 2).get_facecolor() == (0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("title", [r"$\foo$", "100 % {", "$R$ and $", r"\frac", "a\nb\x00", "x_y^z", r"\$5"])
+def test_titles_of_any_characters(tmp_path, title):
+    for name in ("t.svg", "t.png"):
+        plotting.save(plotting.curve(grid(), title=title), tmp_path / name)
+    plotting.save(plotting.mixture(solve(PROBLEM, R=0.6, formulation="one-shot"), title=title), tmp_path / "t.svg")
+
+
+def test_text_in_svg_is_text(tmp_path):
+    plotting.save(plotting.curve(grid(), title="A title"), tmp_path / "t.svg")
+    texts = {
+        "".join(node.itertext())
+        for node in ElementTree.parse(tmp_path / "t.svg").iter("{http://www.w3.org/2000/svg}text")
+    }
+    assert {"A title", "rate budget R (bits)", "C = 0.9 bits"} <= texts
+
+
+def test_nothing_feasible_says_so():
+    figure = plotting.curve(frame([row(R, 0.1, math.inf, status="infeasible") for R in R_GRID]))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["infeasible at every R of the table"]
+    assert list(figure.axes[0].get_yticks()) == []
+
+
+def test_letters_are_named():
+    problem = Problem.from_joint([[3, 1], [1, 3]], "px", labels={"x": ["low", "$high"], "s": ["u", "v"]})
+    solution = solve(problem, R=0.3)
+    for given in (solution, solution.frame()):
+        ax = plotting.coupling(given).axes[0]
+        assert [t.get_text() for t in ax.get_yticklabels()] == [t.get_text() for t in ax.get_xticklabels()]
+        assert [t.get_text() for t in ax.get_yticklabels()] == ["low", "$high"]
+    shared = plotting.mixture(solve(problem, R=0.3, formulation="one-shot"))
+    assert [t.get_text() for t in shared.axes[0].get_xticklabels()] == ["low", "$high"]
 
 
 # -- surfaces --------------------------------------------------------------------------------------------------

@@ -17,11 +17,11 @@ from scipy.special import rel_entr, xlogy
 from strategies import law
 
 from drcopt import Problem
-from drcopt.questions import lowered
 from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing import Priced, dispatch, price, spatial
 from drcopt.bounds.pricing.gibbs import gibbs
 from drcopt.bounds.pricing.line import Line, _Search
+from drcopt.questions import lowered
 
 ALPHAS = (0.0, 1e-9, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0, 10.0, 1e3)
 BETAS = (0.0, 1e-9, 1e-3, 0.1, 0.3, 1.0, 3.0, 10.0)

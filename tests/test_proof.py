@@ -7,6 +7,7 @@ import functools
 import itertools
 import json
 import math
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,7 +25,7 @@ from tampering import TAMPERS, tampered
 
 import drcopt
 from drcopt import information, proof
-from drcopt.bounds import PosteriorTree
+from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.bounds.cells import CellDual
 from drcopt.bounds.maps import MapLeaf, MapSplit, MapTree, posterior_box
 from drcopt.certificate import Certificate, certify
@@ -86,6 +87,11 @@ def large_one_shot() -> Certificate:
     parts = [Part(float(w), map_coupling(p, g), g) for w, g in zip(p.py, constants, strict=True)]
     form = OneShot(p, 0.5 * p.entropy_x, p.entropy_s + 0.01, "YU")
     return certify(form, parts, CellDual(f, nu, 0.05, 0.2))
+
+
+def bare(form: Any, evidence: Any) -> Certificate:
+    """Evidence without a point, as it is."""
+    return Certificate(form, None, evidence, math.inf, evidence.bound(form), math.nan, math.nan)
 
 
 def least_loss(p: drcopt.Problem, R: float) -> Certificate:
@@ -189,10 +195,11 @@ class TestWords:
         verdict = check(written("tree"))
         name, bound, point, both = verdict.statements
         assert name == f"problem {honest()['tree'].formulation.problem.fingerprint}: 2 letters of X, 2 of Y, 2 classes"
-        assert bound.startswith("proved: every coupling with I(X;Y) ≤ 0.346573590279 nats (0.499999999999 bits) and ")
+        assert bound.startswith("proved: every coupling with I(X;Y) ≤ 0.346573590279 nats (0.5 bits) and ")
         assert point.startswith("the file's point has E d ≤ ")
-        budgets = "rate_budget 0x1.62e42fefa39efp-2 and classification_budget 0x1."
-        assert both.startswith(f"so the least E d at {budgets}")
+        budgets = [written("tree")[f"{name}_budget"] for name in ("rate", "classification")]
+        said = "rate_budget {} and classification_budget {} exactly".format(*budgets)
+        assert both.startswith(f"so the least E d at {said} lies in [")
         low, high = (float(v) for v in both.split("[")[1].rstrip("]").split(","))
         # Rounded outward, and by no more than twelve digits ask for.
         assert low <= verdict.lower <= verdict.upper <= high
@@ -200,7 +207,7 @@ class TestWords:
 
     def test_of_infeasibility(self) -> None:
         _, least, conclusion = check(written("infeasible tree")).statements
-        assert least.startswith("proved: every coupling with I(X;Y) ≤ 0.346573590279 nats (0.499999999999 bits) has ")
+        assert least.startswith("proved: every coupling with I(X;Y) ≤ 0.346573590279 nats (0.5 bits) has ")
         assert conclusion.startswith("so none has H(S|Y) ≤ ")
         assert float(least.split("≥ ")[1].split()[0]) > float(conclusion.split("≤ ")[1].split()[0])
 
@@ -267,6 +274,209 @@ class TestStrictness:
         assert lower == pytest.approx(certificate.lower - short * claimed, abs=1e-11)
 
 
+class TestVersionOne:
+    """Files that drcopt wrote before the checker was split up."""
+
+    @pytest.mark.parametrize("path", sorted((Path(__file__).parent / "proofs").glob("*.json")), ids=lambda p: p.stem)
+    def test_stays_readable(self, path: Path) -> None:
+        verdict = check(path)
+        assert verdict.accepted, verdict.reason
+
+    def test_the_specification_lists_the_same_fields(self) -> None:
+        text = (Path(__file__).parents[1] / "docs" / "proof-format.md").read_text(encoding="utf-8")
+        assert text.startswith(f"# The proof file, version {schema.VERSION}")
+        found = {}
+        for section in text.split("\n### ")[1:]:
+            kind, _, rest = section.partition("\n")
+            rows = re.findall(r"^\| `([^`]+)`( \(optional\))? \|", rest.partition("\n## ")[0], flags=re.MULTILINE)
+            found[kind] = {name for name, optional in rows if not optional}, {name for name, o in rows if o}
+        assert found == {
+            kind: (set(required.split()), set(optional.split()))
+            for kind, (required, optional) in schema.OBJECTS.items()
+        }
+
+
+class TestExactly:
+    """What the format does not allow is refused, not read as something near."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "0x1.00000000000001p+0", "0x1.0000000000000fp+0", "0x1p-1080", "0x1p-1074", "0x1.8p-1023", "0x1p+1024",
+            "0x1P0", "0X1p0", "0x1.p0", "0x2p0", "1.5", "1e5", "0.75", "+1", " 1", "1 ", "1\n", "١", "1_0", "1/0",
+            "1/-2", "--1", "", "0x", "1" * 21, "1/" + "3" * 21, "0x1p+99999", "inf", "nan", "True",
+        ],
+    )  # fmt: skip
+    def test_number(self, text: str) -> None:
+        with pytest.raises(ValueError, match="not a finite number written exactly"):
+            schema.number(text)
+
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [
+            ("0x1.fffffffffffffp+1023", Fraction(1.7976931348623157e308)), ("-0x0.0p+0", Fraction(0)),
+            ("0x0.0000000000001p-1022", Fraction(5e-324)), ("0x1.8p-1", Fraction(3, 4)), ("-3/4", Fraction(-3, 4)),
+            ("0x1p0", Fraction(1)), ("12", Fraction(12)),
+        ],
+    )  # fmt: skip
+    def test_number_that_is_one(self, text: str, value: Fraction) -> None:
+        found = schema.number(text)
+        assert Fraction(int(found.p), int(found.q)) == value
+
+    @pytest.mark.parametrize("x", [0.1, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308, -1 / 3, 0.0])
+    def test_every_double_is_written_as_one(self, x: float) -> None:
+        found = schema.number(proof._number(x))
+        assert Fraction(int(found.p), int(found.q)) == Fraction(x)
+
+    CHANGES: tuple[tuple[str, Any, str], ...] = (
+        ("a field nobody knows", lambda d: d.update(note="x"), "a proof has no field 'note'"),
+        ("in the problem", lambda d: d["problem"].update(pz=[]), "a problem has no field 'pz'"),
+        ("in a leaf", lambda d: d["evidence"]["nodes"][-1].update(g=[]), "leaf of a posterior tree has no field 'g'"),
+        ("a claim of both kinds", lambda d: d["claim"].update(infeasible=True), "has no field 'lower'"),
+        ("true for 1", lambda d: d.update({"drcopt-proof": True}), "its version is True"),
+        ("1.0 for 1", lambda d: d.update({"drcopt-proof": 1.0}), "its version is 1.0"),
+        ("a list for a text", lambda d: d.update(objective=["distortion"]), "there is no objective"),
+        ("a short row", lambda d: d["problem"]["d"][0].pop(), "a list has 1 values instead of 2"),
+        ("a short f", lambda d: d["evidence"]["nodes"][-1].update(f=["0"]), "a list has 1 values instead of 2"),
+        ("one cell for all", lambda d: d["evidence"]["nodes"][-1].update(cells=[None]), "a list has 1 values"),
+        ("a number for a list", lambda d: d["problem"].update(px="1"), "'1' is no list"),
+        ("an empty list", lambda d: d["problem"].update(px=[]), "a list has 0 values"),
+        ("no mass", lambda d: d["problem"].update(px=["0", "0"]), "probabilities sum to 0"),
+        ("a letter without mass", lambda d: d["problem"].update(px=["1", "0"]), "a letter lacks mass"),
+        ("two parts", lambda d: d["point"].append(d["point"][0]), "a list has 2 values instead of 1"),
+        ("a weight of 0", lambda d: d["point"][0].update(weight="0"), "probabilities sum to 0"),
+        ("an excess below 0", lambda d: d["claim"].update(excess="-1"), "is negative"),
+        ("half a tree", lambda d: d["evidence"]["nodes"].pop(), "a tree lacks a leaf"),
+        ("more than a tree", lambda d: d["evidence"]["nodes"].append({}), "a tree goes on after its last leaf"),
+        ("another kind", lambda d: d["evidence"].update(kind="oracle"), "no evidence of kind 'oracle'"),
+        ("no kind", lambda d: d.update(evidence=["oracle"]), "no evidence of kind"),
+        ("a budget that is no number", lambda d: d.update(distortion_budget="-inf"), "'-inf' is not a finite number"),
+        ("feasible", lambda d: d.update(claim={"infeasible": False}), '"infeasible" is true or absent'),
+        ("infeasible with a point", lambda d: d.update(claim={"infeasible": True}), "what is infeasible has no point"),
+    )
+
+    @pytest.mark.parametrize(("change", "message"), [c[1:] for c in CHANGES], ids=[c[0] for c in CHANGES])
+    def test_schema(self, change: Any, message: str) -> None:
+        data = json.loads(json.dumps(written("tree")))
+        change(data)
+        with pytest.raises(InputError) as caught:
+            check(data)
+        assert message in str(caught.value)
+
+    @pytest.mark.parametrize("change", [lambda f: f[:1], lambda f: [f[0], True], lambda f: [0.0] * 3, lambda f: 0])
+    def test_map(self, change: Any) -> None:
+        data = json.loads(json.dumps(written("one-shot")))
+        data["point"][0]["map"] = change(data["point"][0]["map"])
+        with pytest.raises(InputError):
+            check(data)
+
+    def test_index_is_no_truth_value(self) -> None:
+        data = json.loads(json.dumps(written("infeasible tree")))
+        split = next(node for node in data["evidence"]["nodes"] if "at" in node)
+        split["s"] = bool(split["s"])
+        with pytest.raises(InputError, match="is no index below 2"):
+            check(data)
+
+    @pytest.mark.parametrize("text", ['"formulation":"one-shot","formulation":', '"rate_budget":"inf","rate_budget":'])
+    def test_a_key_twice(self, text: str, tmp_path: Path) -> None:
+        whole, key = json.dumps(written("tree"), separators=(",", ":")), text.partition(":")[0]
+        (tmp_path / "twice.json").write_text(whole.replace(key + ":", text, 1))
+        with pytest.raises(InputError, match="appears twice in one object"):
+            check(tmp_path / "twice.json")
+
+    def test_a_byte_order_mark_is_no_matter(self, tmp_path: Path) -> None:
+        (tmp_path / "bom.json").write_text("\ufeff" + json.dumps(written("tree")), encoding="utf-8")
+        assert check(tmp_path / "bom.json").accepted
+
+
+class TestTrueAsPrinted:
+    """A budget that a bound supposes is never printed larger than it is."""
+
+    def test_a_slack_of_a_rounded_budget(self) -> None:
+        """With R below H(X) = ln 2 by 2e-13, E d ≥ 2.4e-15; at 1 bit, which is R to twelve digits, it is 0."""
+        p = drcopt.Problem([0.5, 0.5], [0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]])
+        R = LN2 - 2e-13
+        alpha = 1.0 / 35.0
+        tree = PosteriorTree(Leaf(np.full(2, alpha * (LN2 - math.log1p(math.exp(-35.0)))), alpha, 0.0))
+        verdict = check(proof.to_dict(bare(SingleLetter(p, R, math.inf), tree)))
+        assert verdict.lower > 2e-15
+        given = verdict.statements[1].split("I(X;Y) ≤ ")[1]
+        nats, bits = float(given.split()[0]), float(given.split("(")[1].split()[0])
+        assert nats <= R and bits <= R / LN2 < 1.0
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_every_number(self, name: str) -> None:
+        data = written(name)
+        verdict = check(data)
+        budgets = [float.fromhex(data[b]) for b in ("rate_budget", "classification_budget") if data[b] != "inf"]
+        given, _, bound = verdict.statements[1].partition(" has ")
+        for text, budget in zip(re.findall(r"≤ (\S+) nats", given), budgets, strict=False):
+            assert budget * (1 - 1e-11) <= float(text) <= budget
+        shown = float(bound.split("≥ ")[1].split()[0])
+        assert shown <= verdict.lower
+        if data["claim"].get("infeasible"):
+            assert float(verdict.statements[2].split("≤ ")[1].split()[0]) <= budgets[-1] < shown
+
+
+class TestHalfSpaces:
+    """One tree proves bounds on each of the three quantities."""
+
+    @pytest.mark.parametrize("name", ["tree", "another tree"])
+    def test_the_least_rate_from_a_bound_on_the_distortion(self, name: str) -> None:
+        """D(R, C) = D turned round: the least rate at (D, C) is R where the curve falls."""
+        data = json.loads(json.dumps(written("rate only" if name == "tree" else "time-sharing")))
+        low, high = known("rate only")
+        R = float.fromhex(data["rate_budget"])
+        data |= {"objective": "rate", "distortion_budget": high.hex(), "rate_budget": "inf"}
+        data["claim"] = {"lower": "0", "upper": "inf"}
+        for leaf in data["evidence"]["nodes"]:
+            leaf["distortion"] = "1"
+        verdict = check(data)
+        assert verdict.accepted, verdict.reason
+        assert R - 1e-9 <= verdict.lower <= R
+        assert verdict.statements[1].startswith("proved: every ")
+        assert f"with E d ≤ {high:.6f}"[:-1] in verdict.statements[1]
+        data["point"] = written("rate only")["point"]
+        data["distortion_budget"] = (high + 1e-9).hex()
+        verdict = check(data)
+        assert verdict.accepted, verdict.reason
+        assert verdict.lower <= R + 1e-9 and R - 1e-6 <= verdict.upper <= R + 1e-12
+        data["distortion_budget"] = (high - 1e-3).hex()
+        verdict = check(data)
+        assert not verdict.accepted and "it may exceed that of E d by 0.001" in verdict.reason
+        data["evidence"]["nodes"][0]["distortion"] = "-1"
+        with pytest.raises(InputError, match="is negative"):
+            check(data)
+
+    def test_a_rate_out_of_reach(self) -> None:
+        """The least rate at D is R: less is infeasible, and so is a distortion below D(R) at R."""
+        data = json.loads(json.dumps(written("rate only")))
+        low, _ = known("rate only")
+        for leaf in data["evidence"]["nodes"]:
+            leaf["distortion"] = "1"
+        R = float.fromhex(data["rate_budget"])
+        data |= {"claim": {"infeasible": True}, "point": None, "distortion_budget": (low - 1e-9).hex()}
+        for objective in ("rate", "distortion"):
+            verdict = check(data | {"objective": objective})
+            assert verdict.accepted, (objective, verdict.reason)
+            assert verdict.lower == verdict.upper == math.inf
+        data["distortion_budget"] = (low + 1e-9).hex()
+        for objective in ("rate", "distortion"):
+            assert not check(data | {"objective": objective}).accepted
+        assert not check(data | {"objective": "rate", "rate_budget": (R + 1e-9).hex()}).accepted
+
+    def test_cheap_bounds_need_no_evidence(self) -> None:
+        p = honest()["tree"].formulation.problem
+        data = written("tree") | {"evidence": None, "point": None, "claim": {"lower": "-inf", "upper": "inf"}}
+        loss = check(data | {"objective": "classification-loss", "rate_budget": (0.01).hex()})
+        assert loss.lower == pytest.approx(max(p.entropy_s - 0.01, p.entropy_s_given_x), abs=1e-12)
+        rate = check(data | {"objective": "rate"})
+        C = float.fromhex(data["classification_budget"])
+        assert rate.lower == pytest.approx(max(p.entropy_s - C, 0.0), abs=1e-12)
+        distortion = check(data)
+        assert distortion.lower == pytest.approx(max(p.py @ p.d.min(axis=0), p.px @ p.d.min(axis=1)), abs=1e-12)
+
+
 class TestUnreadable:
     @pytest.mark.parametrize(
         ("key", "value", "message"),
@@ -328,6 +538,51 @@ class TestCommand:
         assert capsys.readouterr().err.startswith("rejected: the lower bound claimed is better by ")
         with pytest.raises(InputError):
             self.run(str(tmp_path / "absent.json"))
+
+    def test_whose_problem_it_is(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Compared entry by entry, on letters with mass."""
+        p = honest()["tree"].formulation.problem
+        path, mine = tmp_path / "point.json", tmp_path / "mine.npz"
+        padded = drcopt.Problem([*p.px[:1], 0.0, *p.px[1:]], p.py, p.ps_given_x[[0, 0, 1]], p.d[[0, 1, 1]])
+        proof.save(solved(padded, 0.5, between(p, 0.75)), path)
+        drcopt.sources.save(padded, mine)
+        assert self.run(str(path), "--problem", str(mine)) == 0
+        assert capsys.readouterr().out.splitlines()[-2:] == [
+            f"its arrays are those of {mine}, to the last digit",
+            "accepted",
+        ]
+        d = np.array(padded.d)
+        d[2, 1] = np.nextafter(d[2, 1], 2)
+        drcopt.sources.save(drcopt.Problem(padded.px, padded.py, padded.ps_given_x, d), mine)
+        assert self.run(str(path), "--problem", str(mine)) == 1
+        captured = capsys.readouterr()
+        assert captured.err.startswith(f"rejected: the proof is not about {mine}: d[1, 1] is 0x1.")
+        assert "accepted" not in captured.out
+        assert self.run(str(path), "--problem", "bernoulli") == 1
+        d[2, 1] = 5.0
+        drcopt.sources.save(drcopt.Problem(padded.px, padded.py, padded.ps_given_x[:, [0, 1, 1]] / [1, 2, 2], d), mine)
+        assert self.run(str(path), "--problem", str(mine)) == 1
+        assert "ps_given_x has shape (2, 2) in the proof and (2, 3) in the problem" in capsys.readouterr().err
+
+    def test_the_fingerprint_is_the_problems(self) -> None:
+        for name in ("tree", "rate only", "one-shot"):
+            assert check(written(name)).fingerprint == honest()[name].formulation.problem.fingerprint
+
+    def test_operations(self, tmp_path: Path) -> None:
+        path = tmp_path / "point.json"
+        proof.save(honest()["tree"], path)
+        with pytest.raises(InputError, match="asks for more operations than are allowed"):
+            self.run(str(path), "--operations", "10")
+
+    def test_an_infeasible_file_proves_the_least_loss_known(self, tmp_path: Path) -> None:
+        from drcopt.cli import main
+
+        path = tmp_path / "edge.json"
+        assert main(["solve", "bernoulli", "--R", "0.3", "--C", "0.8", "--certificate", str(path)]) == 1
+        edge = drcopt.min_classification_loss(drcopt.sources.bernoulli(), R=0.3)
+        least = float(check(path).statements[1].split("H(S|Y) ≥ ")[1].split("(")[1].split()[0])
+        assert edge.lower_bound - 1e-6 <= least <= edge.classification_loss
+        assert least > 0.85
 
 
 class TestTooManyMaps:
@@ -504,7 +759,7 @@ class TestParts:
         inner = MapSplit(2, 1, float(box[2, 1].mean()), leaf(), leaf())
         tree = MapTree(MapSplit(0, 0, float(box[0, 0].mean()), leaf(), inner), objective)
         form = OneShot(p, R, C, "Y")
-        data = proof.to_dict(certify(form, None, tree))
+        data = proof.to_dict(bare(form, tree))
         mine = judge(data)
         pieces = mine.region(data["evidence"]).leaves
         rates = [piece.least - piece.weights[RATE] * mine.question.limits[RATE] for piece in pieces]
@@ -529,7 +784,7 @@ class TestParts:
         masses = sets @ p.px
         cost = (objective == "distortion") * p.d - dual.f[:, None] - dual.nu
         values = (sets * p.px) @ cost + (alpha * -xlogy(masses, masses) + gamma * np.array(losses))[:, None]
-        rate, loss = effective_budgets(form)
+        _, rate, loss = form.caps
         exact = dual.f @ p.px + dual.nu @ p.py + values.min(axis=0).sum() - alpha * rate
         exact -= gamma * loss * (objective == "distortion")
         trivial = float(p.py @ p.d.min(axis=0)) if objective == "distortion" else p.entropy_s_given_x
@@ -694,7 +949,7 @@ class TestGuards:
         form = OneShot(p, 0.5, 0.9 * p.entropy_s, "YU")
         assert MapTree(leaf).bound(form) == -math.inf
         assert MapTree(leaf).bound(OneShot(p, 0.5, 0.9 * p.entropy_s, "Y")) > -math.inf
-        data = proof.to_dict(certify(form, None, MapTree(leaf)))
+        data = proof.to_dict(bare(form, MapTree(leaf)))
         assert float(judge(data).bound(data["evidence"]["nodes"][0], [None] * 2)) == -math.inf
 
 

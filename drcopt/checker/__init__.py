@@ -34,6 +34,8 @@ from drcopt.errors import InputError, MissingExtraError
 if TYPE_CHECKING:
     from drcopt.checker.question import Verdict
 
+#: Most bytes of a file, and values in it (numbers, lists, objects).
+MOST_BYTES, MOST_VALUES = 2**26, 2**21
 #: A rejected proof is checked again with so many times the bits, if few operations are asked for.
 MORE_BITS, FEW_OPERATIONS = 20, 2**20
 
@@ -72,16 +74,12 @@ def check(
         raise MissingExtraError(
             "checking a proof needs python-flint. Run: pip install 'drcopt[proof]'"
         ) from None
-    from drcopt.checker import reading, schema
+    from drcopt.checker import schema
     from drcopt.checker.question import Question
 
     allowed = schema.MOST_OPERATIONS if operations is None else operations
     try:
-        data = proof
-        if not isinstance(data, dict):
-            data = reading.strict_json(
-                reading.read_bytes(data, schema.MOST_BYTES), schema.MOST_VALUES
-            )
+        data = proof if isinstance(proof, dict) else load(proof)
         for precision in (bits, MORE_BITS * bits):
             # What overflows proves nothing, and is caught.
             with flint.ctx.workprec(precision), np.errstate(all="ignore"):
@@ -90,11 +88,8 @@ def check(
             if verdict.accepted or allowed - question.evidence.budget > FEW_OPERATIONS:
                 break
         return verdict
-    except OSError as error:
-        what = error.strerror or str(error)
-        raise InputError(
-            f"proof must be a file that can be read; {proof} is not ({what}). Check the path."
-        ) from None
+    except InputError:
+        raise
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise InputError(
             f"a proof file must follow docs/proof-format.md; {error}. "
@@ -103,6 +98,31 @@ def check(
     except MemoryError:
         raise InputError(
             "a proof file must fit in memory; this one does not. Check it on a larger machine."
+        ) from None
+
+
+def load(path: str | Path) -> Any:
+    """The contents of a proof file, nothing of which is checked yet.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is no JSON text, or is larger than a proof file may be.
+    """
+    from drcopt.checker import reading
+
+    try:
+        return reading.strict_json(reading.read_bytes(path, MOST_BYTES), MOST_VALUES)
+    except OSError as error:
+        what = error.strerror or str(error)
+        raise InputError(
+            f"proof must be a file that can be read; {path} is not ({what}). Check the path."
+        ) from None
+    except ValueError as error:
+        what = " ".join(str(error).split())
+        raise InputError(
+            f"proof must be a file of JSON text; {path} is not ({what}). "
+            "Write it anew with drcopt solve --certificate."
         ) from None
 
 

@@ -11,9 +11,8 @@ import numpy as np
 from flint import fmpq
 
 VERSION = 1
-#: Most bytes and values (numbers, lists, objects) of a file, entries of d or ps_given_x, and
-#: operations on balls.
-MOST_BYTES, MOST_VALUES, MOST_ENTRIES, MOST_OPERATIONS = 2**26, 2**21, 2**18, 2**26
+#: Most entries of an array, and operations on balls that a file may ask for.
+MOST_ENTRIES, MOST_OPERATIONS = 2**18, 2**26
 #: Most bits of a sum of probabilities. Doubles need 2,200.
 MOST_BITS = 2**13
 

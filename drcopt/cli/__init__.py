@@ -20,6 +20,7 @@ from drcopt.cli.validate import plot, validate
 from drcopt.errors import DrcoptError, InfeasibleError, InputError, NotSolvedError, OutputError
 from drcopt.formulations import CLASSIFIER_SEES
 from drcopt.formulations import NAMES as FORMULATIONS
+from drcopt.questions import CLASSIFICATION_LOSS
 
 if TYPE_CHECKING:
     from drcopt._check import FloatArray
@@ -269,7 +270,10 @@ def solve(
     problem = sources.named(source)
     # JSON has all its fields whatever happened; a person gets the sentence that the exception holds.
     lenient = as_json or certificate is not None
-    solution = Session(problem, **settings).solve(R, C, on_failure="return" if lenient else "raise")
+    session = Session(problem, **settings)
+    solution = session.solve(R, C, on_failure="return" if lenient else "raise")
+    if solution.status == "infeasible":
+        solution = session.with_edge(solution)
     found = solution.status in ("optimal", "feasible", "near-feasible")
     if certificate is not None:
         solution.certificate.save(certificate)
@@ -368,6 +372,7 @@ def _fields(solution: Solution, problem: Problem) -> dict[str, Any]:
         "residuals": vars(solution.residuals),
         **{name: getattr(solution, name) for name in ("engine", "seconds", *asked)},
         "problem_fingerprint": problem.fingerprint,
+        "least_classification_loss": _least_loss(solution),
     }
     if solution.verified is not None:
         proved = {name: getattr(solution, name) for name in ("proved_lower_bound", "proved_distortion")}
@@ -381,6 +386,14 @@ def _fields(solution: Solution, problem: Problem) -> dict[str, Any]:
         return float(value) if math.isfinite(value) else str(float(value))
 
     return {name: plain(value) for name, value in fields.items()}
+
+
+def _least_loss(solution: Solution) -> float:
+    """What H(S|Y) is at least where C cannot be met, proved, in the solution's units; else nan."""
+    from drcopt._verify import below
+
+    proved = solution.status == "infeasible" and solution.certificate is not None
+    return below(solution.certificate.least(CLASSIFICATION_LOSS), solution.units) if proved else math.nan
 
 
 def _report(solution: Solution) -> str:

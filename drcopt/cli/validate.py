@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -81,7 +82,7 @@ def validate(
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The .png, .svg or .pdf to write.")
 @click.option("--kind", type=click.Choice(KINDS), default="auto", show_default=True)
 @click.option("--title", default=None, help="Above the picture.")
-def plot(tables: tuple[Path, ...], out: Path, kind: str, title: str | None) -> None:
+def plot(tables: tuple[Path, ...], out: Path, kind: Any, title: str | None) -> None:
     """Draw sweep tables: distortion against rate, or over both budgets.
 
     TABLE is a .csv or .parquet file that `drcopt sweep` wrote; several are drawn on the same axes, such as one for

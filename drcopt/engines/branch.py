@@ -57,6 +57,8 @@ class Global:
         edge = ""
         points.start() if last is None else points.start(last.coupling, last.z)
         evidence: list[Evidence] = []
+        if limits.expired:
+            return _late(points)
         if points.best is None and objective is not CLASSIFICATION_LOSS:
             least = _least_loss(question, limits, points)
             if least.termination == INTERRUPTED:
@@ -197,3 +199,18 @@ def _unpacked(splits: FloatArray, leaves: FloatArray) -> Node | None:
         return Split(int(y), int(s), at, low, node())
 
     return node()
+
+
+def _late(points: Points | InversePoints) -> Proposal:
+    """What there is where the starts took all the time."""
+    best, z = points.best, points.multipliers()
+    w, alpha, beta = (math.nan,) * 3 if best is None else best.z[-3:].tolist()
+    return Proposal(
+        parts=None if best is None else [Part(1.0, best.P)],
+        evidence=(PosteriorTree(leaf(z)),),
+        termination="the time limit was reached",
+        distortion_multiplier=w,
+        rate_multiplier=alpha,
+        classification_multiplier=beta,
+        stats={"descents": points.descents},
+    )

@@ -68,6 +68,8 @@ def descend(
     value, evaluations = math.inf, 0
     slack = rate >= min(problem.entropy_x, problem.entropy_y)
     for _ in range(steps):
+        if limits.expired:
+            break
         linear = tangent(problem, P)
         # A linear program answers where the rate is slack, and costs less than finding that out: ask it first there.
         guess = None if best is None else best.z[:-3]
@@ -142,6 +144,8 @@ def reduce_loss(
     last: tuple[FloatArray, float] | None = None
     free = rate >= min(problem.entropy_x, problem.entropy_y)
     for _ in range(steps):
+        if limits.expired:
+            break
         cost = tangent(problem, P)
         plan = least_cost(problem, cost, best.z[:-3]) if free else None
         if plan is not None:  # a vertex, exactly: at C = H(S|X) nothing else will do

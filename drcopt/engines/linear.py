@@ -58,6 +58,8 @@ def least_cost(
     Few entries of a plan are positive, so the program starts from the entries of small reduced cost at ``guess``
     (row potentials that are nearly optimal) and takes in those that turn out to be missing.
     """
+    if clock.expired():
+        return None
     n, m = cost.shape
     f = np.zeros(n) if guess is None else guess
     use = _corner_rule(problem)
@@ -65,8 +67,8 @@ def least_cost(
     whole = few >= max(n, m)
     for rows in (cost,) if linear is None or whole else (cost, linear):
         reduced = _reduced_costs(rows, f)
-        np.put_along_axis(use, np.argsort(reduced, axis=1)[:, :few], True, axis=1)
-        np.put_along_axis(use, np.argsort(reduced, axis=0)[:few], True, axis=0)
+        np.put_along_axis(use, _least(reduced, few, 1), True, axis=1)
+        np.put_along_axis(use, _least(reduced, few, 0), True, axis=0)
     # Entries that the budget needs may be among the missing ones: until they are in, it can be exceeded at a price.
     price = _PRICE * max(float(np.ptp(cost)), 1e-300)
     spare = linear is not None and not whole
@@ -113,6 +115,13 @@ def _run(cost: FloatArray, A: csr_array, b: FloatArray, row: FloatArray | None, 
 def _reduced_costs(d: FloatArray, f: FloatArray) -> FloatArray:
     rest = d - f[:, None]
     return np.asarray(rest - rest.min(axis=0))
+
+
+def _least(values: FloatArray, count: int, axis: int) -> np.ndarray:
+    """Indices of the least ``count`` along an axis."""
+    if count >= values.shape[axis]:
+        return np.argsort(values, axis=axis)
+    return np.take(np.argpartition(values, count - 1, axis=axis), np.arange(count), axis=axis)
 
 
 def _corner_rule(problem: Problem) -> np.ndarray:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from dataclasses import replace
 
 import numpy as np
 
+from drcopt import clock
 from drcopt._check import FloatArray
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.base import Limits
@@ -54,7 +54,7 @@ class Points:
         self._best_is_safe = False
         self._polished: FloatArray | None = None
         self._guesses = guesses(problem, rate)
-        self._explored, self._idle, self._exploring, self._begun = 0, 0, 0.0, time.monotonic()
+        self._explored, self._idle, self._exploring, self._begun = 0, 0, 0.0, clock.now()
 
     def start(self, coupling: FloatArray | None = None, z: FloatArray | None = None) -> None:
         """From a coupling with multipliers, if any, and the rate-only optimum; failing those, from a small loss."""
@@ -69,7 +69,7 @@ class Points:
             f, rate = self.problem.d @ self.problem.py, proposal.rate_multiplier
             weights = (1.0, rate if math.isfinite(rate) else 0.1, 0.0)
             self._keep(Descent.at(P, f, weights, math.nan, 0))
-        if self.best is None:
+        if self.best is None and not self.limits.expired:
             found = lowest_loss(self.problem, self.rate, P, self.limits, target=self.budget)
             self.low = found.P
             self.start_from(found)
@@ -86,7 +86,7 @@ class Points:
     def explore(self, starts: int) -> None:
         """Descend from so many more couplings from all over, and jump on from where each descent ends."""
         for guess in itertools.islice(self._guesses, max(0, starts)):
-            started = time.monotonic()
+            started = clock.now()
             if math.isfinite(self.limits.deadline):
                 available = self.limits.deadline - self._begun
                 if self._exploring > _SHARE * available or self.limits.expired:
@@ -98,7 +98,7 @@ class Points:
             if found.loss <= self.budget:
                 self._follow(found.P)
                 self._idle = self._idle + 1 if self.value >= known - self.limits.tol else 0
-            self._exploring += time.monotonic() - started
+            self._exploring += clock.now() - started
 
     def _follow(self, P: FloatArray) -> None:
         """Descend roughly and jump while the distortion falls; to the end only where that may be the best point."""
@@ -172,6 +172,8 @@ class Points:
             return P
         low, high = 0.0, 1e-8
         for _ in range(60):
+            if clock.expired():
+                break
             middle = 0.5 * (low + high)
             trial = P + middle * away
             if trial.min() >= 0 and problem.rate(trial) <= self.rate:

@@ -30,6 +30,8 @@ from drcopt.questions import CLASSIFICATION_LOSS, QUANTITIES, RATE
 
 #: Mixtures aim this far inside the classification budget (nats).
 _MARGIN = 1e-11
+#: Seconds for each entry of d that a last round over the couplings takes.
+_PER_ENTRY = 1e-6
 
 
 #: Weights (w, α, β) of distortion, rate and classification loss.
@@ -79,6 +81,7 @@ class Pool:
 def share(question: Question, limits: Limits) -> Proposal:
     """Solve the time-sharing problem; see the module's text."""
     problem, budget = question.problem, question.classification_budget
+    limits = replace(limits, deadline=limits.deadline - _PER_ENTRY * problem.d.size)
     starts = _starts(problem, min(question.budgets[1], question.most[1]), limits)
     stats = {"searches": 0, "nodes": 0}
     if question.objective is not CLASSIFICATION_LOSS:
@@ -144,7 +147,7 @@ def _starts(problem: Problem, rate: float, limits: Limits) -> list[FloatArray]:
     if proposal.parts is not None:
         couplings.append(np.asarray(proposal.parts[0].coupling))
     most = min(problem.entropy_x, problem.entropy_y)
-    for start in (couplings[-1], plan):
+    for start in () if limits.expired else (couplings[-1], plan):
         couplings += [reduce_loss(problem, r, start, limits).P for r in {rate, most}]
     return couplings
 

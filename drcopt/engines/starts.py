@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.special import xlogy
 
+from drcopt import clock
 from drcopt._check import FloatArray
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.descent import tangent
@@ -23,6 +24,8 @@ from drcopt.problem import Problem
 _CONCENTRATIONS = (0.1, 0.3, 1.0)
 #: The ends of exchanges whose rate is looked at for one jump.
 _LOOKS = 5
+#: Exchanges of pairs of letters beyond which listing them all takes too long, and too much memory.
+_MOST_EXCHANGES = 5e6
 
 
 def guesses(problem: Problem, rate: float, seed: int = 0) -> Iterator[FloatArray]:
@@ -55,6 +58,8 @@ def descend_penalised(
     """Convex-concave steps on E d + αI + βH: each solves a transport problem with the tangent of H."""
     value, f = np.inf, d @ problem.py
     for _ in range(steps):
+        if clock.expired():
+            break
         cost = d + beta * tangent(problem, P)
         if alpha > 0:
             transport = Transport(problem.px, problem.py, cost)
@@ -77,6 +82,8 @@ def jump(problem: Problem, rate: float, budget: float, P: FloatArray) -> FloatAr
     rise above the budget, as long as it ends below: the segment's ends, not its inside, have to be met.
     """
     n, m, W, d = problem.n, problem.m, problem.ps_given_x, problem.d
+    if n * n * m * m > _MOST_EXCHANGES:
+        return None
     x, x2 = (v[:, None] for v in np.triu_indices(n, 1))
     y, y2 = (v[None] for v in np.nonzero(~np.eye(m, dtype=bool)))
     amount = np.minimum(P[x, y], P[x2, y2])

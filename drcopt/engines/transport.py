@@ -323,6 +323,8 @@ class Transport:
 
         None if no length of step helps.
         """
+        if clock.expired():
+            return None
         try:
             newton = self.linearise(s, fix_epsilon=fix_epsilon, fix_beta=fix_beta)
             self.latest = self.latest if fix_epsilon else newton
@@ -337,6 +339,8 @@ class Transport:
         # exp is linear over a few e-folds only: a step that fails is cut to that at once.
         reach = 8.0 * s.epsilon / max(float(np.abs(step.f).max()), 1e-300)
         for _ in range(6 if fix_epsilon else 12):
+            if clock.expired():
+                return None
             trial = self._moved(s, step, length, rate)
             shorter = 0.4 * length
             if math.isfinite(trial.value):

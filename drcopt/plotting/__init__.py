@@ -1,113 +1,118 @@
 """Pictures of tables and solutions; nothing here solves. Every function returns a matplotlib Figure.
 
-Needs the extra ``plot``.
+Needs the extra ``plot``. With ``ax`` a picture is drawn on axes of yours, in their size and style; without it, on a
+figure of ``size`` inches (a column of a paper is about 3.4 wide). Colours of text and background are matplotlib's.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from drcopt import _check
-from drcopt._check import FloatArray
 from drcopt._files import atomic_write
 from drcopt.errors import InputError
-from drcopt.solution import Mixture
+from drcopt.plotting import series
+from drcopt.plotting.series import LOSS, MOST_CURVES, NEEDED, RATE, column, require
+from drcopt.solution import Mixture, Solution
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+__all__ = [
+    "KINDS", "MOST_COMPONENTS", "MOST_CURVES", "NEEDED", "SUFFIXES", "check_destination", "coupling", "curve",
+    "mixture", "plot", "save", "surface",
+]  # fmt: skip
 
 KINDS = ("auto", "curve", "surface")
 SUFFIXES = (".png", ".svg", ".pdf")
-RATE, LOSS = "rate_budget_bits", "classification_budget_bits"
-RATE_LABEL = "rate budget R (bits)"
-LOSS_LABEL = "classification budget C (bits)"
-DISTORTION_LABEL = "distortion E d(X,Y)"
-
-#: The columns that are read; a sweep table has them.
-NEEDED = (RATE, LOSS, "distortion", "lower_bound", "status")
-#: More curves than this in one picture cannot be read.
-MOST_CURVES = 12
 #: Components of a mixture that are drawn; the others are counted.
 MOST_COMPONENTS = 8
 
+Size = tuple[float, float]
 
-def curve(table: pd.DataFrame, *, overlays: Mapping[str, pd.DataFrame] | None = None, title: str = "") -> Figure:
-    """Distortion against rate: a curve for each classification budget, and each formulation if there are several.
 
-    Where the gap can be seen, a band reaches from ``lower_bound`` to ``distortion``. Rates up to the largest
-    infeasible one are shaded (less rate is infeasible too). A hollow triangle is a lower bound without a point.
-    Rows without a rate budget have no place on the axis and are left out.
+def curve(
+    table: pd.DataFrame,
+    *,
+    x: Literal["R", "C", "D", "P"] = "R",
+    overlays: Mapping[str, pd.DataFrame] | None = None,
+    points: Mapping[str, pd.DataFrame] | pd.DataFrame | None = None,
+    edge: pd.DataFrame | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+    size: Size | None = None,
+) -> Figure:
+    """What was minimised against one budget: a curve for each value of the other budgets.
+
+    Problems and formulations are told apart by line and marker and are never joined; budgets by colour. Where the gap
+    can be seen, a band reaches from ``lower_bound`` to the value found. Budgets up to the edge (or the largest
+    infeasible one: less is infeasible too) are shaded. A hollow triangle is a lower bound without a point, a cross a
+    point that was not solved. The legend says where a curve coincides with another.
 
     Parameters
     ----------
     table : pandas.DataFrame
         A sweep table, or any with the columns :data:`NEEDED`; a column ``curve``, if there is one, names the
-        curves instead.
+        curves instead. Rows without a finite budget ``x`` have no place on the axis and are left out.
+    x : {"R", "C", "D", "P"}
+        The budget on the horizontal axis.
     overlays : mapping of str to DataFrame, optional
-        Label → table with ``rate_budget_bits`` and ``distortion``, such as a closed form; drawn as grey lines.
+        Label → table with the budget column of ``x`` and ``distortion``, such as a closed form; drawn as grey lines.
+    points : DataFrame or mapping of str to DataFrame, optional
+        Points that something else has reached, such as a codec: columns ``rate`` and ``distortion`` (or
+        ``classification_loss`` where that is on an axis), in bits; a column ``accuracy`` is written beside them, a
+        column ``label`` names them.
+    edge : pandas.DataFrame, optional
+        The exact edge of the feasible set: pairs ``rate_budget_bits``, ``classification_budget_bits``.
     title : str
-        Above the picture.
+        Above the picture; mathematics between dollar signs where it can be read as such.
+    ax : matplotlib Axes, optional
+        Where to draw.
+    size : (width, height), optional
+        Of the figure, in inches.
 
     Raises
     ------
     InputError
-        If a table lacks a column, or holds no finite rate or too many curves.
+        If a table lacks a column, or holds no finite budget or too many curves.
     MissingExtraError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> table = drcopt.sweep(drcopt.sources.bernoulli(), R=[0.2, 0.5], C=None)
+    >>> curve(table, size=(3.4, 2.6)).axes[0].get_xlabel()
+    'rate budget R (bits)'
     """
     draw = _draw()
-    curves = _curves(table)
-    figure = draw.picture()
-    ax = draw.axes(figure)
-    ordered = "curve" not in table.columns and _column(table, LOSS).size and table[LOSS].nunique() == len(curves) > 1
-    colours = draw.shades(len(curves)) if ordered else draw.COLOURS * 2
-    rates = np.concatenate([_column(rows, RATE) for _, rows in curves])
-    margin = 0.02 * float(np.ptp(rates)) or 0.02
-    left, right = min(0.0, float(rates.min())) - margin, float(rates.max()) + margin
-    solved = any(np.isfinite(_column(rows, "distortion")).any() for _, rows in curves)
-    shaded = False
-    for place, (label, rows) in enumerate(curves):
-        dash, marker = (kinds[place % len(kinds)] for kinds in (draw.DASHES, draw.MARKERS))
-        R, upper, lower = (_column(rows, name) for name in (RATE, "distortion", "lower_bound"))
-        point, barred = np.isfinite(upper), (rows["status"] == "infeasible").to_numpy()
-        colour = {"color": colours[place]}
-        # Curves often coincide: the first are the widest, so that each can be seen below the next.
-        width = 1.6 + 1.8 * (1.0 - place / max(1, len(curves) - 1)) if len(curves) > 1 else 1.8
-        style = {"linestyle": dash, "linewidth": width, "marker": marker if len(rows) <= 30 else "", "markersize": 4}
-        ax.plot(R, np.where(point, upper, math.nan), label=label + _gap_in(R, barred), **style, **colour)
-        ax.fill_between(R, lower, upper, where=point & np.isfinite(lower), alpha=0.25, linewidth=0, **colour)
-        bare = ~point & np.isfinite(lower)
-        ax.plot(R[bare], lower[bare], linestyle="", marker="^", markerfacecolor="none", **colour)
-        if barred.any() and not (barred.all() and solved):
-            shaded = True
-            ax.axvspan(left, R[barred].max(), alpha=0.12, linewidth=0, **colour)
-            ax.axvline(R[barred].max(), linestyle=dash, linewidth=1.0, alpha=0.6, **colour)
-    for place, (label, rows) in enumerate((overlays or {}).items()):
-        _require(rows, f"overlays[{label!r}]", (RATE, "distortion"))
-        rows = rows[np.isfinite(_column(rows, RATE))].sort_values(RATE)
-        values = _column(rows, "distortion")
-        ax.plot(
-            _column(rows, RATE),
-            np.where(np.isfinite(values), values, math.nan),
-            color=draw.INK,
-            linewidth=1.0,
-            linestyle=draw.DASHES[(place + 1) % len(draw.DASHES)],
-            label=label,
-        )
-    ax.set(xlim=(left, right), xlabel=RATE_LABEL, ylabel=DISTORTION_LABEL, title=title)
-    draw.legend(figure, ax, [draw.shaded("infeasible (by colour)")] if shaded else [])
+    from drcopt.plotting.lines import draw_curves
+
+    figure, axes = draw.place(ax, size or (6.4, 4.4))
+    draw_curves(
+        draw, figure, axes, table, x=x, overlays=overlays, points=points, edge=edge, title=title, own=ax is None
+    )
     return figure  # type: ignore[no-any-return]
 
 
-def surface(table: pd.DataFrame, *, title: str | None = None) -> Figure:
+def surface(
+    table: pd.DataFrame,
+    *,
+    points: Mapping[str, pd.DataFrame] | pd.DataFrame | None = None,
+    edge: pd.DataFrame | None = None,
+    title: str | None = None,
+    ax: Axes | None = None,
+    size: Size | None = None,
+) -> Figure:
     """D(R, C) as a heat map with contours; pairs of budgets proved infeasible are hatched.
 
     Rows where R or C is inf have no place on the axes and are left out.
@@ -116,8 +121,14 @@ def surface(table: pd.DataFrame, *, title: str | None = None) -> Figure:
     ----------
     table : pandas.DataFrame
         A sweep table of one formulation, over at least two finite R and two finite C.
+    points : DataFrame or mapping of str to DataFrame, optional
+        Points that something else has reached, with columns ``rate`` and ``classification_loss``, in bits.
+    edge : pandas.DataFrame, optional
+        The exact edge of the feasible set, as in :func:`curve`; drawn as a line.
     title : str, optional
         Above the picture; default: the formulation, if the table names it.
+    ax, size
+        As in :func:`curve`.
 
     Raises
     ------
@@ -127,15 +138,17 @@ def surface(table: pd.DataFrame, *, title: str | None = None) -> Figure:
         If matplotlib is not installed.
     """
     draw = _draw()
-    _require(table, "table", NEEDED)
-    rows = table[np.isfinite(_column(table, RATE)) & np.isfinite(_column(table, LOSS))]
+    require(table, "table", NEEDED)
+    rows = table[np.isfinite(column(table, RATE)) & np.isfinite(column(table, LOSS))]
+    objective = series.objective_of(table)
+    value = "distortion" if objective == "distortion" else "value"
     if rows.duplicated([RATE, LOSS]).any():
         raise InputError(
             "table must hold each pair of budgets once; it repeats some. Select one formulation first, e.g. "
             "table[table.formulation == 'single-letter']."
         )
-    grids = _answered(rows).pivot(index=LOSS, columns=RATE, values=["distortion", "status"])
-    distortion, status = grids["distortion"], grids["status"]
+    grids = series.answered(rows).pivot(index=LOSS, columns=RATE, values=[value, "status"])
+    distortion, status = grids[value], grids["status"]
     if min(distortion.shape) < 2:
         raise InputError(
             f"table must span at least two finite R and two finite C; it spans {distortion.shape[1]} and "
@@ -144,29 +157,55 @@ def surface(table: pd.DataFrame, *, title: str | None = None) -> Figure:
     R, C = distortion.columns.to_numpy(dtype=np.float64), distortion.index.to_numpy(dtype=np.float64)
     values = np.ma.masked_invalid(distortion.to_numpy(dtype=np.float64))
     infeasible = (status == "infeasible").to_numpy()
-    figure = draw.picture(6.4, 4.8)
-    ax = draw.axes(figure, grid=False)
+    figure, axes = draw.place(ax, size or (6.4, 4.8), grid=False)
     notes = []
     if infeasible.any():
-        draw.hatch(ax)
+        draw.hatch(axes)
         notes.append(draw.hatched("infeasible"))
     missing = np.ma.getmaskarray(values) & ~infeasible
     if missing.any():
-        notes.append(draw.blank(ax, R, C, missing))
+        notes.append(draw.blank(axes, R, C, missing))
     if values.count():
-        mesh = ax.pcolormesh(R, C, values, shading="nearest", cmap="cividis", rasterized=True)
-        figure.colorbar(mesh, ax=ax, label=DISTORTION_LABEL)
+        mesh = axes.pcolormesh(R, C, values, shading="nearest", cmap="cividis", rasterized=True)
+        figure.colorbar(mesh, ax=axes, label=series.OBJECTIVES[objective][0])
         if values.max() > values.min():
-            draw.contours(ax, R, C, values)
+            draw.contours(axes, R, C, values)
     if title is None:
-        title = _formulation(rows.iloc[0]) if "formulation" in table.columns else ""
-    ax.set(xlim=R[[0, -1]], ylim=C[[0, -1]], xlabel=RATE_LABEL, ylabel=LOSS_LABEL, title=title)
-    draw.legend(figure, ax, notes)
+        title = series.formulation(rows.iloc[0]) if "formulation" in table.columns else ""
+    if edge is not None:
+        require(edge, "edge", (RATE, LOSS))
+        line = edge.sort_values(RATE)
+        axes.plot(column(line, RATE), column(line, LOSS), color=draw.ink(), linewidth=1.6, label="edge")
+    if points is not None:
+        from drcopt.plotting.lines import measured
+
+        for place, (label, x, y, _) in enumerate(measured(points, "R", "classification_loss")):
+            axes.plot(x, y, linestyle="", label=label, **draw.point(place))
+    axes.set(xlim=R[[0, -1]], ylim=C[[0, -1]], xlabel=series.BUDGETS["R"].axis, ylabel=series.BUDGETS["C"].axis)
+    draw.title(axes, title)
+    draw.legend(None if ax is not None else figure, axes, notes)
     return figure  # type: ignore[no-any-return]
 
 
-def coupling(coupling: ArrayLike, *, title: str = "") -> Figure:
+def coupling(
+    coupling: ArrayLike | Solution,
+    *,
+    x: Sequence[Any] | None = None,
+    y: Sequence[Any] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+    size: Size | None = None,
+) -> Figure:
     """A joint pmf of (X, Y), shape (n, m), as a heat map: x downwards, y to the right; white is zero.
+
+    Parameters
+    ----------
+    coupling : (n, m) array, DataFrame or Solution
+        A solution or a DataFrame brings the names of the letters.
+    x, y : sequence, optional
+        Names of the letters.
+    title, ax, size
+        As in :func:`curve`.
 
     Raises
     ------
@@ -176,18 +215,33 @@ def coupling(coupling: ArrayLike, *, title: str = "") -> Figure:
         If matplotlib is not installed.
     """
     draw = _draw()
-    P = _check.real_array("coupling", coupling, 2)
-    figure = draw.picture(5.2, 4.4)
-    ax = draw.axes(figure, grid=False)
-    draw.heat(figure, ax, P, "probability P(x,y)")
-    ax.set(xlabel="reconstruction y", ylabel="source letter x", title=title)
+    values: Any = coupling
+    if isinstance(values, Solution):
+        names = values.labels
+        x, y, values = x or names.x, y or names.y, values.coupling
+    elif hasattr(values, "iloc"):
+        x, y = x or list(values.index), y or list(values.columns)
+    P = _check.real_array("coupling", values, 2)
+    figure, axes = draw.place(ax, size or (5.2, 4.4), grid=False)
+    draw.heat(figure, axes, P, "probability P(x,y)")
+    draw.letters(axes, x, y)
+    axes.set(xlabel="reconstruction y", ylabel="source letter x")
+    draw.title(axes, title)
     return figure  # type: ignore[no-any-return]
 
 
-def mixture(mixture: Mixture | None, *, title: str = "") -> Figure:
+def mixture(
+    mixture: Mixture | Solution | None,
+    *,
+    x: Sequence[Any] | None = None,
+    y: Sequence[Any] | None = None,
+    title: str = "",
+    size: Size | None = None,
+) -> Figure:
     """The components of a mixture, the heaviest first: each coupling p(y|x) of its map, with its weight.
 
-    A one-shot component is a map: one square in each row. Rates and losses are in the solution's units.
+    A one-shot component is a map: one square in each row. Rates and losses are in the solution's units. A solution
+    brings the names of the letters; ``x`` and ``y`` give others.
 
     Raises
     ------
@@ -197,6 +251,8 @@ def mixture(mixture: Mixture | None, *, title: str = "") -> Figure:
         If matplotlib is not installed.
     """
     draw = _draw()
+    if isinstance(mixture, Solution):
+        x, y, mixture = x or mixture.labels.x, y or mixture.labels.y, mixture.mixture
     if not isinstance(mixture, Mixture) or len(mixture) == 0:
         raise InputError(
             f"mixture must be a drcopt Mixture with a component; it is {mixture!r}. Pass the .mixture of a solution "
@@ -206,32 +262,38 @@ def mixture(mixture: Mixture | None, *, title: str = "") -> Figure:
     shown = parts[:MOST_COMPONENTS]
     columns = min(4, len(shown))
     lines = math.ceil(len(shown) / columns)
-    figure = draw.picture(1.0 + 2.1 * columns, 0.9 + 2.4 * lines)
+    figure = draw.picture(*(size or (1.0 + 2.1 * columns, 0.9 + 2.4 * lines)))
     for place, part in enumerate(shown):
         ax = draw.axes(figure, lines, columns, place + 1, grid=False)
         totals = part.coupling.sum(axis=1, keepdims=True)
         given = np.divide(part.coupling, totals, out=np.zeros_like(part.coupling), where=totals > 0)
         draw.heat(figure, ax, given, top=1.0)
+        draw.letters(ax, x, y)
         ax.set_title(f"weight {part.weight:.3g}\nd {part.distortion:.3g}, rate {part.rate:.3g}", fontsize=9)
     rest = parts[MOST_COMPONENTS:]
     if rest:
         more = f"{len(rest)} more of total weight {sum(part.weight for part in rest):.2g}"
         title = f"{title} ({more})" if title else f"The heaviest {len(shown)}; {more}"
     if title:
-        figure.suptitle(title, fontsize=11)
+        draw.title(figure, title)
     figure.supxlabel("reconstruction y", fontsize=10)
     figure.supylabel("source letter x", fontsize=10)
     return figure  # type: ignore[no-any-return]
 
 
-def plot(table: pd.DataFrame, kind: str = "auto", *, title: str | None = None) -> Figure:
-    """`surface` if the table spans at least four finite R and four finite C of one formulation, else `curve`."""
-    _require(table, "table", NEEDED)
+def plot(
+    table: pd.DataFrame, kind: Literal["auto", "curve", "surface"] = "auto", *, title: str | None = None, **options: Any
+) -> Figure:
+    """:func:`surface` if the table spans at least four finite R and four finite C of one formulation, else `curve`.
+
+    Options are those of the one that is drawn; with ``x`` it is a curve.
+    """
+    require(table, "table", NEEDED)
     if _check.choice("kind", kind, KINDS) == "auto":
-        budgets = _column(table, RATE), _column(table, LOSS)
+        budgets = column(table, RATE), column(table, LOSS)
         kind = "surface" if min(len(np.unique(values[np.isfinite(values)])) for values in budgets) >= 4 else "curve"
-        kind = "curve" if table.duplicated([RATE, LOSS]).any() else kind
-    return surface(table, title=title) if kind == "surface" else curve(table, title=title or "")
+        kind = "curve" if table.duplicated([RATE, LOSS]).any() or "x" in options else kind
+    return surface(table, title=title, **options) if kind == "surface" else curve(table, title=title or "", **options)
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
@@ -265,68 +327,3 @@ def _draw() -> Any:
     """The drawing helpers, if matplotlib is there."""
     _check.require("matplotlib", "plot", "Plotting")
     return _check.require("drcopt.plotting.figure", "plot", "Plotting")
-
-
-def _curves(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Label and rows of each curve, by rate."""
-    _require(table, "table", NEEDED)
-    table = table[np.isfinite(_column(table, RATE))].sort_values(RATE, kind="stable")
-    if len(table) == 0:
-        raise InputError("table must have a row with a finite rate budget; it has none. Sweep R over a grid.")
-    _answered(table)
-    kinds = [name for name in ("formulation", "classifier_sees") if name in table.columns and table[name].nunique() > 1]
-    by = ["curve"] if "curve" in table.columns else [*kinds, LOSS]
-    if kinds and kinds != ["formulation"]:
-        kinds = ["formulation", "classifier_sees"]
-    groups = list(table.groupby(by, sort="curve" not in table.columns))
-    if len(groups) > MOST_CURVES:
-        raise InputError(
-            f"table must hold at most {MOST_CURVES} curves; it holds {len(groups)}. Select some of its classification "
-            "budgets, or draw a surface."
-        )
-    labels = []
-    for _, rows in groups:
-        first = rows.iloc[0]
-        if "curve" in table.columns:
-            labels.append(str(first["curve"]))
-        else:
-            C = float(first[LOSS])
-            limit = "C = ∞" if math.isinf(C) else f"C = {C:.4g} bits"
-            labels.append(f"{_formulation(first)}, {limit}" if kinds else limit)
-    return list(zip(labels, (rows for _, rows in groups), strict=True))
-
-
-def _gap_in(R: FloatArray, barred: Any) -> str:
-    """What the legend says of the rates at which a curve does not exist."""
-    if not barred.any():
-        return ""
-    return " (infeasible)" if barred.all() else f" (R > {R[barred].max():.3g})"
-
-
-def _formulation(row: Any) -> str:
-    if row["formulation"] != "one-shot":
-        return str(row["formulation"])
-    return f"one-shot, {'H(S|Y)' if row['classifier_sees'] == 'Y' else 'H(S|Y,U)'}"
-
-
-def _answered(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows, if any of them has something to show."""
-    if (rows["status"] == "unknown").all() and not np.isfinite(_column(rows, "lower_bound")).any():
-        raise InputError(
-            f"table must have an answer to draw; all of its {len(rows)} rows within the axes are unknown. Its column "
-            "termination says why."
-        )
-    return rows
-
-
-def _column(table: pd.DataFrame, name: str) -> FloatArray:
-    return table[name].to_numpy(dtype=np.float64)
-
-
-def _require(table: Any, what: str, columns: Iterable[str]) -> None:
-    missing = [name for name in columns if name not in getattr(table, "columns", ())]
-    if missing:
-        raise InputError(
-            f"{what} must be a table with the columns of a sweep; it lacks {', '.join(missing)}. "
-            f"Pass what drcopt.sweep or tables.read_table returned."
-        )

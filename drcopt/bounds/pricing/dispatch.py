@@ -17,9 +17,9 @@ from drcopt.bounds.pricing.spatial import price_spatial, unit_of
 from drcopt.bounds.pricing.vertices import MOST_VERTICES, count, price_vertices
 from drcopt.problem import Problem
 
-#: Entries (letters of X times letters of Y priced together) and (…, times the square of the classes) up to which an
-#: array is made: smaller ones are no slower, and leave time to look at the clock.
-_LINE_ENTRIES, _SPATIAL_ENTRIES = 5e4, 2e7
+#: How many entries the arrays of letters priced together have: n for each letter on a line, n times k² and n elsewhere.
+#: More at once are no faster, and leave less time to look at the clock.
+_LINE_ENTRIES, _SPATIAL_ENTRIES, _SPATIAL_POSTERIORS = 5e4, 2e7, 2e5
 
 
 @np.errstate(all="ignore")  # what overflows is bounded by something else, and NaN never passes for a bound
@@ -51,10 +51,12 @@ def price(
         That of an earlier answer, for other multipliers or a larger box.
     """
     if box is not None and beta > 0:
-        same = np.column_stack([cost.T, box.reshape(len(box), -1)])
-        _, first, copies = np.unique(same, axis=0, return_index=True, return_inverse=True)
-        if len(first) < len(same):  # as when only the classification loss counts, in boxes not yet cut
-            return _expanded(price(problem, cost[:, first], alpha, beta, box[first], tol=tol), copies.ravel())
+        known: dict[bytes, int] = {}
+        rows = np.column_stack([cost.T, box.reshape(len(box), -1)])
+        copies = np.array([known.setdefault(row.tobytes(), len(known)) for row in rows])
+        if len(known) < len(copies):  # as when only the classification loss counts, in boxes not yet cut
+            first = np.unique(copies, return_index=True)[1]
+            return _expanded(price(problem, cost[:, first], alpha, beta, box[first], tol=tol), copies)
     log_px = np.log(problem.px)
     W = problem.ps_given_x
     free = box is None or bool((box[:, :, 0] <= W.min(axis=0)).all() and (box[:, :, 1] >= W.max(axis=0)).all())
@@ -94,7 +96,7 @@ def price(
         lambda y, old: price_spatial(
             sizes[0][:, y], *sizes[1:], log_px, W, box[y], tol / unit, problem.contraction, old
         ),
-        int(_SPATIAL_ENTRIES / (problem.n * problem.k**2)),
+        int(min(_SPATIAL_ENTRIES / problem.k**2, _SPATIAL_POSTERIORS) / problem.n),
         *sizes,
         problem,
         start,

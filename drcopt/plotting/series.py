@@ -1,0 +1,218 @@
+"""Which rows of a table make one curve, and what it is called; nothing here draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drcopt import _check
+from drcopt._check import FloatArray
+from drcopt.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RATE, LOSS = "rate_budget_bits", "classification_budget_bits"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A budget that a table has a column for."""
+
+    column: str
+    axis: str
+    symbol: str
+    unit: str
+
+
+#: The budgets, by the letter that `x=` takes.
+BUDGETS: Mapping[str, Budget] = {
+    "R": Budget(RATE, "rate budget R (bits)", "R", "bits"),
+    "C": Budget(LOSS, "classification budget C (bits)", "C", "bits"),
+    "D": Budget("distortion_budget", "distortion budget D", "D", ""),
+    "P": Budget("perception_budget", "perception budget P", "P", ""),
+}
+
+#: What was minimised: the axis, and the names under which a table of points of one's own may hold it.
+OBJECTIVES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "distortion": ("distortion E d(X,Y)", ("distortion",)),
+    "rate": ("rate (bits)", ("rate_bits", "rate")),
+    "classification_loss": (
+        "classification loss (bits)",
+        ("classification_loss_bits", "classification_loss", "loss"),
+    ),
+    "perception": ("perception", ("perception",)),
+}
+
+#: The columns that are read; a sweep table has them.
+NEEDED = (RATE, LOSS, "distortion", "lower_bound", "status")
+#: More curves than this in one picture cannot be read.
+MOST_CURVES = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The rows of one curve in the order of its axis, what tells it from the others, and its name."""
+
+    label: str
+    rows: pd.DataFrame
+    #: Source and formulation: curves of one kind share line and marker.
+    kind: tuple[Any, ...]
+    #: The other budgets: curves of one level share a colour.
+    level: tuple[float, ...]
+    x: FloatArray
+    #: The least value found, nan where there is no point.
+    upper: FloatArray
+    lower: FloatArray
+    infeasible: np.ndarray
+    #: "R > …" and the like: where the curve lives.
+    domain: str = ""
+
+
+def curves(table: pd.DataFrame, x: str = "R") -> tuple[str, list[Curve]]:
+    """What was minimised, and the curves of a table over one budget.
+
+    Rows of different problems, formulations or other budgets are different curves.
+
+    Raises
+    ------
+    InputError
+        If the table lacks a column, has no finite budget on that axis, mixes objectives or holds too many curves.
+    """
+    budget = BUDGETS[_check.choice("x", x, BUDGETS)]
+    require(table, "table", (*NEEDED, budget.column))
+    objective = objective_of(table)
+    table = table[np.isfinite(column(table, budget.column))].sort_values(budget.column, kind="stable")
+    if len(table) == 0:
+        what = budget.axis.split(" budget")[0]
+        raise InputError(
+            f"table must have a row with a finite {what} budget; it has none. Sweep {budget.symbol} over a grid."
+        )
+    answered(table)
+    named = "curve" in table.columns
+    kinds = [name for name in ("problem_fingerprint", "formulation", "classifier_sees") if _varies(table, name)]
+    if "classifier_sees" in kinds and "formulation" in table.columns and "formulation" not in kinds:
+        kinds.insert(-1, "formulation")
+    others = [b for b in BUDGETS.values() if b is not budget and b.column in table.columns]
+    default = BUDGETS["C" if x == "R" else "R"]
+    levels = [b for b in others if b is default or _varies(table, b.column)]
+    by = ["curve"] if named else [*kinds, *(b.column for b in levels)]
+    groups = [rows for _, rows in table.groupby(by, sort=not named, dropna=False)]
+    if len(groups) > MOST_CURVES:
+        raise InputError(
+            f"table must hold at most {MOST_CURVES} curves; it holds {len(groups)}. Select some of its "
+            f"{'classification' if default.symbol == 'C' else 'rate'} budgets, or draw a surface."
+        )
+    found = []
+    for rows in groups:
+        first = rows.iloc[0]
+        parts = [source(first)] if "problem_fingerprint" in kinds else []
+        parts += [formulation(first)] if {"formulation", "classifier_sees"} & set(kinds) else []
+        parts += [_limit(b, float(first[b.column])) for b in levels]
+        value = column(rows, "distortion" if objective == "distortion" else "value")
+        found.append(
+            Curve(
+                label=str(first["curve"]) if named else ", ".join(parts),
+                rows=rows,
+                kind=(str(first["curve"]),) if named else tuple(str(first[name]) for name in kinds),
+                level=() if named else tuple(float(first[b.column]) for b in levels),
+                x=column(rows, budget.column),
+                upper=np.where(np.isfinite(value), value, math.nan),
+                lower=column(rows, "lower_bound"),
+                infeasible=(rows["status"] == "infeasible").to_numpy(),
+            )
+        )
+    return objective, found
+
+
+def objective_of(table: pd.DataFrame) -> str:
+    """What every row of the table minimised."""
+    if "objective" not in table.columns or len(table) == 0:
+        return "distortion"
+    found = sorted(set(table["objective"].replace("", "distortion")))
+    if len(found) > 1:
+        raise InputError(
+            f"table must hold rows that minimised one thing; it holds {', '.join(map(str, found))}. Select one first, "
+            f"e.g. table[table.objective == {found[0]!r}]."
+        )
+    return str(found[0]) if found[0] in OBJECTIVES else "distortion"
+
+
+def coincident(found: list[Curve]) -> dict[int, int]:
+    """For each curve that lies on another wherever it exists, to the width of a line, which one that is."""
+    values = np.concatenate([curve.upper for curve in found])
+    close = 1e-3 * float(np.nanmax(values) - np.nanmin(values)) if np.isfinite(values).any() else 0.0
+    same: dict[int, int] = {}
+    for j, curve in enumerate(found):
+        here = np.isfinite(curve.upper)
+        for i, other in enumerate(found):
+            if i == j or not here.any() or not np.array_equal(curve.x, other.x):
+                continue
+            there = np.isfinite(other.upper)
+            if not there[here].all() or (j < i and here[there].all()):  # of equals the later one says so
+                continue
+            if np.abs(curve.upper - other.upper)[here].max() <= close:
+                same[j] = i
+                break
+    return same
+
+
+def edge_of(curve: Curve, edge: pd.DataFrame | None, x: str) -> float | None:
+    """Where the curve begins exactly, if a row of ``edge`` has its budget."""
+    if edge is None or len(curve.level) != 1:
+        return None
+    other = BUDGETS["C" if x == "R" else "R"].column
+    at = np.isclose(column(edge, other), curve.level[0], rtol=1e-9, atol=0)
+    return float(column(edge, BUDGETS[x].column)[at].min()) if at.any() else None
+
+
+def source(row: Any) -> str:
+    """The name of the problem that a row is of."""
+    name = str(row["source"]) if "source" in row.index and row["source"] == row["source"] else ""
+    return name or f"problem {str(row['problem_fingerprint'])[:6]}"
+
+
+def formulation(row: Any) -> str:
+    """The formulation of a row, and what the classifier is given where that is not settled by it."""
+    if row["formulation"] != "one-shot":
+        return str(row["formulation"])
+    return f"one-shot, {'H(S|Y)' if row['classifier_sees'] == 'Y' else 'H(S|Y,U)'}"
+
+
+def answered(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows, if any of them has something to show."""
+    if (rows["status"] == "unknown").all() and not np.isfinite(column(rows, "lower_bound")).any():
+        raise InputError(
+            f"table must have an answer to draw; all of its {len(rows)} rows within the axes are unknown. Its column "
+            "termination says why."
+        )
+    return rows
+
+
+def column(table: pd.DataFrame, name: str) -> FloatArray:
+    """A column as floats."""
+    return table[name].to_numpy(dtype=np.float64)
+
+
+def require(table: Any, what: str, columns: Iterable[str]) -> None:
+    """Refuse what is not a table with these columns."""
+    missing = [name for name in columns if name not in getattr(table, "columns", ())]
+    if missing:
+        raise InputError(
+            f"{what} must be a table with the columns of a sweep; it lacks {', '.join(missing)}. "
+            f"Pass what drcopt.sweep or tables.read_table returned."
+        )
+
+
+def _varies(table: pd.DataFrame, name: str) -> bool:
+    return name in table.columns and table[name].nunique(dropna=False) > 1
+
+
+def _limit(budget: Budget, value: float) -> str:
+    if not math.isfinite(value):
+        return f"{budget.symbol} = ∞"
+    return f"{budget.symbol} = {value:.4g} {budget.unit}".strip()
