@@ -96,7 +96,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "min(problem.entropy_x, problem.entropy_y), problem.entropy_s_given_x\n",
     ),
     Mutant("budgets received for paid", "formulations/base.py", "*(-p for p in paid)", "*paid"),
-    Mutant("the objective's weight ignored", "formulations/base.py", "return rest / weight", "return rest"),
+    Mutant("the objective's weight ignored", "formulations/base.py", "value = rest / weight", "value = rest"),
     Mutant("infeasible at a hair", "formulations/base.py", "math.inf if rest > 0 else", "math.inf if rest > -1e-3 else"),
     Mutant("bounds not rounded down", "formulations/base.py", "for p in paid)]), *paid)", "for p in paid)]))"),
     # Posterior trees.

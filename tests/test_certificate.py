@@ -385,7 +385,7 @@ class TestEvidence:
 
         monkeypatch.setattr("drcopt.bounds.posterior._leaf_piece", fake)
         for pair in (leaves, leaves[::-1]):
-            assert PosteriorTree(Split(0, 0, 0.5, *pair)).bound(case.formulation) == least
+            assert PosteriorTree(Split(0, 0, 0.5, *pair)).bound(case.formulation) == pytest.approx(least, rel=1e-12)
 
     @pytest.mark.parametrize("k", [2, 3, 4])
     @pytest.mark.parametrize("rate", [1e-14, 1e-16, 1e-18])

@@ -25,6 +25,9 @@ class Part:
     map: np.ndarray | None = None
 
 
+#: What a sum and a quotient may be rounded up by, relative.
+_LAST_DIGITS = 4 * 2.0**-53
+
 #: The fields of a question that hold its limits, in the order of the quantities.
 _LIMITS = ("distortion_budget", "rate_budget", "classification_budget")
 
@@ -112,7 +115,8 @@ class Question(ABC):
         paid = [w * cap for w, cap in zip(piece.weights, self.caps, strict=True)]
         rest = lowered(math.fsum([piece.level, *(-p for p in paid)]), *paid)
         if weight > 0:
-            return rest / weight
+            value = rest / weight
+            return value if math.isinf(value) else value - _LAST_DIGITS * abs(value)
         return math.inf if rest > 0 else -math.inf
 
 
