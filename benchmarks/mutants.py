@@ -53,6 +53,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "engines/search.py": ("global", "sweep", "certificate"),
     "engines/branch.py": ("global", "certificate"),
     "engines/map": ("one_shot_engine",),
+    "witness.py": ("certificate", "answers", "questions", "soundness"),
+    "engines/points.py": ("global", "certificate"),
     "certificate.py": ("certificate", "one_shot_engine", "proof", "soundness"),
     "formulations/base.py": ("questions", "certificate", "engines", "soundness"),
     "formulations/": ("one_shot", "one_shot_engine", "certificate", "engines", "soundness"),
@@ -97,7 +99,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("budgets received for paid", "formulations/base.py", "*(-p for p in paid)", "*paid"),
     Mutant("the objective's weight ignored", "formulations/base.py", "value = rest / weight", "value = rest"),
-    Mutant("infeasible at a hair", "formulations/base.py", "math.inf if rest > 0 else", "math.inf if rest > -1e-3 else"),
+    Mutant(
+        "infeasible at a hair", "formulations/base.py", "math.inf if rest > 0 else", "math.inf if rest > -1e-3 else"
+    ),
     Mutant("bounds not rounded down", "formulations/base.py", "for p in paid)]), *paid)", "for p in paid)]))"),
     # Posterior trees.
     Mutant("swapped marginals", "bounds/posterior.py", "*(f * problem.px),", "*(f * problem.py[: problem.n]),"),
@@ -298,16 +302,19 @@ MUTANTS: tuple[Mutant, ...] = (
         "fixed = None if point is None else point.parts",
         "fixed = tuple(parts) if parts else None",
     ),
-    Mutant("rate not repaired", "certificate.py", "if spent <= budget:", "if spent <= 2 * budget:", False),
+    Mutant("rate not repaired", "witness.py", "if now.rate_excess == 0.0:", "if now.rate_excess >= 0.0:", False),
+    Mutant("budgets unchecked", "witness.py", "now) if now.excess <= CLOSE else", "now) if now.excess <= 9e9 else"),
     Mutant(
-        "loss budget unchecked", "certificate.py", "loss > formulation.classification_budget + ROUNDING", "loss > 9e9"
+        "loss budget unchecked",
+        "witness.py",
+        "max(self.distortion_excess, self.rate_excess, self.loss_excess)",
+        "max(self.distortion_excess, self.rate_excess)",
     ),
     Mutant(
-        "rate budget unchecked",
-        "certificate.py",
-        "if spent > formulation.rate_budget + ROUNDING or",
-        "if spent > 1e9 or",
-        False,
+        "distortion budget unchecked",
+        "witness.py",
+        "max(self.distortion_excess, self.rate_excess, self.loss_excess)",
+        "max(self.rate_excess, self.loss_excess)",
     ),
     Mutant(
         "infeasible too easily",
@@ -393,9 +400,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "the edge before rounding",
-        "engines/branch.py",
-        "self.problem.classification_loss(self._rounded(answer.P)) <= self.edge",
-        "answer.loss <= self.edge",
+        "engines/points.py",
+        "P = self._repaired(answer.P)\n",
+        "P = answer.P\n",
         False,
     ),
     Mutant(
@@ -553,7 +560,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "",
         False,
     ),
-    Mutant("cold after a resume", "sweep.py", "warm=done[rows[solved - 1]].warm", "warm=None", False),
+    Mutant("cold after a resume", "sweep.py", "session, warm = None, block.warm", "session, warm = None, None", False),
     Mutant("lost rows recorded", "sweep.py", "if book is not None and not lost:", "if book is not None:", False),
     Mutant("budgets in the wrong order", "sweep.py", "(R, i * len(rates) + j)", "(R, j * len(losses) + i)", False),
     Mutant("digits lost in CSV", "tables.py", "else repr(cell) for", 'else f"{cell:.15g}" for', False),

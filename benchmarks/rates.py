@@ -12,8 +12,8 @@ from benchmarks import peers
 from benchmarks.instances import FAMILIES, Instance, rate_instance
 from benchmarks.running import Row, capped, clock, since
 from drcopt import Problem, information
-from drcopt.solution import Solution
 from drcopt.session import Session
+from drcopt.solution import Solution
 
 PEERS = ("clarabel", "scs", "sinkhorn", "emd")
 #: Gap wanted of the engine, relative to max d.
