@@ -767,7 +767,7 @@ class TestParts:
 
         inner = MapSplit(2, 1, float(box[2, 1].mean()), leaf(), leaf())
         tree = MapTree(MapSplit(0, 0, float(box[0, 0].mean()), leaf(), inner))
-        form = OneShot(p, R, C, "Y", distortion_budget=0.4).minimising(objective)
+        form = OneShot(p, R, C, "Y").minimising(objective, distortion_budget=p.distortion(p.independent))
         data = shown(form, tree)
         mine = judge(data)
         bounds = map(mine.question.bound, mine.region(data["evidence"]).leaves)
@@ -784,7 +784,9 @@ class TestParts:
         alpha, gamma = 0.2 * rng.random(), float(rng.choice([0.0, 0.5, 1.0]))
         weights = w, alpha, gamma = 1.0 if objective is DISTORTION else float(rng.choice([0.0, 0.7])), alpha, gamma
         dual = CellDual(0.3 * rng.normal(size=p.n), 0.3 * rng.normal(size=p.m), alpha, gamma, w)
-        form = OneShot(p, 0.5 * p.entropy_x, between(p, 0.8) * LN2, "Y", distortion_budget=0.4).minimising(objective)
+        form = OneShot(p, 0.5 * p.entropy_x, between(p, 0.8) * LN2, "Y").minimising(
+            objective, distortion_budget=p.distortion(p.independent)
+        )
         data = shown(form, dual)
         sets = np.array(list(itertools.product([0.0, 1.0], repeat=p.n)))
         joint = sets @ (p.px[:, None] * p.ps_given_x)
