@@ -252,11 +252,11 @@ class TestInverse:
             D = bernoulli.exact(px, py, p1, R, math.inf, **kind).distortion
             assert min_rate(problem, D=D, **kind).rate == pytest.approx(R, abs=2e-6)
         R = 0.6
-        least = min_classification_loss(problem, R=R, **kind).classification_loss
+        least = min_classification_loss(problem, R=R, time_limit=20.0, **kind).classification_loss
         free = solve(problem, R=R, **kind).classification_loss
         C = least + 0.5 * (free - least)
         D = bernoulli.exact(px, py, p1, R, C, **kind).distortion
-        assert min_classification_loss(problem, R=R, D=D, **kind).classification_loss <= C + 2e-6
+        assert min_classification_loss(problem, R=R, D=D, time_limit=20.0, **kind).classification_loss <= C + 2e-6
 
     @pytest.mark.parametrize("C", [None, 0.93])
     def test_all_formulations(self, C: float | None) -> None:
@@ -264,7 +264,7 @@ class TestInverse:
         problem, D = bernoulli_source(0.4, 0.5, 0.2), 0.2
         rates, losses = {}, {}
         for kind, sees in KINDS:
-            settings: dict[str, Any] = {"formulation": kind, "classifier_sees": sees, "tol": 1e-5}
+            settings: dict[str, Any] = {"formulation": kind, "classifier_sees": sees, "tol": 1e-5, "time_limit": 20.0}
             rate = min_rate(problem, D=D, C=C, **settings)
             assert rate.status == "optimal"
             assert rate.distortion <= D * (1 + 1e-9) + 1e-12
@@ -339,7 +339,7 @@ class TestEdges:
             back = min_rate(problem, D=forth.distortion)
             assert back.coupling.shape == (problem.n, problem.m)
             assert back.lower_bound <= forth.rate + 1e-9
-            edge = min_classification_loss(problem, R=0.1, D=forth.distortion)
+            edge = min_classification_loss(problem, R=0.1, D=forth.distortion, time_limit=5.0)
             assert edge.lower_bound <= forth.classification_loss + 1e-9
 
     def test_a_distortion_that_cannot_be_met_is_named(self) -> None:
