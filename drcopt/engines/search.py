@@ -169,7 +169,7 @@ class Search:
             if self.upper <= self.stop_below:
                 self.termination = "a point good enough was found"
                 break
-            if self.limits.remaining <= self._reckoning:
+            if self.limits.remaining <= self._reckoning or clock.expired():
                 self.termination = "the time limit was reached"
                 break
             if self.limits.node_limit is not None and self.nodes >= self.limits.node_limit:
