@@ -74,7 +74,7 @@ class Session:
         self._reduced = problem.reduced()
         self._standard, self._change = self._reduced.standardised()
         self._engines: dict[str, Engine] = {}
-        self._rate_only: Proposal | None = None
+        self._relaxed: Proposal | None = None
 
     def solve(self, R: float | None, C: float | None, *, on_failure: str = "raise") -> Solution:
         """The least distortion at one pair of budgets, in the session's units."""
@@ -197,9 +197,15 @@ class Session:
                 proposal = self._propose("newton", standard.minimising(DISTORTION), limits)
                 if best_bound(standard, proposal.evidence) == math.inf:
                     return "newton", replace(proposal, parts=None, termination="the rate allows no such distortion")
+                # Without D first: where its answer happens to meet D that settles it, and its bound holds in any case.
+                free = replace(standard, distortion_budget=math.inf)
+                proposal = self._relaxed = self._propose("global", free, limits)
+                point = repair(standard, proposal.parts) if proposal.parts else None
+                if point is not None and point.spent.excess == 0.0:
+                    return "global", proposal
             return "global", None
         free = replace(standard, classification_budget=math.inf)
-        proposal = self._rate_only = self._propose("newton", free, limits)
+        proposal = self._relaxed = self._propose("newton", free, limits)
         point = repair(standard, proposal.parts, lower_loss=False) if proposal.parts else None
         met = point is not None and point.spent.excess == 0.0
         settled = met or best_bound(standard, proposal.evidence) == math.inf
@@ -225,7 +231,7 @@ class Session:
                 return None  # not evidence at all
 
         found = proposal.evidence if isinstance(proposal.evidence, tuple) else ()
-        parts, floor, self._rate_only = proposal.parts, self._rate_only, None
+        parts, floor, self._relaxed = proposal.parts, self._relaxed, None
         patience = min(limits.deadline, clock.now() if proposal.termination == INTERRUPTED else math.inf)
         with clock.until(patience + _JUDGE_SECONDS):
             if floor is not None and floor is not proposal:
