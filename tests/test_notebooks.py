@@ -56,6 +56,8 @@ def test_stored_without_outputs(path: Path) -> None:
 # The client's libraries warn of their own deprecations.
 @pytest.mark.filterwarnings("default")
 def test_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "neural" in path.read_text(encoding="utf-8"):
+        pytest.importorskip("torch", reason="the extra neural is not installed")
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")
     # The package under test, wherever it is; one BLAS thread, as the matrices are small.

@@ -1,8 +1,16 @@
 """Restoration codecs: trained nets that code images to real bits, to be held against the limit (extra ``neural``).
 
->>> from drcopt.neural import data, Task, restoration
->>> digits = data.load("digits")
->>> results = restoration(digits, Task(factor=2), rates=[8], steps=300)      # doctest: +SKIP
+Examples
+--------
+>>> from drcopt import neural
+>>> from drcopt.neural import data
+>>> digits, task = data.load("digits"), neural.Task(factor=2)
+>>> settings = neural.Settings(steps=20, index_steps=20, lambda_c=0.0).at(6)
+>>> codec = neural.train(digits, task, settings)
+>>> images = neural.degrade(digits.test.images, task)
+>>> sent = codec.encode(images, seed=1)
+>>> bool((codec.decode(sent) == codec.restore(images, seed=1)).all())
+True
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from drcopt.errors import InputError
@@ -13,8 +15,8 @@ from drcopt.neural.config import Task
 _CHUNK = 4096
 
 
-def degrade(images: Tensor, task: Task, *, seed: int = 0) -> Tensor:
-    """Degraded copies, float32, of clean images (n, c, h, w) that are uint8 or floats in [0, 1].
+def degrade(images: Tensor | NDArray[np.uint8], task: Task, *, seed: int = 0) -> Tensor:
+    """Degraded copies, float32 tensors, of clean images (n, c, h, w) that are uint8 or floats in [0, 1].
 
     ``seed`` is of the noise, which is the same for the same seed and images; other tasks use none.
 
@@ -23,6 +25,8 @@ def degrade(images: Tensor, task: Task, *, seed: int = 0) -> Tensor:
     InputError
         If the factor of super-resolution leaves no pixel.
     """
+    if not isinstance(images, Tensor):
+        images = torch.from_numpy(images.copy())  # read-only arrays would draw a warning
     height, width = images.shape[-2:]
     if task.name == "super-resolution" and min(height, width) < task.factor:
         raise InputError(

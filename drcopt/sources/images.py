@@ -137,9 +137,9 @@ def image_source(
     clean, classes, s = _labelled(data, labels)
     degraded = _degrade(task, clean, setting, seed)
 
-    x = _cells("x_letters", degraded, x_letters, s, seed)
-    y = _cells("y_letters", clean, y_letters, s, seed)
-    x_means, y_codewords = _means(clean, x), _means(clean, y)
+    x = cells("x_letters", degraded, x_letters, s, seed)
+    y = cells("y_letters", clean, y_letters, s, seed)
+    x_means, y_codewords = cell_means(clean, x), cell_means(clean, y)
     counts = np.zeros((x_letters, len(classes)))
     np.add.at(counts, (x, s), 1.0)
     per_cell = counts.sum(axis=1)
@@ -148,7 +148,7 @@ def image_source(
         per_cell / len(clean), np.bincount(y, minlength=y_letters) / len(clean), counts / per_cell[:, None], d
     )
     variance = float(((clean - x_means[x]) ** 2).mean())
-    return ImageSource(task, problem, _means(degraded, x), x_means, y_codewords, classes, variance)
+    return ImageSource(task, problem, cell_means(degraded, x), x_means, y_codewords, classes, variance)
 
 
 def images(
@@ -255,7 +255,7 @@ def _degrade(task: str, clean: FloatArray, setting: Any, seed: int) -> FloatArra
     return masked
 
 
-def _cells(name: str, images: FloatArray, letters: int, s: NDArray[np.intp], seed: int) -> NDArray[np.intp]:
+def cells(name: str, images: FloatArray, letters: int, s: NDArray[np.intp], seed: int) -> NDArray[np.intp]:
     """The k-means cell of each image, shape (N,), numbered in an order that depends on the partition alone."""
     points = images.reshape(len(images), -1)
     distinct = len({point.tobytes() for point in points})  # ten times faster than unique over rows
@@ -280,6 +280,6 @@ def _cells(name: str, images: FloatArray, letters: int, s: NDArray[np.intp], see
     return np.argsort(order)[cells]
 
 
-def _means(images: FloatArray, cells: NDArray[np.intp]) -> FloatArray:
+def cell_means(images: FloatArray, cells: NDArray[np.intp]) -> FloatArray:
     """The mean image of each cell."""
     return np.stack([images[cells == cell].mean(axis=0) for cell in range(cells.max() + 1)])
