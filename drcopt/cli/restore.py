@@ -33,6 +33,7 @@ PRESETS, MODES, DEVICES = ("mlp", "conv", "published"), ("shared", "independent"
 @click.option("--mask", type=float, default=0.5, show_default=True, help="Side of the hole, of inpainting.")
 @click.option("--train-images", type=click.IntRange(min=2), help="At most so many to train on.  [default: all]")
 @click.option("--test-images", type=click.IntRange(min=2), help="At most so many to report on.  [default: all]")
+@click.option("--universal", is_flag=True, help="One encoder for decoders at four weights, beside end to end.")
 @click.option("--joint-classifier", is_flag=True, help="Train the classifier of the loss along with the codec.")
 @click.option("--device", type=click.Choice(DEVICES), default="cpu", show_default=True, help="Of the nets.")
 @click.option("--mixed-precision", is_flag=True, help="bfloat16 where it serves (cuda).")
@@ -52,6 +53,7 @@ def restore(
     mask: float,
     train_images: int | None,
     test_images: int | None,
+    universal: bool,
     jobs: int,
     checkpoint: Path | None,
     out: Path | None,
@@ -91,7 +93,7 @@ def restore(
         chosen.at(rate)  # before anything is read or trained
     dataset = datasets.load(name, data).limited(train_images, test_images)
     with workers(min(jobs, len(grid) * seeds)) as executor:
-        results = neural.restoration(
+        results = (neural.universal if universal else neural.restoration)(
             dataset, task,
             rates=grid, seeds=seeds, settings=chosen, checkpoint=checkpoint, executor=executor, progress=progress,
         )  # fmt: skip

@@ -25,7 +25,7 @@ from drcopt.sources._arguments import whole
 #: Images that pass through a net at a time. Part of what a decoded image is: other batches may round otherwise.
 _BATCH = 500
 #: :meth:`Codec.decode` refuses more images than this unless told otherwise.
-MOST_IMAGES = 1_000_000
+MOST_IMAGES = 100_000
 _MOST_SEED = 2**64 - 1
 
 FloatImages = NDArray[np.float32]
@@ -226,17 +226,14 @@ class Codec:
         try:
             task, settings = Task(**meta["task"]), Settings(**{**meta["settings"], "device": device})
             channels, height, width = (whole("shape", n, 1, 4096) for n in meta["shape"])
-            shape, facts = (channels, height, width), dict(meta["facts"])
-            size = sum(array.nbytes for array in arrays.values())
-            # Before nets are built: no encoder is smaller than its first or last layer.
-            if 4 * max(channels * height * width, 128 * settings.dimensions) > size:
-                raise ValueError("its arrays are too small for its settings")
-            codec = cls.fresh(task, settings, shape)
-            codec.index_model = IndexModel.of(arrays)
-            codec.facts = facts
-            for prefix, net in (("encoder", codec.encoder), ("decoder", codec.decoder)):
-                load_net(net, arrays, prefix)
-            if codec.index_model.second_bias.shape != (settings.dimensions, settings.levels):
+            shape = (channels, height, width)
+            with torch.device("meta"):  # nets without numbers: they take the file's, or none
+                encoder, decoder = nets.encoder(shape, settings), nets.decoder(shape, settings)
+            load_net(encoder, arrays, "encoder")
+            load_net(decoder, arrays, "decoder")
+            model, facts = IndexModel.of(arrays), dict(meta["facts"])
+            codec = cls(task, settings, shape, encoder.to(device), decoder.to(device), model, facts)
+            if model.second_bias.shape != (settings.dimensions, settings.levels):
                 raise ValueError("its index model is of another code")
         except CheckpointError as reason:
             raise CheckpointError(f"{where}: {reason}") from None
@@ -318,4 +315,5 @@ def load_net(net: nn.Module, arrays: store.Arrays, prefix: str) -> None:
         if array is None or array.shape != tuple(value.shape) or not np.isfinite(array).all():
             raise ValueError(f"{prefix}.{name} is missing or not as it should be")
         state[name] = torch.from_numpy(array.copy())
-    net.load_state_dict(state)
+    # A net with numbers keeps its tensors, which an optimiser may hold.
+    net.load_state_dict(state, assign=any(parameter.is_meta for parameter in net.parameters()))

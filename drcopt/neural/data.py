@@ -136,7 +136,9 @@ def load(name: str, path: str | os.PathLike[str] | None = None, *, seed: int = 0
     seed = whole("seed", seed, 0, 2**31 - 1)
     if name == "digits":
         if path is not None:
-            raise InputError(f"data must not be given for digits, which are bundled; it is {os.fspath(path)!r}.")
+            raise InputError(
+                f"data must not be given for digits, which are bundled; it is {os.fspath(path)!r}. Leave it out."
+            )
         return _digits(seed)
     if path is None:
         raise InputError(f"data must be given for {name}: {NAMES[name].removeprefix('--data: ')}. Pass that folder.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Bits an image, and seeds, unless told otherwise.
 RATES, SEEDS = (2, 4, 8, 16), 1
+#: (lambda_p, lambda_c) of the decoders that share an encoder.
+UNIVERSAL_WEIGHTS = ((0.0, 0.0), (0.01, 0.0), (0.0, 0.01), (0.01, 0.01))
 
 ImageMeans = Mapping[str, NDArray[Any]]
 
@@ -111,11 +113,8 @@ def restoration(
     -------
     Results
     """
-    base = replace(settings or Settings(), **_fields(changes))
-    chosen = range(whole("seeds", seeds, 1, 10_000)) if isinstance(seeds, int) else seeds
-    runs = [Run(replace(base.at(rate), seed=seed)) for rate in rates for seed in chosen]
     return experiment(
-        dataset, task or Task(), runs,
+        dataset, task or Task(), [Run(own) for own in _grid(rates, seeds, settings, changes)],
         classifier=classifier, checkpoint=checkpoint, executor=executor, progress=progress,
     )  # fmt: skip
 
@@ -124,25 +123,24 @@ def universal(
     dataset: Dataset,
     task: Task | None = None,
     *,
-    weights: Sequence[tuple[float, float]] = ((0.0, 0.0), (0.01, 0.0), (0.0, 0.01), (0.01, 0.01)),
+    weights: Sequence[tuple[float, float]] = UNIVERSAL_WEIGHTS,
+    rates: Sequence[float] = (8,),
     seeds: int | Iterable[int] = 3,
     settings: Settings | None = None,
     classifier: ClassifierSettings | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     executor: Executor | None = None,
     progress: bool | None = False,
+    **changes: Any,
 ) -> Results:
     """One encoder for many decoders, beside training each pair end to end.
 
-    For each seed the codec of ``settings`` is trained; its encoder is frozen, and a decoder trained for it at each
-    (lambda_p, lambda_c) of ``weights``, beside a codec trained at those weights from the start. The column ``encoder``
-    tells them apart. Other arguments: :func:`restoration`.
+    For each rate and seed the codec of ``settings`` is trained; its encoder is frozen, and a decoder trained for it at
+    each (lambda_p, lambda_c) of ``weights``, beside a codec trained at those weights from the start. The column
+    ``encoder`` tells them apart. Other arguments: :func:`restoration`.
     """
-    base = settings or Settings()
-    chosen = range(whole("seeds", seeds, 1, 10_000)) if isinstance(seeds, int) else seeds
     runs = []
-    for seed in chosen:
-        owner = replace(base, seed=seed)
+    for owner in _grid(rates, seeds, settings, changes):
         for lambda_p, lambda_c in weights:
             own = replace(owner, lambda_p=lambda_p, lambda_c=lambda_c)
             runs += [Run(own), Run(own, encoder=owner)]
@@ -150,6 +148,16 @@ def universal(
         dataset, task or Task(), runs,
         classifier=classifier, checkpoint=checkpoint, executor=executor, progress=progress,
     )  # fmt: skip
+
+
+def _grid(
+    rates: Sequence[float], seeds: int | Iterable[int], settings: Settings | None, changes: dict[str, Any]
+) -> list[Settings]:
+    for name in ("dimensions", "levels", "seed"):
+        if name in changes:
+            raise InputError(f"{name} must not be given here; rates and seeds say it. Leave it out.")
+    chosen = list(range(whole("seeds", seeds, 1, 10_000)) if isinstance(seeds, int) else seeds)
+    return [replace((settings or Settings()).at(rate, **changes), seed=seed) for rate in rates for seed in chosen]
 
 
 def experiment(
@@ -175,25 +183,12 @@ def experiment(
         **{f"{package}_version": version(package) for package in ("drcopt", "numpy", "torch")},
     }  # fmt: skip
 
-    jobs = [(dataset, task, run, reader, net_arrays(net, "classifier"), folder) for run in runs]
-    total = sum(run.settings.steps for run in runs)
-    found: list[list[_Line]] = [[] for _ in runs]
-    with _bar(total, progress) as bar:
-        if executor is None:
-            for i, job in enumerate(jobs):
-                counter = _Counter(bar)
-                found[i] = _run(*job, progress=counter.reached)
-                counter.reached(runs[i].settings.steps)
-        else:
-            futures = {executor.submit(_run, *job): i for i, job in enumerate(jobs)}
-            try:
-                for future in as_completed(futures):
-                    found[futures[future]] = future.result()
-                    bar.update(runs[futures[future]].settings.steps)
-            except BaseException:
-                for future in futures:
-                    future.cancel()
-                raise
+    given = (dataset, task, reader, net_arrays(net, "classifier"), folder)
+    first = list(dict.fromkeys(run.encoder for run in runs if run.encoder is not None))
+    with _bar(sum(settings.steps for settings in [*first, *(run.settings for run in runs)]), progress) as bar:
+        owners = dict(zip(first, _each(executor, _owner, [(given, own) for own in first], first, bar), strict=True))
+        jobs = [(given, run, run.encoder and owners[run.encoder], owners.get(run.settings)) for run in runs]
+        found = _each(executor, _run, jobs, [run.settings for run in runs], bar)
     lines = [_Line.of(untouched(prepared, net), {"method": "untouched input", "rate_budget_bits": np.inf})]
     lines += [line for group in found for line in group]
     shown = tuple(
@@ -235,16 +230,15 @@ class _Line:
         return cls({"status": "baseline", **measured.row, **more}, measured.images, measured.pictures)
 
 
+#: What every run is given: dataset, task, the classifier's settings and weights, and the folder.
+_Given = tuple[Dataset, Task, ClassifierSettings, store.Arrays, Path | None]
+
+
 def _run(
-    dataset: Dataset,
-    task: Task,
-    run: Run,
-    reader: ClassifierSettings,
-    weights: store.Arrays,
-    folder: Path | None,
-    progress: Progress | None = None,
+    given: _Given, run: Run, owner: Codec | None, trained: Codec | None, progress: Progress | None = None
 ) -> list[_Line]:
-    """The codec of a run and its conditional mean, from ``folder`` or trained."""
+    """The rows of a run: its codec, ``trained`` already or not, and its conditional mean."""
+    dataset, task, reader, weights, _ = given
     settings = run.settings
     about = {name: getattr(settings, name) for name in
              ("lambda_d", "lambda_p", "lambda_c", "common_randomness", "preset", "steps", "seed")}  # fmt: skip
@@ -253,49 +247,36 @@ def _run(
     net = _classifier(dataset, reader, weights, "the classifier")
     prepared = prepare(dataset, task)
     try:
-        codec = _codec(dataset, task, run, net, reader, folder, progress)
+        # The decoder that an encoder was trained with is the one for it at those weights.
+        codec = trained or _codec(given, settings, owner, progress)
     except (NotSolvedError, RuntimeError) as reason:
         why = f"{type(reason).__name__}: {' '.join(str(reason).split())}"
         return [_Line({**about, "method": "codec", "status": "failed", "termination": why})]
     measured = evaluate(codec, prepared, net)
     used = measured.row["index_entropy_bits"]
-    collapsed = used < COLLAPSED * settings.rate
-    about["seconds"], about["weights_sha256"] = codec.facts["training_seconds"], codec.identity.hex()
-    lines = [
-        _Line.of(
-            measured,
-            {
-                **about,
-                "method": "codec",
-                "status": "collapsed" if collapsed else "trained",
-                "termination": f"the encoder collapsed: its indices use {used:.2f} of {settings.rate:g} bits"
-                if collapsed
-                else f"{settings.steps} steps",
-            },
-        )
-    ]
+    if used < COLLAPSED * settings.rate:
+        about |= {"status": "collapsed"}
+        about |= {"termination": f"the encoder collapsed: its indices use {used:.2f} of {settings.rate:g} bits"}
+    else:
+        about |= {"status": "trained", "termination": f"{settings.steps} steps"}
+    about |= {"seconds": codec.facts["training_seconds"], "weights_sha256": codec.identity.hex()}
+    lines = [_Line.of(measured, {**about, "method": "codec"})]
     mean = conditional_mean(codec, dataset, prepared, net)
     if mean is not None:
         coded = {name: measured.row[name] for name in ("rate_bits", "ideal_bits", "index_entropy_bits")}
-        lines.append(_Line.of(mean, {**about, **coded, "method": "conditional mean", "seconds": np.nan}))
+        free = {"method": "conditional mean", "status": "baseline", "termination": "", "seconds": np.nan}
+        lines.append(_Line.of(mean, {**about, **coded, **free}))
     return lines
 
 
-def _codec(
-    dataset: Dataset,
-    task: Task,
-    run: Run,
-    classifier: nn.Module,
-    reader: ClassifierSettings,
-    folder: Path | None,
-    progress: Progress | None,
-) -> Codec:
-    settings = run.settings
-    owner = None
-    if run.encoder is not None:
-        owner = _codec(dataset, task, Run(run.encoder), classifier, reader, folder, None)
-        if settings == run.encoder:
-            return owner  # its own decoder is the one that was trained with it
+def _owner(given: _Given, settings: Settings, progress: Progress | None = None) -> Codec:
+    """A codec whose encoder others share."""
+    return _codec(given, settings, None, progress)
+
+
+def _codec(given: _Given, settings: Settings, owner: Codec | None, progress: Progress | None) -> Codec:
+    """A codec from the folder, or trained and left there."""
+    dataset, task, reader, weights, folder = given
     path = None
     if folder is not None:
         name = fingerprint(task, settings, None if owner is None else owner.identity.hex(), reader, dataset.sha256)[:12]
@@ -304,7 +285,7 @@ def _codec(
             return Codec.load(path, device=settings.device)
     codec = train(
         dataset, task, settings,
-        classifier=classifier if settings.lambda_c > 0 else None,
+        classifier=_classifier(dataset, reader, weights, "the classifier") if settings.lambda_c > 0 else None,
         encoder=owner,
         degraded=prepare(dataset, task).train,
         state=None if path is None else path.with_suffix(".state"),
@@ -313,6 +294,34 @@ def _codec(
     if path is not None:
         codec.save(path)
     return codec
+
+
+def _each(
+    executor: Executor | None,
+    function: Callable[..., Any],
+    jobs: Sequence[tuple[Any, ...]],
+    settings: Sequence[Settings],
+    bar: Any,
+) -> list[Any]:
+    """``function`` of every job, in order, here or in an executor."""
+    if executor is None:
+        results = []
+        for job, own in zip(jobs, settings, strict=True):
+            counter = _Counter(bar)
+            results.append(function(*job, progress=counter.reached))
+            counter.reached(own.steps)
+        return results
+    futures = {executor.submit(function, *job): i for i, job in enumerate(jobs)}
+    found: list[Any] = [None] * len(jobs)
+    try:
+        for future in as_completed(futures):
+            found[futures[future]] = future.result()
+            bar.update(settings[futures[future]].steps)
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
+    return found
 
 
 def _classifier(dataset: Dataset, settings: ClassifierSettings, arrays: store.Arrays, where: str) -> nn.Module:
@@ -337,14 +346,6 @@ def _folder(checkpoint: str | os.PathLike[str] | None) -> Path | None:
             f"checkpoint must name a folder that can be made; {folder} cannot ({reason.strerror}). Choose another."
         ) from None
     return folder
-
-
-def _fields(changes: dict[str, Any]) -> dict[str, Any]:
-    for name in ("dimensions", "levels", "seed"):
-        if name in changes:
-            raise InputError(f"{name} must not be given here; rates and seeds say it. Leave it out.")
-    Settings().at(8, **changes)  # refuses what is no setting
-    return changes
 
 
 class _Counter:

@@ -1,8 +1,8 @@
 """Arrays in a file, read without executing anything and never taking more memory than the file is long.
 
 A file is: the line :data:`MAGIC`; the length of the header, 8 bytes, little-endian; the header, JSON: ``meta`` (any
-JSON), ``arrays`` (name, type, shape of each) and ``sha256`` of what follows; the arrays' bytes, little-endian, in
-order.
+JSON) and ``arrays`` (name, type, shape of each); the arrays' bytes, little-endian, in order; the sha256 of all that
+precedes it, 32 bytes.
 """
 
 from __future__ import annotations
@@ -35,19 +35,14 @@ def write(path: str | os.PathLike[str], arrays: Arrays, meta: Mapping[str, Any])
     for name, array in little.items():
         if array.dtype.str not in _TYPES:
             raise TypeError(f"array {name!r} is of type {array.dtype}")
+    described = [[name, array.dtype.str, list(array.shape)] for name, array in little.items()]
+    header = json.dumps({"meta": meta, "arrays": described}, separators=(",", ":")).encode()
     digest = hashlib.sha256()
-    for array in little.values():
-        digest.update(array.tobytes())
-    header = {
-        "meta": meta,
-        "arrays": [[name, array.dtype.str, list(array.shape)] for name, array in little.items()],
-        "sha256": digest.hexdigest(),
-    }
-    encoded = json.dumps(header, separators=(",", ":")).encode()
     with atomic_write(path, "wb") as file:
-        file.write(MAGIC + len(encoded).to_bytes(8, "little") + encoded)
-        for array in little.values():
-            file.write(array.tobytes())
+        for part in (MAGIC, len(header).to_bytes(8, "little"), header, *(array.tobytes() for array in little.values())):
+            digest.update(part)
+            file.write(part)
+        file.write(digest.digest())
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -68,18 +63,20 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
         raise CheckpointError(
             f"{path} must be a readable file; it is not ({reason.strerror}). Check the path."
         ) from None
-    start = len(MAGIC) + 8
-    if not content.startswith(MAGIC) or len(content) < start:
+    start, end = len(MAGIC) + 8, len(content) - 32
+    if not content.startswith(MAGIC) or end < start:
         raise CheckpointError(f"{path} must be a file of arrays that drcopt wrote; it is not one. Check the path.")
     length = int.from_bytes(content[len(MAGIC) : start], "little")
     try:
-        if length > min(_LONGEST_HEADER, len(content) - start):
+        if hashlib.sha256(memoryview(content)[:end]).digest() != content[end:]:
+            raise ValueError("its checksum is another")
+        if length > min(_LONGEST_HEADER, end - start):
             raise ValueError("its header is longer than the file")
         header = json.loads(content[start : start + length])
-        meta, entries, expected = header["meta"], header["arrays"], header["sha256"]
+        meta, entries = header["meta"], header["arrays"]
         if not isinstance(meta, dict):
             raise ValueError("its meta is no object")
-        payload = memoryview(content)[start + length :]
+        payload = memoryview(content)[start + length : end]
         arrays: dict[str, NDArray[Any]] = {}
         position = 0
         for name, kind, shape in entries:
@@ -92,8 +89,6 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
             position += size
         if position != len(payload):
             raise ValueError("something follows its arrays")
-        if hashlib.sha256(payload).hexdigest() != expected:
-            raise ValueError("its checksum is another")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as reason:
         raise CheckpointError(f"{path} is damaged ({reason}). Delete it, and run what wrote it again.") from None
     return arrays, meta

@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def train(
         If ``state`` is damaged, or of another run.
     """
     run = _Run(dataset, task or Task(), settings or Settings(), classifier, encoder, degraded)
-    with threads(run.settings.threads):
+    with threads(run.settings.threads), _one_order(run.device):
         if state is not None:
             run.resume(Path(state))
         while run.step < run.settings.steps:
@@ -111,8 +111,6 @@ class _Run:
     ) -> None:
         _check(dataset, settings, classifier, encoder)
         self.settings, self.task, self.device = settings, task, torch.device(settings.device)
-        if self.device.type == "cuda":
-            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         self.clean = torch.from_numpy(dataset.train.images.copy()).to(self.device)
         self.labels = torch.from_numpy(dataset.train.labels.copy()).to(self.device)
         self.degraded = (degrade(self.clean.cpu(), task, seed=1) if degraded is None else degraded).to(self.device)
@@ -269,6 +267,13 @@ class _Run:
             for i, moments in optimiser.state_dict()["state"].items():
                 arrays |= {f"{name}.{i}.{key}": value.detach().cpu().numpy() for key, value in moments.items()}
         return arrays
+
+
+def _one_order(device: torch.device) -> AbstractContextManager[None]:
+    """cuDNN's kernels that add in one order, where there is cuDNN."""
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
 
 
 def _load_optimiser(optimiser: torch.optim.Optimizer, arrays: Mapping[str, NDArray[Any]], name: str) -> None:
