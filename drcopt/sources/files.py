@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
+import math
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from tokenize import TokenError
+from typing import IO, Any
 
 import numpy as np
 
+from drcopt import _check
 from drcopt._files import atomic_write
+from drcopt.checker.reading import read_bytes, strict_json
 from drcopt.errors import InputError
 from drcopt.problem import Problem
 from drcopt.sources.bernoulli import bernoulli
@@ -37,6 +43,8 @@ _BUILDERS: dict[str, Callable[..., Problem]] = {
 }
 
 _KEYS = ("px", "py", "ps_given_x", "d")
+#: Most bytes of a file and of an array in it, most members of an archive and most values in JSON text.
+_MOST_BYTES, _MOST_MEMBERS, _MOST_VALUES = 2**26, 64, 2**22
 
 
 def named(source: str | os.PathLike[str], **options: Any) -> Problem:
@@ -143,12 +151,13 @@ def _read(path: Path) -> Problem:
 
 
 def _read_npz(path: Path) -> Mapping[str, Any]:
+    content = read_bytes(path, _MOST_BYTES)
+    if content.startswith(b"\x93NUMPY"):
+        return {}  # an .npy file under this name: one array without a name
     try:
-        with open(path, "rb") as handle:
-            archive = np.load(handle, allow_pickle=False)
-            # An .npy file under this name loads too, as one array without a name.
-            found = dict(archive) if isinstance(archive, Mapping) else {}
-    except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as reason:
+        found = _arrays(content)
+    except (ArithmeticError, EOFError, LookupError, MemoryError, RuntimeError, SyntaxError, TypeError, ValueError,
+            struct.error, zipfile.BadZipFile, zlib.error, TokenError) as reason:  # fmt: skip
         raise InputError(
             f"{path} must be an .npz archive of numeric arrays; it could not be read ({_line(reason)}). "
             "Write it with numpy.savez or drcopt.sources.save."
@@ -157,10 +166,44 @@ def _read_npz(path: Path) -> Mapping[str, Any]:
     return {key: str(a) if a.ndim == 0 and a.dtype.kind == "U" else a for key, a in found.items()}
 
 
+def _arrays(content: bytes) -> dict[str, Any]:
+    """The arrays of an .npz archive, each measured before it is unpacked; members that are none (a README) left out."""
+    if content.count(b"PK\x01\x02") > _MOST_MEMBERS:
+        raise ValueError(f"it has more than {_MOST_MEMBERS} members")
+    found: dict[str, Any] = {}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for member in archive.infolist():
+            name, dot, suffix = member.filename.rpartition(".")
+            if dot + suffix != ".npy":
+                continue
+            if name in found:
+                raise ValueError(f"it holds {name} twice")
+            if member.file_size > _MOST_BYTES:
+                raise ValueError(
+                    f"{name} unpacks to {member.file_size} bytes, more than the {_MOST_BYTES} that are read"
+                )
+            with archive.open(member) as handle:
+                found[name] = _array(handle, name, member.file_size)
+    return found
+
+
+def _array(handle: IO[bytes], name: str, size: int) -> Any:
+    version = np.lib.format.read_magic(handle)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, columns, dtype = header(handle)
+    expected = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or expected > size:
+        raise ValueError(f"{name} holds objects" if dtype.hasobject else f"{name} ends before its array does")
+    data = handle.read(expected)
+    if len(data) != expected:
+        raise ValueError(f"{name} ends before its array does")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if columns else "C")
+
+
 def _read_json(path: Path) -> Mapping[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as reason:
+        found = strict_json(read_bytes(path, _MOST_BYTES), _MOST_VALUES)
+    except ValueError as reason:
         raise InputError(
             f"{path} must be valid JSON in UTF-8; it could not be read ({_line(reason)}). Correct it there."
         ) from None
@@ -169,7 +212,19 @@ def _read_json(path: Path) -> Mapping[str, Any]:
             f"{path} must hold a JSON object with px, py, ps_given_x and d; it holds a {type(found).__name__}. "
             'Write {"px": [...], "py": [...], "ps_given_x": [[...]]}.'
         )
+    for key, value in found.items():
+        if key in _KEYS and not (key == "d" and isinstance(value, str)):
+            _only_numbers(path, key, value)
     return found
+
+
+def _only_numbers(path: Path, name: str, value: Any) -> None:
+    """Refuse text and truth values, which NumPy would convert where they stand among numbers."""
+    if isinstance(value, list):
+        for i, entry in enumerate(value):
+            _only_numbers(path, f"{name}[{i}]", entry)
+    elif isinstance(value, bool | str):
+        raise InputError(f"{path} must hold numbers; {name} is {_check.shown(value)}. Write it as a number.")
 
 
 def _line(reason: Exception) -> str:

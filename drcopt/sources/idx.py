@@ -8,16 +8,18 @@ import math
 import os
 import struct
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drcopt.checker.reading import read_bytes
 from drcopt.errors import InputError
 
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MOST_AXES = 32
+#: Most bytes of a file.
+_MOST_BYTES = 2**30
 
 
 def read(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -55,13 +57,13 @@ def read(path: str | os.PathLike[str]) -> NDArray[Any]:
     array([7, 2, 1], dtype=uint8)
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_bytes(os.fspath(path), _MOST_BYTES)
     except OSError as reason:
         raise InputError(f"path must be a readable file; {path} is not ({reason.strerror}). Check the path.") from None
     if content[:2] == b"\x1f\x8b":
         try:
             content = _unpacked(content)
-        except (OSError, EOFError, zlib.error) as reason:
+        except (OSError, EOFError, MemoryError, zlib.error) as reason:
             raise InputError(f"{path} must be a whole gzip file; it is damaged ({reason}). Fetch it again.") from None
     if len(content) < 4 or content[:2] != b"\0\0":
         raise InputError(
