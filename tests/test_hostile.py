@@ -209,8 +209,8 @@ def refused(folder: Path, files: Iterator[tuple[str, bytes]], seconds: int, spec
     return wrong
 
 
-#: Refused with a verdict, not with an error: what is left after a minimum over maps is out of reach is proved.
-WEAK = {"map-tree.proof", "map-trees.proof"}
+#: Large but within bounds, or out of reach for the sharp bound: a verdict in time, not an error.
+WEAK = {"map-tree.proof", "map-trees.proof", "cells.proof", "classes.proof"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limits are Linux's")
