@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 
 
 def cores() -> int:
@@ -26,7 +27,7 @@ def workers(jobs: int) -> Iterator[ProcessPoolExecutor | None]:
         return
     # Not forked: a fork copies the locks of threads (BLAS, progress bar) that it does not copy.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_follow_parent) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=follow_parent) as pool:
         try:
             # Started while SIGINT is ignored, workers inherit that: they leave Ctrl-C to their parent.
             with _sigint_ignored():
@@ -65,13 +66,15 @@ def _sigint_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _follow_parent() -> None:
+@cache
+def follow_parent() -> None:
     """End this worker when its parent ends, however that happens; a pool's workers otherwise wait for ever."""
     parent = multiprocessing.parent_process()
+    if parent is None:
+        return  # no worker: a thread's executor, or a cluster's own process
 
     def follow() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
+        parent.join()
+        os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from drcopt import _check
 from drcopt._checkpoint import Checkpoint, Record, Warm
 from drcopt._monotone import agreed, infeasible_as
+from drcopt._workers import follow_parent
 from drcopt.engines.base import INTERRUPTED
 from drcopt.errors import CheckpointError, InputError
 from drcopt.information import NATS_PER, from_nats, to_nats
@@ -246,6 +247,12 @@ def solve_points(block: Block) -> Iterator[Record]:
         yield Record(row, cells, warm)
 
 
+def _solve_aside(block: Block) -> list[Record]:
+    """:func:`solve_block` in another process, which must not outlive the one that asked, whosever pool it is of."""
+    follow_parent()
+    return solve_block(block)
+
+
 def solve_block(block: Block) -> list[Record]:
     """Solve a chain in a worker."""
     return list(solve_points(block))
@@ -256,7 +263,7 @@ def _run(blocks: Iterable[Block], executor: Executor, keep: Callable[..., None])
     try:
         for block in blocks:
             try:
-                waiting[executor.submit(solve_block, block)] = block
+                waiting[executor.submit(_solve_aside, block)] = block
             except BrokenExecutor as error:
                 _lose(block, error, keep)
         for future in as_completed(list(waiting)):

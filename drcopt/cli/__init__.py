@@ -54,7 +54,7 @@ def main(args: Sequence[str] | None = None) -> int:
         # The reader has left; point stdout elsewhere, or Python complains when it flushes it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
-    except click.Abort as error:
+    except (click.Abort, KeyboardInterrupt) as error:
         return _say(error, "interrupted", 130)
     except click.UsageError as error:
         hint = f" Try '{error.ctx.command_path} --help'." if error.ctx else ""
@@ -265,6 +265,7 @@ def solve(
     if coupling is not None and coupling.suffix.lower() not in (".csv", ".npy"):
         raise InputError(f"--coupling must end in .csv or .npy; it is {str(coupling)!r}. Give it one of them.")
     from drcopt import sources
+    from drcopt.engines.base import INTERRUPTED
     from drcopt.session import Session
 
     problem = sources.named(source)
@@ -280,6 +281,8 @@ def solve(
     if coupling is not None and found:
         _write_coupling(solution.coupling, coupling)
     click.echo(json.dumps(_fields(solution, problem), indent=2) if as_json else _report(solution))
+    if solution.termination.startswith(INTERRUPTED):  # the best known is printed; a script must not take it for more
+        raise _Ended("interrupted", 130)
     if not found:
         raise _Ended(f"{solution.status}: {solution.termination}", 1)
     if solution.verified is False:
