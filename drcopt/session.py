@@ -29,6 +29,8 @@ _EDGE_SECONDS = 5.0
 _JUDGE_SECONDS = 0.2
 #: Seconds for each entry of d that the judge surely takes.
 _PER_ENTRY = 3e-7
+#: Up to so many entries, and seconds for each, where it may count in more digits than a double has.
+_CAREFUL, _CAREFUL_SECONDS = 10_000, 1e-4
 
 
 class Session:
@@ -146,7 +148,8 @@ class Session:
         if self.time_limit is None:
             return Limits(tol)
         # The judge goes over the arrays a few times when the engine is done.
-        judge = min(_PER_ENTRY * self._reduced.d.size, 0.5 * self.time_limit)
+        size = self._reduced.d.size
+        judge = min(_PER_ENTRY * size if size > _CAREFUL else _CAREFUL_SECONDS * size, 0.4 * self.time_limit)
         return Limits(tol, started + self.time_limit - judge)
 
     def _tol(self, objective: Quantity) -> float:

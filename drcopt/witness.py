@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from drcopt import information
+from drcopt import clock, information
 from drcopt._check import FloatArray
 from drcopt.coupling import round_onto_marginals
 from drcopt.formulations import Part, Question
@@ -36,6 +36,8 @@ from drcopt.formulations import Part, Question
 DIGITS, _ALLOWANCE = 60, Decimal("1e-45")
 #: Products and logarithms that the careful arithmetic may take: seconds at most.
 _PRODUCTS, _LOGARITHMS = 400_000, 6_000
+#: What one of them takes: with less time left, doubles must do.
+_LOGARITHM_SECONDS = 1e-4
 _UNIT = 2.0**-53
 #: A loss that is too large by this at most (nats) is worth moving; a point that stays outside by more is no point.
 NEAR, CLOSE = 1e-9, 1e-12
@@ -225,7 +227,9 @@ def _corner(px: FloatArray, py: FloatArray, x: Any, y: Any) -> FloatArray:
 def _affordable(formulation: Question, parts: Sequence[Part]) -> bool:
     p = formulation.problem
     cells = p.n * p.m * (1 if formulation.classifier_sees == "Y" and formulation.name == "one-shot" else len(parts))
-    return cells * p.k <= _PRODUCTS and cells + p.m * p.k * len(parts) <= _LOGARITHMS
+    logarithms = cells + p.m * p.k * len(parts)
+    in_time = logarithms * _LOGARITHM_SECONDS <= clock.remaining()
+    return cells * p.k <= _PRODUCTS and logarithms <= _LOGARITHMS and in_time
 
 
 def _careful(formulation: Question, parts: Sequence[Part], budgets: Budgets) -> list[float]:
