@@ -210,6 +210,7 @@ class TestCommandLine:
         from drcopt.cli import main
 
         answer = replace(solve(Problem([0.5, 0.5], [0.5, 0.5], np.eye(2)), R=0.5), termination="interrupted")
+        monkeypatch.delenv("DRCOPT_DEBUG")
         monkeypatch.setattr(Session, "solve", lambda *a, **b: answer)
         assert main(["solve", "bernoulli", "--R", "0.5"]) == 130
         out, err = capsys.readouterr()

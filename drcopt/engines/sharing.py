@@ -31,7 +31,7 @@ from drcopt.questions import CLASSIFICATION_LOSS, QUANTITIES, RATE
 #: Mixtures aim this far inside the classification budget (nats).
 _MARGIN = 1e-11
 #: Seconds for each entry of d that a last round over the couplings takes.
-_PER_ENTRY = 1e-6
+_PER_ENTRY = 1.5e-6
 
 
 #: Weights (w, α, β) of distortion, rate and classification loss.
