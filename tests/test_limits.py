@@ -16,7 +16,7 @@ from drcopt import Problem, clock, min_classification_loss, solve
 from drcopt.bounds.pricing import price
 from drcopt.engines.linear import least_cost
 from drcopt.errors import InfeasibleError
-from drcopt.solve import Session
+from drcopt.session import Session
 
 BIT = math.log(2.0)
 
