@@ -64,7 +64,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "_files.py": ("tables", "proof"),
     "sweep.py": ("sweep", "checkpoint", "verify"),
     "tables.py": ("tables",),
-    "closed_forms/": ("closed_forms",),
+    "closed_forms/": ("closed_forms", "closed_forms_free"),
 }
 
 MUTANTS: tuple[Mutant, ...] = (

@@ -1,4 +1,4 @@
-"""What a closed form returns, and the budget rules both families share."""
+"""What a closed form returns, and the budget rule that they share."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ class ClosedForm:
     feasible : bool
         Whether the formula says that the budgets can be met.
     regime : str
-        Which case applied: "optimal-transport floor", "rate-limited", "classification-limited",
-        "label-flipped", "infeasible", or "zero" (printed Gaussian formula only).
+        Which case applied: "optimal-transport floor", "lossless" (distortion 0, Y free), "rate-limited",
+        "classification-limited", "perception-limited", "label-flipped", "infeasible", or "zero" (printed Gaussian
+        formulas only).
     formula : str
         The expression that was evaluated.
     parameter : float

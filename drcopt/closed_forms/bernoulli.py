@@ -16,19 +16,15 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.optimize import brentq
-from scipy.special import xlog1py
-
-from drcopt._check import _number, budget, choice
+from drcopt._check import budget, choice
+from drcopt.closed_forms._arguments import probability
+from drcopt.closed_forms._binary import divergence, flip, reach
 from drcopt.closed_forms._result import SLACK, ClosedForm, infeasible
 from drcopt.errors import InputError
 from drcopt.information import binary_entropy, to_nats
-
-_EPS = 2.0**-52
 
 
 def exact(
@@ -96,7 +92,7 @@ def exact(
     >>> float(exact(0.3, 0.4, 0.1, R=0.1, C=0.5))
     inf
     """
-    family = _Family(_probability("px", px), _probability("py", py), _probability("p1", p1))
+    family = Family(_probability("px", px), _probability("py", py), _probability("p1", p1))
     rate = to_nats(budget("R", R), units)
     # What Y must tell of S.
     needed = family.entropy_s - to_nats(budget("C", C), units)
@@ -154,7 +150,7 @@ def as_printed(px: float, py: float, p1: float, R: float | None, C: float | None
     >>> exact(0.3, 0.25, 0.2, R=0.9, C=0.8, formulation="one-shot", classifier_sees="YU").regime
     'optimal-transport floor'
     """
-    family = _Family(_probability("px", px), _probability("py", py), _probability("p1", p1))
+    family = Family(_probability("px", px), _probability("py", py), _probability("p1", p1))
     if family.entropy_x == 0.0:
         raise InputError(
             f"px must be strictly between 0 and 1 in the printed formula, which divides by H(X); it is {family.px:g}. "
@@ -176,7 +172,7 @@ def as_printed(px: float, py: float, p1: float, R: float | None, C: float | None
 
 
 @dataclass(frozen=True)
-class _Family:
+class Family:
     """px, py, p1 and what follows from them; information in nats, couplings by their slope s."""
 
     px: float
@@ -201,7 +197,7 @@ class _Family:
     @property
     def ps(self) -> float:
         """P(S=1)."""
-        return min(1.0, self.px * (1.0 - self.p1) + self.p1 * (1.0 - self.px))
+        return flip(self.px, self.p1)
 
     @property
     def entropy_x(self) -> float:
@@ -260,7 +256,7 @@ class _Family:
         return min(max(a, 0.0, self.px + self.py - 1.0), self.px, self.py)
 
 
-def _one_parameter(family: _Family, rate: float, needed: float, one_shot: bool) -> ClosedForm:
+def _one_parameter(family: Family, rate: float, needed: float, one_shot: bool) -> ClosedForm:
     """The classifier sees Y alone: rate and classification loss are functions of the slope."""
     greatest, least = family.greatest_slope, family.least_slope
     if one_shot:
@@ -268,26 +264,26 @@ def _one_parameter(family: _Family, rate: float, needed: float, one_shot: bool) 
         high, low = min(greatest, active), max(least, -active)
         limit = "px(1−py) + py(1−px) − 2px(1−px)·R/H(X)"
     else:
-        high = _reach(family.rate, greatest, rate)
-        low = -_reach(lambda t: family.rate(-t), -least, rate)
+        high = reach(family.rate, greatest, rate)
+        low = -reach(lambda t: family.rate(-t), -least, rate)
         limit = "px + py − 2a, a the root of I(X;Y) = R above px·py"
     if family.told(high) >= needed - SLACK:
         regime, formula = ("optimal-transport floor", "|px − py|") if family.at_floor(high) else ("rate-limited", limit)
         return ClosedForm(family.distortion(high), True, regime, formula, family.both_ones(high))
     # H(S|Y) decreases away from s = 0 on both sides, so no slope in [0, high] will do.
     if family.told(low) >= needed - SLACK:
-        slope = -_reach(lambda t: family.told(-t), -low, needed)
+        slope = -reach(lambda t: family.told(-t), -low, needed)
         formula = "px + py − 2a, a the root of H(S|Y) = C below px·py"
         return ClosedForm(family.distortion(slope), True, "label-flipped", formula, family.both_ones(slope))
     return infeasible("some a = P(X=1, Y=1) within the rate has H(S|Y) ≤ C")
 
 
-def _one_shot_with_randomness(family: _Family, rate: float, needed: float) -> ClosedForm:
+def _one_shot_with_randomness(family: Family, rate: float, needed: float) -> ClosedForm:
     """The classifier sees Y and U: a linear program in the probabilities of the identity and the flip."""
     given = family
     if given.px > 0.5:
         # Relabelling the letters of X and Y alike changes neither the distortion nor any entropy.
-        family = _Family(1.0 - family.px, 1.0 - family.py, family.p1)
+        family = Family(1.0 - family.px, 1.0 - family.py, family.p1)
     px, py, told = family.px, family.py, family.told_by_x
     if family.spread == 0.0:
         tau_max = turn = 0.0
@@ -319,32 +315,7 @@ def _information(u: float, v: float, slope: float) -> float:
     """
     if v in (0.0, 1.0):
         return 0.0
-
-    def divergence(shift: float) -> float:
-        """D(Bern(v + shift) ‖ Bern(v))."""
-        return v * _phi(shift / v) + (1.0 - v) * _phi(-shift / (1.0 - v))
-
-    return u * divergence((1.0 - u) * slope) + (1.0 - u) * divergence(-u * slope)
-
-
-def _phi(t: float) -> float:
-    """(1+t) log(1+t) − t ≥ 0, for t ≥ −1."""
-    t = max(t, -1.0)
-    return max(0.0, float(xlog1py(1.0 + t, t)) - t)
-
-
-def _reach(f: Callable[[float], float], top: float, level: float) -> float:
-    """The t in [0, top] with f(t) = level, or top if f(top) ≤ level, for f increasing from f(0) = 0."""
-    if f(top) * (1.0 - 8.0 * _EPS) <= level:
-        return top
-    if level <= 0.0:
-        return 0.0
-
-    # Informations start quadratically at independence: their square root is nearly linear there.
-    def excess(t: float) -> float:
-        return math.sqrt(f(t)) - math.sqrt(level)
-
-    return float(brentq(excess, 0.0, top, xtol=1e-300, rtol=4.0 * _EPS, maxiter=2000))
+    return u * divergence((1.0 - u) * slope, v) + (1.0 - u) * divergence(-u * slope, v)
 
 
 def _ratio(numerator: float, denominator: float) -> float:
@@ -352,8 +323,4 @@ def _ratio(numerator: float, denominator: float) -> float:
 
 
 def _probability(name: str, value: Any) -> float:
-    repair = f"Pass P({name[1:].upper().replace('1', 'S1')} = 1), a number in [0, 1]."
-    number = _number(name, value, repair)
-    if not 0.0 <= number <= 1.0:
-        raise InputError(f"{name} must be a probability in [0, 1]; it is {number:.6g}. {repair}")
-    return number
+    return probability(name, value, f"{name[1:].upper().replace('1', 'S1')} = 1")

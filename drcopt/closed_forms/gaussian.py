@@ -17,12 +17,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from drcopt._check import _number, budget, positive
+from drcopt._check import budget
+from drcopt.closed_forms._arguments import deviation, finite, real_budget
 from drcopt.closed_forms._result import SLACK, ClosedForm, infeasible
 from drcopt.errors import InputError
 from drcopt.information import to_nats
+
+FEASIBLE = "C ≥ h(S) + ½ log(1 − r²(1 − e^{−2R}))"
 
 
 def exact(
@@ -82,16 +85,12 @@ def exact(
     >>> float(exact(theta=0.8, R=1.0, C=1.0))
     inf
     """
-    family = _Family.checked(theta, sigma_x, sigma_y, sigma_s, mu_x, mu_y)
-    rate, loss = to_nats(budget("R", R), units), to_nats(_real_budget("C", C), units)
+    family = Family.checked(theta, sigma_x, sigma_y, sigma_s, mu_x, mu_y)
+    rate, loss = to_nats(budget("R", R), units), to_nats(real_budget("C", C), units)
     tail = math.exp(-2.0 * rate)
-    squared = -math.expm1(-2.0 * rate)
-    # 1 − r² (1 − e^{−2R}), without its cancellation.
-    unknown = (1.0 - family.r) * (1.0 + family.r) + family.r**2 * tail
-    least = family.entropy_s + 0.5 * math.log(unknown) if unknown > 0.0 else -math.inf
-    if loss < least - SLACK * max(1.0, abs(loss)):
-        return infeasible("C ≥ h(S) + ½ log(1 − r²(1 − e^{−2R}))")
-    rho = math.sqrt(squared)
+    if not family.meets(rate, loss):
+        return infeasible(FEASIBLE)
+    rho = math.sqrt(-math.expm1(-2.0 * rate))
     # 1 − ρ, without the cancellation at high rates.
     distortion = family.floor + 2.0 * family.sigma_x * family.sigma_y * tail / (1.0 + rho)
     if math.isinf(rate):
@@ -150,8 +149,8 @@ def as_printed(
     >>> round(float(exact(theta=0.8, R=2.5, C=None)), 6)
     0.031498
     """
-    family = _Family.checked(theta, sigma_x, sigma_y, sigma_s, mu_x, mu_y)
-    rate, loss = to_nats(budget("R", R), units), to_nats(_real_budget("C", C), units)
+    family = Family.checked(theta, sigma_x, sigma_y, sigma_s, mu_x, mu_y)
+    rate, loss = to_nats(budget("R", R), units), to_nats(real_budget("C", C), units)
     # 1 − e^{2C − 2h(S)}; nothing is needed once C reaches h(S).
     needed = -math.expm1(min(0.0, 2.0 * (loss - family.entropy_s)))
     if needed > family.r**2 + SLACK:
@@ -169,7 +168,7 @@ def as_printed(
 
 
 @dataclass(frozen=True)
-class _Family:
+class Family:
     """The checked parameters, and what follows from them in nats."""
 
     r: float
@@ -180,12 +179,11 @@ class _Family:
     floor: float
 
     @classmethod
-    def checked(cls, theta: Any, sigma_x: Any, sigma_y: Any, sigma_s: Any, mu_x: Any, mu_y: Any) -> _Family:
+    def checked(cls, theta: Any, sigma_x: Any, sigma_y: Any, sigma_s: Any, mu_x: Any, mu_y: Any) -> Family:
         sx, sy, ss = (
-            _deviation(name, value)
-            for name, value in (("sigma_x", sigma_x), ("sigma_y", sigma_y), ("sigma_s", sigma_s))
+            deviation(name, value) for name, value in (("sigma_x", sigma_x), ("sigma_y", sigma_y), ("sigma_s", sigma_s))
         )
-        covariance = _finite("theta", theta)
+        covariance = finite("theta", theta)
         r = covariance / sx / ss
         # Rounding alone may take |r| past 1 where S is a multiple of X.
         if abs(r) > 1.0 + 1e-12:
@@ -193,10 +191,19 @@ class _Family:
                 f"theta = Cov(X, S) must be at most sigma_x * sigma_s = {sx * ss:.6g} in size (Cauchy-Schwarz); "
                 f"it is {covariance:.6g}. Pass a smaller covariance or larger deviations."
             )
-        shift = _finite("mu_x", mu_x) - _finite("mu_y", mu_y)
+        shift = finite("mu_x", mu_x) - finite("mu_y", mu_y)
         # Products, not powers: a float power raises OverflowError.
         floor = shift * shift + (sx - sy) * (sx - sy)
         return cls(max(-1.0, min(1.0, r)), sx, sy, ss, floor)
+
+    def least_loss(self, rate: float) -> float:
+        """The least h(S|Y) within a rate: h(S) + ½ log(1 − r² (1 − e^{−2R})), without its cancellation."""
+        unknown = (1.0 - self.r) * (1.0 + self.r) + self.r**2 * math.exp(-2.0 * rate)
+        return self.entropy_s + 0.5 * math.log(unknown) if unknown > 0.0 else -math.inf
+
+    def meets(self, rate: float, loss: float) -> bool:
+        """Whether some Y within the rate has h(S|Y) at most ``loss``."""
+        return loss >= self.least_loss(rate) - SLACK * max(1.0, abs(loss))
 
     @property
     def entropy_s(self) -> float:
@@ -210,26 +217,3 @@ class _Family:
 def _entropy(sigma: float) -> float:
     """h of N(0, sigma²) in nats: ½ log(2πe sigma²)."""
     return 0.5 * math.log(2.0 * math.pi * math.e) + math.log(sigma)
-
-
-def _deviation(name: str, value: Any) -> float:
-    return cast(float, positive(name, value))
-
-
-def _finite(name: str, value: Any) -> float:
-    repair = "Pass a finite number."
-    number = _number(name, value, repair)
-    if math.isinf(number):
-        raise InputError(f"{name} must be finite; it is {number}. {repair}")
-    return number
-
-
-def _real_budget(name: str, value: Any) -> float:
-    """A budget that may be negative; None means none and becomes inf."""
-    if value is None:
-        return math.inf
-    repair = "Pass any real number (h(S|Y) is a differential entropy), or None (or inf) for no budget."
-    number = _number(name, value, repair)
-    if number == -math.inf:
-        raise InputError(f"{name} must be a real number; it is -inf. {repair}")
-    return number

@@ -1,0 +1,52 @@
+"""Checked parameters and budgets of the closed forms."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+from drcopt._check import _number, positive
+from drcopt.errors import InputError
+
+
+def probability(name: str, value: Any, event: str) -> float:
+    """A number in [0, 1]; ``event`` is what it is the probability of."""
+    repair = f"Pass P({event}), a number in [0, 1]."
+    number = _number(name, value, repair)
+    if not 0.0 <= number <= 1.0:
+        raise InputError(f"{name} must be a probability in [0, 1]; it is {number:.6g}. {repair}")
+    return number
+
+
+def deviation(name: str, value: Any) -> float:
+    """A standard deviation: positive and finite."""
+    return cast(float, positive(name, value))
+
+
+def finite(name: str, value: Any) -> float:
+    """A finite real number."""
+    repair = "Pass a finite number."
+    number = _number(name, value, repair)
+    if math.isinf(number):
+        raise InputError(f"{name} must be finite; it is {number}. {repair}")
+    return number
+
+
+def letters(name: str, value: Any) -> int:
+    """The size of an alphabet: a whole number from 2 on."""
+    repair = "Pass the number of letters, a whole number from 2 on."
+    number = _number(name, value, repair)
+    if not 2.0 <= number < math.inf or number != int(number):
+        raise InputError(f"{name} must be a whole number from 2 on; it is {number:.6g}. {repair}")
+    return int(number)
+
+
+def real_budget(name: str, value: Any) -> float:
+    """A budget that may be negative; None means none and becomes inf."""
+    if value is None:
+        return math.inf
+    repair = "Pass any real number (h(S|Y) is a differential entropy), or None (or inf) for no budget."
+    number = _number(name, value, repair)
+    if number == -math.inf:
+        raise InputError(f"{name} must be a real number; it is -inf. {repair}")
+    return number
