@@ -30,7 +30,7 @@ sys.exit(drcopt.cli.main())
 
 @pytest.fixture
 def fake(monkeypatch):
-    for name in ("drcopt.sweep", "drcopt.solve"):
+    for name in ("drcopt.sweep", "drcopt.session"):
         monkeypatch.setattr(importlib.import_module(name), "Session", FakeSession)
 
 
@@ -145,7 +145,7 @@ class TestSolve:
         fields = json.loads(out, parse_constant=refuse)
         assert fields["classification_budget"] == "inf"
         assert fields["classification_loss"] == "nan"
-        assert fields["multipliers"] == {"rate": 1 / 3, "classification": 0.0}
+        assert fields["multipliers"] == {"rate": 1 / 3, "classification": 0.0, "distortion": "nan", "perception": "nan"}
         assert fields["units"] == "nats"
         assert fields["distortion"] - fields["lower_bound"] == fields["gap"]
 
@@ -296,6 +296,7 @@ class TestErrors:
             raise ZeroDivisionError("two\nlines")
 
         monkeypatch.setattr(sources, "named", fail)
+        monkeypatch.delenv("DRCOPT_DEBUG", raising=False)
         message = refused(run, "solve", "bernoulli", code=1)
         assert message == "ZeroDivisionError: two lines (set DRCOPT_DEBUG=1 to see where)"
         monkeypatch.setenv("DRCOPT_DEBUG", "1")

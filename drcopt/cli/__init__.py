@@ -91,7 +91,8 @@ class _PipeClosed(Exception):
 
 
 def _say(error: BaseException, message: str, code: int) -> int:
-    if os.environ.get("DRCOPT_DEBUG"):
+    expected = isinstance(error, (DrcoptError, click.ClickException, click.Abort, _Ended))
+    if os.environ.get("DRCOPT_DEBUG") and not expected:
         traceback.print_exception(error)
     print(f"drcopt: error: {' '.join(message.split())}", file=sys.stderr)
     return code

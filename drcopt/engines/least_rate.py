@@ -19,6 +19,8 @@ from drcopt.questions import DISTORTION
 
 #: The distortion aimed at lies this far inside its budget (d in [0, 1]), so that rounding the marginals keeps it there.
 _MARGIN = 1e-12
+#: Distortions so near the least are met by the transport plan of least information.
+_CLOSE = 1e-9
 #: Rates, relative to that of the transport plan of least information, whose half-spaces bound the rate that needs.
 _NEAR_THE_END = (1.0 - 1e-3, 1.0 - 1e-6, 1.0 - 1e-9)
 
@@ -38,16 +40,14 @@ def least_rate(engine: Engine, question: Question, limits: Limits, warm: Any = N
         return Proposal(None, (nothing, *end.evidence), end.termination)
     plan = end.parts[0].coupling
     floor, reach = problem.distortion(plan), min(problem.rate(plan), most)
-    if budget < floor:
-        why = "the least distortion is above its budget"
-        # With no margin to speak of the plan itself may still do: the judge decides.
-        return Proposal(list(end.parts), (nothing, *end.evidence), why)
-    margin = min(_MARGIN, 1e-3 * (budget - floor))
+    if budget < floor - _MARGIN:
+        return Proposal(None, (nothing, *end.evidence), "the least distortion is above its budget")
+    margin = min(_MARGIN, 0.5 * max(budget - floor, 0.0))
     aim = budget - margin
     low, high = 0.0, reach
     root = math.sqrt(reach) * (start - aim) / max(start - floor, 1e-300)
     best, evidence, slope, evaluations = end, list(end.evidence), 0.0, 0
-    for _ in range(60):
+    for _ in range(60 if budget - floor > _CLOSE else 0):  # closer, the plan itself will do
         rate = root * root
         if not low < rate < high or limits.expired:
             break
