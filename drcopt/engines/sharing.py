@@ -22,16 +22,21 @@ from drcopt.engines.columns import Columns, Duals, Generated, Master, Priced, ge
 from drcopt.engines.descent import reduce_loss
 from drcopt.engines.linear import optimal_transport
 from drcopt.engines.newton import Newton
+from drcopt.engines.points import Points
 from drcopt.engines.search import Search
 from drcopt.engines.starts import descend_penalised, penalised
 from drcopt.formulations import Part, Question, SingleLetter
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS, QUANTITIES, RATE
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE
 
 #: Mixtures aim this far inside the classification budget (nats).
 _MARGIN = 1e-11
 #: Seconds for each entry of d that a last round over the couplings takes.
 _PER_ENTRY = 1.5e-6
+#: Prices of exceeding a budget, in turn, until none is exceeded by more than this.
+_PENALTIES, _OVERRUN = (1e3, 1e6, 1e9), 1e-12
+#: Starts from all over for the best single coupling, which time-sharing may not do worse than.
+_EXPLORED = 8
 
 
 #: Weights (w, α, β) of distortion, rate and classification loss.
@@ -67,6 +72,16 @@ class Pool:
             rows[:, self.others],
             list(range(start, len(self.couplings))),
         )
+
+    def spent(self, P: FloatArray) -> tuple[float, float, float]:
+        """All quantities of a coupling."""
+        p = self.question.problem
+        return p.distortion(P), p.rate(P), p.classification_loss(P)
+
+    def alone(self) -> FloatArray | None:
+        """The best coupling that keeps within the limits by itself, which no mixture may do worse than."""
+        meets = [P for P in self.couplings if (np.array(self.spent(P))[self.others] <= self.caps).all()]
+        return min(meets, key=lambda P: self.spent(P)[self.question.objective.place], default=None)
 
     def weights(self, duals: Duals) -> Weights:
         """Those of a pricing problem: 1 for what is minimised."""
@@ -107,12 +122,23 @@ def share(question: Question, limits: Limits) -> Proposal:
                     stats=stats,
                 )
             starts = pool.couplings
+    if question.objective is DISTORTION:
+        points = Points(question, limits)
+        points.start()
+        points.explore(_EXPLORED)
+        if points.best is not None:  # every single-letter point is one of time-sharing
+            starts = [*starts, points.best.P]
     pool = Pool(question, [])
     inside = pool.caps - _MARGIN * (np.array(pool.others) != RATE.place)
-    master = Master(np.ones(1), inside)
-    master.add(pool.columns(starts))
-    trees = {}
-    answer = generate(master, _oracle(pool, limits, trees, stats), tol=0.5 * limits.tol, stop=lambda: limits.expired)
+    first, trees = pool.columns(starts), {}
+    oracle = _oracle(pool, limits, trees, stats)
+    for penalty in _PENALTIES:
+        master = Master(np.ones(1), inside, penalty)
+        master.add(first)
+        answer = generate(master, oracle, tol=0.5 * limits.tol, stop=lambda: limits.expired)
+        if answer.point.overrun.max() <= _OVERRUN or limits.expired:
+            break
+        first = master.columns
     return _proposal(answer, master, pool, trees, stats)
 
 
@@ -125,10 +151,16 @@ def _proposal(
 ) -> Proposal:
     weights = master.polished(answer.point)
     used = [q for q in range(len(weights)) if weights[q] > 1e-12]
+    parts = [Part(float(weights[q]), pool.couplings[int(master.columns.payloads[q])]) for q in used]  # type: ignore[call-overload]
+    alone = pool.alone()
+    if alone is not None:
+        over, mixed = answer.point.overrun.max() > _OVERRUN, float(weights @ master.columns.costs)
+        if over or mixed > pool.spent(alone)[pool.question.objective.place]:
+            parts = [Part(1.0, alone)]
     w, alpha, beta = pool.weights(answer.point.duals)
     reasons = {"converged": "the gap is closed", "stopped": "the time limit was reached"}
     return Proposal(
-        parts=[Part(float(weights[q]), pool.couplings[int(master.columns.payloads[q])]) for q in used],  # type: ignore[call-overload]
+        parts=parts,
         evidence=(trees[pool.weights(answer.duals)],),
         termination=reasons.get(answer.reason, "no better coupling was found"),
         distortion_multiplier=w,

@@ -1,0 +1,96 @@
+"""Points: from many starts, at the edge of what is feasible, and between formulations."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from strategies import make
+
+from drcopt import Problem, min_classification_loss, solve
+from drcopt.coupling import round_onto_marginals
+from drcopt.engines.base import Limits
+from drcopt.engines.points import Points
+from drcopt.engines.starts import guesses, jump
+from drcopt.formulations import SingleLetter
+
+
+def weak_labels(strength: float) -> Problem:
+    """Four letters, two of each class, and labels that are right with probability ½ + ``strength``."""
+    W = [[0.5 + strength, 0.5 - strength]] * 2 + [[0.5 - strength, 0.5 + strength]] * 2
+    return Problem([0.25] * 4, [0.5, 0.5], W, [[0, 1], [1, 0]] * 2)
+
+
+class TestStarts:
+    def test_a_jump_meets_the_budgets_and_falls(self) -> None:
+        found = 0
+        for seed in range(20):
+            problem = make("random", seed, 4, 4, 3)
+            P = next(guesses(problem, math.inf, seed))
+            P = round_onto_marginals(P, problem.px, problem.py)
+            budget, rate = problem.classification_loss(P) + 0.01, problem.rate(P) + 0.05
+            Q = jump(problem, rate, budget, P)
+            if Q is None:
+                continue
+            found += 1
+            assert Q.min() >= 0
+            assert np.abs(Q.sum(axis=1) - problem.px).max() < 1e-15
+            assert np.abs(Q.sum(axis=0) - problem.py).max() < 1e-15 or np.abs(P.sum(axis=0) - problem.py).max() > 1e-15
+            assert problem.distortion(Q) < problem.distortion(P)
+            assert problem.classification_loss(Q) <= budget + 1e-12
+            assert problem.rate(Q) <= rate
+        assert found >= 10
+
+    def test_are_the_same_each_time(self) -> None:
+        problem = make("random", 1, 4, 4, 2)
+        for one, other in itertools.islice(zip(guesses(problem, 0.5), guesses(problem, 0.5), strict=True), 6):
+            assert np.array_equal(one, other)
+
+    def test_more_of_them_find_no_worse(self) -> None:
+        """And each point meets both budgets as it stands."""
+        for seed in range(6):
+            problem = make("random", seed, 4, 4, 3)
+            rate, budget = 0.6, problem.entropy_s_given_x + 0.6 * (problem.entropy_s - problem.entropy_s_given_x)
+            points = Points(SingleLetter(problem, rate, budget), Limits(1e-6))
+            points.start()
+            for more in (2, 6):
+                before = points.value
+                points.explore(more)
+                assert points.value <= before
+            if points.best is not None:
+                P = points.best.P
+                assert problem.rate(P) <= rate
+                assert problem.classification_loss(P) <= budget
+                assert problem.distortion(P) == pytest.approx(points.value, abs=1e-15)
+
+
+class TestTheEdge:
+    def test_a_class_that_is_the_letter(self) -> None:
+        """S = X, H(S) − R = C: the rate-only optimum meets C exactly, and nothing meets it with a margin."""
+        place = np.arange(4)
+        problem = Problem([0.25] * 4, [0.25] * 4, np.eye(4), (place[:, None] - place) ** 2.0)
+        answer = solve(problem, R=1.5, C=0.5, time_limit=10.0, on_failure="return")
+        assert answer.distortion == pytest.approx(0.0929769596, abs=1e-9)
+        assert answer.lower_bound <= answer.distortion
+
+    def test_the_least_loss_is_met_with_a_point(self) -> None:
+        for seed in range(2):
+            problem = make("random", seed, 3, 3, 2)
+            edge = min_classification_loss(problem, R=0.5, time_limit=5.0)
+            answer = solve(problem, R=0.5, C=edge.classification_loss, time_limit=1.0, on_failure="return")
+            assert answer.status != "infeasible"
+            assert answer.distortion <= edge.distortion + 1e-6
+
+
+class TestFormulations:
+    @pytest.mark.parametrize("strength", [0.0071, 0.01, 0.03, 0.2])
+    def test_time_sharing_does_no_worse_than_single_letter(self, strength: float) -> None:
+        """C a little below H(S), where weak labels make D(C) as steep as can be."""
+        problem = weak_labels(strength)
+        asked = {"C": math.log(2) - 1e-4, "units": "nats", "on_failure": "return"}
+        single = solve(problem, **asked, time_limit=2.0)
+        shared = solve(problem, **asked, formulation="time-sharing")
+        assert shared.distortion <= single.distortion + 1e-9
+        assert shared.status == "optimal"
