@@ -26,7 +26,7 @@ MARGIN = 1e-11
 _SAFE = 32 * 2.0**-53
 #: Starts from all over while a gap is open: at once, and for each node after that, until so many found nothing better
 #: (or were made in all); then one for every so many nodes.
-_AT_ONCE, _PER_NODE, _IDLE, _MANY, _SELDOM = 24, 2, 24, 120, 8
+_AT_ONCE, _PER_NODE, _IDLE, _MANY, _SELDOM = 64, 2, 24, 120, 8
 #: Starts take no more than this share of a time limit.
 _SHARE = 0.4
 #: Jumps that follow one descent.
@@ -84,7 +84,10 @@ class Points:
             self.try_from(found.P)
 
     def explore(self, starts: int) -> None:
-        """Descend from so many more couplings from all over, and jump on from where each descent ends."""
+        """Descend from so many more couplings from all over, and jump on from where each descent ends.
+
+        Several are no longer made once two dozen in a row found nothing better.
+        """
         for guess in itertools.islice(self._guesses, max(0, starts)):
             started = clock.now()
             if math.isfinite(self.limits.deadline):
@@ -99,6 +102,8 @@ class Points:
                 self._follow(found.P)
                 self._idle = self._idle + 1 if self.value >= known - self.limits.tol else 0
             self._exploring += clock.now() - started
+            if starts > 1 and self._idle >= _IDLE:
+                return
 
     def _follow(self, P: FloatArray) -> None:
         """Descend roughly and jump while the distortion falls; to the end only where that may be the best point."""
