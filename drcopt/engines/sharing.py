@@ -154,7 +154,7 @@ def _proposal(
     parts = [Part(float(weights[q]), pool.couplings[int(master.columns.payloads[q])]) for q in used]  # type: ignore[call-overload]
     alone = pool.alone()
     if alone is not None:
-        over, mixed = answer.point.overrun.max() > _OVERRUN, float(weights @ master.columns.costs)
+        over, mixed = answer.point.overrun.max() > _OVERRUN, float(weights @ answer.point.columns.costs)
         if over or mixed > pool.spent(alone)[pool.question.objective.place]:
             parts = [Part(1.0, alone)]
     w, alpha, beta = pool.weights(answer.point.duals)
