@@ -42,7 +42,7 @@ class Bits:
     coded : float
         In the file: eight times its bytes, headers and checksums included.
     common_randomness : float
-        In the file, the seed of U, which any number of images share; 0 where nothing is shared.
+        Of those, the seed of U, which any number of images share; 0 where nothing is shared.
     dither : float
         What that seed stands for: the bits of U itself.
     """

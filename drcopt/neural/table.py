@@ -25,7 +25,7 @@ MEANINGS: Mapping[str, str] = {
     "rate_budget_bits": "the cap, dimensions x log2(levels), an image; inf: none",
     "rate_bits": "bits an image in the file, headers included, decoded and compared; nan: nothing is coded",
     "ideal_bits": "-log2 of the probability that the model gives the indices, an image",
-    "common_randomness_bits": "of the seed of U, which the file holds, an image",
+    "common_randomness_bits": "the part of rate_bits that is the seed of U",
     "index_entropy_bits": "sum of the entropies of the indices one by one; the cap if all levels are used alike",
     "distortion": "mean squared error per pixel to the degraded input",
     "mse_clean": "mean squared error per pixel to the clean image",
