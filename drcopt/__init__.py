@@ -27,9 +27,24 @@ from drcopt.sweep import sweep as sweep
 
 __version__ = "0.1.0"
 
+#: Modules that load when they are first named: solving needs none of them.
+_LAZY = ("checker", "export", "neural", "plotting", "proof", "tables", "theorems")
+
+#: What a user imports; ``dir(drcopt)`` shows this and nothing else.
+__all__ = [
+    "CheckpointError", "DrcoptError", "InfeasibleError", "InputError", "MissingExtraError", "NotSolvedError",
+    "OutputError", "Problem", "Solution", "best_map", "checker", "closed_forms", "distortion", "export",
+    "information", "min_classification_loss", "min_rate", "neural", "plotting", "proof", "solve", "solve_drc",
+    "sources", "sweep", "tables", "theorems",
+]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
 
 def __getattr__(name: str) -> _ModuleType:
-    """``drcopt.theorems`` and its like load when they are first named: solving needs none of them."""
-    if name in ("checker", "plotting", "proof", "tables", "theorems"):
+    """``drcopt.theorems`` and its like load when they are first named."""
+    if name in _LAZY:
         return _import_module(f"drcopt.{name}")
     raise AttributeError(f"module 'drcopt' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Worker processes for the command line."""
+"""Worker processes: a pool for the command line, and an end for those whose parent is gone."""
 
 from __future__ import annotations
 

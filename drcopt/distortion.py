@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from drcopt._check import FloatArray, choice, freeze, real_array, shown
 from drcopt.errors import InputError
 
+__all__ = ["LARGEST", "NAMES", "from_function", "hamming", "matrix", "squared_error"]
+
 NAMES = ("hamming", "squared-error")
 
 #: Distortions above this could overflow where they are multiplied by a multiplier.

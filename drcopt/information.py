@@ -15,6 +15,19 @@ from scipy.special import rel_entr, xlogy
 
 from drcopt._check import FloatArray, choice
 
+__all__ = [
+    "NATS_PER",
+    "Units",
+    "binary_entropy",
+    "conditional_entropy",
+    "contraction_coefficient",
+    "divergence",
+    "entropy",
+    "from_nats",
+    "mutual_information",
+    "to_nats",
+]
+
 #: Units of information, as arguments name them.
 Units = Literal["bits", "nats"]
 

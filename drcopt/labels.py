@@ -89,11 +89,12 @@ def carried(value: Any) -> list[Letters]:
     return [None if plain else tuple(index) for plain, index in zip(counted, axes, strict=True)]
 
 
-def align(arguments: Mapping[str, Any], labels: Any = None) -> tuple[dict[str, Any], Labels]:
+def align(arguments: Mapping[str, Any], labels: Any = None, *, alike: bool = False) -> tuple[dict[str, Any], Labels]:
     """The arguments as they are, but in one order of letters, and that order.
 
     ``labels`` decides the order, else the first argument that carries names does: its order is kept and the others
-    are brought into it.
+    are brought into it. ``alike`` says that X and Y are letters of one kind: Y takes the order of X if they have the
+    same ones.
 
     Raises
     ------
@@ -113,6 +114,9 @@ def align(arguments: Mapping[str, Any], labels: Any = None) -> tuple[dict[str, A
                 order[axis], source[axis] = letters, what
             elif letters != order[axis]:
                 aligned[argument] = _reordered(aligned[argument], place, order[axis], letters, what, source[axis])
+    x, y = order.get("x"), order.get("y")
+    if alike and x and y and x != y and set(x) == set(y) and "y" not in given(labels):
+        return align(arguments, {**order, "y": x})
     return aligned, Labels(**order)
 
 

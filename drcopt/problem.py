@@ -89,7 +89,7 @@ class Problem:
         units: str = "",
     ) -> None:
         set_ = object.__setattr__
-        aligned, names = align({"px": px, "py": py, "ps_given_x": ps_given_x, "d": d}, labels)
+        aligned, names = align({"px": px, "py": py, "ps_given_x": ps_given_x, "d": d}, labels, alike=isinstance(d, str))
         px_, px_off = pmf("px", aligned["px"])
         py_, py_off = pmf("py", aligned["py"])
         W, W_off = channel("ps_given_x", aligned["ps_given_x"], px_)
@@ -145,7 +145,7 @@ class Problem:
         >>> Problem.from_joint([[56, 20], [143, 33], [34, 40]], [88, 119, 106])
         Problem(n=3, m=3, k=2, H(X)=1.4555 bits, H(Y)=1.5741 bits, H(S)=0.8625 bits, max d=1)
         """
-        aligned, names = align({"pxs": pxs, "py": py, "d": d}, labels)
+        aligned, names = align({"pxs": pxs, "py": py, "d": d}, labels, alike=isinstance(d, str))
         joint = real_array("pxs", aligned["pxs"], 2)
         joint = joint / (joint.max() or 1.0)  # counts near the largest float have no finite sum
         rows = joint.sum(axis=1)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 STATUSES: Mapping[str, str] = {
     "optimal": "a coupling that meets every budget, and a proof that none is better by more than tol",
     "feasible": "a coupling that meets every budget and a valid lower bound, further apart than tol",
-    "infeasible": "a proof that no coupling meets the budgets",
     "near-feasible": "a coupling that may exceed a budget by the excess shown (rounding), and a valid lower bound",
+    "infeasible": "a proof that no coupling meets the budgets",
     "unknown": "neither a coupling that meets the budgets nor a proof that none exists",
 }
 
@@ -268,7 +268,7 @@ class Solution(_ReadOnly):
         return 1.0 - self.accuracy
 
     def frame(self, what: Literal["coupling", "channel"] = "coupling") -> pd.DataFrame:
-        """p(x,y) or p(y|x) as a DataFrame: letters of X down, of Y across, by name if they have one.
+        """p(x,y) as a DataFrame, or p(y|x) (``what="channel"``): X down, Y across, letters by name if they have any.
 
         >>> import drcopt
         >>> drcopt.solve(drcopt.sources.bernoulli(), R=0.5).frame("channel").loc[1].round(3).tolist()

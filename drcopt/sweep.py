@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
+from concurrent.futures import BrokenExecutor, Future, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -22,6 +22,7 @@ from drcopt._monotone import agreed, infeasible_as
 from drcopt._workers import follow_parent
 from drcopt.engines.base import INTERRUPTED
 from drcopt.errors import CheckpointError, InputError
+from drcopt.executors import Submits, executor_of, submitted
 from drcopt.information import NATS_PER, from_nats, to_nats
 from drcopt.problem import Problem
 from drcopt.session import Session
@@ -65,7 +66,7 @@ def sweep(
     tol: float = 1e-6,
     time_limit: float | None = None,
     verify: str | None = None,
-    executor: Executor | None = None,
+    executor: Submits | None = None,
     checkpoint: str | PathLike[str] | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
@@ -84,8 +85,9 @@ def sweep(
         of :data:`drcopt.tables.VERIFIED_MEANINGS`.
     units : str
         Units of ``R`` and ``C``, "bits" or "nats". The table is in bits either way.
-    executor : concurrent.futures.Executor, optional
-        Runs chains of points side by side: a process pool, or the executor of a Dask or MPI cluster. It is
+    executor : concurrent.futures.Executor or Dask client, optional
+        Runs chains of points side by side: a process pool, or anything whose ``submit`` returns a
+        concurrent.futures.Future, as the executors of MPI (mpi4py.futures) and Ray do. It is
         not shut down. The points are grouped the same way without it, so the table is the same.
     checkpoint : path, optional
         A file that records each finished row. If it exists, its rows are taken from it and only the
@@ -130,11 +132,7 @@ def sweep(
             f"problem must be a drcopt.Problem; it is {type(problem).__name__}. "
             f"Build one: drcopt.Problem(px, py, ps_given_x, d)."
         )
-    if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise InputError(
-            f"executor must be a concurrent.futures.Executor or None; it is {executor!r}. "
-            f"Pass e.g. concurrent.futures.ProcessPoolExecutor()."
-        )
+    runner = executor_of(executor)
     _check.choice("units", units, NATS_PER)
     rates, losses = _budgets("R", R, units), _budgets("C", C, units)
     settings: dict[str, Any] = {
@@ -171,12 +169,12 @@ def sweep(
                 records[record.row] = record
                 bar.update()
 
-            if executor is None:
+            if runner is None:
                 for block in blocks:
                     for record in solve_points(block):
                         keep(record)
             else:
-                _run(blocks, executor, keep)
+                _run(blocks, runner, keep)
     tolerance = settings["tol"] * float(problem.reduced().d.max())
     return frame(agreed([records[row].cells for row in range(len(records))], tolerance), columns)
 
@@ -258,12 +256,12 @@ def solve_block(block: Block) -> list[Record]:
     return list(solve_points(block))
 
 
-def _run(blocks: Iterable[Block], executor: Executor, keep: Callable[..., None]) -> None:
+def _run(blocks: Iterable[Block], executor: Submits, keep: Callable[..., None]) -> None:
     waiting: dict[Future[list[Record]], Block] = {}
     try:
         for block in blocks:
             try:
-                waiting[executor.submit(_solve_aside, block)] = block
+                waiting[submitted(executor, _solve_aside, block)] = block
             except BrokenExecutor as error:
                 _lose(block, error, keep)
         for future in as_completed(list(waiting)):

@@ -69,13 +69,18 @@ _KNOWN = {*VERIFIED_COLUMNS, "source"}
 #: What a table was computed from and with: kept in ``table.attrs["drcopt"]`` and in Parquet files too.
 PROVENANCE = ("source", "problem_fingerprint", "tol", "drcopt_version", "numpy_version", "scipy_version")
 
+__all__ = [
+    "COLUMNS", "MEANINGS", "PROVENANCE", "SUFFIXES", "TEXT_COLUMNS", "VERIFIED_COLUMNS", "VERIFIED_MEANINGS",
+    "check_destination", "frame", "print_csv", "provenance", "read_table", "write_table",
+]  # fmt: skip
+
 SUFFIXES = (".csv", ".parquet")
 #: What may separate the cells of a CSV file: spreadsheets of some countries write semicolons, and decimal commas.
 _SEPARATORS = ",;\t"
 
 
 def frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
-    """The sweep table with these rows: :data:`COLUMNS` (or :data:`VERIFIED_COLUMNS`) in order, text or float64."""
+    """The sweep table with these ``rows``: the ``columns`` in order, text or float64."""
     return _from_columns({name: [row[name] for row in rows] for name in columns})
 
 
@@ -120,7 +125,7 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
 
 
 def print_csv(table: pd.DataFrame, handle: IO[str]) -> None:
-    """Write a sweep table as CSV text to an open file or stream."""
+    """Write a sweep ``table`` as CSV text to ``handle``, an open file or stream."""
     _print_csv(_columns_of(table), handle)
 
 
@@ -190,7 +195,7 @@ def _pyarrow() -> tuple[Any, Any]:
 
 
 def provenance(table: pd.DataFrame) -> dict[str, str | float]:
-    """What all rows have in common of :data:`PROVENANCE`."""
+    """What all rows of ``table`` have in common of :data:`PROVENANCE`."""
     found = {name: table[name].unique().tolist() for name in PROVENANCE if name in table.columns}
     return {name: values[0] for name, values in found.items() if len(values) == 1}
 

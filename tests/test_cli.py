@@ -318,7 +318,9 @@ class TestErrors:
 
 class TestHelp:
     def test_every_command_and_option_is_explained(self, run):
-        assert set(cli.cli.commands) == {"check", "plot", "restore", "solve", "sources", "sweep", "validate"}
+        assert set(cli.cli.commands) == {
+            *("check", "edge", "export", "plot", "restore", "solve", "sources", "sweep", "validate")
+        }
         for name, command in cli.cli.commands.items():
             code, out, err = run(name, "--help")
             assert (code, err) == (0, "")
@@ -348,7 +350,7 @@ class TestHelp:
         assert (tmp_path / "digits.csv").exists()
 
     def test_formulations_are_the_ones_there_are(self):
-        assert cli.FORMULATIONS is formulations.NAMES
+        assert cli.options.FORMULATIONS is formulations.NAMES
 
     def test_version(self, run):
         code, out, err = run("--version")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import functools
+import importlib
+import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +20,7 @@ PACKAGE = Path(drcopt.__file__).parent
 
 #: A module imports from lines above its own, and a subpackage from itself. What is not listed comes last.
 LAYERS = (
-    {"errors", "clock"},
+    {"errors", "clock", "watch"},
     {"_check", "_files", "_html", "checker"},  # the checker shares no code with what it checks
     {"information", "coupling"},
     {"samples"},
@@ -32,7 +36,7 @@ LAYERS = (
     {"_failures", "_verify"},
     {"session"},
     {"solve"},
-    {"tables", "_checkpoint", "_monotone", "_workers"},
+    {"tables", "_checkpoint", "_monotone", "_workers", "executors"},
     {"sweep"},
 )
 
@@ -211,3 +215,40 @@ def test_every_export_says_so() -> None:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("drcopt"):
             for alias in node.names:
                 assert alias.asname == alias.name, f"line {node.lineno}: write {alias.name} as {alias.name}"
+
+
+def test_dir_shows_what_a_user_imports() -> None:
+    shown = dir(drcopt)
+    assert sorted(drcopt.__all__) == drcopt.__all__ == sorted(set(shown) - {"__version__"})
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    exported = {alias.asname for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert {name for name in exported if name and name[0] != "_"} <= set(drcopt.__all__)
+
+
+def public() -> list[tuple[str, object]]:
+    """Functions and classes of the public modules, and the methods of the classes that a user meets."""
+    found: dict[str, object] = {}
+    modules = ("", "distortion", "export", "information", "plotting", "sources", "tables")
+    for module in (importlib.import_module(f"drcopt.{name}".rstrip(".")) for name in modules):
+        for name in getattr(module, "__all__", None) or vars(module):
+            thing = getattr(module, name)
+            if callable(thing) and name[0] != "_" and getattr(thing, "__module__", "").startswith("drcopt"):
+                found[f"{module.__name__}.{name}"] = thing
+    for kind in (drcopt.Problem, drcopt.Solution):
+        found |= {f"{kind.__name__}.{name}": getattr(kind, name) for name in vars(kind) if name[0] != "_"}
+    return sorted(found.items())
+
+
+@pytest.mark.parametrize(("name", "thing"), public())
+def test_every_public_name_explains_itself(name: str, thing: object) -> None:
+    """A docstring, and in it every parameter by name, or a reference to where it stands."""
+    if not callable(thing) and not isinstance(thing, (property, functools.cached_property)):
+        return
+    doc = inspect.getdoc(thing) or ""
+    assert doc, name
+    if not inspect.isfunction(thing) or "keywords as" in doc.lower():
+        return
+    missing = [
+        p for p in inspect.signature(thing).parameters if p not in ("self", "cls") and not re.search(rf"\b{p}\b", doc)
+    ]
+    assert not missing, f"{name} does not explain {', '.join(missing)}"

@@ -44,6 +44,12 @@ class TestAlignment:
     def test_labels_give_the_order(self) -> None:
         assert Problem(PX, PX, W, labels={"x": ["b", "a", "c"]}).px.tolist() == [0.3, 0.2, 0.5]
 
+    def test_one_alphabet_has_one_order(self) -> None:
+        problem = Problem(PX, shuffled(PX, 1), W)
+        assert problem.labels.y == problem.labels.x and problem == Problem(PX, PX, W)
+        d = np.ones((3, 3))  # a matrix settles nothing: Y is as its law has it
+        assert Problem(PX, PX[::-1], W, d).labels.y == ("c", "b", "a")
+
     def test_d_may_carry_names(self) -> None:
         d = pd.DataFrame([[0, 1], [2, 3], [4, 5]], index=["c", "b", "a"], columns=["q", "r"])
         problem = Problem(PX, pd.Series([0.4, 0.6], index=["r", "q"]), W, d)

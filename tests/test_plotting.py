@@ -12,7 +12,7 @@ import pytest
 
 from drcopt import plotting
 from drcopt.cli import cli, main
-from drcopt.cli.validate import plot
+from drcopt.cli.plot import plot
 from drcopt.errors import InputError, MissingExtraError
 from drcopt.problem import Problem
 from drcopt.solution import Component, Mixture

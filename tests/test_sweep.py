@@ -313,3 +313,47 @@ def test_import_is_light():
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
     assert ran.stdout == "set()\n"
+
+
+# -- what may run it -------------------------------------------------------------------------------------------
+
+
+class Client:
+    """As a Dask client: it submits in its own way, and has an executor."""
+
+    def __init__(self) -> None:
+        self.executor = ThreadPoolExecutor(1)
+
+    def submit(self, *arguments: object) -> object:
+        raise AssertionError("its futures are not those of the standard library")
+
+    def get_executor(self) -> ThreadPoolExecutor:
+        return self.executor
+
+
+class Submits:
+    """An executor by its method alone, as some clusters have."""
+
+    def __init__(self, wrong: bool = False) -> None:
+        self.wrong = wrong
+
+    def submit(self, function, *arguments):
+        if self.wrong:
+            return "ticket 7"
+        future: Future[object] = Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+@pytest.mark.parametrize("runner", [Client, Submits])
+def test_whatever_submits_gives_the_same_table(runner) -> None:
+    budgets = {"R": [0.2, 0.5], "C": None, "progress": False}
+    alone, through = sweep(bernoulli(), **budgets), sweep(bernoulli(), **budgets, executor=runner())
+    assert through.drop(columns="seconds").equals(alone.drop(columns="seconds"))
+
+
+@pytest.mark.parametrize("runner", [4, Client, ThreadPoolExecutor, Submits(wrong=True)])
+def test_what_cannot_run_a_sweep_is_told_what_is_needed(runner) -> None:
+    needs = r"executor must .* It needs submit\(function, \*arguments\) .* Dask client"
+    with pytest.raises(InputError, match=needs):
+        sweep(bernoulli(), R=0.2, executor=runner, progress=False)

@@ -75,7 +75,7 @@ def restore(
     """
     from drcopt import neural, plotting
     from drcopt._workers import workers
-    from drcopt.cli import parse_grid
+    from drcopt.cli.options import parse_grid
     from drcopt.neural import data as datasets
     from drcopt.neural import table
 

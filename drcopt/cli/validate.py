@@ -1,17 +1,13 @@
-"""The commands ``drcopt validate`` and ``drcopt plot``; :mod:`drcopt.cli` adds them to the others."""
+"""The command ``drcopt validate``; :mod:`drcopt.cli` adds it to the others."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
 from drcopt.errors import InputError
-
-#: As drcopt.plotting.KINDS, which imports NumPy.
-KINDS = ("auto", "curve", "surface")
 
 
 @click.command()
@@ -75,33 +71,6 @@ def validate(
     kinds = table["verdict"].str.split(":").str[0].value_counts()
     counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     click.echo(f"drcopt: wrote {len(table)} verdicts to {out}: {counts}", err=True)
-
-
-@click.command()
-@click.argument("tables", nargs=-1, required=True, metavar="TABLE...", type=click.Path(path_type=Path))
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The .png, .svg or .pdf to write.")
-@click.option("--kind", type=click.Choice(KINDS), default="auto", show_default=True)
-@click.option("--title", default=None, help="Above the picture.")
-def plot(tables: tuple[Path, ...], out: Path, kind: Any, title: str | None) -> None:
-    """Draw sweep tables: distortion against rate, or over both budgets.
-
-    TABLE is a .csv or .parquet file that `drcopt sweep` wrote; several are drawn on the same axes, such as one for
-    each formulation. Tables over at least 4 rates and 4 classification budgets become a surface, others curves.
-
-    \b
-    Examples:
-      drcopt plot table.csv -o curve.png
-      drcopt plot table.csv -o surface.svg --kind surface
-    """
-    import pandas as pd
-
-    from drcopt import plotting
-    from drcopt.tables import read_table
-
-    plotting.check_destination(out)
-    table = pd.concat([read_table(path) for path in tables], ignore_index=True)
-    plotting.save(plotting.plot(table, kind, title=title), out)
-    click.echo(f"drcopt: wrote {out}", err=True)
 
 
 def _draw(folder: Path) -> None:

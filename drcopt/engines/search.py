@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.special import xlogy
 
-from drcopt import clock
+from drcopt import clock, watch
 from drcopt._check import FloatArray
 from drcopt.bounds import Leaf, Split
 from drcopt.bounds.posterior import Node, whole_box
@@ -158,6 +158,7 @@ class Search:
             start = replace(start, partition=visit(box, parent, place, start.bound))
         while True:
             self.lower = min(closed, heap[0][0] if heap else math.inf)
+            watch.tell(self.upper, self.lower)
             if not heap:
                 self.termination = "the tree is exhausted"
                 break

@@ -241,7 +241,7 @@ def mixture(
     """The components of a mixture, the heaviest first: each coupling p(y|x) of its map, with its weight.
 
     A one-shot component is a map: one square in each row. Rates and losses are in the solution's units. A solution
-    brings the names of the letters; ``x`` and ``y`` give others.
+    brings the names of the letters; ``x`` and ``y`` give others. ``title`` and ``size`` as in :func:`curve`.
 
     Raises
     ------
@@ -286,7 +286,8 @@ def plot(
 ) -> Figure:
     """:func:`surface` if the table spans at least four finite R and four finite C of one formulation, else `curve`.
 
-    Options are those of the one that is drawn; with ``x`` it is a curve.
+    ``kind`` "curve" or "surface" settles it; ``title`` and the other options are those of the one that is drawn. With
+    the option ``x`` it is a curve.
     """
     require(table, "table", NEEDED)
     if _check.choice("kind", kind, KINDS) == "auto":
@@ -297,7 +298,7 @@ def plot(
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write a figure as .png, .svg or .pdf, whole or not at all.
+    """Write ``figure`` to ``path``, a .png, .svg or .pdf file, whole or not at all.
 
     Raises
     ------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from textwrap import fill
 from typing import IO, Any
 
 from matplotlib import colormaps, rc_context, rcParams
@@ -49,7 +50,7 @@ def place(ax: Any, size: tuple[float, float], *, grid: bool = True) -> tuple[Any
     made = axes(figure, grid=grid)
     if size[0] < NARROW:
         made.tick_params(labelsize=8)
-        for text in (made.xaxis.label, made.yaxis.label, made.title):
+        for text in (made.xaxis.label, made.yaxis.label):
             text.set_fontsize(8)
     return figure, made
 
@@ -63,7 +64,8 @@ def title(where: Any, text: str) -> None:
     if isinstance(where, Figure):
         where.suptitle(text, fontsize=11, parse_math=math_)
     else:
-        where.set_title(text, parse_math=math_)
+        narrow = where.figure.get_figwidth() < NARROW and rcParams["axes.titlesize"] == "large"
+        where.set_title(text, parse_math=math_, fontsize=9 if narrow else None)
 
 
 def _is_mathematics(text: str) -> bool:
@@ -160,6 +162,8 @@ def legend(figure: Figure | None, ax: Any, extra: Sequence[Any] = ()) -> None:
         )
     for text in made.get_texts():
         text.set_parse_math(False)
+        if figure is not None:  # as many letters as fit beside the sample of the line
+            text.set_text(fill(text.get_text(), int(figure.get_figwidth() * 72 / (0.55 * size)) - 8))
 
 
 def shaded(label: str, alpha: float = 0.15) -> Patch:

@@ -133,13 +133,13 @@ def objective_of(table: pd.DataFrame) -> str:
     """What every row of the table minimised."""
     if "objective" not in table.columns or len(table) == 0:
         return "distortion"
-    found = sorted(set(table["objective"].replace("", "distortion")))
+    found = sorted({str(name).replace("-", "_") or "distortion" for name in table["objective"]})
     if len(found) > 1:
         raise InputError(
-            f"table must hold rows that minimised one thing; it holds {', '.join(map(str, found))}. Select one first, "
+            f"table must hold rows that minimised one thing; it holds {', '.join(found)}. Select one first, "
             f"e.g. table[table.objective == {found[0]!r}]."
         )
-    return str(found[0]) if found[0] in OBJECTIVES else "distortion"
+    return found[0] if found[0] in OBJECTIVES else "distortion"
 
 
 def coincident(found: list[Curve]) -> dict[int, int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 from drcopt.errors import InputError
@@ -42,3 +44,27 @@ def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     if result < least or (most is not None and result > most):
         raise InputError(f"{name} must {rule}; it is {result}. Pass such an integer.")
     return result
+
+
+def parsed(source: str, names: Iterable[str]) -> tuple[str, dict[str, Any]] | None:
+    """The name and the options that ``name:option=value,option=value`` means; None if it reads otherwise.
+
+    >>> parsed("bernoulli:px=0.3,p1=0.1", ["bernoulli"])
+    ('bernoulli', {'px': 0.3, 'p1': 0.1})
+    """
+    name = max((name for name in names if source.startswith(f"{name}:")), key=len, default=None)
+    if name is None:
+        return None
+    options: dict[str, Any] = {}
+    for part in source[len(name) + 1 :].split(","):
+        key, sign, text = (piece.strip() for piece in part.partition("="))
+        if not (key.isidentifier() and sign and text) or key in options:
+            raise InputError(
+                f"a source with options must read {name}:option=value,…, each option once; {part!r} does not fit. "
+                "Write e.g. bernoulli:px=0.3,p1=0.1."
+            )
+        try:
+            options[key] = json.loads(text)
+        except ValueError:  # text, such as the name of a dataset
+            options[key] = text
+    return name, options

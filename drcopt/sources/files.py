@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import io
 import json
@@ -23,6 +24,7 @@ from drcopt._files import atomic_write
 from drcopt.checker.reading import read_bytes, strict_json
 from drcopt.errors import InputError
 from drcopt.problem import Problem
+from drcopt.sources._arguments import parsed
 from drcopt.sources.bernoulli import bernoulli
 from drcopt.sources.gaussian import gaussian_grid
 from drcopt.sources.images import images
@@ -45,6 +47,9 @@ _BUILDERS: dict[str, Callable[..., Problem]] = {
 _KEYS = ("px", "py", "ps_given_x", "d")
 #: Most bytes of a file and of an array in it, most members of an archive and most values in JSON text.
 _MOST_BYTES, _MOST_MEMBERS, _MOST_VALUES = 2**26, 64, 2**22
+#: What a file may say beside: the names of the letters of each alphabet go by these in .npz files.
+_NOTES = ("name", "labels", "units")
+_LABELS = {f"labels_{axis}": axis for axis in "xys"}
 
 
 def named(source: str | os.PathLike[str], **options: Any) -> Problem:
@@ -53,8 +58,9 @@ def named(source: str | os.PathLike[str], **options: Any) -> Problem:
     Parameters
     ----------
     source : str or path
-        A name from :data:`NAMES`, or a file ending in ``.npz`` or ``.json`` that holds ``px``, ``py``,
-        ``ps_given_x`` and optionally ``d`` (an array or a name; "hamming" if absent).
+        A name from :data:`NAMES`, perhaps with options (``"bernoulli:px=0.3,p1=0.1"``), or a file ending in ``.npz``
+        or ``.json`` that holds ``px``, ``py``, ``ps_given_x`` and optionally ``d`` (an array or a name; "hamming" if
+        absent), ``name``, ``labels`` (of x, y and s) and ``units`` (of d).
     **options
         Those of :func:`~drcopt.sources.bernoulli`, :func:`~drcopt.sources.gaussian_grid` or
         :func:`~drcopt.sources.images`; none for a file.
@@ -73,6 +79,8 @@ def named(source: str | os.PathLike[str], **options: Any) -> Problem:
         raise InputError(f"source must be a name or a path; it is {source!r}. Pass one of {_known()}.")
     if isinstance(source, str) and source in _BUILDERS:
         return _build(source, options)
+    if isinstance(source, str) and (found := parsed(source, _BUILDERS)) is not None:
+        return _build(found[0], {**found[1], **options})
     path = Path(source)
     if path.suffix.lower() not in _READERS:
         raise InputError(
@@ -85,7 +93,7 @@ def named(source: str | os.PathLike[str], **options: Any) -> Problem:
 
 
 def save(problem: Problem, path: str | os.PathLike[str]) -> None:
-    """Write ``px``, ``py``, ``ps_given_x`` and ``d`` to a ``.npz`` or ``.json`` file that :func:`named` reads.
+    """Write ``problem``, with its name, labels and units, to ``path``, a ``.npz`` or ``.json`` file for :func:`named`.
 
     The file is written whole or not at all, and replaces one that is there.
 
@@ -95,16 +103,36 @@ def save(problem: Problem, path: str | os.PathLike[str]) -> None:
         If the name ends otherwise, or its folder is missing or not writable.
     """
     arrays = {key: getattr(problem, key) for key in _KEYS}
+    notes = {key: text for key in ("name", "units") if (text := getattr(problem, key))}
+    names = {axis: list(letters) for axis in "xys" if (letters := getattr(problem.labels, axis)) is not None}
     suffix = Path(path).suffix.lower()
     if suffix == ".npz":
         with atomic_write(path, "wb") as binary:
-            np.savez_compressed(binary, **arrays)
+            flat = {f"labels_{axis}": np.array(_plain(letters)) for axis, letters in names.items()}
+            contents: dict[str, Any] = {**arrays, **notes, **flat}
+            np.savez_compressed(binary, **contents)
     elif suffix == ".json":
         with atomic_write(path) as text:
-            json.dump({key: array.tolist() for key, array in arrays.items()}, text)
+            labels = {"labels": {axis: _plain(letters) for axis, letters in names.items()}} if names else {}
+            json.dump({**{key: array.tolist() for key, array in arrays.items()}, **notes, **labels}, text)
             text.write("\n")
     else:
         raise InputError(f"path must end in .npz or .json; it is {os.fspath(path)!r}. Add one of them.")
+
+
+def read_json(text: str, what: str) -> Problem:
+    """The problem that JSON text holds, as :func:`named` reads it from a file; ``what`` names it in messages.
+
+    >>> read_json('{"px": [1, 0], "py": [1], "ps_given_x": [[1], [1]], "d": [[0], [1]]}', "mine").n
+    2
+    """
+    return _problem(_parsed_json(text.encode("utf-8", "surrogatepass"), what), what)
+
+
+def _plain(letters: list[Any]) -> list[Any]:
+    """Names as a file can hold them: numbers or text of one kind, tuples of them, else text."""
+    kinds = {type(letter) for letter in letters}
+    return letters if len(kinds) == 1 and kinds <= {str, int, float, tuple} else list(map(str, letters))
 
 
 def _known() -> str:
@@ -130,20 +158,27 @@ def _read(path: Path) -> Problem:
             f"source must be a readable file; {path} is not ({reason.strerror or reason}). "
             f"Check the path, or pass one of {_known()}."
         ) from None
+    return _problem(found, str(path))
+
+
+def _problem(found: Mapping[str, Any], path: str) -> Problem:
     missing = [key for key in _KEYS[:3] if key not in found]
     if missing:
         raise InputError(
             f"{path} must hold px, py and ps_given_x; it lacks {', '.join(missing)} and holds "
             f"{', '.join(found) or 'nothing'}. Add what is missing."
         )
-    unknown = [key for key in found if key not in _KEYS]
+    unknown = [key for key in found if key not in (*_KEYS, *_NOTES)]
     if unknown:
         # Ignoring "distortion" or "D" would quietly solve the Hamming problem instead.
+        near = difflib.get_close_matches(unknown[0], ["ps_given_x", *_NOTES], n=1)
         raise InputError(
-            f"{path} must hold {', '.join(_KEYS)} and nothing else; it holds {', '.join(unknown)}. Rename or remove it."
+            f"{path} must hold {', '.join(_KEYS)} and nothing else; it holds {', '.join(unknown)}. "
+            f"{f'Did you mean {near[0]}' if near else 'Rename or remove it'} ({', '.join(_NOTES)} may be there too)."
         )
+    notes = {key: found[key] for key in _NOTES if key in found}
     try:
-        return Problem(found["px"], found["py"], found["ps_given_x"], found.get("d", "hamming"))
+        return Problem(found["px"], found["py"], found["ps_given_x"], found.get("d", "hamming"), **notes)
     except InputError as reason:
         raise InputError(f"in {path}, {reason}") from None
     except OverflowError:
@@ -163,7 +198,9 @@ def _read_npz(path: Path) -> Mapping[str, Any]:
             "Write it with numpy.savez or drcopt.sources.save."
         ) from None
     # A name for d arrives as an array of one string.
-    return {key: str(a) if a.ndim == 0 and a.dtype.kind == "U" else a for key, a in found.items()}
+    read: dict[str, Any] = {key: str(a) if a.ndim == 0 and a.dtype.kind == "U" else a for key, a in found.items()}
+    labels = {axis: read.pop(key).tolist() for key, axis in _LABELS.items() if isinstance(read.get(key), np.ndarray)}
+    return {**read, "labels": labels} if labels else read
 
 
 def _arrays(content: bytes) -> dict[str, Any]:
@@ -201,9 +238,13 @@ def _array(handle: IO[bytes], name: str, size: int) -> Any:
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
+    return _parsed_json(read_bytes(path, _MOST_BYTES), str(path))
+
+
+def _parsed_json(content: bytes, path: str) -> Mapping[str, Any]:
     try:
-        found = strict_json(read_bytes(path, _MOST_BYTES), _MOST_VALUES)
-    except ValueError as reason:
+        found = strict_json(content, _MOST_VALUES)
+    except (ValueError, RecursionError) as reason:
         raise InputError(
             f"{path} must be valid JSON in UTF-8; it could not be read ({_line(reason)}). Correct it there."
         ) from None
@@ -218,7 +259,7 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     return found
 
 
-def _only_numbers(path: Path, name: str, value: Any) -> None:
+def _only_numbers(path: str, name: str, value: Any) -> None:
     """Refuse text and truth values, which NumPy would convert where they stand among numbers."""
     if isinstance(value, list):
         for i, entry in enumerate(value):

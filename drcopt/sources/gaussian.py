@@ -71,7 +71,7 @@ def gaussian_grid(
     -------
     Problem
         ``d[i, j] = (x_i − y_j)²`` with ``x_i = mu_x + sigma_x z_i`` and ``y_j = mu_y + sigma_y z_j``, where
-        ``z, p = drcopt.sources.gaussian.standard_grid(points, span)``; px = py = p.
+        ``z, p = drcopt.sources.standard_grid(points, span)``; px = py = p.
 
     Raises
     ------

@@ -163,7 +163,7 @@ def images(
     noise: float | None = None,
     mask: float | None = None,
 ) -> Problem:
-    """The ``problem`` of :func:`image_source`, which describes the arguments."""
+    """The ``problem`` of :func:`image_source`, keywords as there."""
     return image_source(
         task,
         x_letters=x_letters,

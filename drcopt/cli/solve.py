@@ -1,0 +1,228 @@
+"""The command ``drcopt solve``: one problem, one pair of budgets."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drcopt.cli.options import Ended, accuracy, columns, force, load, plain, refuse_existing, settings
+from drcopt.errors import InputError
+
+if TYPE_CHECKING:
+    from drcopt.problem import Problem
+    from drcopt.questions.quantities import Quantity
+    from drcopt.solution import Solution
+
+#: As drcopt.questions.QUANTITIES.
+OBJECTIVES = ("distortion", "rate", "classification-loss")
+#: Seconds before the first line of progress, and between two where stderr is no terminal.
+PATIENCE, QUIET = 1.0, 10.0
+
+
+@click.command()
+@click.argument("source")
+@click.option("--minimize", type=click.Choice(OBJECTIVES), default=OBJECTIVES[0], show_default=True)
+@click.option("--D", "D", type=float, help="Distortion budget, of the other two objectives; without it, none.")
+@click.option("--R", "R", type=float, help="Rate budget; without it, none.")
+@click.option("--C", "C", type=float, help="Classification budget: a limit on H(S|Y); without it, none.")
+@settings
+@accuracy
+@click.option("--time-limit", type=float, help="Seconds; without it, none.")
+@columns
+@click.option("--json", "as_json", is_flag=True, help='Print JSON; nan and inf are written as "nan" and "inf".')
+@click.option("--coupling", type=click.Path(path_type=Path), help="Write p(x,y) to this .csv or .npy file.")
+@click.option("--certificate", type=click.Path(path_type=Path), help="Write a proof file, for: drcopt check FILE.")
+@force
+@click.option("--progress/--no-progress", default=None, help="Bound and gap on stderr.  [default: on a terminal]")
+def solve(
+    source: str,
+    minimize: str,
+    D: float | None,
+    R: float | None,
+    C: float | None,
+    as_json: bool,
+    coupling: Path | None,
+    certificate: Path | None,
+    force: bool,
+    progress: bool | None,
+    x: str | None,
+    s: str | None,
+    y: str | None,
+    weights: str | None,
+    d: str | None,
+    **how: Any,
+) -> None:
+    """Solve one problem within budgets: the least distortion, or the least rate or classification loss.
+
+    A table of samples needs the columns of its letters: people.csv --x hair --s eyes.
+
+    Exits with 0 if there is a point, with 1 if the budgets cannot be met or nothing was found, with 2 if the input is
+    wrong, with 130 if it was interrupted.
+
+    \b
+    Examples:
+      drcopt solve bernoulli --R 0.3 --C 0.9 --coupling coupling.csv
+      drcopt solve bernoulli:px=0.3,p1=0.1 --R 0.5
+    """
+    if coupling is not None and coupling.suffix.lower() not in (".csv", ".npy"):
+        raise InputError(f"--coupling must end in .csv or .npy; it is {str(coupling)!r}. Give it one of them.")
+    refuse_existing(force, coupling, certificate)
+    from drcopt.questions.quantities import quantity
+    from drcopt.session import Session
+
+    problem = load(source, x=x, s=s, y=y, weights=weights, d=d)
+    session = Session(problem, **how)
+    # JSON has all its fields whatever happened; a person gets the sentence that the exception holds.
+    lenient = as_json or certificate is not None
+    objective = quantity(minimize.replace("-", "_"))
+    with _reported(problem, objective, how["units"], progress):
+        failing: Any = {"on_failure": "return" if lenient else "raise"}
+        if minimize == OBJECTIVES[0] and D is None:
+            solution = session.solve(R, C, **failing)
+        else:
+            solution = session.ask(objective, D=D, R=R, C=C, **failing)
+        if solution.status == "infeasible":
+            solution = session.with_edge(solution)
+    found = solution.status not in ("infeasible", "unknown")
+    if certificate is not None:
+        solution.certificate.save(certificate)
+    if coupling is not None and found:
+        _write_coupling(solution, coupling)
+    click.echo(json.dumps(plain(_fields(solution, problem)), indent=2) if as_json else _report(solution))
+    if not found:
+        raise Ended(f"{solution.status}: {solution.termination}", 1)
+    if solution.verified is False:
+        raise Ended(solution.termination, 1)
+
+
+@contextmanager
+def _reported(problem: Problem, objective: Quantity, units: str, progress: bool | None) -> Iterator[None]:
+    """Say on stderr how far a long solve is: the best point, the bound and the gap, after the first second."""
+    terminal = sys.stderr.isatty()
+    if not (terminal if progress is None else progress):
+        yield
+        return
+    from drcopt import watch
+
+    reduced = problem.reduced()
+    _, change = reduced.standardised()  # a search counts in its units
+    scale, offset = change.scale, float(reduced.px @ change.row + reduced.py @ change.column)
+    if objective.informational:
+        scale, offset = objective.outside(1.0, units), 0.0
+    started, last, said = time.monotonic(), 0.0, False
+
+    def tell(upper: float, lower: float) -> None:
+        nonlocal last, said
+        now = time.monotonic() - started
+        if now < PATIENCE or now - last < (0.2 if terminal else QUIET):
+            return
+        last, said = now, True
+        upper, lower = (scale * value + offset for value in (upper, lower))
+        found = f"{objective.symbol} ≤ {upper:.6g}" if math.isfinite(upper) else "no point yet"
+        text = f"drcopt: {now:.0f} s: {found}, proved ≥ {lower:.6g}" + (
+            f", gap {upper - lower:.2g}" if math.isfinite(upper) and math.isfinite(lower) else ""
+        )
+        print(f"\r{text:<79}" if terminal else text, end="" if terminal else "\n", file=sys.stderr, flush=True)
+
+    try:
+        with watch.listening(tell):
+            yield
+    finally:
+        if said and terminal:
+            print(f"\r{'':79}\r", end="", file=sys.stderr, flush=True)
+
+
+def _fields(solution: Solution, problem: Problem) -> dict[str, Any]:
+    names = ["status", "termination", "objective", "value", "distortion", "lower_bound", "gap", "excess"]
+    names += ["rate", "classification_loss", "accuracy", "bayes_error"]
+    asked = ("formulation", "classifier_sees", "distortion_budget", "rate_budget", "classification_budget", "units")
+    fields = {
+        **{name: getattr(solution, name) for name in names},
+        "multipliers": vars(solution.multipliers),
+        "residuals": vars(solution.residuals),
+        **{name: getattr(solution, name) for name in ("engine", "seconds", *asked)},
+        "problem_fingerprint": problem.fingerprint,
+        "least_classification_loss": _least_loss(solution),
+        "problem": {"name": problem.name, "n": problem.n, "m": problem.m, "k": problem.k},
+        "labels": {axis: letters for axis in "xys" if (letters := getattr(problem.labels, axis)) is not None},
+        "coupling": solution.coupling,
+        "stats": dict(solution.stats),
+    }
+    if solution.mixture is not None:
+        fields["mixture"] = [vars(part) for part in solution.mixture]
+    if solution.verified is not None:
+        proved = {name: getattr(solution, name) for name in ("proved_lower_bound", "proved_distortion")}
+        fields |= proved | {"verified": "yes" if solution.verified else "no"}
+    return fields
+
+
+def _least_loss(solution: Solution) -> float:
+    """What H(S|Y) is at least where C cannot be met, proved, in the solution's units; else nan."""
+    from drcopt._verify import below
+    from drcopt.questions import CLASSIFICATION_LOSS
+
+    proved = solution.status == "infeasible" and solution.certificate is not None
+    return below(solution.certificate.least(CLASSIFICATION_LOSS), solution.units) if proved else math.nan
+
+
+def _report(solution: Solution) -> str:
+    from drcopt.solution import STATUSES
+
+    units, unit = solution.units, solution.units.rstrip("s")
+    multipliers = solution.multipliers
+    what = solution.objective.replace("_", " ")
+    least = f"{solution.distortion:.9g}"
+    bound = f"{solution.lower_bound:.9g}"
+    if math.isfinite(solution.distortion_budget):
+        least += f" (budget {solution.distortion_budget:.9g})"
+    if solution.objective != "distortion":
+        bound += f" {units}, of the {what}"
+    guessed = f"{solution.accuracy:.6g}, of the best classifier (Bayes error {solution.bayes_error:.6g})"
+    lines = {
+        "status": f"{solution.status}: {STATUSES[solution.status]}",
+        "distortion": least,
+        "lower bound": bound,
+        "gap": f"{solution.gap:.2g}",
+        **({"exceeds a budget by": f"{solution.excess:.3g} {units} at most"} if solution.excess > 0 else {}),
+        **({} if solution.verified is None else {"verified": _proved(solution)}),
+        "rate": f"{solution.rate:.9g} {units} (budget {solution.rate_budget:.9g})",
+        "classification loss": (
+            f"{solution.classification_loss:.9g} {units} (budget {solution.classification_budget:.9g})"
+        ),
+        **({} if math.isnan(solution.accuracy) else {"accuracy": guessed}),
+        "rate multiplier": f"{multipliers.rate:.6g} {what} per {unit}",
+        "classification multiplier": f"{multipliers.classification:.6g} {what} per {unit}",
+        "engine": f"{solution.engine}: {' '.join(solution.termination.split())}",
+        "seconds": f"{solution.seconds:.3g}",
+    }
+    return "\n".join(f"{name:27}{value}" for name, value in lines.items())
+
+
+def _proved(solution: Solution) -> str:
+    if not solution.verified:
+        return "no"
+    return f"yes: the optimum lies in [{solution.proved_lower_bound!r}, {solution.proved_distortion!r}]"
+
+
+def _write_coupling(solution: Solution, path: Path) -> None:
+    import numpy as np
+
+    from drcopt._files import atomic_write
+
+    if path.suffix.lower() == ".npy":
+        with atomic_write(path, "wb") as binary:
+            np.save(binary, solution.coupling)
+        return
+    with atomic_write(path, "w") as text:
+        if solution.labels.x is not None or solution.labels.y is not None:
+            solution.frame().rename_axis(index=None, columns=None).to_csv(text, lineterminator="\n")
+        else:
+            text.writelines(",".join(map(repr, row)) + "\n" for row in solution.coupling.tolist())

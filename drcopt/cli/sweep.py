@@ -1,0 +1,134 @@
+"""The command ``drcopt sweep``: a grid of budgets to a table."""
+
+from __future__ import annotations
+
+import math
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drcopt.cli.options import Ended, Grid, accuracy, columns, force, load, refuse_existing, settings
+
+if TYPE_CHECKING:
+    from drcopt.problem import Problem
+
+# What `drcopt sweep SOURCE` does when told nothing else: a table worth plotting within a minute on two cores.
+#: Rates from 0 to min(H(X), H(Y)), beyond which the rate budget binds nothing.
+SWEEP_RATES = 20
+#: Classification budgets at these fractions of the way from H(S|X) to H(S), besides inf.
+SWEEP_LOSSES = (0.75, 0.5)
+#: Seconds for a point of a sweep that has a finite classification budget.
+SWEEP_TIME_LIMIT = 2.0
+
+
+def default_rates(problem: Problem, units: str = "bits") -> list[float]:
+    """Evenly spaced rates from 0 to just past min(H(X), H(Y)), the step rounded up to two digits."""
+    from drcopt.information import from_nats
+
+    step = from_nats(min(problem.entropy_x, problem.entropy_y), units) / (SWEEP_RATES - 1)
+    if step < 1e-9:
+        return [0.0]
+    unit = Decimal(10) ** (math.floor(math.log10(step)) - 1)
+    return [float(i * math.ceil(Decimal(step) / unit) * unit) for i in range(SWEEP_RATES)]
+
+
+def default_losses(problem: Problem, units: str = "bits") -> list[float]:
+    """No classification budget, then some between H(S|X) and H(S) that bind harder and harder."""
+    from drcopt.information import from_nats
+
+    low, high = (from_nats(h, units) for h in (problem.entropy_s_given_x, problem.entropy_s))
+    between = [round(low + fraction * (high - low), 3) for fraction in SWEEP_LOSSES]
+    return [math.inf, *(C for C in between if low < C < high)]
+
+
+@click.command()
+@click.argument("source")
+@click.option("--R", "R", type=Grid(), help=f"Rate budgets; default: {SWEEP_RATES} from 0 to min(H(X),H(Y)).")
+@click.option("--C", "C", type=Grid(), help="Classification budgets; default: inf and two that bind.")
+@settings
+@accuracy
+@click.option(
+    "--time-limit",
+    type=float,
+    help=f"Seconds for each point; inf: none.  [default: {SWEEP_TIME_LIMIT:g} if a C is finite, else inf]",
+)
+@columns
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: one for each core]")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Record finished rows here, and resume from it.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write this .csv or .parquet; default: CSV on stdout.")
+@force
+@click.option("--progress/--no-progress", default=None, help="Progress bar on stderr.  [default: on a terminal]")
+def sweep(
+    source: str,
+    R: list[float] | None,
+    C: list[float] | None,
+    time_limit: float | None,
+    jobs: int | None,
+    checkpoint: Path | None,
+    out: Path | None,
+    force: bool,
+    progress: bool | None,
+    x: str | None,
+    s: str | None,
+    y: str | None,
+    weights: str | None,
+    d: str | None,
+    units: str,
+    **how: Any,
+) -> None:
+    """Solve a problem over a grid of budgets and write a table.
+
+    A grid reads start:stop:step, or numbers with commas between them, or both: 0:1:0.1,1.5,inf.
+    With --checkpoint, a sweep that was interrupted goes on where it stopped when it is run again.
+    The table is in bits whatever the --units of the grids.
+
+    \b
+    Examples:
+      drcopt sweep digits:super-resolution --out digits.csv
+      drcopt sweep bernoulli --R 0:1:0.05 --C 0.8,0.9,inf --checkpoint rows.jsonl
+    """
+    from drcopt import tables
+    from drcopt._workers import cores, workers
+    from drcopt.sweep import plan
+    from drcopt.sweep import sweep as run
+
+    if out is not None:
+        tables.check_destination(out)
+        refuse_existing(force, out)
+    problem = load(source, x=x, s=s, y=y, weights=weights, d=d)
+    R, C = R or default_rates(problem, units), C or default_losses(problem, units)
+    if time_limit is None and not all(map(math.isinf, C)):
+        time_limit = SWEEP_TIME_LIMIT
+    if time_limit == math.inf:
+        time_limit = None
+    jobs = min(jobs or cores(), len(plan(R, C, how["formulation"])))
+    try:
+        with workers(jobs) as executor:
+            table = run(
+                problem,
+                R=R,
+                C=C,
+                units=units,
+                time_limit=time_limit,
+                executor=executor,
+                checkpoint=checkpoint,
+                progress=progress,
+                **how,
+            )
+    except KeyboardInterrupt:
+        resume = "the same command resumes" if checkpoint else "use --checkpoint to be able to resume"
+        raise Ended(f"interrupted; {resume}", 130) from None
+    if out is None:
+        tables.print_csv(table, sys.stdout)
+    else:
+        tables.write_table(table, out)
+        counts = ", ".join(f"{count} {status}" for status, count in table["status"].value_counts().items())
+        print(f"drcopt: wrote {len(table)} row{'s' * (len(table) != 1)} to {out}: {counts}", file=sys.stderr)
+    if (table["status"] == "unknown").all():
+        raise Ended(f"none of the {len(table)} points was solved; the first: {table['termination'].iloc[0]}", 1)
+    if how["verify"] and (table["verified"] != "yes").any():
+        unproved = table["termination"][table["verified"] != "yes"]
+        raise Ended(f"{len(unproved)} of the {len(table)} rows not verified; the first: {unproved.iloc[0]}", 1)
