@@ -232,7 +232,7 @@ class TestSweep:
         code, _, err = run("sweep", "bernoulli", "--R", "0.5", "--C", "inf", "--engine", "raises", "--out", path)
         assert code == 1
         assert err.splitlines() == [
-            f"drcopt: wrote 1 rows to {path}: 1 unknown",
+            f"drcopt: wrote 1 row to {path}: 1 unknown",
             "drcopt: error: none of the 1 points was solved; the first: RuntimeError: the solver fell over",
         ]
 
