@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from drcopt._check import FloatArray
 from drcopt.bounds import Cheapest, DataProcessing, Evidence
-from drcopt.coupling import round_onto_marginals
+from drcopt.coupling import round_along_support, round_onto_marginals
 from drcopt.formulations import OneShot, Part, Question
 from drcopt.formulations.one_shot import map_coupling
-from drcopt.questions import DISTORTION, Quantity
+from drcopt.problem import Problem
+from drcopt.questions import Quantity
 from drcopt.witness import Budgets, Spent, inside
 
 #: A mixture's column sums may miss py by this much in total (single couplings are rounded exactly).
@@ -37,7 +39,8 @@ class Certificate:
 
     ``upper`` is the objective at ``parts`` (inf without a point) and ``lower`` the evaluated bound on it, in the unit
     of d or in nats; inf if it is proved that no point meets the limits. ``spent`` is what the point has of everything,
-    and by how much it may exceed its limits.
+    and by how much it may exceed its limits. Bounds are those of ``relaxed`` too, the problem with a smaller d, where
+    outliers would drown them in rounding.
     """
 
     formulation: Question
@@ -46,6 +49,7 @@ class Certificate:
     upper: float
     lower: float
     spent: Spent | None = None
+    relaxed: Problem | None = None
 
     @property
     def excess(self) -> float:
@@ -64,7 +68,18 @@ class Certificate:
 
     def least(self, quantity: Quantity) -> float:
         """A proved lower bound on what the limits of the others leave of one quantity, from the same evidence."""
-        return best_bound(self.formulation.minimising(quantity), (*FLOORS, *self.evidence))
+        return self.bound(self.formulation.minimising(quantity))
+
+    def bound(self, question: Question) -> float:
+        """The best bound that the evidence gives for a question about the same problem."""
+        return best_bound(question, (*FLOORS, *self.evidence), self.relaxed)
+
+    def joined(self, other: Certificate) -> Certificate:
+        """The better point and the better bound of two answers to one question, with the evidence of both."""
+        point = min((self, other), key=lambda c: (c.parts is None, c.excess > 0.0, c.upper))
+        bound = max((self, other), key=lambda c: c.lower)
+        evidence = (*bound.evidence, *(self if bound is other else other).evidence)
+        return _consistent(replace(bound, parts=point.parts, upper=point.upper, spent=point.spent, evidence=evidence))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything needed to believe this to a JSON file; ``drcopt check`` verifies it independently."""
@@ -74,42 +89,52 @@ class Certificate:
 
 
 def certify(
-    question: Question, parts: Sequence[Part] | None, *evidence: Evidence, budgets: Budgets | None = None
+    question: Question,
+    parts: Sequence[Part] | None,
+    *evidence: Evidence,
+    budgets: Budgets | None = None,
+    relaxed: Problem | None = None,
 ) -> Certificate:
     """Judge a point and evidence for a question whose problem has no zero-mass letters.
 
     ``budgets`` are those that the point is held against; the question's must be no smaller (default: the same).
+    ``relaxed`` is the problem with a d that is nowhere larger, if bounds are to be evaluated there as well.
     """
-    problem, objective = question.problem, question.objective
     point = repair(question, parts, budgets) if parts else None
-    fixed = None if point is None else point.parts
-    upper = math.inf if point is None else point.spent.values[objective.place]
-    lower = best_bound(question, (*FLOORS, *evidence))
-    if lower > question.most[objective.place] * (1.0 + _BEYOND):
+    upper = math.inf if point is None else point.spent.values[question.objective.place]
+    if relaxed is not None and not (relaxed.d <= question.problem.d).all():
+        relaxed = None
+    lower = best_bound(question, (*FLOORS, *evidence), relaxed)
+    if lower > question.most[question.objective.place] * (1.0 + _BEYOND):
         lower = math.inf  # more than any point has: none meets the limits
-    certificate = Certificate(
-        question,
-        fixed,
-        evidence,
-        upper,
-        lower,
-        None if point is None else point.spent,
+    spent = None if point is None else point.spent
+    return _consistent(
+        Certificate(question, None if point is None else point.parts, evidence, upper, lower, spent, relaxed)
     )
+
+
+def _consistent(certificate: Certificate) -> Certificate:
+    """The certificate with its bound no higher than its point, or an error where that is no rounding."""
+    question, upper, lower = certificate.formulation, certificate.upper, certificate.lower
     if certificate.excess > 0.0:  # the point proves nothing, and the bound may lie above its value
         return replace(certificate, parts=None, spent=None) if certificate.infeasible else certificate
-    size = float(problem.d.max()) if objective is DISTORTION else question.most[objective.place]
-    if point is not None and lower > upper + 1e-9 * size:
+    if certificate.parts is None:
+        return certificate
+    place, relaxed = question.objective.place, certificate.relaxed
+    size = (question if relaxed is None else question.with_problem(relaxed)).most[place]
+    if lower > upper + 1e-9 * size:
         raise ArithmeticError(
             f"drcopt contradicts itself: a point of value {upper!r} meets the budgets, yet the bound is {lower!r}. "
             "This is a bug; please report it with the problem's arrays."
         )
     # Both ends carry rounding of the last digits.
-    return replace(certificate, lower=lower if point is None else min(lower, upper))
+    return replace(certificate, lower=min(lower, upper))
 
 
-def best_bound(question: Question, evidence: Sequence[Evidence]) -> float:
-    """The best of the bounds that the evidence gives."""
-    return max((_value(one, question) for one in evidence), default=-math.inf)
+def best_bound(question: Question, evidence: Sequence[Evidence], relaxed: Problem | None = None) -> float:
+    """The best of the bounds that the evidence gives, for ``relaxed`` too."""
+    asked = [question] if relaxed is None else [question, question.with_problem(relaxed)]
+    return max((_value(one, each) for each in asked for one in evidence), default=-math.inf)
 
 
 def _value(evidence: Evidence, question: Question) -> float:
@@ -154,10 +179,7 @@ def repair(
         if np.abs(formulation.coupling(fixed).sum(axis=0) - problem.py).sum() > MARGINAL_TOLERANCE:
             return None
     else:
-        fixed = [
-            Part(float(w), round_onto_marginals(a, problem.px, problem.py))
-            for a, w in zip(arrays, weights, strict=True)
-        ]
+        fixed = [Part(float(w), _onto_marginals(problem, a)) for a, w in zip(arrays, weights, strict=True)]
     moved = inside(formulation, fixed, budgets, lower_loss=lower_loss)
     return None if moved is None else Point(tuple(moved[0]), moved[1])
 
@@ -176,6 +198,16 @@ def _balanced(formulation: OneShot, parts: list[Part]) -> list[Part]:
     return [replace(part, weight=shrink * part.weight) for part in parts] + [
         Part(float(missing[y]), map_coupling(problem, f), f) for y, f in zip(letters, constants, strict=True)
     ]
+
+
+def _onto_marginals(problem: Problem, P: FloatArray) -> FloatArray:
+    """The coupling near P; what rounding leaves over goes where P is, if it would be dear elsewhere."""
+    rounded = round_onto_marginals(P, problem.px, problem.py)
+    if problem.distortion(rounded) - problem.distortion(P) > 1e-12 * abs(problem.distortion(P)):
+        kept = round_along_support(P, problem.px, problem.py)
+        if kept is not None and problem.distortion(kept) < problem.distortion(rounded):
+            return kept
+    return rounded
 
 
 def better(

@@ -25,6 +25,10 @@ Distortion = ArrayLike | str | Callable[[Any, Any], float]
 LabelsLike = Labels | Mapping[str, Sequence[Any]] | None
 
 
+#: The least mass of a letter that engines see.
+_LEAST_MASS = 1e-250
+
+
 class Problem:
     """Source X, reconstruction Y, class S with S - X - Y Markov, and a distortion.
 
@@ -370,20 +374,29 @@ class Problem:
             units=self.units,
         )
 
-    def standardised(self) -> tuple[Problem, Standard]:
-        """The same problem with d in [0, 1]: d = scale · d' + row ⊕ column, the sum costing every coupling the same.
-
-        Solvers see d' only, so an offset of 1e8 or a scale of 1e-8 cannot drown or inflate the part that
-        couplings can change. A constant d' becomes 0 with scale 1.
-        """
+    @cached_property
+    def avoidable(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """What couplings can change of d, ≥ 0, and the row ⊕ column that costs every coupling the same."""
         row = self.d.min(axis=1)
         column = (self.d - row[:, None]).min(axis=0)
         rest = np.maximum(self.d - row[:, None] - column, 0.0)
-        largest = float(rest.max())
-        if largest <= 4e-16 * float(self.d.max()):  # what is left is rounding
-            rest, largest = np.zeros_like(rest), 0.0
-        scale = largest or 1.0
-        return Problem(self.px, self.py, self.ps_given_x, rest / scale), Standard(scale, row, column)
+        if float(rest.max()) <= 4e-16 * float(self.d.max()):  # what is left is rounding
+            rest = np.zeros_like(rest)
+        return rest, row, column
+
+    def standardised(self, most: float = math.inf) -> tuple[Problem, Standard]:
+        """The same problem with d in [0, 1]: d = scale · d' + row ⊕ column, the sum costing every coupling the same.
+
+        Solvers see d' only, so an offset of 1e8 or a scale of 1e-8 cannot drown or inflate the part that
+        couplings can change. A constant d' becomes 0 with scale 1. Costs are cut off at ``most``, above row ⊕ column.
+        Masses below 1e-250, whose reciprocals and products leave the range of doubles, are raised to that: points
+        are moved back onto px and py, and multipliers prove what they prove there.
+        """
+        rest, row, column = self.avoidable
+        rest = np.minimum(rest, most)
+        scale = float(rest.max()) or 1.0
+        px, py = (np.where(p > 0, np.maximum(p, _LEAST_MASS), 0.0) for p in (self.px, self.py))
+        return Problem(px, py, self.ps_given_x, rest / scale), Standard(scale, row, column)
 
 
 def _rebuilt(px: Any, py: Any, ps_given_x: Any, d: Any, labels: Labels, name: str, units: str) -> Problem:

@@ -26,6 +26,7 @@ from drcopt.bounds.pricing.gibbs import softmin
 from drcopt.formulations import Part, Question
 from drcopt.problem import Problem
 from drcopt.questions import DISTORTION, QUANTITIES, Quantity
+from drcopt.stakes import Stakes
 
 if TYPE_CHECKING:
     from drcopt.checker.question import Verdict
@@ -57,6 +58,8 @@ class Certificate(Protocol):
     def excess(self) -> float: ...
     @property
     def infeasible(self) -> bool: ...
+    @property
+    def relaxed(self) -> Problem | None: ...
 
 
 def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
@@ -125,10 +128,10 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
     formulation, infeasible = certificate.formulation, certificate.infeasible
     problem = formulation.problem
     question, goal = _missed(certificate) if infeasible else (formulation, certificate.lower)
-    room = ROOM * (float(problem.d.max()) if question.objective is DISTORTION else 1.0)
-    best = _best(question, certificate.evidence)
+    room = ROOM * (max(Stakes(problem).scale, abs(certificate.lower)) if question.objective is DISTORTION else 1.0)
+    best, least = _best(certificate, question)
     # What cannot be met is shown by the least value known, but not to its last digits.
-    writer = _Writer(question, max(goal, best.bound(question) - EDGE_ROOM) if infeasible else goal - 0.5 * room)
+    writer = _Writer(question, max(goal, least - EDGE_ROOM) if infeasible else goal - 0.5 * room)
     evidence = writer.evidence(best)
     claim: dict[str, Any] = {"infeasible": True}
     parts = None
@@ -167,18 +170,20 @@ def _missed(certificate: Certificate) -> tuple[Question, float]:
     asked = certificate.formulation
     ways = [(asked.minimising(q), b) for q, b in zip(QUANTITIES, asked.budgets, strict=True) if math.isfinite(b)]
     for question, limit in reversed(ways):  # the classification loss where it will do
-        if _best(question, certificate.evidence).bound(question) > limit:
+        if _best(certificate, question)[1] > limit:
             return question, limit
     return ways[-1]
 
 
-def _best(question: Question, evidence: tuple[Evidence, ...]) -> Evidence:
-    """The evidence that bounds the question's objective best, what holds of every problem included."""
-    problem = question.problem
+def _best(certificate: Certificate, question: Question) -> tuple[Evidence, float]:
+    """The evidence that bounds the question's objective best, what holds of every problem included, and that bound."""
+    problem, relaxed = question.problem, certificate.relaxed
     floors: list[Evidence] = [DataProcessing()]
     if question.name != "one-shot":
         floors += [PosteriorTree(Leaf(f, 0.0, 0.0)) for f in (np.zeros(problem.n), problem.d.min(axis=1))]
-    return max((*evidence, *floors), key=lambda one: one.bound(question))
+    asked = [question] if relaxed is None else [question, question.with_problem(relaxed)]
+    bounds = [(one, max(one.bound(each) for each in asked)) for one in (*certificate.evidence, *floors)]
+    return max(bounds, key=lambda pair: pair[1])
 
 
 def _normalised(leaf: Leaf, objective: Quantity) -> Leaf:
@@ -304,7 +309,7 @@ class _Writer:
         leaf = _normalised(leaf, self.formulation.objective)
         f, alpha, beta = np.asarray(leaf.f, dtype=np.float64), float(leaf.rate), float(leaf.classification)
         costs = leaf.distortion * problem.d.T - f
-        size = float(problem.d.max()) if self.formulation.objective is DISTORTION else 1.0
+        size = Stakes(problem).scale if self.formulation.objective is DISTORTION else 1.0
         cells: list[Any] = [None] * problem.m
         free = (box == whole_box(problem)).all(axis=(1, 2)) & (beta == 0 or problem.k == 1)
         rows = np.flatnonzero(~free)

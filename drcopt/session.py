@@ -15,16 +15,20 @@ from drcopt.certificate import FLOORS, Certificate, best_bound, better, certify,
 from drcopt.engines import ENGINES, able
 from drcopt.engines.base import INTERRUPTED, Engine, Limits, Proposal, independent
 from drcopt.errors import InputError
-from drcopt.formulations import CLASSIFIER_SEES, NAMES, OneShot, Part, Question, SingleLetter, TimeSharing
+from drcopt.formulations import CLASSIFIER_SEES, NAMES, OneShot, Question, SingleLetter, TimeSharing
+from drcopt.mixtures import mixture
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE, Quantity
-from drcopt.solution import Component, Mixture, Multipliers, Residuals, Solution
+from drcopt.solution import Multipliers, Residuals, Solution
+from drcopt.stakes import Stakes
 from drcopt.witness import Budgets
 
 ON_FAILURE = ("raise", "return")
 
 #: Seconds an InfeasibleError may spend on finding the least loss it names.
 _EDGE_SECONDS = 5.0
+#: Nodes for a second try, at a gap relative to a small D.
+_MORE_NODES = 500
 #: Seconds past the deadline after which the judge, too, makes do with what it has.
 _JUDGE_SECONDS = 0.2
 #: Seconds for each entry of d that the judge surely takes.
@@ -74,7 +78,7 @@ class Session:
         self.verify = _verify.setting(verify)
         self.warm: dict[str, Any] | None = None
         self._reduced = problem.reduced()
-        self._standard, self._change = self._reduced.standardised()
+        self._stakes = Stakes(self._reduced)
         self._engines: dict[str, Engine] = {}
         self._relaxed: Proposal | None = None
 
@@ -104,9 +108,7 @@ class Session:
         budgets = Budgets(own[0], own[1], own[2], self.units)
         question = self._question(objective, budgets.nats)
         limits = self._limits(objective, started)
-        with clock.until(limits.deadline):
-            proposal, engine = self._answer(question, limits)
-        certificate = self._certify(question, proposal, limits, budgets)
+        proposal, engine, certificate = self._settled(question, limits, budgets)
         solution = self._solution(certificate, proposal, engine, given, clock.now() - started)
         if on_failure == "raise":
             solution = self.with_edge(solution, limits.remaining)
@@ -130,6 +132,28 @@ class Session:
             return solution
         return replace(solution, certificate=replace(certificate, evidence=(*certificate.evidence, *found.evidence)))
 
+    def _settled(self, question: Question, limits: Limits, budgets: Budgets) -> tuple[Proposal, str, Certificate]:
+        """Ask and judge; again where outliers in d were cut off too low, or the gap is small but D is too."""
+        self._stakes.cut()
+        best: Certificate | None = None
+        while True:
+            with clock.until(limits.deadline):
+                proposal, engine = self._answer(question, limits)
+            found = self._certify(question, proposal, limits, budgets)
+            best = found if best is None else best.joined(found)
+            gap, enough = best.upper - best.lower, self._enough(question.objective, best.upper)
+            done = best.infeasible or (best.parts is not None and gap <= enough)
+            if done or limits.expired or proposal.termination == INTERRUPTED:
+                return proposal, engine, best
+            if self._stakes.raised():
+                continue
+            unit = self._unit(question.objective)
+            if limits.node_limit is None and gap <= 1.01 * limits.tol * unit:
+                # Without a time limit the second try must end too.
+                limits = replace(limits, tol=0.3 * enough / unit, node_limit=_MORE_NODES)
+                continue
+            return proposal, engine, best
+
     # -- asking ------------------------------------------------------------------------------------------------
 
     def _question(self, objective: Quantity, budgets: tuple[float, float, float]) -> Question:
@@ -142,9 +166,10 @@ class Session:
         return kind(self._reduced, rate, loss, distortion_budget=distortion, objective=objective)
 
     def _limits(self, objective: Quantity, started: float) -> Limits:
-        tol = self._tol(objective)
         if objective is DISTORTION:
-            tol /= self._change.scale
+            tol = max(self.tol * self._stakes.stake, self._stakes.digit) / self._unit(objective)
+        else:
+            tol = objective.inside(self.tol, self.units)
         if self.time_limit is None:
             return Limits(tol)
         # The judge goes over the arrays a few times when the engine is done.
@@ -152,19 +177,23 @@ class Session:
         judge = min(_PER_ENTRY * size if size > _CAREFUL else _CAREFUL_SECONDS * size, 0.4 * self.time_limit)
         return Limits(tol, started + self.time_limit - judge)
 
-    def _tol(self, objective: Quantity) -> float:
-        """The gap wanted, in nats or the unit of d."""
+    def _enough(self, objective: Quantity, value: float) -> float:
+        """The gap of an answer of this value that is "optimal", in nats or the unit of d."""
         if objective is DISTORTION:
-            return self.tol * float(self._reduced.d.max())
+            return self._stakes.enough(self.tol, value)
         return objective.inside(self.tol, self.units)
+
+    def _unit(self, objective: Quantity) -> float:
+        """What a unit of an engine's objective is, in nats or the unit of d."""
+        return self._stakes.standard[1].scale if objective is DISTORTION else 1.0
 
     def _standardised(self, question: Question) -> Question:
         """The question about the standardised problem."""
-        change, problem = self._change, self._reduced
+        (standard, change), problem = self._stakes.standard, self._reduced
         offset = float(change.row @ problem.px + change.column @ problem.py)
         return replace(
             question,
-            problem=self._standard,
+            problem=standard,
             distortion_budget=(question.distortion_budget - offset) / change.scale,
         )
 
@@ -229,7 +258,7 @@ class Session:
 
         def back(evidence: Evidence) -> Evidence | None:
             try:
-                return evidence.framed(self._change)
+                return evidence.framed(self._stakes.standard[1])
             except (AttributeError, TypeError, ValueError):
                 return None  # not evidence at all
 
@@ -240,7 +269,8 @@ class Session:
             if floor is not None and floor is not proposal:
                 found = (*found, *floor.evidence)
                 parts = better(question, parts, floor.parts, budgets)
-            return certify(question, parts, *(e for e in map(back, found) if e is not None), budgets=budgets)
+            evidence = (e for e in map(back, found) if e is not None)
+            return certify(question, parts, *evidence, budgets=budgets, relaxed=self._stakes.relaxed)
 
     def _solution(
         self, certificate: Certificate, proposal: Proposal, engine: str, given: list[float], seconds: float
@@ -257,7 +287,11 @@ class Session:
             status, distortion = "unknown", math.nan
         else:
             distortion = self._reduced.distortion(question.coupling(parts))
-            status = "optimal" if certificate.upper - certificate.lower <= self._tol(objective) else "feasible"
+            status = (
+                "optimal"
+                if certificate.upper - certificate.lower <= self._enough(objective, certificate.upper)
+                else "feasible"
+            )
             if certificate.excess > 0.0:
                 status = "near-feasible"
         spent = certificate.spent
@@ -281,6 +315,7 @@ class Session:
                 rate = math.inf
             elif objective is CLASSIFICATION_LOSS:
                 loss = math.inf
+        shared = self.formulation != "single-letter"
         solution = Solution(
             status=status,
             termination=proposal.termination,
@@ -300,7 +335,7 @@ class Session:
             rate_budget=math.inf if objective is RATE else given[RATE.place],
             classification_budget=math.inf if objective is CLASSIFICATION_LOSS else given[CLASSIFICATION_LOSS.place],
             units=self.units,
-            mixture=self._mixture(question, parts) if self.formulation != "single-letter" and parts else None,
+            mixture=mixture(problem, question, parts, self.units) if shared and parts else None,
             certificate=certificate,
             stats=proposal.stats,
             problem=problem,
@@ -309,7 +344,7 @@ class Session:
 
     def _multipliers(self, certificate: Certificate, proposal: Proposal) -> Multipliers:
         """What a unit of each budget is worth of the objective, back in the caller's units."""
-        objective, scale = certificate.objective, self._change.scale
+        objective, scale = certificate.objective, self._stakes.standard[1].scale
         given = (proposal.distortion_multiplier, proposal.rate_multiplier, proposal.classification_multiplier)
         sizes = [scale, *(1.0 / information.NATS_PER[self.units] for _ in range(2))]
         worth = [m * sizes[objective.place] / size for m, size in zip(given, sizes, strict=True)]
@@ -319,32 +354,6 @@ class Session:
         distortion, rate, classification = worth
         return Multipliers(rate=rate, classification=classification, distortion=distortion)
 
-    def _mixture(self, question: Question, parts: tuple[Part, ...]) -> Mixture:
-        support = self.problem.support
-
-        def unit(nats: float) -> float:
-            return information.from_nats(nats, self.units)
-
-        components = []
-        for part in parts:
-            full_map = None
-            if part.map is not None:
-                full_map = np.full(self.problem.n, support.y[part.map[0]], dtype=np.intp)
-                full_map[support.x] = support.y[part.map]
-            alone = [Part(1.0, part.coupling, part.map)]
-            single = replace(question, classification_budget=math.inf)
-            components.append(
-                Component(
-                    weight=part.weight,
-                    coupling=support.restore(part.coupling),
-                    map=full_map,
-                    distortion=self._reduced.distortion(part.coupling),
-                    rate=unit(single.rate(alone)),
-                    classification_loss=unit(self._reduced.classification_loss(part.coupling)),
-                )
-            )
-        return Mixture(tuple(components))
-
 
 def _missed(solution: Solution) -> tuple[Quantity, float]:
     """For an infeasible question: a budget that cannot be met, and the least that can, proved."""
@@ -352,9 +361,8 @@ def _missed(solution: Solution) -> tuple[Quantity, float]:
     if solution.status != "infeasible":
         return CLASSIFICATION_LOSS, math.nan
     question = certificate.formulation
-    evidence = (*FLOORS, *certificate.evidence)
     alone = question.minimising(DISTORTION, rate_budget=math.inf, classification_budget=math.inf)
-    least = best_bound(alone, evidence)
+    least = certificate.bound(alone)
     if least > question.budgets[DISTORTION.place]:
         return DISTORTION, least
     if question.objective is CLASSIFICATION_LOSS:

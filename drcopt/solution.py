@@ -156,7 +156,7 @@ class Solution(_ReadOnly):
     Attributes
     ----------
     status : str
-        "optimal", "feasible", "infeasible" or "unknown"; :data:`STATUSES` says what each promises.
+        "optimal", "feasible", "near-feasible", "infeasible" or "unknown"; :data:`STATUSES` says what each promises.
     termination : str
         Why the engine stopped, in words.
     distortion : float

@@ -10,7 +10,8 @@ Where a budget is missed or met by more than doubles can err, doubles decide:
 - A = the shrunk coupling is ≤ P, and a mass μ is added. H(S|Y) grows with every entry of T = WᵀP, so
   H(S|Y) ≤ H(T) + μ log k + h(μ), and relative errors γ of T change H(T) by γ H(T) at most (it is concave and
   homogeneous).
-- I is convex: I ≤ (1 − μ) D(A/(1−μ) ‖ px py) + μ D(rest ‖ px py), and D(rest ‖ px py) ≤ −log min px − log min py.
+- I is convex: I ≤ (1 − μ) D(A/(1−μ) ‖ px py) + μ D(rest ‖ px py). As P/(px py) ≤ 1/px and ≤ 1/py, what a letter's sum
+  is off changes I by a few times (2 − log of its mass) of that.
 
 Otherwise everything is computed again in decimals of :data:`DIGITS` digits, in the unit that the budget came in, with
 the logarithm of a power of two exact in bits: H(S) = 1 bit meets C = 1 bit.
@@ -122,10 +123,9 @@ def _allowances(
     """How much more than the doubles say E d, the rate and the loss of the coupling that is meant can be."""
     p = formulation.problem
     n, m, k = p.n, p.m, p.k
-    least = -math.log(p.px.min()) - math.log(p.py.min())
-    relative, missing = _deviations(formulation, parts)
+    weighed, missing = _deviations(formulation, parts)
     gamma = (n + m + min(n * m, 1024) + 32) * 2 * _UNIT
-    more = 8 * relative * (rate + 2.0) + missing * least + (20 * _UNIT * (1.0 + least) + gamma * rate) * (1.0 + rate)
+    more = 16 * weighed + 20 * _UNIT * (rate + 2.0 + math.log(n * m)) + gamma * rate
     stochastic = float(np.abs(p.ps_given_x.sum(axis=1) - 1.0).max()) + k * _UNIT
     spread = missing * math.log(k + 1.0) + float(information.binary_entropy(min(missing, 0.5)))
     cost = (gamma + n * m * _UNIT) * distortion + missing * float(p.d.max())
@@ -133,20 +133,20 @@ def _allowances(
 
 
 def _deviations(formulation: Question, parts: Sequence[Part]) -> tuple[float, float]:
-    """The largest relative error of a row or column sum, and a bound on the mass that mending them adds."""
+    """What row and column sums are off, weighed by 2 − log of the letter's mass, and a bound on the mass added."""
     p = formulation.problem
     wide = np.longdouble  # no more than double on some machines: its own rounding is allowed for
-    unit = float(np.finfo(wide).eps)
-    px, py = (q.astype(wide) / math.fsum(q) for q in (p.px, p.py))
+    noise = (p.n + p.m + 4) * float(np.finfo(wide).eps)
     couplings = [formulation.coupling(parts)] if formulation.name == "one-shot" else [part.coupling for part in parts]
-    relative = missing = 0.0
+    weighed = missing = 0.0
     for P in couplings:
-        rows, columns = P.sum(axis=1, dtype=wide), P.sum(axis=0, dtype=wide)
-        off_x, off_y = np.abs(rows - px), np.abs(columns - py)
-        relative = max(relative, float((off_x / px).max()), float((off_y / py).max()))
-        missing = max(missing, float(2.0 * off_x.sum() + 2.0 * off_y.sum()))
-    noise = (p.n + p.m) * unit + 4 * _UNIT * unit
-    return relative + noise, missing + 4 * noise
+        off = [
+            np.abs(P.sum(axis=axis, dtype=wide) - mass.astype(wide) / math.fsum(mass)) + noise * mass
+            for axis, mass in ((1, p.px), (0, p.py))
+        ]
+        missing = max(missing, float(2.0 * sum(o.sum() for o in off)))
+        weighed = max(weighed, float(sum(o @ (2.0 - np.log(q)) for o, q in zip(off, (p.px, p.py), strict=True))))
+    return weighed, missing
 
 
 # -- moving inside ---------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ def check_closed_form(px: float, py: float, p1: float, rates: list[float], share
             # Only rounding of C itself may decide otherwise.
             assert not closed_forms.bernoulli.exact(px, py, p1, R, C - 1e-9).feasible, where
         else:
-            assert answer.status in ("optimal", "feasible"), where
+            assert answer.status in ("optimal", "feasible", "near-feasible"), where
             assert answer.lower_bound <= exact.distortion + 1e-9, where
             assert answer.distortion >= exact.distortion - 1e-9, where
             assert answer.distortion == pytest.approx(exact.distortion, abs=1e-6), where

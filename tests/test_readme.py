@@ -87,6 +87,7 @@ def run(command: str) -> str:
     assert program == "drcopt", command
     # The package under test, wherever it is, and as a shell would run it.
     environment = {**os.environ, "PYTHONPATH": str(Path(drcopt.__file__).parents[1])}
+    environment.pop("DRCOPT_DEBUG", None)
     done = subprocess.run(
         [sys.executable, "-m", program, *arguments], capture_output=True, text=True, env=environment, timeout=300
     )
