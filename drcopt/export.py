@@ -10,9 +10,9 @@ Nothing here solves, and nothing needs an extra.
 $R$ (bits) & $C$ (bits) & $D$ & rate (bits) & class.\ loss (bits) \\
 \midrule
 0.2 & 0.9 & 0.1856 & 0.2 & 0.8919 \\
-0.5 & 0.9 & 0.07483 & 0.5 & 0.8033 \\
+0.5 & 0.9 & 0.07483 & 0.5 & 0.8028 \\
 0.2 & $\infty$ & 0.1856 & 0.2 & 0.8919 \\
-0.5 & $\infty$ & 0.07483 & 0.5 & 0.8033 \\
+0.5 & $\infty$ & 0.07483 & 0.5 & 0.8028 \\
 \bottomrule
 \end{tabular}
 """
