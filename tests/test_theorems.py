@@ -10,15 +10,16 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import logsumexp
 
 from drcopt import sources, theorems
 from drcopt.cli import cli, main
 from drcopt.cli.validate import validate as command
-from drcopt.closed_forms import bernoulli
+from drcopt.closed_forms import bernoulli, gaussian_perception
 from drcopt.errors import InputError
 from drcopt.problem import Problem
 from drcopt.solve import solve
-from drcopt.theorems import _bernoulli, _one_shot, compare
+from drcopt.theorems import _bernoulli, _one_shot, _perception, compare
 from drcopt.theorems._registry import THEOREMS
 from drcopt.theorems._report import COLUMNS, MEANINGS
 
@@ -46,6 +47,16 @@ VERDICTS = {
     "gaussian-printed-rate-limited": "holds",
     "gaussian-printed-zero": "holds under: R = ∞ and X and Y have one law",
     "gaussian-exact-grid": "holds",
+    "perception-single-letter": "holds under: the rate-only optimum meets C (so always without C)",
+    "gaussian-rdp-printed-rate-limited": "holds",
+    "gaussian-rdp-printed-classification-limited": "fails",
+    "gaussian-rdp-printed-zero": "holds under: R = ∞",
+    "gaussian-rdc-printed-rate-limited": "holds",
+    "gaussian-rdc-printed-classification-limited": "fails",
+    "gaussian-rdc-printed-zero": "holds under: R = ∞",
+    "gaussian-output-optimal": "holds",
+    "binary-free-printed": "holds",
+    "rate-is-a-maximum": "holds under: the coupling of R(D) meets C",
     "monotone-in-rate": "holds",
     "monotone-in-classification": "holds",
     "convex-in-rate": "holds",
@@ -129,10 +140,58 @@ def shown(verdicts, name):
             (1.161995, math.inf, math.inf),
         ),
         ("gaussian-printed-zero", "theta=0.6, R=3, C=2, sigma_x=1, sigma_y=1, mu_y=0", (0.0, 0.015687, 0.015687)),
+        ("perception-single-letter", "source=px=[0.7, 0.3], S=X, d=1−Hamming, R=inf, C=0.6", (0.84443, 0.478, 0.478)),
+        (
+            "gaussian-rdp-printed-classification-limited",
+            "theta=0.6, R=0.1, C=2, P=0.05, sigma_x=1",
+            (0.98522, math.inf, math.inf),
+        ),
+        ("gaussian-rdp-printed-zero", "theta=0.6, R=2.5, C=inf, P=0.05, sigma_x=1", (0.0, 0.03125, 0.03125)),
+        (
+            "gaussian-rdc-printed-classification-limited",
+            "theta=0.6, R=0.1, C=2, P=inf, sigma_x=1",
+            (0.82444, math.inf, math.inf),
+        ),
+        (
+            "rate-is-a-maximum",
+            "px=[0.5, 0.3, 0.2], py=[0.5, 0.3, 0.2], ps_given_x=[[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], "
+            "d=[[0, 1, 0.6], [0.7, 0, 0.2], [0.1, 0.8, 0]], D=0.1224, C=0.85",
+            (0.47724, 0.50013, 0.50013),
+        ),
     ],
 )
 def test_counterexample(verdicts, name, instance, numbers):
     assert shown(verdicts, name) == (instance, numbers)
+
+
+@pytest.mark.parametrize("kind", ["wasserstein", "kl"])
+@pytest.mark.parametrize("case", [(0.5, 0.05, 1.0), (1.0, 0.3, 0.5), (1.5, 0.02, 2.0)])
+def test_the_dual_over_all_laws_of_y(kind, case):
+    """g(y) by quadrature, and the least E g(Y) over the laws near the target on a grid of γ and of y."""
+    R, P, sigma_t = case
+    best = gaussian_perception.exact(R=R, P=P, kind=kind, sigma_t=sigma_t)
+    s, rho = best.parameter, math.sqrt(1 - 2.0 ** (-2 * R))
+    alpha = 2 * s * (1 - rho**2) / rho
+    x, y = np.linspace(-12, 12, 4001), np.linspace(-12, 12, 1201) * max(1.0, sigma_t)
+    px = np.exp(-(x**2) / 2)
+    px /= px.sum()
+    f = (1 - rho * s) * x**2
+    g = -alpha * logsumexp((f - (x - y[:, None]) ** 2) / alpha, b=px, axis=1)
+    t = np.exp(-(y**2) / 2 / sigma_t**2)
+    t /= t.sum()
+    gammas = np.geomspace(1e-3, 100, 250)
+    if kind == "wasserstein":
+        # Between grid points of y the minimum is lower by at most (1 + γ) step²/4.
+        every = slice(None, None, 10)
+        cost = (y - y[every, None]) ** 2
+        values = [t[every] / t[every].sum() @ (g + gamma * cost).min(axis=1) - gamma * P for gamma in gammas]
+    else:
+        values = [-gamma * logsumexp(-g / gamma, b=t) - gamma * P * math.log(2) for gamma in gammas]
+    numerically = px @ f + max(values) - alpha * R * math.log(2)
+    assert numerically == pytest.approx(_perception.over_all_laws(kind, R, P, sigma_t, s), abs=2e-3)
+    # Other multipliers give bounds as well, and none exceeds what a Gaussian reaches.
+    for factor in (0.5, 0.7, 0.9, 1.1, 1.4, 3.0):
+        assert _perception.over_all_laws(kind, R, P, sigma_t, factor * s) <= best.distortion + 1e-12
 
 
 def test_the_single_letter_formula_lies_strictly_above_what_time_sharing_achieves():

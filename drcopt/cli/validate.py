@@ -51,7 +51,7 @@ def validate(
         _run(load)
     if listing:
         for known in theorems.select(names or None):
-            click.echo(f"{known.name:42}{known.where}")
+            click.echo(f"{known.name:46}{known.where}")
         return
     theorems.select(names or None)
     if out is not None:

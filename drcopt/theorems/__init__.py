@@ -5,6 +5,7 @@ from drcopt.theorems import _one_shot as _one_shot  # isort: skip
 from drcopt.theorems import _bernoulli as _bernoulli  # isort: skip
 from drcopt.theorems import _asymptotic as _asymptotic  # isort: skip
 from drcopt.theorems import _gaussian as _gaussian  # isort: skip
+from drcopt.theorems import _perception as _perception  # isort: skip
 from drcopt.theorems import _laws as _laws  # isort: skip
 from drcopt.theorems._figures import FIGURES as FIGURES
 from drcopt.theorems._figures import bernoulli_figure as bernoulli_figure

@@ -59,14 +59,14 @@ def active(problem: Problem, R: float, fraction: float) -> Instance:
     corrected=ENVELOPE,
 )
 def operational(rng: np.random.Generator, instances: int) -> Iterator[Comparison]:
-    yield _envelope(FLIPPED)
+    yield envelope(FLIPPED)
     for _ in range(instances):
         R = float(rng.integers(2, 9)) / 10
-        yield _envelope(Instance(random_problem(rng, 3, 3), R, None))
-        yield _envelope(active(random_problem(rng, 2, 2), R, 0.02))
+        yield envelope(Instance(random_problem(rng, 3, 3), R, None))
+        yield envelope(active(random_problem(rng, 2, 2), R, 0.02))
 
 
-def _envelope(instance: Instance) -> Comparison:
+def envelope(instance: Instance) -> Comparison:
     free = solve(instance.problem, R=instance.R)
     slack = instance.C is None or free.classification_loss <= instance.C
     return compare(instance.solve("time-sharing"), instance.solve("single-letter"), instance.label, condition=slack)
