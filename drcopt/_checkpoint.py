@@ -32,7 +32,7 @@ except ImportError:  # pragma: no cover - Windows has no flock; there, two write
     fcntl = None  # type: ignore[assignment]
 
 #: Raised whenever the meaning of a line changes; a file of another version is refused.
-FORMAT = 1
+FORMAT = 2
 
 Warm = Mapping[str, FloatArray] | None
 

@@ -1,4 +1,4 @@
-"""What the rows of one sweep say about each other: D(R, C) falls where a budget is loosened.
+"""What the rows of one sweep say about each other: the least value of anything falls where a budget is loosened.
 
 A point meets every looser budget, a lower bound holds at every tighter one, and where nothing meets a budget nothing
 meets a tighter one. The rows as they were solved stay what they are (a checkpoint holds those); only the table knows
@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-#: The budgets of a row, in bits; inf: none.
-BUDGETS = ("rate_budget_bits", "classification_budget_bits")
-#: What comes with a point.
-_POINT = ("distortion", "rate_bits", "classification_loss_bits", "engine", "proved_distortion")
-#: "optimal" for a row whose point or bound is another's: closer than this, relative to its distortion, as well.
+from drcopt import rows as columns
+from drcopt.questions import QUANTITIES, quantity
+
+#: "optimal" for a row whose point or bound is another's: closer than this, relative to its value, as well.
 _CLOSE = 1e-3
 
 Row = Mapping[str, Any]
@@ -26,11 +25,11 @@ Row = Mapping[str, Any]
 def agreed(rows: Sequence[Row], tolerance: float) -> list[dict[str, Any]]:
     """The rows, each with the best point of those with tighter budgets and the best bound of those with looser ones.
 
-    ``tolerance`` is the gap, in the unit of d, up to which a point is optimal. A row that failed (no bound at all)
-    stays visible as such, unless a looser one is infeasible.
+    All minimise the same. ``tolerance`` is the gap, in its unit, up to which a point is optimal. A row that failed (no
+    bound at all) stays visible as such, unless a looser one is infeasible.
     """
-    budgets = np.array([[row[name] for name in BUDGETS] for row in rows], dtype=np.float64)
-    values = np.array([_finite(row["distortion"], math.inf) for row in rows])
+    budgets = np.array([[row[name] for name in columns.BUDGETS.values()] for row in rows], dtype=np.float64)
+    values = np.array([_finite(row["value"], math.inf) for row in rows])
     bounds = np.array([_finite(row["lower_bound"], -math.inf) for row in rows])
     infeasible = np.array([row["status"] == "infeasible" for row in rows])
     answer = []
@@ -50,9 +49,8 @@ def agreed(rows: Sequence[Row], tolerance: float) -> list[dict[str, Any]]:
 def infeasible_as(row: Row) -> dict[str, Any]:
     """The answer to a question with budgets no looser than those of a row that is infeasible."""
     return {
-        **dict.fromkeys(("rate_bits", "classification_loss_bits", "rate_multiplier"), math.nan),
-        "classification_multiplier": math.nan,
-        "distortion": math.inf,
+        **dict.fromkeys(columns.names("point", "slope"), math.nan),
+        **dict.fromkeys(("value", columns.MEASURED[quantity(row["objective"])]), math.inf),
         "lower_bound": math.inf,
         "gap": 0.0,
         "status": "infeasible",
@@ -66,11 +64,11 @@ def _improve(new: dict[str, Any], tighter: Row, looser: Row, tolerance: float) -
     """Give a row the point of one with tighter budgets and the bound of one with looser ones, where they are better."""
     optimal, why = new["status"] == "optimal", [new["termination"]]
     sources = [new]
-    if _finite(tighter["distortion"], math.inf) < _finite(new["distortion"], math.inf):
-        new |= {name: tighter[name] for name in _POINT if name in tighter}
+    if _finite(tighter["value"], math.inf) < _finite(new["value"], math.inf):
+        new |= {name: tighter[name] for name in columns.names("point") if name in tighter}
         sources.append(dict(tighter))
         why.append(f"the point is that of {_named(tighter)}")
-    value = new["distortion"]
+    value = new["value"]
     # A bound above a point contradicts it, and is left where it can be seen.
     if new["lower_bound"] < looser["lower_bound"] <= value * (1 + 1e-12) or (
         math.isnan(value) and looser["lower_bound"] > new["lower_bound"]
@@ -88,7 +86,7 @@ def _improve(new: dict[str, Any], tighter: Row, looser: Row, tolerance: float) -
         new["verified"] = "yes" if all(row["verified"] == "yes" for row in sources) else "no"
     if optimal:
         return
-    new |= dict.fromkeys(("rate_multiplier", "classification_multiplier"), math.nan)
+    new |= dict.fromkeys(columns.names("slope"), math.nan)
     if not math.isnan(value):
         believed = new.get("verified", "yes") == "yes"
         new["status"] = "optimal" if believed and new["gap"] <= min(tolerance, _CLOSE * value) else "feasible"
@@ -103,4 +101,5 @@ def _finite(value: float, otherwise: float) -> float:
 
 
 def _named(row: Row) -> str:
-    return ", ".join(f"{name} = {row[budget]:.6g}" for name, budget in zip("RC", BUDGETS, strict=True)) + " bits"
+    of = [(q.budget, row[columns.BUDGETS[q]]) for q in QUANTITIES if q.name != row["objective"]]
+    return ", ".join(f"{letter} = {budget:.6g}" for letter, budget in of) + " bits"

@@ -47,7 +47,7 @@ def verified(solution: Solution) -> Solution:
         if solution.status == "optimal":
             changes["status"] = "feasible"
         elif solution.status == "infeasible":
-            changes |= {"status": "unknown", "distortion": math.nan, "lower_bound": -math.inf}
+            changes |= {"status": "unknown", solution.objective: math.nan, "lower_bound": -math.inf}
     return replace(
         solution,
         proved_lower_bound=lower,

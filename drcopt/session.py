@@ -97,11 +97,7 @@ class Session:
     ) -> Solution:
         """The least value of a quantity within budgets on the others, in the session's units."""
         _check.choice("on_failure", on_failure, ON_FAILURE)
-        if self.engine != "auto" and objective not in ENGINES[self.engine].objectives:
-            able = [name for name, kind in ENGINES.items() if objective in kind.objectives]
-            raise InputError(
-                f"engine {self.engine!r} does not minimise the {objective.words}. Pass engine='auto' or one of {able}."
-            )
+        self.require(objective)
         started = clock.now()
         given = [_check.budget(q.budget, v) for q, v in zip(QUANTITIES, (D, R, C), strict=True)]
         own = [math.inf if q is objective else v for q, v in zip(QUANTITIES, given, strict=True)]
@@ -114,6 +110,14 @@ class Session:
             solution = self.with_edge(solution, limits.remaining)
             raise_failure(solution, *_missed(solution))
         return solution
+
+    def require(self, objective: Quantity) -> None:
+        """Refuse a quantity that the session's engine does not minimise."""
+        if self.engine != "auto" and objective not in ENGINES[self.engine].objectives:
+            able = [name for name, kind in ENGINES.items() if objective in kind.objectives]
+            raise InputError(
+                f"engine {self.engine!r} does not minimise the {objective.words}. Pass engine='auto' or one of {able}."
+            )
 
     def with_edge(self, solution: Solution, patience: float = math.inf) -> Solution:
         """An infeasible solution whose certificate proves the largest least loss found in ``patience`` seconds.

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Future, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib import metadata
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -25,16 +23,18 @@ from drcopt.errors import CheckpointError, InputError
 from drcopt.executors import Submits, executor_of, submitted
 from drcopt.information import NATS_PER, from_nats, to_nats
 from drcopt.problem import Problem
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, Quantity, quantity
+from drcopt.rows import BUDGETS, Asked, answered, cells, limited, table, unanswered
+from drcopt.rows import version as version
 from drcopt.session import Session
-from drcopt.solution import Solution
-from drcopt.tables import COLUMNS, VERIFIED_COLUMNS, frame
+from drcopt.tables import frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Budgets = float | None | Iterable[float | None]
 
-#: (place in the table, R) of each point of a chain.
+#: (place in the table, budget) of each point of a chain.
 Points = tuple[tuple[int, float], ...]
 
 #: Points in a chain: long where a point is cheap and mostly gains from its neighbour, short where it is not.
@@ -43,15 +43,24 @@ LONG_CHAIN, SHORT_CHAIN = 64, 8
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A chain of points at one C in ascending R, and the cells of those that are known; what goes to a worker."""
+    """A chain of points and the cells of those that are known; what goes to a worker.
+
+    It ascends in the first of the :func:`drcopt.rows.limited` quantities and holds the other at ``limit``.
+    """
 
     session: type[Session]
     problem: Problem
     settings: Mapping[str, Any]
-    C: float
+    objective: Quantity
+    limit: float
     points: Points
     known: Mapping[int, dict[str, Any]] = field(default_factory=dict)
     warm: Warm = None
+
+    def asked(self, budget: float) -> Asked:
+        """What its point with this budget asks."""
+        ascending, held = limited(self.objective)
+        return Asked(self.problem, self.settings, self.objective, {ascending: budget, held: self.limit})
 
 
 def sweep(
@@ -59,6 +68,8 @@ def sweep(
     *,
     R: Budgets = None,
     C: Budgets = None,
+    D: Budgets = None,
+    objective: str = "distortion",
     formulation: str = "single-letter",
     classifier_sees: str = "Y",
     units: str = "bits",
@@ -76,8 +87,11 @@ def sweep(
     ----------
     problem : Problem
         What to solve.
-    R, C : float, None or sequence of them
-        Rate and classification budgets in ``units``; None or inf means no such budget.
+    R, C, D : float, None or sequence of them
+        Rate and classification budgets in ``units``, and distortion budgets in the unit of d; None or inf means no
+        such budget. What is minimised takes none.
+    objective : {"distortion", "rate", "classification_loss"}
+        What to minimise at each pair of budgets on the other two: D(R, C), R(D, C) or the edge C_min(R, D).
     formulation, classifier_sees, engine, tol, time_limit
         As in :func:`drcopt.solve`, for every point.
     verify : {None, "interval"}
@@ -99,10 +113,11 @@ def sweep(
     Returns
     -------
     pandas.DataFrame
-        A row per pair: for each C as given, for each R as given. :data:`drcopt.tables.MEANINGS` explains
-        the columns. A point that fails is a row with status "unknown" whose ``termination`` says why. A point that
-        was found at tighter budgets, and a bound that was proved at looser ones, serve a row too if they are better
-        than its own, and a row is infeasible if a looser one is: ``termination`` then names that row.
+        A row per pair: for each C as given, for each R (or D) as given; for the classification loss for each D, for
+        each R. :data:`drcopt.tables.MEANINGS` explains the columns. A point that fails is a row with status "unknown"
+        whose ``termination`` says why. A point that was found at tighter budgets, and a bound that was proved at
+        looser ones, serve a row too if they are better than its own, and a row is infeasible if a looser one is:
+        ``termination`` then names that row.
 
     Raises
     ------
@@ -126,6 +141,11 @@ def sweep(
        rate_budget_bits  distortion   status
     0               0.2    0.185632  optimal
     1               0.5    0.074826  optimal
+    >>> table = sweep(sources.bernoulli(), D=[0.1, 0.2], C=0.9, objective="rate")
+    >>> print(table[["distortion_budget", "value", "status"]].round(6).to_string())
+       distortion_budget     value   status
+    0                0.1  0.412295  optimal
+    1                0.2  0.174918  optimal
     """
     if not isinstance(problem, Problem):
         raise InputError(
@@ -134,7 +154,13 @@ def sweep(
         )
     runner = executor_of(executor)
     _check.choice("units", units, NATS_PER)
-    rates, losses = _budgets("R", R, units), _budgets("C", C, units)
+    minimised = quantity(objective)
+    given = {q: _budgets(q, value, units) for q, value in zip(QUANTITIES, (D, R, C), strict=True)}
+    if given[minimised] != [math.inf]:
+        raise InputError(
+            f"{minimised.budget} must not be given where the {minimised.words} is minimised; it is "
+            f"{_check.shown({'D': D, 'R': R, 'C': C}[minimised.budget])}. Drop it, or minimise another objective."
+        )
     settings: dict[str, Any] = {
         "formulation": formulation,
         "classifier_sees": classifier_sees,
@@ -145,23 +171,25 @@ def sweep(
     }
     if verify is not None:  # a checkpoint of a sweep without it says nothing of it
         settings["verify"] = verify
-    columns = COLUMNS if verify is None else VERIFIED_COLUMNS
+    columns = tuple(column.name for column in table(verify))
     # Refuses what it cannot solve now, rather than once for every row.
-    Session(problem, **settings)
-    chains = plan(rates, losses, formulation)
+    Session(problem, **settings).require(minimised)
+    ascending, held = limited(minimised)
+    chains = plan(given[ascending], given[held], formulation, minimised)
     header = {
         "problem": problem.fingerprint,
         **settings,
-        "rate_budgets": rates,
-        "classification_budgets": losses,
+        "objective": objective,
+        **{f"{name.removesuffix('_bits')}s": given[q] for q, name in BUDGETS.items()},
         "chains": [len(points) for _, points in chains],
         "columns": list(columns),
     }
     with nullcontext() if checkpoint is None else Checkpoint(checkpoint, header) as book:
         records = {} if book is None else dict(book.done)
-        blocks = list(_remaining([Block(Session, problem, settings, C_, points) for C_, points in chains], records))
+        all_blocks = [Block(Session, problem, settings, minimised, limit, points) for limit, points in chains]
+        blocks = list(_remaining(all_blocks, records))
         disable = None if progress is None else not progress
-        with tqdm(total=len(rates) * len(losses), initial=len(records), unit="point", disable=disable) as bar:
+        with tqdm(total=sum(header["chains"]), initial=len(records), unit="point", disable=disable) as bar:
 
             def keep(record: Record, *, lost: bool = False) -> None:
                 if book is not None and not lost:
@@ -175,29 +203,32 @@ def sweep(
                         keep(record)
             else:
                 _run(blocks, runner, keep)
-    tolerance = settings["tol"] * float(problem.reduced().d.max())
+    tolerance = settings["tol"] * (float(problem.reduced().d.max()) if minimised is DISTORTION else 1.0)
     return frame(agreed([records[row].cells for row in range(len(records))], tolerance), columns)
 
 
-def plan(rates: list[float], losses: list[float], formulation: str) -> list[tuple[float, Points]]:
-    """The chains of a sweep: for each, C and its (place in the table, R) pairs.
+def plan(
+    ascending: list[float], held: list[float], formulation: str, objective: Quantity = DISTORTION
+) -> list[tuple[float, Points]]:
+    """The chains of a sweep: for each, the budget that it holds and its (place in the table, other budget) pairs.
 
     They depend on what is asked and on nothing else, least of all on how many workers there are: what a
     point starts from, and so its last digits, must not either.
     """
     chains = []
-    for i, C in enumerate(losses):
-        ascending = sorted((R, i * len(rates) + j) for j, R in enumerate(rates))
-        length = LONG_CHAIN if math.isinf(C) and formulation == "single-letter" else SHORT_CHAIN
-        for start in range(0, len(ascending), length):
-            chains.append((C, tuple((row, R) for R, row in ascending[start : start + length])))
+    for i, limit in enumerate(held):
+        points = sorted((budget, i * len(ascending) + j) for j, budget in enumerate(ascending))
+        cheap = objective is not CLASSIFICATION_LOSS and math.isinf(limit) and formulation == "single-letter"
+        length = LONG_CHAIN if cheap else SHORT_CHAIN
+        for start in range(0, len(points), length):
+            chains.append((limit, tuple((row, budget) for budget, row in points[start : start + length])))
     return chains
 
 
 def following(statuses: list[str | None]) -> int | None:
     """The place in a chain to answer next, given the statuses of those that are answered; None: all are.
 
-    In ascending R, until a point is infeasible: if the loosest is too, it settles all the others, and if it is not
+    In ascending order, until a point is infeasible: if the loosest is too, it settles all the others, and if it is not
     halving finds where feasibility begins. A function of the answers, so that a resumed chain goes on as it would.
     """
     open_ = [place for place, status in enumerate(statuses) if status is None]
@@ -214,7 +245,7 @@ def following(statuses: list[str | None]) -> int | None:
 
 
 def _statuses(known: Iterable[Mapping[str, Any] | None]) -> list[str | None]:
-    return [None if cells is None else cells["status"] for cells in known]
+    return [None if row is None else row["status"] for row in known]
 
 
 def solve_points(block: Block) -> Iterator[Record]:
@@ -222,9 +253,10 @@ def solve_points(block: Block) -> Iterator[Record]:
     session, warm = None, block.warm
     known = [block.known.get(row) for row, _ in block.points]
     while (place := following(_statuses(known))) is not None:
-        row, R = block.points[place]
+        row, budget = block.points[place]
+        asked = block.asked(budget)
         started = time.perf_counter()
-        settling = next((cells for cells in known[place + 1 :] if cells and cells["status"] == "infeasible"), None)
+        settling = next((row for row in known[place + 1 :] if row and row["status"] == "infeasible"), None)
         try:
             if settling is not None:
                 answer: Mapping[str, Any] = infeasible_as(settling) | {"seconds": time.perf_counter() - started}
@@ -233,16 +265,17 @@ def solve_points(block: Block) -> Iterator[Record]:
                     session = block.session(block.problem, **block.settings)
                 # Set even where it would be the same: a resumed chain has nothing else to start from.
                 session.warm = None if warm is None else dict(warm)
-                solution = session.solve(R, block.C, on_failure="return")
+                limits = {q.budget: limit for q, limit in asked.budgets.items()}
+                solution = session.ask(block.objective, **limits, on_failure="return")
                 if solution.termination.startswith(INTERRUPTED):
                     raise KeyboardInterrupt  # a single solve hands back what it has; a sweep stops
-                answer, warm = _answer(solution), _canonical(session.warm)
+                answer, warm = answered(solution), _canonical(session.warm)
         except Exception as error:  # whatever it is, the other points are not to suffer
-            answer = _no_answer(block, f"{type(error).__name__}: {error}", time.perf_counter() - started)
+            answer = unanswered(asked, f"{type(error).__name__}: {error}", time.perf_counter() - started)
             # Whatever state it is in, the next point must not depend on it: a resumed chain could not.
             session, warm = None, None
-        cells = known[place] = _cells(block, R, answer)
-        yield Record(row, cells, warm)
+        found = known[place] = cells(asked, answer)
+        yield Record(row, found, warm)
 
 
 def _solve_aside(block: Block) -> list[Record]:
@@ -285,11 +318,12 @@ def _run(blocks: Iterable[Block], executor: Submits, keep: Callable[..., None]) 
 
 
 def _lose(block: Block, error: Exception, keep: Callable[..., None]) -> None:
-    for row, R in block.points:
+    for row, budget in block.points:
         if row in block.known:
             continue
-        answer = _no_answer(block, f"{type(error).__name__}: {error}", math.nan)
-        keep(Record(row, _cells(block, R, answer), None), lost=True)
+        asked = block.asked(budget)
+        answer = unanswered(asked, f"{type(error).__name__}: {error}", math.nan)
+        keep(Record(row, cells(asked, answer), None), lost=True)
 
 
 def _remaining(blocks: Iterable[Block], done: Mapping[int, Record]) -> Iterator[Block]:
@@ -312,7 +346,8 @@ def _remaining(blocks: Iterable[Block], done: Mapping[int, Record]) -> Iterator[
         )
 
 
-def _budgets(name: str, value: Budgets, units: str) -> list[float]:
+def _budgets(of: Quantity, value: Budgets, units: str) -> list[float]:
+    name = of.budget
     if not isinstance(value, Iterable) or isinstance(value, str) or (isinstance(value, np.ndarray) and not value.ndim):
         budgets = [_check.budget(name, value)]
     else:
@@ -323,74 +358,11 @@ def _budgets(name: str, value: Budgets, units: str) -> list[float]:
                 f"Pass e.g. {name}=[0.5, 1.0]."
             )
         budgets = [_check.budget(f"{name}[{i}]", item) for i, item in enumerate(items)]
-    return budgets if units == "bits" else [from_nats(to_nats(budget, units), "bits") for budget in budgets]
-
-
-def _answer(solution: Solution) -> dict[str, Any]:
-    return {
-        "distortion": float(solution.distortion),
-        "lower_bound": float(solution.lower_bound),
-        "gap": float(solution.gap),
-        "rate_bits": float(solution.rate),
-        "classification_loss_bits": float(solution.classification_loss),
-        "rate_multiplier": float(solution.multipliers.rate),
-        "classification_multiplier": float(solution.multipliers.classification),
-        "status": solution.status,
-        "termination": _one_line(solution.termination),
-        "engine": solution.engine,
-        "seconds": float(solution.seconds),
-        "proved_lower_bound": float(solution.proved_lower_bound),
-        "proved_distortion": float(solution.proved_distortion),
-        "verified": "yes" if solution.verified else "no",
-    }
-
-
-def _no_answer(block: Block, why: str, seconds: float) -> dict[str, Any]:
-    unknown = dict.fromkeys(
-        (
-            "distortion",
-            "gap",
-            "rate_bits",
-            "classification_loss_bits",
-            "rate_multiplier",
-            "classification_multiplier",
-        ),
-        math.nan,
+    return (
+        budgets
+        if units == "bits" or not of.informational
+        else [from_nats(to_nats(budget, units), "bits") for budget in budgets]
     )
-    return {
-        **unknown,
-        "lower_bound": -math.inf,
-        "status": "unknown",
-        "termination": _one_line(why),
-        "engine": str(block.settings["engine"]),
-        "seconds": seconds,
-        "proved_lower_bound": -math.inf,
-        "proved_distortion": math.inf,
-        "verified": "no",
-    }
-
-
-def _cells(block: Block, R: float, answer: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "formulation": block.settings["formulation"],
-        "classifier_sees": block.settings["classifier_sees"],
-        "rate_budget_bits": R,
-        "classification_budget_bits": block.C,
-        **answer,
-        "problem_fingerprint": block.problem.fingerprint,
-        "tol": block.settings["tol"],
-        # Asked where the point is solved, which may be another machine, and kept through a resume.
-        **{f"{package}_version": version(package) for package in ("drcopt", "numpy", "scipy")},
-    }
-
-
-@cache
-def version(package: str) -> str:
-    """The installed version of a package; "unknown" in a source tree that is not installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _canonical(warm: Warm) -> Warm:
@@ -399,8 +371,3 @@ def _canonical(warm: Warm) -> Warm:
     if warm is None:
         return None
     return {name: np.array(value, dtype=np.float64, order="C") for name, value in warm.items()}
-
-
-def _one_line(text: str) -> str:
-    # A lone surrogate (from an undecodable file name, say) could not be written to a file.
-    return " ".join(text.split()).encode("utf-8", "backslashreplace").decode()

@@ -17,54 +17,30 @@ from typing import IO, TYPE_CHECKING, Any
 from drcopt import _check
 from drcopt._files import atomic_write
 from drcopt.errors import InputError
+from drcopt.questions import QUANTITIES
+from drcopt.rows import ALL, MEASURED, PROVED
 
 if TYPE_CHECKING:  # pandas takes half a second to import; only calls need it
     import pandas as pd
 
 #: Every column of a sweep table, in order, and what it means. Information is in bits throughout.
-MEANINGS: Mapping[str, str] = {
-    "formulation": "single-letter, time-sharing or one-shot",
-    "classifier_sees": "Y or YU: what the classifier is given",
-    "rate_budget_bits": "R; inf: no such budget",
-    "classification_budget_bits": "C; inf: no such budget",
-    "distortion": "E d(X,Y) of the best point found, an upper bound; inf: infeasible, nan: none found",
-    "lower_bound": "proved lower bound on the optimum; -inf: none known, inf: infeasible",
-    "gap": "distortion - lower_bound",
-    "rate_bits": "rate of the point found",
-    "classification_loss_bits": "classification loss of the point found",
-    "rate_multiplier": "-d distortion / d R, in distortion per bit",
-    "classification_multiplier": "-d distortion / d C, in distortion per bit",
-    "status": "optimal, feasible, infeasible or unknown (drcopt.solution.STATUSES)",
-    "termination": "why the engine stopped, on one line",
-    "engine": "engine that proposed the point (the one asked for, where it failed)",
-    "seconds": "wall-clock time of the point",
-    "problem_fingerprint": "hash of the problem's arrays",
-    "tol": "gap asked for, relative to max d",
-    "drcopt_version": "drcopt that computed the row",
-    "numpy_version": "NumPy that computed the row",
-    "scipy_version": "SciPy that computed the row",
-}
+MEANINGS: Mapping[str, str] = {column.name: column.meaning for column in ALL}
 
 #: The columns of a sweep table, in order.
 COLUMNS: tuple[str, ...] = tuple(MEANINGS)
 
 #: The columns that follow them in a table of ``sweep(..., verify="interval")``, and what they mean.
-VERIFIED_MEANINGS: Mapping[str, str] = {
-    "proved_lower_bound": "lower bound in the unit of d, proved in ball arithmetic and rounded down; -inf: none",
-    "proved_distortion": "upper bound in the unit of d, likewise, rounded up; inf: point exceeds a budget, or none",
-    "verified": "yes if the independent checker proved the row's certificate, else no (termination says why)",
-}
+VERIFIED_MEANINGS: Mapping[str, str] = {column.name: column.meaning for column in PROVED}
 
 #: All columns of a table of ``sweep(..., verify="interval")``, in order.
 VERIFIED_COLUMNS: tuple[str, ...] = (*COLUMNS, *VERIFIED_MEANINGS)
 
 #: The columns that hold text; every other one holds float64.
-TEXT_COLUMNS = frozenset(
-    {"formulation", "classifier_sees", "status", "termination", "engine", "problem_fingerprint"}
-    | {name for name in COLUMNS if name.endswith("_version")}
-)
+TEXT_COLUMNS = frozenset(column.name for column in ALL if column.text)
 _TEXT = TEXT_COLUMNS | {"verified", "source"}
 _KNOWN = {*VERIFIED_COLUMNS, "source"}
+#: What tables of before lack, and the cell that they mean.
+_BEFORE: Mapping[str, Any] = {column.name: column.before for column in ALL if column.before is not None}
 
 #: What a table was computed from and with: kept in ``table.attrs["drcopt"]`` and in Parquet files too.
 PROVENANCE = ("source", "problem_fingerprint", "tol", "drcopt_version", "numpy_version", "scipy_version")
@@ -164,7 +140,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
             f"path must name a table that can be read; {path} cannot ({reason.strerror or _line(reason)}). "
             f"Write one with drcopt.tables.write_table or `drcopt sweep --out`."
         ) from None
-    return _from_columns(columns)
+    return _from_columns(_completed(columns))
 
 
 def check_destination(path: str | os.PathLike[str]) -> Path:
@@ -218,7 +194,23 @@ def _columns_of(table: pd.DataFrame) -> dict[str, list[Any]]:
                     f"Pass the table as drcopt.sweep returned it."
                 )
         columns[name] = values if text else [float(value) for value in values]
-    return columns
+    return _completed(columns)
+
+
+def _completed(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """With the columns that tables of before lack, behind those that they have: they hold least distortions."""
+    missing = [name for name in _BEFORE if name not in columns]
+    if not missing:
+        return columns
+    size = len(columns[COLUMNS[0]])
+    new = {name: [_BEFORE[name]] * size for name in missing}
+    if "value" in new:
+        objectives = columns.get("objective") or new["objective"]
+        measured = {q.name: columns[MEASURED[q]] for q in QUANTITIES}
+        new["value"] = [measured[name][i] if name in measured else math.nan for i, name in enumerate(objectives)]
+    at = 1 + max(i for i, name in enumerate(columns) if name in COLUMNS)
+    items = list(columns.items())
+    return dict([*items[:at], *new.items(), *items[at:]])
 
 
 def _own(values: list[Any]) -> list[Any]:
@@ -345,7 +337,7 @@ def _require_columns(what: str, found: Iterable[Any]) -> None:
     found = [str(name) for name in found]
     twice = sorted({name for name in found if found.count(name) > 1})
     wanted = VERIFIED_COLUMNS if set(VERIFIED_MEANINGS).intersection(found) else COLUMNS
-    missing = [name for name in wanted if name not in found]
+    missing = [name for name in wanted if name not in found and name not in _BEFORE]
     if not missing and not twice:
         return
     extra = [name for name in found if name not in wanted]

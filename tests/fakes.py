@@ -13,6 +13,8 @@ import numpy as np
 
 from drcopt._check import choice
 from drcopt.errors import InfeasibleError, NotSolvedError
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE
+from drcopt.rows import limited
 from drcopt.solution import Multipliers, Residuals, Solution
 
 ENGINES = ("auto", "raises", "kills", "interrupts", "slow", "hopeless")
@@ -30,8 +32,17 @@ class FakeSession:
     def with_edge(self, solution):
         return solution
 
+    def require(self, objective):
+        """It minimises anything."""
+
     def solve(self, R, C, *, on_failure="raise"):
-        R, C = (math.inf if budget is None else budget for budget in (R, C))
+        return self.ask(DISTORTION, R=R, C=C, on_failure=on_failure)
+
+    def ask(self, objective, *, D=None, R=None, C=None, on_failure="raise"):
+        """A value that falls in both budgets; nothing meets a second one below 0.1."""
+        given = [math.inf if budget is None else budget for budget in (D, R, C)]
+        first, second = limited(objective)
+        letters, (R, C) = (first.budget, second.budget), (given[first.place], given[second.place])
         time.sleep(float(os.environ.get("FAKE_DELAY", "0")))
         if self.engine == "raises" and R == 0.5:
             raise RuntimeError("the solver\n  fell over")
@@ -51,28 +62,34 @@ class FakeSession:
             os.close(log)
         status = "infeasible" if C < 0.1 else "unknown" if self.engine == "hopeless" else "optimal"
         if on_failure == "raise" and status == "infeasible":
-            raise InfeasibleError("C = 0 bits cannot be met", budget="C", least=0.1, units=self.units)
+            raise InfeasibleError(
+                f"{letters[1]} = 0 bits cannot be met", budget=letters[1], least=0.1, units=self.units
+            )
         if on_failure == "raise" and status == "unknown":
             raise NotSolvedError("nothing was found")
         falling = 4 - math.atan(R) - math.atan(C)  # as D does in its budgets, whatever the last digits
         value = {"infeasible": math.inf, "unknown": math.nan}.get(status, falling + float(state.sum()) / 3e4)
         lower = {"infeasible": math.inf, "unknown": -math.inf}.get(status, value - 1e-9 / 7)
+        measured = {DISTORTION: math.nan, RATE: given[1], CLASSIFICATION_LOSS: math.nan} | {objective: value}
+        limits = [math.inf if q is objective else given[q.place] for q in QUANTITIES]
         return Solution(
             status=status,
             termination='fake,\n "quoted" ≤',
-            distortion=value,
+            distortion=measured[DISTORTION],
             lower_bound=lower,
+            objective=objective.name,
             coupling=np.array([[0.1, 0.2], [0.3, 0.4]]),
-            rate=R,
-            classification_loss=math.nan,
+            rate=measured[RATE],
+            classification_loss=measured[CLASSIFICATION_LOSS],
             multipliers=Multipliers(1 / 3, -0.0),
             residuals=Residuals(0.0, 0.0, 0.0, 0.0, 0.0),
             engine="fake",
             seconds=time.monotonic(),
             formulation=self.formulation,
             classifier_sees=self.classifier_sees,
-            rate_budget=R,
-            classification_budget=C,
+            distortion_budget=limits[0],
+            rate_budget=limits[1],
+            classification_budget=limits[2],
             units=self.units,
             **({} if self.verify is None else proved(value, lower)),
         )

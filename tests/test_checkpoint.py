@@ -202,8 +202,8 @@ def test_the_same_budgets_in_other_units_resume(problem, path):
 def test_another_version_of_the_format_is_refused(path, monkeypatch):
     with Checkpoint(path, HEADER):
         pass
-    monkeypatch.setattr("drcopt._checkpoint.FORMAT", 2)
-    with pytest.raises(CheckpointError, match="has format version 1; this drcopt reads version 2"):
+    monkeypatch.setattr("drcopt._checkpoint.FORMAT", 3)
+    with pytest.raises(CheckpointError, match="has format version 2; this drcopt reads version 3"):
         Checkpoint(path, HEADER)
 
 

@@ -36,6 +36,7 @@ LAYERS = (
     {"_failures", "_verify"},
     {"session"},
     {"solve"},
+    {"rows"},
     {"tables", "_checkpoint", "_monotone", "_workers", "executors"},
     {"sweep"},
 )

@@ -24,8 +24,11 @@ def men_to_women() -> Problem:
 
 def row(R: float, C: float, value: float, lower: float, status: str = "feasible", **more: object) -> dict[str, object]:
     return {
+        "objective": "distortion",
         "rate_budget_bits": R,
         "classification_budget_bits": C,
+        "distortion_budget": math.inf,
+        "value": value,
         "distortion": value,
         "lower_bound": lower,
         "gap": value - lower,

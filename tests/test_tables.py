@@ -36,6 +36,8 @@ def test_columns_are_the_contract():
         *("lower_bound", "gap", "rate_bits", "classification_loss_bits", "rate_multiplier"),
         *("classification_multiplier", "status", "termination", "engine", "seconds", "problem_fingerprint", "tol"),
         *("drcopt_version", "numpy_version", "scipy_version"),
+        *("objective", "value", "distortion_budget", "perception_kind", "perception_budget", "perception", "accuracy"),
+        "distortion_multiplier",
     )
     assert contract == COLUMNS
     assert all(meaning and "\n" not in meaning for meaning in MEANINGS.values())

@@ -38,7 +38,7 @@ def solve(**settings: Any) -> drcopt.Solution:
 def corrupted(monkeypatch: pytest.MonkeyPatch, change: Callable[[Certificate], Certificate]) -> None:
     """Has the package believe certificates that are not true."""
     real = solving.certify
-    monkeypatch.setattr(solving, "certify", lambda *args: change(real(*args)))
+    monkeypatch.setattr(solving, "certify", lambda *args, **more: change(real(*args, **more)))
 
 
 def too_good(certificate: Certificate) -> Certificate:

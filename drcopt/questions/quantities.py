@@ -36,6 +36,10 @@ class Quantity:
     budget: str
     informational: bool
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # They are told apart by identity; a copy or one that another process sent must be the same object.
+        return (quantity, (self.name,))
+
     @property
     def words(self) -> str:
         """In prose: "classification loss"."""
