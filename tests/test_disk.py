@@ -140,6 +140,7 @@ class TestCheckpoint:
 
 
 class TestCommand:
+    @pytest.mark.faults  # one line, not where it came from
     @pytest.mark.parametrize("arguments", [["--out", "table.csv"], ["--checkpoint", "rows.jsonl"]])
     def test_one_line(
         self,

@@ -98,7 +98,7 @@ class TestSolve:
             solve(R=0.2, C=0.8)
 
     def test_a_bound_without_a_point_is_proved(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        corrupted(monkeypatch, lambda c: replace(c, parts=None, upper=math.inf, loss=math.nan))
+        corrupted(monkeypatch, lambda c: replace(c, parts=None, upper=math.inf, spent=None))
         solution = solve(on_failure="return")
         assert (solution.status, solution.verified) == ("unknown", True)
         assert 0 < solution.proved_lower_bound < solution.proved_distortion == math.inf
@@ -147,7 +147,7 @@ class TestRejected:
         assert solution.proved_distortion == math.inf
 
     def test_evidence_that_nobody_can_write(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        corrupted(monkeypatch, lambda c: replace(c, evidence=object()))  # type: ignore[arg-type]
+        corrupted(monkeypatch, lambda c: replace(c, evidence=(object(),)))  # type: ignore[arg-type]
         solution = solve()
         assert (solution.status, solution.verified) == ("feasible", False)
         assert "TypeError: there is no way to write evidence of type object" in solution.termination
@@ -241,13 +241,13 @@ class TestSweep:
         assert table["termination"].str.contains("not verified: ").all()
 
     def test_ctrl_c_still_stops_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        real = solving.Session.solve
+        real = solving.Session.ask
 
         def interrupted(self: Any, *args: Any, **settings: Any) -> drcopt.Solution:
             solution = real(self, *args, **settings)
             return replace(solution, termination="interrupted; not verified: it was too good")
 
-        monkeypatch.setattr(solving.Session, "solve", interrupted)
+        monkeypatch.setattr(solving.Session, "ask", interrupted)
         with pytest.raises(KeyboardInterrupt):
             drcopt.sweep(BERNOULLI, R=[0.2], verify="interval")
 
