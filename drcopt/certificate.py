@@ -210,14 +210,17 @@ def _onto_marginals(problem: Problem, P: FloatArray) -> FloatArray:
     return rounded
 
 
-def better(
-    question: Question, first: Sequence[Part] | None, second: Sequence[Part] | None, budgets: Budgets
-) -> Sequence[Part] | None:
-    """Whichever point meets the budgets at less of the objective once repaired; the first where neither does."""
-    found = [repair(question, parts, budgets) if parts else None for parts in (first, second)]
-    met = [point for point in found if point is not None and point.spent.excess == 0.0]
-    best = min(met, key=lambda point: point.spent.values[question.objective.place], default=None)
-    return first if best is None else best.parts
+def best_of(question: Question, points: Sequence[Sequence[Part] | None], budgets: Budgets) -> Sequence[Part] | None:
+    """Whichever point, repaired, meets the budgets at the least of the objective; failing that, exceeds them least."""
+    if len(points) == 1:
+        return points[0]
+    found = [repair(question, parts, budgets) if parts else None for parts in points]
+    kept = [(p.spent.excess, p.spent.values[question.objective.place], i) for i, p in enumerate(found) if p is not None]
+    if not kept:
+        return points[0]
+    point = found[min(kept)[-1]]
+    assert point is not None
+    return point.parts
 
 
 def _maps_hold(formulation: Question, parts: Sequence[Part]) -> bool:

