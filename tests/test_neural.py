@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch", reason="the extra neural is not installed")
 pytest.importorskip("constriction", reason="the extra neural is not installed")
 
 from drcopt import cli, neural  # noqa: E402
-from drcopt.neural import Codec, bitstream, data, measure, quantise, store, table, training  # noqa: E402
+from drcopt.neural import Codec, bitstream, data, limit, measure, quantise, store, table, training  # noqa: E402
 from drcopt.neural.config import COMMON_RANDOMNESS, Settings, Task  # noqa: E402
 
 pytestmark = pytest.mark.neural
@@ -57,6 +57,11 @@ def codecs(digits, reader):
         mode: neural.train(digits, TASK, Settings(common_randomness=mode, **FEW).at(6), classifier=reader)
         for mode in COMMON_RANDOMNESS
     }
+
+
+@pytest.fixture(scope="module")
+def letters(digits):
+    return limit.alphabet(digits, TASK, x_letters=6, y_letters=5)
 
 
 @pytest.fixture(scope="module")
@@ -314,6 +319,34 @@ class TestMeasures:
         found = measure.conditional_mean(good, digits, prepared, reader)
         codec = measure.evaluate(good, prepared, reader)
         assert found.row["mse_clean"] < codec.row["mse_clean"]  # nothing else is asked of it
+
+
+class TestLimit:
+    def test_d_is_the_distortion_of_tables(self, digits, degraded, letters, reader):
+        problem, prepared = letters.problem, measure.prepare(digits, TASK)
+        _, original, labels = prepared.test
+        # A decoder that shows codeword x % 5 for cell x: the letters' distortion is that of the images.
+        shown = torch.from_numpy(letters.y_codewords[letters.x_cells % 5]).float().reshape(original.shape)
+        row = measure.judge(shown, degraded, original, labels, reader).row
+        coupling = np.zeros((6, 5))
+        coupling[np.arange(6), np.arange(6) % 5] = problem.px
+        assert row["distortion"] == pytest.approx((coupling * problem.d).sum(), rel=1e-5)
+
+    def test_a_codec_is_above_what_is_proved_of_it(self, digits, letters, good, codecs):
+        for codec in (good, *codecs.values()):
+            point = limit.place(codec, letters, digits, draws=4)
+            assert point.lower_bound <= point.at_information <= point.distortion
+            assert point.lower_bound <= point.best <= point.distortion
+            assert point.information <= point.rate
+            assert 0 <= point.law_error <= 1
+
+    def test_one_map_is_its_own_coupling(self, digits, letters):
+        # At the law of a coupling that costs nothing more than it must, nothing is left between the two.
+        problem = letters.problem
+        best = problem.d.argmin(axis=1)
+        output = np.bincount(best, problem.px, 5)
+        found = limit.least(letters, output, rate=None, loss=None)
+        assert found.distortion == pytest.approx((problem.px * problem.d.min(axis=1)).sum(), rel=1e-6)
 
 
 class TestCommand:

@@ -175,6 +175,7 @@ def summary(
     generator = np.random.default_rng(seed)
     ends = (50 * (1 - level), 50 * (1 + level))
     lines = []
+    weights: dict[int, NDArray[Any]] = {}  # of the images, one row a resample
     kept = table[table["status"] != "failed"]
     for key, group in kept.groupby(list(GROUP), sort=False, dropna=False):
         line: dict[str, Any] = {**dict(zip(GROUP, key, strict=True)), "seeds": len(group)}
@@ -186,13 +187,10 @@ def summary(
             known = [found[name] for found in per_image if found is not None and name in found]
             samples = drawn @ means
             if len(known) == len(group):
-                stacked = np.stack(known).astype(np.float64)
-                count = stacked.shape[1]
-                # Image by image, in slices that fit in memory.
-                weights = [
-                    generator.multinomial(count, np.full(count, 1 / count)) @ stacked.T for _ in range(resamples)
-                ]
-                samples = (drawn * np.array(weights)).sum(axis=1) / count
+                count = len(known[0])
+                if count not in weights:
+                    weights[count] = generator.multinomial(count, np.full(count, 1 / count), size=resamples) / count
+                samples = (drawn * (weights[count] @ np.stack(known).T.astype(np.float64))).sum(axis=1)
             low, high = np.percentile(samples, ends)
             line |= {name: means.mean(), f"{name}_low": low, f"{name}_high": high}
         lines.append(line)
