@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from drcopt._check import FloatArray
-from drcopt.bounds import Cheapest, DataProcessing, Evidence
+from drcopt.bounds import Cheapest, DataProcessing, Evidence, bound_of
 from drcopt.coupling import round_along_support, round_onto_marginals
 from drcopt.formulations import OneShot, Part, Question
 from drcopt.formulations.one_shot import map_coupling
@@ -134,17 +134,7 @@ def _consistent(certificate: Certificate) -> Certificate:
 def best_bound(question: Question, evidence: Sequence[Evidence], relaxed: Problem | None = None) -> float:
     """The best of the bounds that the evidence gives, for ``relaxed`` too."""
     asked = [question] if relaxed is None else [question, question.with_problem(relaxed)]
-    return max((_value(one, each) for each in asked for one in evidence), default=-math.inf)
-
-
-def _value(evidence: Evidence, question: Question) -> float:
-    """The bound, or −inf from evidence that cannot be evaluated: it is an engine's word, and may be garbage."""
-    try:
-        with np.errstate(all="ignore"):
-            value = float(evidence.bound(question))
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-        return -math.inf
-    return -math.inf if math.isnan(value) else value
+    return max((bound_of(one, each) for each in asked for one in evidence), default=-math.inf)
 
 
 @dataclass(frozen=True, eq=False)

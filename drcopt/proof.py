@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from drcopt import _cells
 from drcopt._check import FloatArray
 from drcopt._files import atomic_write
-from drcopt.bounds import DataProcessing, Evidence, Independent, Leaf, PosteriorTree
+from drcopt.bounds import DataProcessing, Evidence, Independent, Leaf, PosteriorTree, bound_of
 from drcopt.bounds.cells import CellDual
 from drcopt.bounds.maps import MapLeaf, MapTree
 from drcopt.bounds.posterior import whole_box
@@ -182,7 +182,7 @@ def _best(certificate: Certificate, question: Question) -> tuple[Evidence, float
     if question.name != "one-shot":
         floors += [PosteriorTree(Leaf(f, 0.0, 0.0)) for f in (np.zeros(problem.n), problem.d.min(axis=1))]
     asked = [question] if relaxed is None else [question, question.with_problem(relaxed)]
-    bounds = [(one, max(one.bound(each) for each in asked)) for one in (*certificate.evidence, *floors)]
+    bounds = [(one, max(bound_of(one, each) for each in asked)) for one in (*certificate.evidence, *floors)]
     return max(bounds, key=lambda pair: pair[1])
 
 

@@ -176,11 +176,11 @@ class Session:
         else:
             tol = objective.inside(self.tol, self.units)
         if self.time_limit is None:
-            return Limits(tol)
+            return Limits(tol, started + clock.remaining())
         # The judge goes over the arrays a few times when the engine is done.
         size = self._reduced.d.size
         judge = min(_PER_ENTRY * size if size > _CAREFUL else _CAREFUL_SECONDS * size, 0.4 * self.time_limit)
-        return Limits(tol, started + self.time_limit - judge)
+        return Limits(tol, started + min(self.time_limit - judge, clock.remaining()))
 
     def _enough(self, objective: Quantity, value: float) -> float:
         """The gap of an answer of this value that is "optimal", in nats or the unit of d."""
@@ -218,7 +218,12 @@ class Session:
                 return settled, name
             if self.engine not in ("auto", name):
                 raise InputError(f"engine {self.engine!r} takes no C that binds, and C does. {able(self.formulation)}")
-        proposal = self._propose(name, standard, limits)
+        try:
+            proposal = self._propose(name, standard, limits)
+        except KeyboardInterrupt:
+            if self._relaxed is None:
+                raise  # before there is anything to hand back
+            proposal = Proposal(None, (), INTERRUPTED)
         self.warm = proposal.warm
         return proposal, name
 

@@ -181,6 +181,21 @@ class TestContractionCoefficient:
                         best = max(best, information.divergence(p @ W, q @ W) / information.divergence(p, q))
             assert information.contraction_coefficient(W) == pytest.approx(best, rel=1e-3)
 
+    def test_every_pair_of_many_classes(self) -> None:
+        W = np.random.default_rng(0).dirichlet(np.full(20, 0.3), 12)
+        lam = np.linspace(0.0, 1.0, 2001)[1:-1, None]
+        most = max(
+            float((lam[:, 0] * (1 - lam[:, 0]) * ((a - b) ** 2 / (lam * a + (1 - lam) * b)).sum(axis=1)).max())
+            for i, a in enumerate(W)
+            for b in W[:i]
+        )
+        assert most <= information.contraction_coefficient(W) <= most + 1e-6
+
+    def test_more_pairs_or_classes_than_are_searched(self) -> None:
+        rng = np.random.default_rng(0)
+        for shape in ((300, 2), (150, 1700)):
+            assert information.contraction_coefficient(rng.dirichlet(np.ones(shape[1]), shape[0])) == 1.0
+
     def test_ends(self) -> None:
         assert information.contraction_coefficient(np.eye(3)) == 1.0
         assert information.contraction_coefficient(np.full((4, 2), 0.5)) == 0.0

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from drcopt import Problem, clock, min_classification_loss, solve
 from drcopt.bounds.pricing import price
+from drcopt.engines.base import INTERRUPTED
+from drcopt.engines.columns import Master
 from drcopt.engines.linear import least_cost
+from drcopt.engines.map_branching import Branching
+from drcopt.engines.map_programs import MapProgram
+from drcopt.engines.points import Points
+from drcopt.engines.search import Search
 from drcopt.errors import InfeasibleError
 from drcopt.session import Session
+from drcopt.solution import Solution
 
 BIT = math.log(2.0)
 
@@ -199,6 +208,68 @@ def test_an_infeasible_answer_takes_no_more_than_the_limit_to_word(monkeypatch: 
         solve(p, R=0.2, C=between(p, 0.05), time_limit=3.0, tol=1e-3)
     assert len(asked) == 2
     assert asked[1] is not None and asked[1] < 3.0
+
+
+class CtrlC:
+    """A method that is interrupted at its nth call, once."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, kind: type, name: str, call: int) -> None:
+        self.left, method = call, getattr(kind, name)
+
+        def interrupted(*args: Any, **settings: Any) -> Any:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+            return method(*args, **settings)
+
+        patch.setattr(kind, name, interrupted)
+
+    @property
+    def pressed(self) -> bool:
+        return self.left <= 0
+
+
+#: What is interrupted, and at which calls of it.
+INTERRUPTS = [
+    ("time-sharing", Search, "_bound", (1, 2, 3, 9)),
+    ("time-sharing", Master, "solve", (1, 2, 4, 5)),
+    ("time-sharing", Points, "start", (1,)),
+    ("time-sharing", Points, "explore", (1,)),
+    ("one-shot", Master, "solve", (2, 5, 12, 25, 60)),
+    ("one-shot", MapProgram, "oracle", (1, 2, 12, 40)),
+    ("one-shot", Branching, "relax", (1, 3)),
+    ("one-shot", Branching, "tightened", (1, 2)),
+]
+
+
+@functools.cache
+def binding(formulation: str) -> tuple[Problem, float, float, Solution, Solution]:
+    """A problem, budgets of which C binds, and the answers without it and with it."""
+    p = problem(3, 4, 3, 2)
+    R, C = 0.8, between(p, 0.7)
+    free, known = (solve(p, R=R, C=limit, formulation=formulation, tol=1e-4) for limit in (None, C))
+    assert known.lower_bound > free.distortion
+    return p, R, C, free, known
+
+
+@pytest.mark.parametrize(("formulation", "kind", "name", "calls"), INTERRUPTS)
+def test_ctrl_c_hands_back_what_is_known(
+    formulation: str, kind: type, name: str, calls: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p, R, C, free, known = binding(formulation)
+    for call in calls:
+        with monkeypatch.context() as patch:
+            stop = CtrlC(patch, kind, name, call)
+            answer = solve(p, R=R, C=C, formulation=formulation, tol=1e-9, on_failure="return")
+        assert stop.pressed
+        assert answer.termination == INTERRUPTED
+        assert -1e-12 <= answer.lower_bound <= known.distortion
+        if formulation == "time-sharing":
+            assert answer.lower_bound >= free.lower_bound - 1e-9
+        if answer.status != "unknown":
+            assert answer.distortion >= known.lower_bound
+            assert answer.rate <= R + 1e-12
+            assert answer.classification_loss <= C + 1e-12
 
 
 class TestCommandLine:

@@ -1048,6 +1048,18 @@ def campaign(count: int, start: int, seconds: float) -> tuple[int, list[str]]:
     return rejected, wrong
 
 
+class TestEvidenceThatCannotBeEvaluated:
+    @pytest.mark.parametrize("infeasible", [False, True])
+    def test_what_holds_of_every_problem_is_written_instead(self, infeasible: bool) -> None:
+        p = problem(0, 3, 3, 2)
+        loss = 0.5 * p.entropy_s_given_x if infeasible else math.inf
+        form = SingleLetter(p, 0.3, loss)
+        garbage = PosteriorTree(Leaf(np.zeros(p.n + 1), 0.0, 0.0)), None, CellDual("f", None, 0.0, 0.0)  # type: ignore[arg-type]
+        certificate = certify(form, None, *garbage)  # type: ignore[arg-type]
+        assert certificate.infeasible == infeasible
+        assert check(proof.to_dict(certificate)).accepted
+
+
 class TestTampering:
     def test_fifty(self) -> None:
         rejected, wrong = campaign(50, start=0, seconds=0.3)

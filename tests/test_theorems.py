@@ -391,6 +391,53 @@ def test_a_theorem_that_yields_nothing_is_undecided(registry):
     assert math.isnan(row["largest_deviation"])
 
 
+class TestTimeLimit:
+    @pytest.fixture
+    def time(self, monkeypatch):
+        """A clock that the theorems tried move."""
+        seconds = [0.0]
+        monkeypatch.setattr("drcopt.clock.now", lambda: seconds[0])
+        return seconds
+
+    def tried(self, items, **more):
+        @theorems.theorem(name="mine", statement="s", where="w", **more)
+        def function(rng, instances):
+            yield from items()
+
+        return theorems.validate("mine", time_limit=5.0).iloc[0]
+
+    @pytest.mark.parametrize(("first", "verdict"), [(0.5, "undecided"), (0.6, "fails")])
+    def test_what_is_finished_late_counts_for_nothing(self, registry, time, first, verdict):
+        def items():
+            yield theorems.compare(0.5, first, "first", condition=False)
+            yield theorems.compare(0.5, 0.5, "second", condition=True)
+            time[0] = 6.0
+            yield theorems.compare(0.5, 0.7, "third", condition=True)
+
+        row = self.tried(items, condition="A")
+        assert row["verdict"] == verdict
+        assert row["tried"].startswith("2 instances (seed 0): ")
+        assert row["tried"].endswith("; the time limit was reached")
+
+    def test_a_solve_that_the_limit_stops_is_no_error(self, registry, time):
+        def items():
+            time[0] = 6.0
+            problem = theorems.random_problem(np.random.default_rng(0), 4, 4)
+            loss = (problem.entropy_s + problem.entropy_s_given_x) / 2 / math.log(2.0)
+            yield solve(problem, R=0.3, C=loss, time_limit=100.0), 0.0, "one"
+
+        row = self.tried(items)
+        assert (row["verdict"], row["tried"][:11]) == ("undecided", "0 instances")
+
+    def test_within_it_nothing_changes(self, registry, time):
+        row = self.tried(lambda: iter([(0.5, 0.5, "")]))
+        assert (row["verdict"], row["tried"]) == ("holds", "1 instances (seed 0): 1 hold, 0 fail, 0 undecided")
+
+    def test_an_error_in_time_is_an_error(self, registry, time):
+        with pytest.raises(InputError, match="must yield"):
+            self.tried(lambda: iter([1]))
+
+
 def test_a_condition_saves_only_what_it_covers(registry):
     inside, outside = compare(1.0, 1.0, "", condition=True), compare(1.0, 2.0, "out", condition=False)
     assert mine("a", [inside, outside], condition="A")["verdict"] == "holds under: A"
@@ -551,6 +598,7 @@ def test_validate_loads_theorems_of_the_user(tmp_path, capsys, registry):
         (["--out", "missing/verdicts.md"], "path must lie in an existing folder; missing is not one"),
         (["--instances", "0"], "Invalid value for '--instances'"),
         (["--seed", "x"], "Invalid value for '--seed'"),
+        (["--time-limit", "0"], "time_limit must be positive and finite; it is 0"),
         (["--load", "missing.py"], "--load must name a Python file; missing.py is not one"),
         (["--load", "broken.py"], "broken.py ended with ZeroDivisionError: division by zero"),
         (["--figures", "missing/folder"], "--figures must name a folder that can be written; missing/folder cannot"),

@@ -5,6 +5,7 @@ original arrays gives a bound that does not depend on how those numbers were fou
 """
 
 from drcopt.bounds.base import Evidence as Evidence
+from drcopt.bounds.base import bound_of as bound_of
 from drcopt.bounds.exact import Cheapest as Cheapest
 from drcopt.bounds.exact import DataProcessing as DataProcessing
 from drcopt.bounds.exact import Independent as Independent

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol, Self
+
+import numpy as np
 
 from drcopt.formulations import Question
 from drcopt.problem import Standard
@@ -18,3 +21,13 @@ class Evidence(Protocol):
     def framed(self, change: Standard) -> Self:
         """The same evidence, found for a problem in its standard form, for the problem as it was."""
         ...
+
+
+def bound_of(evidence: Evidence, question: Question) -> float:
+    """The bound, or −inf from evidence that cannot be evaluated: it is an engine's word, and may be garbage."""
+    try:
+        with np.errstate(all="ignore"):
+            value = float(evidence.bound(question))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return -math.inf
+    return -math.inf if math.isnan(value) else value

@@ -20,13 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
+from drcopt import clock
 from drcopt._check import FloatArray
 from drcopt.formulations import Question
 from drcopt.problem import Problem, Standard
 from drcopt.questions import Piece, lowered
 
-#: Rounds of halving, and boxes at once, at most; how close to the least value the bound should come, relative.
-_ROUNDS, _BOXES, _CLOSE = 40, 20_000, 1e-8
+#: Rounds of halving, boxes at once and letters of X in them, at most.
+_ROUNDS, _BOXES, _ENTRIES = 40, 20_000, 4e6
+#: How close to the least value the bound should come, relative.
+_CLOSE = 1e-8
 
 
 class CellPricing:
@@ -80,7 +83,7 @@ class CellPricing:
                 if values[i] < best[letter[i]]:
                     best[letter[i]], sets[letter[i]] = values[i], found[i]
             open_ = np.flatnonzero(bounds < best[letter] - close)
-            if step == _ROUNDS or len(open_) > _BOXES:
+            if step == _ROUNDS or len(open_) > min(_BOXES, _ENTRIES / self.problem.n) or clock.expired():
                 open_ = open_[:0]
             shut = np.ones(len(letter), dtype=bool)
             shut[open_] = False

@@ -14,6 +14,7 @@ from drcopt.errors import InputError
 @click.argument("names", nargs=-1, metavar="[THEOREM]...")
 @click.option("--instances", type=click.IntRange(min=1), default=8, show_default=True, help="Random ones per theorem.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random instances.")
+@click.option("--time-limit", type=float, help="Seconds for the trials; what is not done by then is left out.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write this .csv or .md; default: Markdown on stdout.")
 @click.option(
     "--figures",
@@ -27,6 +28,7 @@ def validate(
     names: tuple[str, ...],
     instances: int,
     seed: int,
+    time_limit: float | None,
     out: Path | None,
     figures: Path | None,
     load: Path | None,
@@ -45,7 +47,7 @@ def validate(
     """
     from tqdm import tqdm
 
-    from drcopt import theorems
+    from drcopt import _check, theorems
 
     if load is not None:
         _run(load)
@@ -54,6 +56,7 @@ def validate(
             click.echo(f"{known.name:46}{known.where}")
         return
     theorems.select(names or None)
+    _check.positive("time_limit", time_limit, allow_none=True)
     if out is not None:
         theorems.check_destination(out)
     if figures is not None:
@@ -62,6 +65,7 @@ def validate(
         names or None,
         instances=instances,
         seed=seed,
+        time_limit=time_limit,
         progress=lambda items: tqdm(items, unit="theorem", disable=None if progress is None else not progress),
     )
     if out is None:

@@ -15,7 +15,7 @@ from scipy.special import entr
 
 from drcopt._check import FloatArray
 from drcopt.bounds.cells import CellDual, CellPricing
-from drcopt.engines.base import Limits
+from drcopt.engines.base import INTERRUPTED, Limits
 from drcopt.engines.columns import Columns, Duals, Master, Priced, generate
 from drcopt.formulations import Question
 from drcopt.questions import QUANTITIES
@@ -23,11 +23,12 @@ from drcopt.questions import QUANTITIES
 
 @dataclass(frozen=True, eq=False)
 class CellPoint:
-    """The relaxation's dual evidence, its bound, and the coupling (n, m) of its solution."""
+    """The relaxation's evidence, its bound, the coupling (n, m) of its solution, and whether Ctrl-C cut it short."""
 
     evidence: CellDual
     bound: float
     coupling: FloatArray
+    interrupted: bool
 
 
 def cell_bound(question: Question, maps: NDArray[np.int64], limits: Limits) -> CellPoint:
@@ -87,4 +88,4 @@ def cell_bound(question: Question, maps: NDArray[np.int64], limits: Limits) -> C
     # A column's equalities are px on its set, then the indicator of its letter.
     rows = point.columns.equalities
     coupling = (rows[:, :n] * point.weights[:, None]).T @ rows[:, n : n + m]
-    return CellPoint(evidence, ended.bound, coupling)
+    return CellPoint(evidence, ended.bound, coupling, ended.reason == INTERRUPTED)

@@ -18,6 +18,7 @@ from scipy.optimize import nnls
 
 from drcopt import clock
 from drcopt._check import FloatArray
+from drcopt.engines.base import INTERRUPTED
 from drcopt.engines.linear import solved
 
 #: HiGHS's tolerances: the smallest it takes.
@@ -201,7 +202,7 @@ class Generated:
     bound: float
     duals: Duals
     rounds: int
-    reason: str  # "converged", "cutoff", "enough", "stopped" or "stalled"
+    reason: str  # "converged", "cutoff", "enough", "stopped", "stalled" or "interrupted" (Ctrl-C)
 
 
 def generate(
@@ -218,6 +219,7 @@ def generate(
 
     The oracle is asked at a mixture of the best duals so far and the master's (Wentges' smoothing), which
     damps the swings of degenerate masters; where that finds nothing new it is asked at the master's own.
+    Ctrl-C ends it like ``stop``, once there is anything to hand back.
     """
     best, bound, rounds = None, -math.inf, 0
     last: MasterPoint | None = None
@@ -228,19 +230,26 @@ def generate(
             if last is None or not clock.expired():
                 raise
             return Generated(last, bound, last.duals if best is None else best, rounds, "stopped")
+        except KeyboardInterrupt:
+            if last is None:
+                raise
+            return Generated(last, bound, last.duals if best is None else best, rounds, INTERRUPTED)
         last, new = point, 0
-        for weight in (0.0,) if best is None else (smoothing, 0.0):
-            if point.objective <= enough:
-                break
-            duals = point.duals if best is None else point.duals.mixed(best, weight)
-            priced = oracle(duals)
-            rounds += 1
-            if priced.bound > bound:
-                best, bound = duals, priced.bound
-            useful = priced.columns.reduced_costs(point.duals) < -1e-14
-            new = master.add(priced.columns[np.flatnonzero(useful)])
-            if point.objective - bound <= tol or bound >= cutoff or stop() or new:
-                break
+        try:
+            for weight in (0.0,) if best is None else (smoothing, 0.0):
+                if point.objective <= enough:
+                    break
+                duals = point.duals if best is None else point.duals.mixed(best, weight)
+                priced = oracle(duals)
+                rounds += 1
+                if priced.bound > bound:
+                    best, bound = duals, priced.bound
+                useful = priced.columns.reduced_costs(point.duals) < -1e-14
+                new = master.add(priced.columns[np.flatnonzero(useful)])
+                if point.objective - bound <= tol or bound >= cutoff or stop() or new:
+                    break
+        except KeyboardInterrupt:
+            return Generated(point, bound, point.duals if best is None else best, rounds, INTERRUPTED)
         for reason, ended in (
             ("converged", point.objective - bound <= tol),
             ("cutoff", bound >= cutoff),

@@ -11,7 +11,7 @@ with L as in :mod:`drcopt.bounds.maps`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,7 +21,7 @@ from scipy.special import entr
 from drcopt import clock
 from drcopt._check import FloatArray
 from drcopt.bounds.maps import MapPricing
-from drcopt.engines.base import Limits
+from drcopt.engines.base import INTERRUPTED, Limits
 from drcopt.engines.columns import Columns, Duals, Generated, Master, Priced, generate
 from drcopt.engines.map_moves import MapMoves
 from drcopt.information import conditional_entropy
@@ -144,9 +144,13 @@ class Workshop:
         self.exact = self.pricing.exact and limits.remaining >= _FEWEST * slow
         self._longest = slow * self.exact
         self.reserve = self._longest
-        self.hurried = False
+        self.hurried = self.interrupted = False
         # Constant maps meet the masses at no rate: with them no program lacks a point.
         self.constants = self.pool.add(np.repeat(np.arange(problem.m)[:, None], problem.n, axis=1))
+
+    def interrupt(self) -> None:
+        """Let all programs end as at a deadline, because the user says so."""
+        self.interrupted, self.limits = True, replace(self.limits, deadline=-math.inf)
 
     @property
     def late(self) -> bool:
@@ -250,6 +254,8 @@ class MapProgram:
             return ProgramPoint(self, master, Generated(point, -math.inf, point.duals, 0, "restricted"))
         master.add(self.columns(np.arange(len(shop.pool)) if start is None else start))
         ended = generate(master, self.oracle, tol=tol, cutoff=cutoff, enough=enough, stop=lambda: shop.late)
+        if ended.reason == INTERRUPTED:
+            shop.interrupt()
         return ProgramPoint(self, master, ended)
 
     def columns(self, maps: Indices) -> Columns:

@@ -14,7 +14,7 @@ import numpy as np
 
 from drcopt.bounds import Evidence, Independent
 from drcopt.bounds.maps import MapLeaf, MapTree
-from drcopt.engines.base import Limits, Proposal
+from drcopt.engines.base import INTERRUPTED, Limits, Proposal
 from drcopt.engines.cell_programs import cell_bound
 from drcopt.engines.columns import Duals, MasterError
 from drcopt.engines.linear import optimal_transport
@@ -51,6 +51,10 @@ class OneShotEngine:
             attempt.answer()
         except MasterError as reason:
             attempt.termination = str(reason)
+        except KeyboardInterrupt:
+            if attempt.evidence is None and attempt.mixture is None:
+                raise  # before there is anything to hand back
+            attempt.shop.interrupt()
         return attempt.proposal()
 
 
@@ -132,6 +136,8 @@ class _Attempt:
             why_not = "the time limit was reached" if late else "no better map was found"
             if not late and self.shop.pricing.exact and not self.shop.exact:
                 why_not = "the time limit is too short for a closer bound"
+            if self.shop.interrupted:
+                why_not = INTERRUPTED
             self.termination = "the gap is closed" if closed else why_not
         stats: dict[str, Any] = {
             "columns": len(self.shop.pool),
@@ -179,6 +185,8 @@ class _Attempt:
         if not self.shop.exact or self.shop.pricing.work > _DEAR:
             cells = cell_bound(self.question, maps, self.limits)
             self.raise_to(cells.evidence, cells.bound)
+            if cells.interrupted:
+                raise KeyboardInterrupt
             self.shop.pool.add(quantile_maps(cells.coupling)[0])
         if self.question.classifier_sees == "YU" or (
             self.objective is not CLASSIFICATION_LOSS and self.loss == math.inf
@@ -276,7 +284,10 @@ class _Attempt:
             branching = Branching(search)
             if isinstance(self.evidence, MapTree) and isinstance(self.evidence.root, MapLeaf):
                 branching.root.leaf, branching.root.bound = self.evidence.root, self.lower
-            branching.run(self.limits.node_limit)
+            try:
+                branching.run(self.limits.node_limit)
+            except KeyboardInterrupt:  # every leaf of the tree holds, visited or not
+                self.shop.interrupt()
             self.nodes, self.late = self.nodes + branching.nodes, branching.late
             self.raise_to(branching.evidence, branching.lower)
         if search.best is not None:

@@ -112,10 +112,12 @@ def share(question: Question, limits: Limits) -> Proposal:
                 cutoff=budget + 1e-9,
                 stop=lambda: limits.expired or master.solve().objective < budget - _MARGIN,
             )
+            if least.reason == INTERRUPTED:
+                return Proposal(None, _known(pool, least, trees), INTERRUPTED, stats=stats)
             if master.solve().objective > budget:
                 return Proposal(
                     None,
-                    (trees[pool.weights(least.duals)],),
+                    _known(pool, least, trees),
                     "the least classification loss is above its budget"
                     if least.bound > budget
                     else "no mixture was found",
@@ -124,8 +126,13 @@ def share(question: Question, limits: Limits) -> Proposal:
             starts = pool.couplings
     if question.objective is DISTORTION:
         points = Points(question, limits)
-        points.start()
-        points.explore(_EXPLORED)
+        try:
+            points.start()
+            points.explore(_EXPLORED)
+        except KeyboardInterrupt:
+            if points.best is None:
+                raise  # before there is anything to hand back
+            return Proposal([Part(1.0, points.best.P)], (), INTERRUPTED, stats=stats)
         if points.best is not None:  # every single-letter point is one of time-sharing
             starts = [*starts, points.best.P]
     pool = Pool(question, [])
@@ -136,7 +143,7 @@ def share(question: Question, limits: Limits) -> Proposal:
         master = Master(np.ones(1), inside, penalty)
         master.add(first)
         answer = generate(master, oracle, tol=0.5 * limits.tol, stop=lambda: limits.expired)
-        if answer.point.overrun.max() <= _OVERRUN or limits.expired:
+        if answer.point.overrun.max() <= _OVERRUN or limits.expired or answer.reason == INTERRUPTED:
             break
         first = master.columns
     return _proposal(answer, master, pool, trees, stats)
@@ -158,16 +165,22 @@ def _proposal(
         if over or mixed > pool.spent(alone)[pool.question.objective.place]:
             parts = [Part(1.0, alone)]
     w, alpha, beta = pool.weights(answer.point.duals)
-    reasons = {"converged": "the gap is closed", "stopped": "the time limit was reached"}
+    reasons = {"converged": "the gap is closed", "stopped": "the time limit was reached", INTERRUPTED: INTERRUPTED}
     return Proposal(
         parts=parts,
-        evidence=(trees[pool.weights(answer.duals)],),
+        evidence=_known(pool, answer, trees),
         termination=reasons.get(answer.reason, "no better coupling was found"),
         distortion_multiplier=w,
         rate_multiplier=alpha,
         classification_multiplier=beta,
         stats={**stats, "columns": len(master.columns), "rounds": answer.rounds},
     )
+
+
+def _known(pool: Pool, answer: Generated, trees: dict[Weights, PosteriorTree]) -> tuple[PosteriorTree, ...]:
+    """The tree at the best multipliers; if all that there is was cut short, that."""
+    best = pool.weights(answer.duals)
+    return (trees[best],) if best in trees else tuple(trees.values())[-1:]
 
 
 def _starts(problem: Problem, rate: float, limits: Limits) -> list[FloatArray]:
@@ -210,10 +223,10 @@ def _oracle(
         best = pool.couplings[int(np.argmin(values))]
         improve(best, np.zeros(0), False)
         search.run(np.concatenate([last_f[0], weights]))
-        if search.termination == INTERRUPTED:
-            raise KeyboardInterrupt  # one of many searches: what it has is no answer
         last_f[0] = search.root.z[:-3]
         trees[weights] = PosteriorTree(search.tree())
+        if search.termination == INTERRUPTED:
+            raise KeyboardInterrupt  # of many searches the best counts
         stats["searches"] += 1
         stats["nodes"] += search.nodes
         paid = float(np.array(weights)[pool.others] @ pool.caps)

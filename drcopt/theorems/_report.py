@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drcopt import clock
+from drcopt._check import positive
 from drcopt._files import atomic_write
-from drcopt.errors import InputError
+from drcopt.errors import DrcoptError, InputError
 from drcopt.sources._arguments import whole
 from drcopt.theorems._registry import Comparison, Theorem, select
 
@@ -48,6 +50,7 @@ def validate(
     *,
     instances: int = 8,
     seed: int = 0,
+    time_limit: float | None = None,
     progress: Callable[[Iterable[Theorem]], Iterable[Theorem]] | None = None,
 ) -> pd.DataFrame:
     """Try theorems against certified computation and say which hold.
@@ -59,7 +62,10 @@ def validate(
     instances : int
         Random instances of each theorem, besides its fixed ones.
     seed : int
-        Of the random instances. The table depends on it and ``instances`` only.
+        Of the random instances. The table depends on it and ``instances`` only, if there is time for them.
+    time_limit : float, optional
+        Seconds for all of it. What is not finished by then counts for nothing: a theorem that was tried on fewer
+        instances says so, and fails or is "undecided".
     progress : callable, optional
         Wraps the iteration over theorems, e.g. ``tqdm.tqdm``.
 
@@ -84,31 +90,51 @@ def validate(
 
     chosen: Iterable[Theorem] = select(names)
     instances, seed = whole("instances", instances, 1), whole("seed", seed, 0)
-    rows = [
-        judge(known, list(known.comparisons(seed, instances)), seed)
-        for known in (chosen if progress is None else progress(chosen))
-    ]
+    patience = positive("time_limit", time_limit, allow_none=True)
+    with clock.until(math.inf if patience is None else clock.now() + patience):
+        rows = [
+            judge(known, *_tried(known, seed, instances), seed)
+            for known in (chosen if progress is None else progress(chosen))
+        ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def judge(known: Theorem, comparisons: Sequence[Comparison], seed: int) -> dict[str, Any]:
-    """The row of a theorem."""
+def _tried(known: Theorem, seed: int, instances: int) -> tuple[list[Comparison], bool]:
+    """The comparisons finished before the deadline, and whether those are all."""
+    finished: list[Comparison] = []
+    items = known.comparisons(seed, instances)
+    try:
+        while not clock.expired():
+            comparison = next(items, None)
+            if clock.expired():
+                break
+            if comparison is None:
+                return finished, True
+            finished.append(comparison)
+    except (DrcoptError, clock.TimeIsUp):
+        if not clock.expired():
+            raise
+    return finished, False
+
+
+def judge(known: Theorem, comparisons: Sequence[Comparison], complete: bool, seed: int) -> dict[str, Any]:
+    """The row of a theorem; ``complete`` unless time ran out."""
     verdicts = [comparison.verdict(known.tolerance) for comparison in comparisons]
     counts = {kind: verdicts.count(kind) for kind in ("holds", "fails", "undecided")}
     inside = [v for v, comparison in zip(verdicts, comparisons, strict=True) if comparison.condition]
     shown = None
     if counts["fails"]:
-        saved = known.condition and inside and set(inside) == {"holds"}
+        saved = complete and known.condition and inside and set(inside) == {"holds"}
         verdict = f"holds under: {known.condition}" if saved else "fails"
         shown = comparisons[verdicts.index("fails")]
         deviation = max(comparison.least_deviation for comparison in comparisons)
     else:
-        verdict = "undecided" if counts["undecided"] or not comparisons else "holds"
+        verdict = "undecided" if counts["undecided"] or not (comparisons and complete) else "holds"
         shown = comparisons[verdicts.index("undecided")] if counts["undecided"] else None
         deviation = max((comparison.greatest_deviation for comparison in comparisons), default=math.nan)
     tried = (
         f"{len(comparisons)} instances (seed {seed}): {counts['holds']} hold, {counts['fails']} fail, "
-        f"{counts['undecided']} undecided"
+        f"{counts['undecided']} undecided{'' if complete else '; the time limit was reached'}"
     )
     return {
         "theorem": known.name,
