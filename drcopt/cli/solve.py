@@ -75,6 +75,7 @@ def solve(
     if coupling is not None and coupling.suffix.lower() not in (".csv", ".npy"):
         raise InputError(f"--coupling must end in .csv or .npy; it is {str(coupling)!r}. Give it one of them.")
     refuse_existing(force, coupling, certificate)
+    from drcopt.engines.base import INTERRUPTED
     from drcopt.questions.quantities import quantity
     from drcopt.session import Session
 
@@ -97,6 +98,8 @@ def solve(
     if coupling is not None and found:
         _write_coupling(solution, coupling)
     click.echo(json.dumps(plain(_fields(solution, problem)), indent=2) if as_json else _report(solution))
+    if solution.termination.startswith(INTERRUPTED):  # the best known is printed; a script must not take it for more
+        raise Ended(INTERRUPTED, 130)
     if not found:
         raise Ended(f"{solution.status}: {solution.termination}", 1)
     if solution.verified is False:
