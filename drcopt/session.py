@@ -221,7 +221,7 @@ class Session:
         try:
             proposal = self._propose(name, standard, limits)
         except KeyboardInterrupt:
-            if self._relaxed is None:
+            if not self._known:
                 raise  # before there is anything to hand back
             proposal = Proposal(None, (), INTERRUPTED)
         self.warm = proposal.warm
