@@ -564,6 +564,16 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("lost rows recorded", "sweep.py", "if book is not None and not lost:", "if book is not None:", False),
     Mutant("budgets in the wrong order", "sweep.py", "(R, i * len(rates) + j)", "(R, j * len(losses) + i)", False),
     Mutant("digits lost in CSV", "tables.py", "else repr(cell) for", 'else f"{cell:.15g}" for', False),
+    # Closed forms.
+    Mutant("D_C without its scale", "closed_forms/binary.py", " / (1.0 - 2.0 * self.p1))", ")", False),
+    Mutant(
+        "free law everywhere", "closed_forms/binary_perception.py", "if source.p - free <= distance:", "if True:", False
+    ),
+    Mutant("erasure of any mass", "closed_forms/erasure.py", 'if sees == "Y" and', "if False and", False),
+    Mutant("W2 for its square", "closed_forms/gaussian_perception.py", "math.sqrt(radius)", "radius", False),
+    Mutant(
+        "rate uncounted", "closed_forms/vector_gaussian.py", "return -0.5 * math.fsum(", "return -math.fsum(", False
+    ),
     Mutant(
         "written in place",
         "_files.py",

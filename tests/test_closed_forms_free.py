@@ -652,6 +652,42 @@ def test_vector_ends():
     same(vector_gaussian.exact([1.0, 0.0], R=1.0), 0.25)
 
 
+def test_extremes_give_numbers():
+    """Zero and tiny masses, scales and budgets: no warning, no NaN, nothing negative."""
+    rng = np.random.default_rng(8)
+    masses, budgets = [0.0, 1e-300, 1e-9, 0.3, 0.5, 1.0], [None, 0.0, 5e-324, 1e-300, 1e-12, 0.469, 1.0, 1e3, 1e308]
+    scales = [1e-150, 1e-8, 1.0, 1e8, 1e150]
+    pick = lambda values: values[rng.integers(len(values))]  # noqa: E731
+    for _ in range(600):
+        p, p1, one, two = pick(masses), pick(masses), pick(budgets), pick(budgets)
+        sees, kind, covariances = (
+            pick(erasure.SEES),
+            pick(gaussian_perception.KINDS),
+            ([pick(scales), 1.0], [0.0, 1e-300]),
+        )
+        values = [
+            binary.exact(p, R=one, C=two, p1=p1),
+            binary.rate(p, D=one, C=two, p1=p1),
+            binary_perception.exact(p, R=one, P=two),
+            binary_perception.rate(p, D=one, P=two),
+            erasure.exact(p1, R=one, C=two, classifier_sees=sees),
+            erasure.rate(p1, D=one, C=two, classifier_sees=sees),
+            uniform.exact(10**15, R=one),
+            uniform.rate(10**15, D=one),
+            vector_gaussian.exact(*covariances, R=one),
+            vector_gaussian.exact(covariances[0], covariances[0], R=one),
+            vector_gaussian.rate(covariances[0], covariances[0], D=one),
+            vector_gaussian.rate(covariances[0], D=one),
+        ]
+        near = {"kind": kind, "sigma_x": pick(scales[1:4]), "sigma_t": pick(scales[1:4]), "mu_t": 1.0}
+        values += [
+            gaussian_perception.exact(R=one, P=two, **near),
+            gaussian_perception.rate(D=one, P=two, **near),
+            gaussian_perception.perception(R=one, D=two, **near),
+        ]
+        assert all(float(value) >= 0.0 for value in values)
+
+
 # --- bad input ----------------------------------------------------------------------------------------------------
 
 
@@ -666,9 +702,12 @@ def test_vector_ends():
         (lambda: binary.classification_loss(0.3, 0.1, 1, units="bytes"), "units must be one of"),
         (lambda: binary_perception.exact(0.3, R=1, P=-0.1), r"P must be nonnegative; it is -0\.1\."),
         (lambda: binary_perception.rate(math.nan, D=1), r"p must be a number; it is nan\."),
-        (lambda: uniform.exact(1, R=1), r"q must be a whole number from 2 on; it is 1\. Pass the number of letters"),
-        (lambda: uniform.rate(2.5, D=0.1), r"q must be a whole number from 2 on; it is 2\.5\."),
-        (lambda: uniform.rate(INF, D=0.1), r"q must be a whole number from 2 on; it is inf\."),
+        (
+            lambda: uniform.exact(1, R=1),
+            r"q must be a whole number from 2 to 2\*\*53; it is 1\. Pass the number of letters",
+        ),
+        (lambda: uniform.rate(2.5, D=0.1), r"q must be a whole number from 2 to 2\*\*53; it is 2\.5\."),
+        (lambda: uniform.rate(INF, D=0.1), r"q must be a whole number from 2 to 2\*\*53; it is inf\."),
         (lambda: erasure.exact(0.1, R=1, classifier_sees="YU"), r"classifier_sees must be one of 'message', 'Y'"),
         (lambda: erasure.rate(3.0), r"p1 must be a probability"),
         (
@@ -678,6 +717,10 @@ def test_vector_ends():
         (lambda: gaussian_perception.exact(R=1, sigma_t=0), r"sigma_t must be positive and finite; it is 0\."),
         (lambda: gaussian_perception.exact(R=1, mu_t=INF), r"mu_t must be finite; it is inf\."),
         (lambda: gaussian_perception.exact(R=1, theta=2), r"theta = Cov\(X, S\) must be at most"),
+        (
+            lambda: gaussian_perception.exact(R=1, P=1, kind="kl", sigma_t=1e-300),
+            r"sigma_t must be at least 1e-100 of sigma_x and of mu_x − mu_t for 'kl'; it is 1e-300\. Pass",
+        ),
         (lambda: gaussian_perception.rate(D=-1), r"D must be nonnegative"),
         (lambda: gaussian_perception.perception(R=1, D=1, C=-INF), r"C must be a real number; it is -inf\."),
         (lambda: gaussian_perception.as_printed(R=1, C=1, theta=0.5, P=-1), r"P must be nonnegative"),

@@ -33,11 +33,11 @@ def finite(name: str, value: Any) -> float:
 
 
 def letters(name: str, value: Any) -> int:
-    """The size of an alphabet: a whole number from 2 on."""
-    repair = "Pass the number of letters, a whole number from 2 on."
+    """The size of an alphabet: a whole number from 2 to 2**53, where 1 − 1/q is still below 1."""
+    repair = "Pass the number of letters."
     number = _number(name, value, repair)
-    if not 2.0 <= number < math.inf or number != int(number):
-        raise InputError(f"{name} must be a whole number from 2 on; it is {number:.6g}. {repair}")
+    if not 2.0 <= number <= 2.0**53 or number != int(number):
+        raise InputError(f"{name} must be a whole number from 2 to 2**53; it is {number:.6g}. {repair}")
     return int(number)
 
 

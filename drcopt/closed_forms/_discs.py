@@ -51,7 +51,7 @@ def narrowest(radius: float) -> float:
 
 def crossing(f: Callable[[float], float], level: float) -> float:
     """The t in [0, 1] with f(t) = ``level``, for f increasing from f(0) = 0, quadratic there, perhaps to inf."""
-    if level <= 0.0:
+    if f(0.0) >= level:  # more than 0 by rounding, perhaps
         return 0.0
     if f(1.0) <= level:
         return 1.0

@@ -39,6 +39,7 @@ from drcopt.closed_forms._binary import EPS
 from drcopt.closed_forms._discs import Path, crossing, narrowest
 from drcopt.closed_forms._result import SLACK, ClosedForm, infeasible
 from drcopt.closed_forms.gaussian import FEASIBLE, Family
+from drcopt.errors import InputError
 from drcopt.information import from_nats, to_nats
 
 #: Distances of the law of Y from its target.
@@ -336,6 +337,11 @@ class _Family:
         sx, mean = deviation("sigma_x", sigma_x), finite("mu_x", mu_x)
         st = sx if sigma_t is None else deviation("sigma_t", sigma_t)
         shift = 0.0 if mu_t is None else mean - finite("mu_t", mu_t)
+        if kind == "kl" and max(sx, abs(shift)) > 1e100 * st:
+            raise InputError(
+                f"sigma_t must be at least 1e-100 of sigma_x and of mu_x − mu_t for 'kl'; it is {st:.6g}. "
+                "Pass a target nearer to X."
+            )
         return cls(kind, sx, st, shift, Family.checked(theta, sx, sx, sigma_s, 0.0, 0.0))
 
     def radius(self, P: Any, units: str) -> float:

@@ -32,7 +32,6 @@ from drcopt.information import from_nats, to_nats
 
 #: How far a covariance may be from symmetric, and its eigenvalues below 0, relative to its largest: rounding.
 _ROUNDING = 1e-10
-_TINY = 5e-324
 
 
 def exact(
@@ -82,12 +81,15 @@ def exact(
         D = math.fsum(np.minimum(variances, level))
         return ClosedForm(D, True, "rate-limited" if D > 0.0 else "lossless", "Σ min(θ, σi²)", level)
     formula = "|μX−μY|² + tr ΣX + tr ΣY − 2 Σ σi si"
-    if math.isinf(rate) or not shares.size:
+    # From 250 nats a component on, no digit of D is left to gain; below 1e-280, none to lose.
+    if rate > 250.0 * shares.size:
         return ClosedForm(least, True, "optimal-transport floor", formula, 0.0)
-    if rate == 0.0:
+    if rate < 1e-280:
         return ClosedForm(least + 2.0 * math.fsum(shares), True, "rate-limited", formula, math.inf)
-    weight = _solve(lambda weight: _rate(shares, weight), rate, float(shares.max()))
-    return ClosedForm(_distortion(shares, weight, least), True, "rate-limited", formula, weight)
+    scale = float(shares[0])
+    weight = _solve(lambda weight: _rate(shares / scale, weight), rate)
+    D = least + scale * _distortion(shares / scale, weight)
+    return ClosedForm(D, True, "rate-limited", formula, scale * weight)
 
 
 def rate(
@@ -130,13 +132,15 @@ def rate(
             return 0.0
         level = _level_of(variances, distortion)
         above = variances[variances > level]
-        return from_nats(math.fsum(0.5 * np.log(above / level)) if level > 0.0 else math.inf, units)
+        return from_nats(math.fsum(0.5 * (np.log(above) - np.log(level))) if level > 0.0 else math.inf, units)
     if distortion >= least + 2.0 * math.fsum(shares):
         return 0.0
-    if distortion <= least:
+    scale = float(shares[0]) if shares.size else 0.0
+    # Closer than this to the least distortion counts as there: the multiplier would underflow.
+    if distortion - least <= 1e-280 * scale:
         return math.inf
-    weight = _solve(lambda weight: _distortion(shares, weight, 0.0), distortion - least, float(shares.max()))
-    return from_nats(_rate(shares, weight), units)
+    weight = _solve(lambda weight: _distortion(shares / scale, weight), (distortion - least) / scale)
+    return from_nats(_rate(shares / scale, weight), units)
 
 
 def _components(
@@ -158,8 +162,8 @@ def _components(
         )
     shares: FloatArray = np.asarray(np.linalg.svd(root_x @ root_y, compute_uv=False), dtype=np.float64)
     apart = math.fsum(values) + math.fsum(others) - 2.0 * math.fsum(shares)
-    # What is a hundred and fifty decades smaller moves no digit.
-    return values, shares[shares > 1e-150 * shares[0]], math.fsum(shift * shift) + max(0.0, apart)
+    # What is forty decades smaller moves no digit.
+    return values, shares[shares > 1e-40 * shares[0]], math.fsum(shift * shift) + max(0.0, apart)
 
 
 def _root(name: str, value: ArrayLike) -> tuple[FloatArray, FloatArray]:
@@ -231,17 +235,18 @@ def _rate(shares: FloatArray, weight: float) -> float:
     return -0.5 * math.fsum(terms)
 
 
-def _distortion(shares: FloatArray, weight: float, least: float) -> float:
-    return least + 2.0 * math.fsum(-shares * np.expm1(-_lost(shares, weight)))
+def _distortion(shares: FloatArray, weight: float) -> float:
+    """2 Σ σ_i (1 − s_i), above the least."""
+    return 2.0 * math.fsum(-shares * np.expm1(-_lost(shares, weight)))
 
 
-def _solve(value: Callable[[float], float], level: float, start: float) -> float:
+def _solve(value: Callable[[float], float], level: float) -> float:
     """The λ > 0 with value(λ) = ``level``, for a monotone value; both are searched on a logarithmic scale."""
 
     def excess(logarithm: float) -> float:
-        return math.log(max(value(math.exp(logarithm)), _TINY)) - math.log(level)
+        return math.log(value(math.exp(logarithm))) - math.log(level)
 
-    low = high = math.log(start)
+    low = high = 0.0
     falls = excess(low) > excess(low + 1.0)
     while (excess(low) < 0.0) == falls and excess(low) != 0.0:
         low -= 3.0
