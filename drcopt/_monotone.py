@@ -25,16 +25,20 @@ Row = Mapping[str, Any]
 def agreed(rows: Sequence[Row], tolerance: float) -> list[dict[str, Any]]:
     """The rows, each with the best point of those with tighter budgets and the best bound of those with looser ones.
 
-    All minimise the same. ``tolerance`` is the gap, in its unit, up to which a point is optimal. A row that failed (no
-    bound at all) stays visible as such, unless a looser one is infeasible.
+    All minimise the same. ``tolerance`` is the gap, in its unit, up to which a point is optimal. A point that may
+    exceed its budgets ("near-feasible") serves no other row: its excess is not theirs. A row that failed (no bound at
+    all) stays visible as such, unless a looser one is infeasible.
     """
     budgets = np.array([[row[name] for name in columns.BUDGETS.values()] for row in rows], dtype=np.float64)
     values = np.array([_finite(row["value"], math.inf) for row in rows])
     bounds = np.array([_finite(row["lower_bound"], -math.inf) for row in rows])
+    met = np.array([row["status"] != "near-feasible" for row in rows])
     infeasible = np.array([row["status"] == "infeasible" for row in rows])
     answer = []
     for i, row in enumerate(rows):
         looser, tighter = (budgets >= budgets[i]).all(axis=1), (budgets <= budgets[i]).all(axis=1)
+        tighter &= met
+        tighter[i] = True
         new = dict(row)
         settling = np.flatnonzero(looser & infeasible)
         if len(settling) and values[i] == math.inf:
@@ -62,7 +66,7 @@ def infeasible_as(row: Row) -> dict[str, Any]:
 
 def _improve(new: dict[str, Any], tighter: Row, looser: Row, tolerance: float) -> None:
     """Give a row the point of one with tighter budgets and the bound of one with looser ones, where they are better."""
-    optimal, why = new["status"] == "optimal", [new["termination"]]
+    optimal, own, why = new["status"] == "optimal", new["value"], [new["termination"]]
     sources = [new]
     if _finite(tighter["value"], math.inf) < _finite(new["value"], math.inf):
         new |= {name: tighter[name] for name in columns.names("point") if name in tighter}
@@ -84,7 +88,7 @@ def _improve(new: dict[str, Any], tighter: Row, looser: Row, tolerance: float) -
     new["termination"] = "; ".join(why)
     if "verified" in new:
         new["verified"] = "yes" if all(row["verified"] == "yes" for row in sources) else "no"
-    if optimal:
+    if optimal or (new["status"] == "near-feasible" and value == own):
         return
     new |= dict.fromkeys(columns.names("slope"), math.nan)
     if not math.isnan(value):

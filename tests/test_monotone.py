@@ -97,6 +97,17 @@ class TestRows:
         rows = agreed([row(1, 0.5, 0.3, 0.1), row(2, 0.6, 0.5, 0.4)], 1e-6)
         assert rows[0]["lower_bound"] == 0.1
 
+    def test_a_point_with_an_excess_serves_no_other_row(self) -> None:
+        near = row(1, 0.5, 0.3, 0.04, "near-feasible")
+        rows = agreed([near, row(2, 0.5, 0.4, 0.03), row(0.5, 0.5, 0.1, 0.05)], 1e-6)
+        assert [r["distortion"] for r in rows] == [0.1, 0.1, 0.1]
+        assert rows[0]["status"] == "feasible"
+        rows = agreed([row(2, 0.5, 0.1, 0.01, "feasible"), near, row(1, 0.6, 0.35, 0.3)], 1e-6)
+        assert [r["distortion"] for r in rows] == [0.1, 0.3, 0.35]
+        assert [r["status"] for r in rows] == ["feasible", "near-feasible", "feasible"]
+        assert rows[1]["lower_bound"] == 0.3
+        assert rows[1]["termination"].endswith("the bound is that of R = 1, C = 0.6 bits")
+
     def test_a_row_that_failed_shows_it(self) -> None:
         rows = agreed([row(1, 0.5, 0.3, 0.1), row(2, 0.5, math.nan, -math.inf, "unknown")], 1e-6)
         assert rows[1]["status"] == "unknown"

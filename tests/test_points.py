@@ -28,7 +28,7 @@ class TestStarts:
         found = 0
         for seed in range(20):
             problem = make("random", seed, 4, 4, 3)
-            P = next(guesses(problem, math.inf, seed))
+            P = next(guesses(problem, math.inf, problem.independent, seed))
             P = round_onto_marginals(P, problem.px, problem.py)
             budget, rate = problem.classification_loss(P) + 0.01, problem.rate(P) + 0.05
             Q = jump(problem, rate, budget, P)
@@ -45,7 +45,8 @@ class TestStarts:
 
     def test_are_the_same_each_time(self) -> None:
         problem = make("random", 1, 4, 4, 2)
-        for one, other in itertools.islice(zip(guesses(problem, 0.5), guesses(problem, 0.5), strict=True), 6):
+        starts = [guesses(problem, 0.5, problem.independent) for _ in range(2)]
+        for one, other in itertools.islice(zip(*starts, strict=True), 6):
             assert np.array_equal(one, other)
 
     def test_more_of_them_find_no_worse(self) -> None:
@@ -74,6 +75,21 @@ class TestTheEdge:
         answer = solve(problem, R=1.5, C=0.5, time_limit=10.0, on_failure="return")
         assert answer.distortion == pytest.approx(0.0929769596, abs=1e-9)
         assert answer.lower_bound <= answer.distortion
+
+    @pytest.mark.parametrize(("R", "most"), [(0.5, 1.72006), (1.0, 1.5 + 1e-9)])
+    def test_couplings_of_least_loss_that_tie(self, R: float, most: float) -> None:
+        """The class is the parity: any pairing of letters tells it as well, and some cost twice what others do."""
+        place = np.arange(4)
+        W = [[0.9, 0.1], [0.1, 0.9]] * 2
+        problem = Problem([0.25] * 4, [0.25] * 4, W, (place[:, None] - place) ** 2.0)
+        edge = min_classification_loss(problem, R=R).classification_loss
+        assert edge == pytest.approx({0.5: 0.697315865270, 1.0: 0.468995593589}[R], abs=1e-11)
+        standard, _ = problem.standardised()
+        points = Points(SingleLetter(standard, R * math.log(2), edge * math.log(2)), Limits(1e-6))
+        points.start()
+        assert points.best is not None
+        assert problem.distortion(points.best.P) <= most
+        assert standard.classification_loss(points.best.P) <= edge * math.log(2) + 1e-14
 
     def test_the_least_loss_is_met_with_a_point(self) -> None:
         for seed in range(2):

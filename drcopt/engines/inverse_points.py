@@ -13,12 +13,12 @@ import numpy as np
 from drcopt._check import FloatArray
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.base import Limits
-from drcopt.engines.descent import Descent, lower_rate, reduce_loss, reduce_loss_within
+from drcopt.engines.descent import Descent, lower_rate
 from drcopt.engines.newton import Newton
 from drcopt.engines.points import MARGIN
 from drcopt.engines.search import Search
+from drcopt.engines.starts import lower, lowered, lowest_loss
 from drcopt.formulations import Question, SingleLetter
-from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, QUANTITIES, RATE, ROUNDING
 
 
@@ -50,7 +50,10 @@ class InversePoints:
             self.try_from(coupling)
         problem, objective = self.problem, self.question.objective
         if objective is CLASSIFICATION_LOSS:
-            self.start_from(self._lowest(problem.independent))
+            # Couplings of least loss may tie: near the least distortion that the rate allows is the better place.
+            proposal = Newton().propose(SingleLetter(problem, self.aims[1], math.inf), self.limits)
+            P = problem.independent if proposal.parts is None else proposal.parts[0].coupling
+            self.start_from(self._lowest(P))
             return
         free = SingleLetter(problem, math.inf, math.inf, distortion_budget=self.distortion, objective=RATE)
         proposal = Newton().propose(free, self.limits)
@@ -83,7 +86,7 @@ class InversePoints:
         if self.question.objective is RATE:
             answer = lower_rate(self.problem, distortion, loss, P, self.limits)
         else:
-            answer = _lowered(self.problem, rate, distortion, P, self.limits, self.target)
+            answer = lowered(self.problem, rate, distortion, P, self.limits, self.target)
         if answer is not None:
             self._keep(answer)
 
@@ -98,8 +101,16 @@ class InversePoints:
             rounded = round_onto_marginals(answer.P, self.problem.px, self.problem.py)
             exact = self._values(rounded, self.problem.classification_loss(rounded))
             inside = all(v <= cap + ROUNDING for v, cap in zip(exact, self._limits(self.caps), strict=True))
-        if inside and value < self.value:
-            self.best, self.value = answer, value
+        if not inside:
+            return
+        if self.best is None or self.question.objective is not CLASSIFICATION_LOSS:
+            better = value < self.value
+        else:
+            better = lower(self.problem, answer, self.best)
+        if better:
+            self.best = answer
+        if value < self.value:
+            self.value = value
             if self._search is not None:
                 self._search.upper = value
 
@@ -133,34 +144,3 @@ class InversePoints:
         if self.best is None:
             return np.concatenate([self.problem.d @ self.problem.py, [1.0, 0.1, 0.1]])
         return self.best.z
-
-
-def _lowered(
-    problem: Problem, rate: float, distortion: float, P: FloatArray, limits: Limits, target: float
-) -> Descent | None:
-    if distortion == math.inf:
-        return reduce_loss(problem, rate, P, limits, target=target)
-    return reduce_loss_within(problem, rate, distortion, P, limits, target=target)
-
-
-def lowest_loss(
-    problem: Problem,
-    rate: float,
-    start: FloatArray,
-    limits: Limits,
-    *,
-    distortion: float = math.inf,
-    target: float = -math.inf,
-    tries: int = 6,
-) -> Descent | None:
-    """The best of a few descents of H(S|Y), the first from ``start``, the others from random posteriors."""
-    rng = np.random.default_rng(0)
-    best = _lowered(problem, rate, distortion, start, limits, target)
-    for _ in range(tries):
-        if (best is not None and best.loss <= target) or limits.expired:
-            break
-        guess = rng.dirichlet(np.full(problem.m, 0.3), size=problem.n) * problem.px[:, None]
-        found = _lowered(problem, rate, distortion, guess, limits, target)
-        if best is None or (found is not None and found.loss < best.loss):
-            best = found
-    return best

@@ -15,18 +15,19 @@ from drcopt.engines.base import Limits
 from drcopt.engines.descent import Descent, descend, reduce_loss
 from drcopt.engines.newton import Newton
 from drcopt.engines.search import Search
-from drcopt.engines.starts import guesses, jump
+from drcopt.engines.starts import guesses, jump, lowest_loss
 from drcopt.formulations import Question, SingleLetter
-from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, RATE, ROUNDING
 
 #: Points aim this far inside the classification budget (nats), so that rounding the marginals keeps them feasible.
 MARGIN = 1e-11
 #: A point this far inside (relative to H(S)) meets its budget however the sums of its entropies are rounded.
 _SAFE = 32 * 2.0**-53
-#: Starts from all over while a gap is open: at once, and for each node after that, until so many found nothing better
-#: (or were made in all); then one for every so many nodes.
-_AT_ONCE, _PER_NODE, _IDLE, _MANY, _SELDOM = 64, 2, 24, 120, 8
+#: Starts from all over while a gap is open: a few, and more the more was priced (the more so the more classes, which
+#: make pricing dear), until so many found nothing better (or were made in all); then one for every so many nodes.
+_FIRST, _PRICINGS, _IDLE, _MANY, _SELDOM = 2, 12, 24, 120, 8
+#: Starts where C is the least loss, as far as can be told (relative to H(S)): couplings that tie differ in E d.
+_TIED, _AT_THE_EDGE = 24, 1e-6
 #: Starts take no more than this share of a time limit.
 _SHARE = 0.4
 #: Jumps that follow one descent.
@@ -53,7 +54,7 @@ class Points:
         self._tried: list[FloatArray] = []
         self._best_is_safe = False
         self._polished: FloatArray | None = None
-        self._guesses = guesses(problem, rate)
+        self._guesses = guesses(problem, rate, problem.independent)
         self._explored, self._idle, self._exploring, self._begun = 0, 0, 0.0, clock.now()
 
     def start(self, coupling: FloatArray | None = None, z: FloatArray | None = None) -> None:
@@ -69,10 +70,14 @@ class Points:
             f, rate = self.problem.d @ self.problem.py, proposal.rate_multiplier
             weights = (1.0, rate if math.isfinite(rate) else 0.1, 0.0)
             self._keep(Descent.at(P, f, weights, math.nan, 0))
+        self._guesses = guesses(self.problem, self.rate, P)
         if self.best is None and not self.limits.expired:
-            found = lowest_loss(self.problem, self.rate, P, self.limits, target=self.budget)
-            self.low = found.P
-            self.start_from(found)
+            self.start_from(lowest_loss(self.problem, self.rate, P, self.limits, target=self.budget))
+            least = self.problem.classification_loss(self.low)
+            if abs(least - self.edge) <= _AT_THE_EDGE * self.problem.entropy_s:
+                self.explore(_TIED)
+        elif self.best is not None and not self._best_is_safe:
+            self.explore(_TIED)
 
     def start_from(self, found: Descent | None) -> None:
         """Descend from a coupling that meets the budget, and keep it."""
@@ -192,23 +197,24 @@ class Points:
         self._search = search
 
     def improve(self, P: FloatArray, z: FloatArray, force: bool) -> None:
-        """Descend from a node's suggestion unless one like it was tried; now and then from elsewhere."""
-        nodes = 1 if self._search is None else self._search.nodes
-        self.explore(self._due(nodes))
+        """Descend from a node's suggestion unless one like it was tried; where the gap stays open, from elsewhere."""
+        search = self._search
         tau = self.problem.ps_given_x.T @ P
+        alike = not force and any(np.abs(tau - other).sum() < 1e-3 for other in self._tried)
         # Most of what descents from nodes can do they do early: from then on one for every few nodes.
-        if self.suggested > (40 if force else 4) + nodes // 4:
-            return
-        if not force and any(np.abs(tau - other).sum() < 1e-3 for other in self._tried):
-            return
-        self._tried.append(tau)
-        self.suggested += 1
-        self.try_from(P, z)
+        often = self.suggested > (40 if force else 4) + (1 if search is None else search.nodes) // 4
+        if not alike and not often:
+            self._tried.append(tau)
+            self.suggested += 1
+            self.try_from(P, z)
+        if search is not None and search.lower < self.value - self.limits.tol:
+            self.explore(self._due(search))
 
-    def _due(self, nodes: int) -> int:
+    def _due(self, search: Search) -> int:
+        """How many starts to make now."""
         if self._idle >= _IDLE or self._explored >= _MANY:
-            return int(nodes % _SELDOM == 0)
-        return _AT_ONCE + _PER_NODE * (nodes - 1) - self._explored
+            return int(search.nodes % _SELDOM == 0)
+        return _FIRST + search.priced * (self.problem.k - 1) ** 2 // _PRICINGS - self._explored
 
     def multipliers(self) -> FloatArray:
         """Where the ascent starts: the convex step's KKT multipliers."""
@@ -217,18 +223,3 @@ class Points:
         if self.value <= float(self.problem.py @ self.problem.d.min(axis=0)) + 1e-14:
             return np.zeros(self.problem.n + 3)  # every letter at its cheapest, as with a constant d: no need for more
         return self.best.z
-
-
-def lowest_loss(
-    problem: Problem, rate: float, start: FloatArray, limits: Limits, *, target: float = -math.inf, tries: int = 6
-) -> Descent:
-    """The best of a few descents of H(S|Y), the first from ``start``, the others from random posteriors."""
-    rng = np.random.default_rng(0)
-    best = reduce_loss(problem, rate, start, limits, target=target)
-    for _ in range(tries):
-        if best.loss <= target or limits.expired:
-            break
-        guess = rng.dirichlet(np.full(problem.m, 0.3), size=problem.n) * problem.px[:, None]
-        found = reduce_loss(problem, rate, guess, limits, target=target)
-        best = min(best, found, key=lambda d: d.loss)
-    return best

@@ -133,6 +133,8 @@ class Search:
             bound = max(node.bound, floor)
             cut = None
             if bound < self.upper - 0.5 * tol:
+                if place is self.root:
+                    self.lower = bound
                 cut = self._cut(node, box)
                 # Without letters that split, the relaxed solution is a point of the problem: never pass it by.
                 self.improve(self._coupling(node), node.z, cut is None)

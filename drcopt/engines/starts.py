@@ -7,6 +7,7 @@ whenever it is asked.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,36 +16,90 @@ from scipy.special import xlogy
 from drcopt import clock
 from drcopt._check import FloatArray
 from drcopt.coupling import round_onto_marginals
-from drcopt.engines.descent import tangent
+from drcopt.engines.base import Limits
+from drcopt.engines.descent import Descent, reduce_loss, reduce_loss_within, tangent
 from drcopt.engines.linear import optimal_transport
 from drcopt.engines.transport import Transport
 from drcopt.problem import Problem
 
 #: Concentrations of the random posteriors p(y|x): from nearly deterministic to spread out.
 _CONCENTRATIONS = (0.1, 0.3, 1.0)
+#: How much of a random coupling is mixed into one of small E d: a little decides which way a tie goes.
+_SHARES = (0.05, 0.2, 0.5)
+#: Descents for a small loss, and what is a tie between two losses (nats).
+_TRIES, _TIE = 7, 1e-12
 #: The ends of exchanges whose rate is looked at for one jump.
 _LOOKS = 5
 #: Exchanges of pairs of letters beyond which listing them all takes too long, and too much memory.
 _MOST_EXCHANGES = 5e6
 
 
-def guesses(problem: Problem, rate: float, seed: int = 0) -> Iterator[FloatArray]:
+def guesses(problem: Problem, rate: float, near: FloatArray, seed: int = 0) -> Iterator[FloatArray]:
     """Endlessly many joint pmfs (n, m) to descend from; they need meet neither py nor a budget.
 
-    Random posteriors in turn with couplings of little a·E d + b·I + H(S|Y) for random a and b, which lie near what
-    is wanted, but fewer corners are reached from them.
+    In turn: ``near``, a coupling of small E d, with something random mixed in; random posteriors; and couplings of
+    little a·E d + b·I + H(S|Y) for random a and b, which lie near what is wanted, but fewer corners are reached from
+    them.
     """
     rng = np.random.default_rng(seed)
     slack = rate >= min(problem.entropy_x, problem.entropy_y)
     i = 0
     while True:
-        concentration = _CONCENTRATIONS[i % len(_CONCENTRATIONS)]
+        concentration = _CONCENTRATIONS[i // 3 % len(_CONCENTRATIONS)]
         guess = rng.dirichlet(np.full(problem.m, concentration), size=problem.n) * problem.px[:, None]
-        if i % 2:
+        if i % 3 == 0:
+            share = _SHARES[i // 3 % len(_SHARES)]
+            guess = (1 - share) * near + share * guess
+        elif i % 3 == 2:
             a, b = 2.0 * rng.random(), 0.0 if slack else 0.3 * rng.random()
             guess = descend_penalised(problem, a * problem.d, b, 1.0, guess, steps=int(rng.integers(1, 5)))
         i += 1
         yield guess
+
+
+def lowest_loss(
+    problem: Problem,
+    rate: float,
+    near: FloatArray,
+    limits: Limits,
+    *,
+    distortion: float = math.inf,
+    target: float = -math.inf,
+) -> Descent | None:
+    """The best of a few descents of H(S|Y); of two that tie, the one of less E d. It ends at ``target``.
+
+    They start from ``near``, from couplings near it, and from random posteriors.
+    """
+    rng = np.random.default_rng(0)
+    best: Descent | None = None
+    for i in range(_TRIES):
+        guess = near
+        if i > 0:
+            guess = rng.dirichlet(np.full(problem.m, 0.3), size=problem.n) * problem.px[:, None]
+            share = 1.0 if i % 2 else _SHARES[i // 2 % len(_SHARES) - 1]
+            guess = (1 - share) * near + share * guess
+        found = lowered(problem, rate, distortion, guess, limits, target)
+        if found is not None and (best is None or lower(problem, found, best)):
+            best = found
+        if (best is not None and best.loss <= target) or limits.expired:
+            break
+    return best
+
+
+def lowered(
+    problem: Problem, rate: float, distortion: float, P: FloatArray, limits: Limits, target: float
+) -> Descent | None:
+    """A descent of H(S|Y) from P within I ≤ rate and E d ≤ distortion (inf: no limit)."""
+    if distortion == math.inf:
+        return reduce_loss(problem, rate, P, limits, target=target)
+    return reduce_loss_within(problem, rate, distortion, P, limits, target=target)
+
+
+def lower(problem: Problem, one: Descent, other: Descent) -> bool:
+    """Whether a coupling has the smaller loss or, where the two tie, the smaller distortion."""
+    if abs(one.loss - other.loss) > _TIE:
+        return one.loss < other.loss
+    return problem.distortion(one.P) < problem.distortion(other.P)
 
 
 def penalised(problem: Problem, d: FloatArray, alpha: float, beta: float, P: FloatArray) -> float:
