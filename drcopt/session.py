@@ -298,11 +298,8 @@ class Session:
             status, distortion = "unknown", math.nan
         else:
             distortion = self._reduced.distortion(question.coupling(parts))
-            status = (
-                "optimal"
-                if certificate.upper - certificate.lower <= self._enough(objective, certificate.upper)
-                else "feasible"
-            )
+            enough = self._enough(objective, certificate.upper)
+            status = "optimal" if certificate.upper - certificate.lower <= enough else "feasible"
             if certificate.excess > 0.0:
                 status = "near-feasible"
         spent = certificate.spent

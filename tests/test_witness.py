@@ -250,6 +250,21 @@ class TestOutliers:
         assert 0.0 < stakes.enough(1e-6, 0.0) < 1e-12
         assert stakes.relaxed is None and not stakes.raised()
 
+    def test_a_larger_d_bounds_nothing(self) -> None:
+        problem = Problem([0.5, 0.5], [0.5, 0.5], np.eye(2), [[0, 1], [1, 0]])
+        dear = Problem([0.5, 0.5], [0.5, 0.5], np.eye(2), [[9, 9], [9, 9]])
+        assert certify(SingleLetter(problem, 1.0, math.inf), None, relaxed=dear).lower <= 0.0
+
+    def test_costs_cut_off_are_nowhere_larger(self) -> None:
+        rng = np.random.default_rng(0)
+        for _ in range(20):
+            problem = Problem(
+                [0.25] * 4, [0.25] * 4, np.eye(4), rng.random((4, 4)) * 10.0 ** rng.integers(0, 9, (4, 4))
+            )
+            stakes = Stakes(problem)
+            if stakes.relaxed is not None:
+                assert (stakes.relaxed.d <= problem.d).all() and stakes.raised()
+
     def test_no_bound_below_the_cheapest_letters(self) -> None:
         problem = Problem([0.5, 0.5], [0.5, 0.5], np.eye(2), [[3.0, 5.0], [4.0, 7.0]])
         assert certify(SingleLetter(problem, math.inf, math.inf), None, None).lower == pytest.approx(4.5, rel=1e-12)
