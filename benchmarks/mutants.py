@@ -304,7 +304,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "tuple(parts) if parts else None, evidence",
     ),
     Mutant("rate not repaired", "witness.py", "if now.rate_excess == 0.0:", "if now.rate_excess >= 0.0:", False),
-    Mutant("budgets unchecked", "witness.py", "now) if now.excess <= CLOSE else", "now) if now.excess <= 9e9 else"),
+    Mutant(
+        "budgets unchecked",
+        "witness.py",
+        "max(formulation.most[0], 1e-300)) <= CLOSE",
+        "max(formulation.most[0], 1e-300)) <= 9e9",
+    ),
     Mutant(
         "loss budget unchecked",
         "witness.py",
