@@ -152,10 +152,31 @@ def _drop_key(proof: Proof, rng: np.random.Generator) -> None:
 
 def _objective(proof: Proof, rng: np.random.Generator) -> None:
     if rng.random() < 0.5:
-        proof["objective"] = str(rng.choice(["distortion", "classification-loss"]))
+        proof["objective"] = str(rng.choice(["distortion", "rate", "classification-loss"]))
     if rng.random() < 0.7:
         kind = str(rng.choice(["independent", "data-processing", "map-tree", "posterior-tree", "cell-dual"]))
         proof["evidence"] = {"kind": kind} if rng.random() < 0.5 else (proof["evidence"] or {}) | {"kind": kind}
+
+
+def _weight(proof: Proof, rng: np.random.Generator) -> None:
+    """The weight of E d moved, left out, or said where it need not be."""
+    evidence = proof["evidence"] or {}
+    parts = [part for part in [*evidence.get("nodes", []), evidence] if "rate" in part]
+    if parts:
+        part = parts[rng.integers(len(parts))]
+        kind = rng.integers(3)
+        if kind == 0:
+            part.pop("distortion", None)
+        else:
+            part["distortion"] = _moved(part.get("distortion", "0x1.0p+0"), rng) if kind == 1 else "0x0.0p+0"
+
+
+def _distortion_budget(proof: Proof, rng: np.random.Generator) -> None:
+    """The budget on E d left out, or one that was not there."""
+    if rng.random() < 0.5:
+        proof.pop("distortion_budget", None)
+    else:
+        proof["distortion_budget"] = float(rng.random()).hex()
 
 
 def _formulation(proof: Proof, rng: np.random.Generator) -> None:
@@ -171,7 +192,8 @@ def _shuffle_coupling(proof: Proof, rng: np.random.Generator) -> None:
 
 
 def _budgets(proof: Proof, rng: np.random.Generator) -> None:
-    name = str(rng.choice(["rate_budget", "classification_budget"]))
+    names = [key for key in proof if key.endswith("_budget")]
+    name = str(rng.choice(names))
     if "0x" in proof[name]:
         factor = rng.choice([0.0, 0.5, 0.9, 1 - 1e-9, 1 + 1e-9, 1.1, 2.0])
         proof[name] = float(float.fromhex(proof[name]) * factor).hex()
@@ -203,6 +225,8 @@ TAMPERS: dict[str, Tamper] = {
     "key": _drop_key,
     "objective": _objective,
     "formulation": _formulation,
+    "distortion-weight": _weight,
+    "distortion-budget": _distortion_budget,
     "budgets": _budgets,
     "px": _somewhere(lambda proof: proof["problem"]["px"]),
     "channel": _somewhere(lambda proof: proof["problem"]["ps_given_x"]),

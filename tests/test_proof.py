@@ -41,7 +41,7 @@ from drcopt import checker
 from drcopt.checker import balls, check, evidence, schema
 from drcopt.checker.evidence import region
 from drcopt.checker.problem import tight
-from drcopt.checker.question import LOSS, RATE, Question
+from drcopt.checker.question import BUDGETS, LOSS, RATE, Question
 
 LN2 = math.log(2.0)
 Proof = dict[str, Any]
@@ -107,6 +107,20 @@ def least_loss(p: drcopt.Problem, R: float) -> Certificate:
     return solution.certificate
 
 
+def certificate_of(solution: drcopt.Solution) -> Certificate:
+    assert isinstance(solution.certificate, Certificate)
+    return solution.certificate
+
+
+def least_rate(p: drcopt.Problem, **asked: Any) -> Certificate:
+    return certificate_of(drcopt.min_rate(p, **asked, time_limit=10, on_failure="return"))
+
+
+def least_d(p: drcopt.Problem) -> float:
+    """The least E d at any rate."""
+    return solved(p, None, None).upper
+
+
 @functools.cache
 def honest() -> dict[str, Certificate]:
     """A certificate of every kind."""
@@ -126,6 +140,24 @@ def honest() -> dict[str, Certificate]:
         "one-shot, large": large_one_shot(),
         "time-sharing": solved(square, 0.3, None, formulation="time-sharing"),
         "least loss": least_loss(small, 0.5),
+        "rate": least_rate(small, D=0.5 * (least_d(small) + small.distortion(small.independent))),
+        "rate, C": least_rate(lopsided, C=between(lopsided, 0.95), tol=0.02),
+        "rate, time-sharing": least_rate(
+            square, D=0.2 * least_d(square) + 0.8 * square.distortion(square.independent), formulation="time-sharing"
+        ),
+        "rate, one-shot": least_rate(
+            codes, D=0.5 * (least_d(codes) + codes.distortion(codes.independent)), formulation="one-shot"
+        ),
+        "loss within D": certificate_of(
+            drcopt.min_classification_loss(
+                small,
+                R=0.5,
+                D=0.3 * least_d(small) + 0.7 * small.distortion(small.independent),
+                time_limit=10,
+                tol=0.02,
+                on_failure="return",
+            )
+        ),
     }
 
 
@@ -137,6 +169,7 @@ def written(name: str) -> Proof:
 NAMES = [
     "rate only", "no budget", "zero rate", "tree", "another tree", "infeasible tree", "below H(S|X)", "three classes",
     "one-shot", "one-shot, Y", "one-shot, large", "time-sharing", "least loss",
+    "rate", "rate, C", "rate, time-sharing", "rate, one-shot", "loss within D",
 ]  # fmt: skip
 
 
@@ -973,13 +1006,25 @@ def truth(data: Proof, objective: str, seconds: float) -> tuple[float, float]:
         px, py, W, d = (np.array(numbers(data["problem"][name])) for name in ("px", "py", "ps_given_x", "d"))
         p = drcopt.Problem(px / px.sum(), py / py.sum(), W / W.sum(axis=1, keepdims=True), np.maximum(d, 0.0))
         assert (d >= 0).all()
-        budgets = data["rate_budget"], data["classification_budget"]
-        R, C = (math.inf if text == "inf" else float.fromhex(text) for text in budgets)
+        budgets = data.get("distortion_budget", "inf"), data["rate_budget"], data["classification_budget"]
+        D, R, C = (math.inf if text == "inf" else float.fromhex(text) for text in budgets)
         settings: dict[str, Any] = {"units": "nats", "on_failure": "return", "time_limit": seconds}
-        if objective == "classification-loss":
-            assert data["formulation"] == "single-letter"
-            solution = drcopt.min_classification_loss(p, R=R, **settings)
-            return solution.lower_bound - 1e-9, solution.classification_loss + 1e-9
+        settings |= {"formulation": data["formulation"], "classifier_sees": data["classifier_sees"]}
+        if data["claim"].get("infeasible") is True and D < math.inf:  # otherwise a budget on E d is none on the least
+            solution = drcopt.min_rate(p, D=D, C=C, **settings)
+            if solution.status == "infeasible" or solution.lower_bound > R + 1e-9:
+                return math.inf, math.inf
+            met = not math.isnan(solution.rate) and solution.excess == 0 and solution.rate <= R
+            return -math.inf, float(p.px @ p.d.max(axis=1)) if met else math.inf
+        if objective != "distortion":
+            asked = {"D": D, "C": C} if objective == "rate" else {"D": D, "R": R}
+            ask = drcopt.min_rate if objective == "rate" else drcopt.min_classification_loss
+            solution = ask(p, **asked, **settings)
+            if solution.status == "infeasible":
+                return math.inf, math.inf
+            known = not math.isnan(solution.value) and solution.excess == 0
+            return solution.lower_bound - 1e-9, solution.value + 1e-9 if known else math.inf
+        del settings["formulation"], settings["classifier_sees"]
         if data["formulation"] == "one-shot":
             assert p.m**p.n < 1000
             certificate, value = one_shot(p, min(R, 50.0), min(C, 50.0), data["classifier_sees"])
@@ -1014,8 +1059,8 @@ def lies(data: Proof, name: str, seconds: float) -> tuple[bool, str]:
     if not verdict.accepted and math.isinf(verdict.lower) and math.isinf(verdict.upper):
         return False, ""
     base, claim, found = written(name), data["claim"], []
-    question = ("problem", "formulation", "classifier_sees", "rate_budget", "classification_budget")
-    same = aim(data) == aim(base) and all(data[key] == base[key] for key in question)
+    question = ("problem", "formulation", "classifier_sees", *BUDGETS)
+    same = aim(data) == aim(base) and all(data.get(key, "inf") == base.get(key, "inf") for key in question)
     low, high = known(name) if same else truth(data, aim(data), seconds)
     if verdict.lower > high:
         found.append(f"lower {verdict.lower!r} > {high!r}")
