@@ -14,7 +14,7 @@ import os
 import stat
 import weakref
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,8 @@ except ImportError:  # pragma: no cover - Windows has no flock; there, two write
 
 #: Raised whenever the meaning of a line changes; a file of another version is refused.
 FORMAT = 2
+#: A larger file is not read.
+MOST_BYTES = 2**32
 
 Warm = Mapping[str, FloatArray] | None
 
@@ -56,6 +58,8 @@ class Checkpoint:
     header : dict
         Everything that the numbers depend on, as JSON-able values (inf allowed, nan not), plus
         ``columns``, the names of a row's cells in order.
+    text : collection of str
+        The columns whose cells are text; those of all others are numbers.
 
     Raises
     ------
@@ -63,8 +67,8 @@ class Checkpoint:
         If the file cannot be opened or locked, is damaged, or was begun with another header.
     """
 
-    def __init__(self, path: str | os.PathLike[str], header: Mapping[str, Any]) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | os.PathLike[str], header: Mapping[str, Any], text: Collection[str]) -> None:
+        self.path, self.text = Path(path), text
         self.columns: list[str] = list(header["columns"])
         #: Finished rows by place.
         self.done: dict[int, Record] = {}
@@ -133,9 +137,15 @@ class Checkpoint:
         return descriptor
 
     def _load(self, header: Mapping[str, Any]) -> None:
+        size = os.fstat(self._descriptor).st_size
+        if size > MOST_BYTES:
+            raise CheckpointError(
+                f"checkpoint {self.path} holds {size} bytes, more than the {MOST_BYTES} that are read. "
+                f"Give this sweep another file, and fewer points."
+            )
         with os.fdopen(os.dup(self._descriptor), "rb") as handle:
             handle.seek(0)
-            content = handle.read()
+            content = handle.read(size)
         *lines, torn = content.split(b"\n")
         self._length = len(content) - len(torn)
         if not lines:
@@ -182,9 +192,12 @@ class Checkpoint:
         if found is None:
             return None
         try:
-            cells = dict(zip(self.columns, found["cells"], strict=True))
-            return Record(int(found["row"]), cells, _unpack(found["warm"]))
-        except (AttributeError, KeyError, TypeError, ValueError):
+            cells, row = dict(zip(self.columns, found["cells"], strict=True)), found["row"]
+            kinds = [(str,) if name in self.text else (float, int) for name in self.columns]
+            if any(type(cell) not in kind for cell, kind in zip(cells.values(), kinds, strict=True)):
+                return None
+            return Record(row, cells, _unpack(found["warm"])) if type(row) is int and row >= 0 else None
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             return None
 
     def _write(self, values: Mapping[str, Any]) -> None:
@@ -238,9 +251,9 @@ def _read(line: bytes) -> dict[str, Any] | None:
     try:
         values = json.loads(line)
         del values["crc32"]
+        return values if _line(values) == line + b"\n" else None
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return values if _line(values) == line + b"\n" else None
 
 
 def _pack(warm: Warm) -> dict[str, Any] | None:

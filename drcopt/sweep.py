@@ -184,7 +184,8 @@ def sweep(
         "chains": [len(points) for _, points in chains],
         "columns": list(columns),
     }
-    with nullcontext() if checkpoint is None else Checkpoint(checkpoint, header) as book:
+    text = {column.name for column in table(verify) if column.text}
+    with nullcontext() if checkpoint is None else Checkpoint(checkpoint, header, text) as book:
         records = {} if book is None else dict(book.done)
         all_blocks = [Block(Session, problem, settings, minimised, limit, points) for limit, points in chains]
         blocks = list(_remaining(all_blocks, records))

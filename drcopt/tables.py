@@ -6,6 +6,7 @@ Columns of your own may be added and stay; :mod:`drcopt.export` turns tables int
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
@@ -16,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from drcopt import _check
 from drcopt._files import atomic_write
+from drcopt.checker.reading import read_bytes
 from drcopt.errors import InputError
 from drcopt.questions import QUANTITIES
 from drcopt.rows import ALL, MEASURED, PROVED
@@ -51,6 +53,8 @@ __all__ = [
 ]  # fmt: skip
 
 SUFFIXES = (".csv", ".parquet")
+#: Most bytes and cells of a table that is read, and rows of Parquet unpacked at once.
+_MOST_BYTES, _MOST_CELLS, _ROWS_AT_ONCE = 2**28, 2**24, 64
 #: What may separate the cells of a CSV file: spreadsheets of some countries write semicolons, and decimal commas.
 _SEPARATORS = ",;\t"
 
@@ -251,7 +255,7 @@ def _quoted(text: str) -> str:
 
 
 def _read_csv(path: Path) -> dict[str, list[Any]]:
-    with open(path, encoding="utf-8-sig", newline="") as handle:
+    with io.TextIOWrapper(io.BytesIO(read_bytes(path, _MOST_BYTES)), encoding="utf-8-sig", newline="") as handle:
         try:
             head = handle.readline()
             handle.seek(0)
@@ -311,11 +315,25 @@ def _number(name: str, cell: str, path: Path, line: int, separator: str) -> floa
 
 def _read_parquet(path: Path) -> dict[str, list[Any]]:
     pyarrow, parquet = _pyarrow()
-    with open(path, "rb") as handle:
-        try:
-            data = parquet.ParquetFile(handle).read()
-        except (pyarrow.ArrowException, OSError) as reason:
-            raise _not_a_table(path, reason) from None
+    content = io.BytesIO(read_bytes(path, _MOST_BYTES))
+    try:
+        file = parquet.ParquetFile(content)
+        if file.metadata.num_rows * file.metadata.num_columns > _MOST_CELLS:
+            raise OSError(f"it has more than the {_MOST_CELLS} cells that are read")
+        unpacked = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
+        if unpacked > _MOST_BYTES:
+            raise OSError(f"it holds {unpacked} bytes, more than the {_MOST_BYTES} that are read")
+        batches, size = [], 0
+        for batch in file.iter_batches(_ROWS_AT_ONCE):  # packed text may be of any length
+            batches.append(batch)
+            size += batch.nbytes
+            if size > _MOST_BYTES:
+                raise OSError(f"it holds more than the {_MOST_BYTES} bytes that are read")
+        data = pyarrow.Table.from_batches(batches, file.schema_arrow)
+    except (pyarrow.ArrowException, OSError) as reason:
+        raise _not_a_table(path, reason) from None
+    except MemoryError:
+        raise _not_a_table(path, MemoryError("it takes more memory than there is")) from None
     names = [name for name in data.column_names if not _is_index(name)]
     _require_columns(str(path), names)
     for field in data.schema:

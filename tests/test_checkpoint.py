@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from fakes import FakeSession, without_seconds
 
-from drcopt._checkpoint import Checkpoint, Record
+from drcopt._checkpoint import Checkpoint, Record, _line
 from drcopt.errors import CheckpointError
 from drcopt.problem import Problem
 from drcopt.sweep import sweep
+from drcopt.tables import TEXT_COLUMNS
 
 HERE = Path(__file__).parent
+TEXT = {"b"}
 HEADER = {"problem": "abc", "tol": 1e-6, "rate_budgets": [0.0, math.inf], "columns": ["a", "b"]}
 
 
@@ -52,10 +54,10 @@ def interrupted(problem, path):
 def test_records_come_back_bit_for_bit(path):
     floats = [0.1 + 0.2, math.inf, -math.inf, -0.0, 5e-324, math.nan]
     warm = {"P": np.random.default_rng(1).normal(size=(2, 3, 1)), "none": np.empty((0, 2)), "scalar": np.array(math.pi)}
-    with Checkpoint(path, HEADER) as book:
+    with Checkpoint(path, HEADER, TEXT) as book:
         for row, a in enumerate(floats):
             book.append(record(row, a, 'tricky "≤"\n, ', warm))
-    with Checkpoint(path, HEADER) as book:
+    with Checkpoint(path, HEADER, TEXT) as book:
         assert [np.float64(r.cells["a"]).tobytes() for r in book.done.values()] == [
             np.float64(a).tobytes() for a in floats
         ]
@@ -70,7 +72,7 @@ def test_records_come_back_bit_for_bit(path):
 
 
 def test_lines_are_json(path):
-    with Checkpoint(path, HEADER) as book:
+    with Checkpoint(path, HEADER, TEXT) as book:
         book.append(record(0))
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert list(lines[0]) == ["drcopt_checkpoint", *HEADER, "crc32"]
@@ -79,14 +81,14 @@ def test_lines_are_json(path):
 
 def test_truncation_at_every_byte(path):
     """What is left after a cut anywhere is the whole records before it, and appending goes on from there."""
-    with Checkpoint(path, HEADER) as book:
+    with Checkpoint(path, HEADER, TEXT) as book:
         for row in range(3):
             book.append(record(row, warm={"w": np.array([row / 3])}))
     whole = path.read_bytes()
     ends = [i + 1 for i, byte in enumerate(whole) if byte == ord("\n")]
     for length in range(len(whole) + 1):
         path.write_bytes(whole[:length])
-        with Checkpoint(path, HEADER) as book:
+        with Checkpoint(path, HEADER, TEXT) as book:
             kept = sum(end <= length for end in ends[1:])
             assert list(book.done) == list(range(kept))
             assert path.stat().st_size == ends[kept]
@@ -200,23 +202,23 @@ def test_the_same_budgets_in_other_units_resume(problem, path):
 
 
 def test_another_version_of_the_format_is_refused(path, monkeypatch):
-    with Checkpoint(path, HEADER):
+    with Checkpoint(path, HEADER, TEXT):
         pass
     monkeypatch.setattr("drcopt._checkpoint.FORMAT", 3)
     with pytest.raises(CheckpointError, match="has format version 2; this drcopt reads version 3"):
-        Checkpoint(path, HEADER)
+        Checkpoint(path, HEADER, TEXT)
 
 
 @pytest.mark.parametrize("content", [b"notes", b"notes\n", b"{}\n", b"\n", b'{"a":1}\n{"b":2}\n', b"\xff\x00"])
 def test_somebody_elses_file_is_refused_and_left_alone(path, content):
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match="is not a drcopt checkpoint; it was left as it is"):
-        Checkpoint(path, HEADER)
+        Checkpoint(path, HEADER, TEXT)
     assert path.read_bytes() == content
 
 
 def test_damage_in_the_middle_is_refused(path):
-    with Checkpoint(path, HEADER) as book:
+    with Checkpoint(path, HEADER, TEXT) as book:
         for row in range(3):
             book.append(record(row))
     whole = path.read_bytes()
@@ -228,20 +230,53 @@ def test_damage_in_the_middle_is_refused(path):
             damaged[position] ^= flip
             path.write_bytes(damaged)
             with pytest.raises(CheckpointError, match="is damaged at line 2 of 4"):
-                Checkpoint(path, HEADER)
+                Checkpoint(path, HEADER, TEXT)
             assert path.read_bytes() == damaged
     path.write_bytes(whole + whole[start : end + 1])
     with pytest.raises(CheckpointError, match="is damaged at line 5 of 5"):
-        Checkpoint(path, HEADER)
+        Checkpoint(path, HEADER, TEXT)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"cells": cells} for cells in (["0.1", "x"], [0.1, 2], [True, "x"], [[0.1], "x"], [None, "x"], {"a": 0.1}, [0.1])]
+    + [{"row": row} for row in ("0", -1, math.inf, [0], True)]
+    + [{"warm": warm} for warm in ([1], {"P": [[3], "AAAA"]}, {"P": 1})],
+)
+def test_a_line_of_the_wrong_kind_is_damage_however_it_checks(path, change):
+    """Written by somebody who knows how to sum."""
+    with Checkpoint(path, HEADER, TEXT) as book:
+        book.append(record(0))
+    head, line = path.read_bytes().splitlines(keepends=True)
+    values = json.loads(line)
+    del values["crc32"]
+    path.write_bytes(head + _line(values | change))
+    with pytest.raises(CheckpointError, match="is damaged at line 2 of 2"):
+        Checkpoint(path, HEADER, TEXT)
+
+
+def test_more_than_is_read_is_refused(path, monkeypatch):
+    with Checkpoint(path, HEADER, TEXT) as book:
+        book.append(record(0))
+    monkeypatch.setattr("drcopt._checkpoint.MOST_BYTES", 100)
+    with pytest.raises(CheckpointError, match="more than the 100 that are read"):
+        Checkpoint(path, HEADER, TEXT)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="no such device")
+def test_a_device_is_refused(path):
+    path.symlink_to("/dev/zero")
+    with pytest.raises(CheckpointError, match=r"regular file|can be written"):
+        Checkpoint(path, HEADER, TEXT)
 
 
 def test_damage_in_the_header_is_refused(path):
-    with Checkpoint(path, HEADER) as book:
+    with Checkpoint(path, HEADER, TEXT) as book:
         book.append(record(0))
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b"abc", b"abd"))
     with pytest.raises(CheckpointError, match="is not a drcopt checkpoint"):
-        Checkpoint(path, HEADER)
+        Checkpoint(path, HEADER, TEXT)
 
 
 def test_a_missing_row_inside_a_chain_is_damage(problem, path):
@@ -283,7 +318,7 @@ def test_a_read_only_folder_is_refused(problem, tmp_path):
 def test_a_pipe_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(CheckpointError, match="must be a regular file"):
-        Checkpoint(tmp_path / "pipe", HEADER)
+        Checkpoint(tmp_path / "pipe", HEADER, TEXT)
 
 
 def test_a_second_writer_is_refused(problem, path):
@@ -292,7 +327,7 @@ def test_a_second_writer_is_refused(problem, path):
     header = json.loads(path.read_bytes().splitlines()[0])
     del header["drcopt_checkpoint"], header["crc32"]
     with (
-        Checkpoint(path, header),
+        Checkpoint(path, header, TEXT_COLUMNS),
         pytest.raises(CheckpointError, match=f"{re.escape(str(path))} is in use by another sweep"),
     ):
         run(problem, path)
@@ -305,7 +340,7 @@ def test_a_forked_worker_that_outlives_its_parent_does_not_hold_the_lock(path):
 import os, signal, time
 from drcopt._checkpoint import Checkpoint
 header = {{"columns": []}}
-book = Checkpoint({str(path)!r}, header)
+book = Checkpoint({str(path)!r}, header, TEXT_COLUMNS)
 said, say = os.pipe()
 worker = os.fork()
 if worker == 0:
@@ -315,7 +350,7 @@ if worker == 0:
 os.read(said, 4)
 try:
     book.close()
-    Checkpoint({str(path)!r}, header)
+    Checkpoint({str(path)!r}, header, TEXT_COLUMNS)
     print("free")
 finally:
     os.kill(worker, signal.SIGKILL)
@@ -373,7 +408,7 @@ def test_a_file_size_limit(problem, path):
 
 def test_a_write_that_was_interrupted_leaves_no_residue(path, monkeypatch):
     """An append after an interrupted one must not leave the tail of the longer record behind it."""
-    with Checkpoint(path, HEADER) as book:
+    with Checkpoint(path, HEADER, TEXT) as book:
         with monkeypatch.context() as patch:
 
             def interrupt(descriptor):
@@ -383,5 +418,5 @@ def test_a_write_that_was_interrupted_leaves_no_residue(path, monkeypatch):
             with pytest.raises(KeyboardInterrupt):
                 book.append(record(0, b="long" * 100))
         book.append(record(1))
-    with Checkpoint(path, HEADER) as book:
+    with Checkpoint(path, HEADER, TEXT) as book:
         assert list(book.done) == [1]

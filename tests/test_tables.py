@@ -1,4 +1,5 @@
 import math
+import os
 import re
 
 import numpy as np
@@ -247,3 +248,43 @@ def test_where_it_came_from_stays_with_it(tmp_path, suffix):
         import pyarrow.parquet
 
         assert b"problem_fingerprint" in pyarrow.parquet.read_schema(tmp_path / "t.parquet").metadata[b"drcopt"]
+
+
+class TestHostileFiles:
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+    @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+    def test_what_is_no_regular_file_is_not_waited_for(self, tmp_path, suffix):
+        pipe, device = tmp_path / f"pipe{suffix}", tmp_path / f"zero{suffix}"
+        os.mkfifo(pipe)
+        device.symlink_to("/dev/zero")
+        for path in (pipe, device):
+            with pytest.raises(InputError, match="no regular file"):
+                read_table(path)
+
+    @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+    def test_more_bytes_than_are_read(self, tmp_path, monkeypatch, suffix):
+        path = tmp_path / f"large{suffix}"
+        path.write_bytes(b"x" * 101)
+        monkeypatch.setattr("drcopt.tables._MOST_BYTES", 100)
+        with pytest.raises(InputError, match="more than the 100 that are read"):
+            read_table(path)
+
+    def test_one_huge_line(self, tmp_path):
+        path = tmp_path / "line.csv"
+        path.write_bytes(b"x" * 2**20)
+        with pytest.raises(InputError, match="must hold a sweep table"):
+            read_table(path)
+
+    @pytest.mark.parametrize(("text", "said"), [("x", "cells that are read"), ("x" * 10**6, "bytes that are read")])
+    def test_parquet_that_unpacks_to_more(self, tmp_path, text, said):
+        """One text said many times takes a few bytes."""
+        pyarrow = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        count = 2**24 + 1 if len(text) == 1 else 2000
+        column = pyarrow.DictionaryArray.from_arrays(np.zeros(count, dtype=np.int32), [text])
+        path = tmp_path / "bomb.parquet"
+        schema = pyarrow.schema([("status", pyarrow.dictionary(pyarrow.int32(), pyarrow.string()))])
+        parquet.write_table(pyarrow.table([column], schema=schema), path, store_schema=False)
+        assert path.stat().st_size < 2**21
+        with pytest.raises(InputError, match=said):
+            read_table(path)
