@@ -327,6 +327,15 @@ class Problem:
         return information.conditional_entropy((self.px[:, None] * self.ps_given_x).T)
 
     @cached_property
+    def floors(self) -> tuple[tuple[float, FloatArray], ...]:
+        """Σ px f and min_x d(x, y) − f(x) for each y, for f = min_y d and for f = 0: E d ≥ Σ px f + Σ py(y) min_x."""
+        rows = self.d.min(axis=1)
+        return (
+            (math.fsum(self.px * rows), freeze((self.d - rows[:, None]).min(axis=0))),
+            (0.0, freeze(self.d.min(axis=0))),
+        )
+
+    @cached_property
     def contraction(self) -> float:
         """Strong data-processing constant η of p(s|x), rounded up: I(S;Y) ≤ η I(X;Y) for every reconstruction."""
         return information.contraction_coefficient(self.ps_given_x)

@@ -251,10 +251,12 @@ class Session:
         free = replace(standard, classification_budget=math.inf)
         proposal = self._propose("newton", free, limits)
         self._known.append(proposal)
-        point = repair(standard, proposal.parts, lower_loss=False) if proposal.parts else None
-        met = point is not None and point.spent.excess == 0.0
-        settled = met or best_bound(standard, proposal.evidence) == math.inf
-        if settled or standard.classification_budget >= standard.problem.entropy_s:
+        settled = standard.classification_budget >= standard.problem.entropy_s
+        if not settled:
+            point = repair(standard, proposal.parts, lower_loss=False) if proposal.parts else None
+            met = point is not None and point.spent.excess == 0.0
+            settled = met or best_bound(standard, proposal.evidence) == math.inf
+        if settled:
             self.warm = proposal.warm
             return "newton", proposal
         return "global", None

@@ -52,12 +52,8 @@ class Cheapest:
     """Every letter x at its cheapest y, and what that leaves to every y; and the same from the other side."""
 
     def bound(self, question: Question) -> float:
-        problem = question.problem
-        bounds = []
-        for f in (problem.d.min(axis=1), np.zeros(problem.n)):
-            level = math.fsum(problem.px * f) + question.law.least((problem.d - f[:, None]).min(axis=0))
-            bounds.append(question.bound(Piece((1.0, 0.0, 0.0), lowered(level, level))))
-        return max(bounds)
+        levels = (level + question.law.least(rest) for level, rest in question.problem.floors)
+        return max(question.bound(Piece((1.0, 0.0, 0.0), lowered(level, level))) for level in levels)
 
     def framed(self, change: Standard) -> Cheapest:
         return self

@@ -27,6 +27,8 @@ from drcopt.questions import RATE
 _HISTORY = 5
 #: Kernel evaluations that an extrapolated start may take before it is asked whether the rate is slack.
 _PATIENCE = 12
+#: How far inside the rate the answer stays, relative, for each letter.
+_SPARE = 4e-14
 #: How small ε gets on the way to potentials that a linear program starts from, for a cost of range 1.
 _COARSE = 2e-2
 #: The smallest ε visited: fine grids need little, and potentials good to 1e-17 still give P good to 1e-8 there.
@@ -84,7 +86,8 @@ class Newton:
         if end is not None and budget >= min(end.enough, most):
             return _slack(end, transport, warm)
         past = _Past(warm, len(px))
-        rate = budget * (1.0 - 1e-12)  # so that rounding does not overspend, which would have to be repaired
+        # So that sums of doubles show that it is not overspent: repairing it, or looking closer, costs more.
+        rate = budget * (1.0 - _SPARE * (100 + problem.n + problem.m))
         state = transport.evaluate(*past.predict(self._small_rates(problem, transport), rate), 0.0, rate)
         if len(past.rates) or state.error < 0.5:
             state = transport.solve(state, rate, tol, most=_PATIENCE)
