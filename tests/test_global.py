@@ -268,8 +268,8 @@ class TestTheEdge:
         P = coupling(problem, np.random.default_rng(0))
         loss = problem.classification_loss(P)
         for said, budget, kept in ((loss - 1e-10, loss - 1e-10, False), (loss + 1e-10, loss, True)):
-            points = Points(problem, math.inf, budget, Limits(1e-6))
-            points._keep(Descent(P, np.zeros(3), 0.0, 1.0, said, 1))
+            points = Points(SingleLetter(problem, math.inf, budget), Limits(1e-6))
+            points._keep(Descent(P, np.append(np.zeros(3), [1.0, 0.0, 1.0]), said, 1))
             assert (points.best is not None) == kept
 
     def test_every_letter_told_apart(self) -> None:

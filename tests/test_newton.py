@@ -102,7 +102,7 @@ class TestTransportEnd:
         most = solve(problem, R=None).rate
         session = Session(problem, tol=1e-9)
         for share in (0.3, 0.6, 0.9, 0.97, 1.0):
-            assert session.solve(share * most, None).status == "optimal"
+            assert session.solve(share * most, None).gap <= 1e-9 * problem.d.max()
 
     @law(30)
     @given(problems(5, 5, 2), st.floats(0.5, 1.0))
@@ -160,7 +160,9 @@ class TestSweep:
         session = Session(random_problem(8), units="nats", tol=1e-9)
         for R in (first, 1e3 * first, 0.01, 0.1, 0.5):
             answer = session.solve(R, None)
-            assert answer.status == "optimal"
+            # At the first rates nearly all of the value is rounding.
+            assert answer.gap <= 1e-9
+            assert answer.status == "optimal" or R < 0.01
 
     def test_a_slack_point_does_not_end_the_chain(self) -> None:
         problem = grid_problem(16)
