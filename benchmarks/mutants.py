@@ -43,6 +43,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "session.py": ("verify", "engines", "questions", "certificate", "global", "soundness"),
     "_verify.py": ("verify",),
     "bounds/pricing/hull.py": ("hull", "pricing", "cells", "global"),
+    "bounds/pricing/dispatch.py": ("limits", "pricing", "certificate"),
     "bounds/": ("pricing", "certificate", "cells", "one_shot", "one_shot_engine", "global", "proof", "soundness"),
     "bounds/posterior.py": ("certificate", "pricing", "global", "proof", "soundness"),
     "questions/": ("questions", "pricing", "certificate", "proof", "soundness"),
@@ -104,6 +105,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "infeasible at a hair", "formulations/base.py", "math.inf if rest > 0 else", "math.inf if rest > -1e-3 else"
     ),
     Mutant("bounds not rounded down", "formulations/base.py", "for p in paid)]), *paid)", "for p in paid)]))"),
+    Mutant(
+        "too much for what the deadline left",
+        "bounds/pricing/dispatch.py",
+        "cost[:, done:] + beta * (1 - 1e-14)",
+        "cost[:, done:] + 2 * beta * (1 - 1e-14)",
+    ),
     # Posterior trees.
     Mutant("swapped marginals", "bounds/posterior.py", "*(f * problem.px),", "*(f * problem.py[: problem.n]),"),
     Mutant("the cost's weight ignored", "bounds/posterior.py", "cost = w * problem.d", "cost = problem.d"),
@@ -654,7 +661,7 @@ def pytest(folder: Path, tests: Sequence[str], timeout: float) -> tuple[int, str
 def copied(folder: Path) -> Path:
     """The package, its tests and what they need, in ``folder``."""
     skip = shutil.ignore_patterns("__pycache__", "*.svg")
-    for name in ("drcopt", "tests", "benchmarks"):
+    for name in ("drcopt", "tests", "benchmarks", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=skip)
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, folder / name)
