@@ -149,12 +149,14 @@ def latex(
     return "\n".join(lines)
 
 
-def pgfplots(table: pd.DataFrame, *, x: Literal["R", "C", "D", "P"] = "R") -> str:
+def pgfplots(table: pd.DataFrame, *, x: Literal["R", "C", "D", "P"] | None = None) -> str:
     r"""The curves of a sweep ``table`` as a ``tikzpicture`` with its data (``\usepackage{pgfplots}``).
 
-    ``x`` is the budget on the horizontal axis, as in :func:`drcopt.plotting.curve`. Points without a value break the
-    line.
+    ``x`` is the budget on the horizontal axis (default: as in :func:`drcopt.plotting.plot`). Points without a value
+    break the line.
     """
+    require(table, "table", series.NEEDED)
+    x = x or series.axis(table)
     objective, curves = series.curves(table, x)
     # Not drcopt's labels as they stand: LaTeX reads them.
     lines = [
@@ -194,7 +196,7 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def write(table: pd.DataFrame, path: Any, *, x: Literal["R", "C", "D", "P"] = "R") -> None:
+def write(table: pd.DataFrame, path: Any, *, x: Literal["R", "C", "D", "P"] | None = None) -> None:
     """Write ``table`` in the format that the suffix of ``path`` names (:data:`FORMATS`), whole or not at all."""
     from pathlib import Path
 

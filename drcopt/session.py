@@ -101,8 +101,9 @@ class Session:
         self.require(objective)
         started = clock.now()
         given = [_check.budget(q.budget, v) for q, v in zip(QUANTITIES, (D, R, C), strict=True)]
-        own = [math.inf if q is objective else v for q, v in zip(QUANTITIES, given, strict=True)]
-        budgets = Budgets(own[0], own[1], own[2], self.units)
+        if given[objective.place] != math.inf:
+            raise objective.limited_itself(_check.shown(given[objective.place]))
+        budgets = Budgets(given[0], given[1], given[2], self.units)
         question = self._question(objective, budgets.nats)
         limits = self._limits(objective, started)
         proposal, engine, certificate = self._settled(question, limits, budgets)
@@ -341,9 +342,9 @@ class Session:
             seconds=seconds,
             formulation=self.formulation,
             classifier_sees=self.classifier_sees,
-            distortion_budget=math.inf if objective is DISTORTION else given[DISTORTION.place],
-            rate_budget=math.inf if objective is RATE else given[RATE.place],
-            classification_budget=math.inf if objective is CLASSIFICATION_LOSS else given[CLASSIFICATION_LOSS.place],
+            distortion_budget=given[DISTORTION.place],
+            rate_budget=given[RATE.place],
+            classification_budget=given[CLASSIFICATION_LOSS.place],
             units=self.units,
             mixture=mixture(problem, question, parts, self.units) if shared and parts else None,
             certificate=certificate,

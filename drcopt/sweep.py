@@ -157,10 +157,7 @@ def sweep(
     minimised = quantity(objective)
     given = {q: _budgets(q, value, units) for q, value in zip(QUANTITIES, (D, R, C), strict=True)}
     if given[minimised] != [math.inf]:
-        raise InputError(
-            f"{minimised.budget} must not be given where the {minimised.words} is minimised; it is "
-            f"{_check.shown({'D': D, 'R': R, 'C': C}[minimised.budget])}. Drop it, or minimise another objective."
-        )
+        raise minimised.limited_itself(_check.shown({"D": D, "R": R, "C": C}[minimised.budget]))
     settings: dict[str, Any] = {
         "formulation": formulation,
         "classifier_sees": classifier_sees,

@@ -209,6 +209,15 @@ def test_another_version_of_the_format_is_refused(path, monkeypatch):
         Checkpoint(path, HEADER, TEXT)
 
 
+def test_one_of_an_earlier_drcopt_is_refused(problem, path):
+    run(problem, path)
+    header = json.loads(path.read_bytes().splitlines()[0])
+    del header["crc32"]
+    path.write_bytes(_line(header | {"drcopt_checkpoint": 1}))
+    with pytest.raises(CheckpointError, match=r"version 1; this drcopt reads version 2\. Resume it with"):
+        run(problem, path)
+
+
 @pytest.mark.parametrize("content", [b"notes", b"notes\n", b"{}\n", b"\n", b'{"a":1}\n{"b":2}\n', b"\xff\x00"])
 def test_somebody_elses_file_is_refused_and_left_alone(path, content):
     path.write_bytes(content)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -17,6 +19,7 @@ from drcopt.closed_forms import bernoulli
 from drcopt.errors import InputError
 from drcopt.formulations import OneShot, Question, SingleLetter, TimeSharing
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE, Piece, Quantity, quantity
+from drcopt.session import Session
 from drcopt.sources import bernoulli as bernoulli_source
 
 BIT = math.log(2.0)
@@ -44,6 +47,17 @@ class TestQuantities:
         assert all(quantity(q.name) is q for q in QUANTITIES)
         with pytest.raises(InputError, match=r"^objective must be one of .*; it is 'loss'\.$"):
             quantity("loss")
+
+    def test_a_copy_is_the_same_object(self) -> None:
+        for q in QUANTITIES:
+            assert pickle.loads(pickle.dumps(q)) is q and copy.deepcopy(q) is q
+        back = pickle.loads(pickle.dumps(question(RATE)))
+        assert back.objective is RATE and back.budgets == question(RATE).budgets
+
+    def test_what_is_minimised_is_not_limited(self) -> None:
+        session = Session(question().problem)
+        with pytest.raises(InputError, match=r"^R must not be given where the rate is minimised; it is 0\.5\. Drop"):
+            session.ask(RATE, R=0.5, D=0.2)
 
     def test_only_information_has_units(self) -> None:
         assert DISTORTION.inside(3.0, "bits") == DISTORTION.outside(3.0, "bits") == 3.0

@@ -14,8 +14,9 @@ from fakes import FakeSession, without_seconds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drcopt.errors import InputError
+from drcopt.errors import CheckpointError, InputError
 from drcopt.problem import Problem
+from drcopt.questions import quantity
 from drcopt.sources import bernoulli
 from drcopt.tables import COLUMNS
 
@@ -121,6 +122,78 @@ class TestRows:
         assert [len(p) for _, p in module.plan([0.1] * 100, [math.inf], "single-letter")] == [64, 36]
         chains = module.plan([2.0, 1.0, math.inf, 1.0], [0.5], "single-letter")
         assert chains == [(0.5, ((1, 1.0), (3, 1.0), (0, 2.0), (2, math.inf)))]
+
+
+#: Objective → budgets, and the columns of the first and the second.
+GRIDS = {
+    "rate": ({"D": [0.5, 0.25, None], "C": [0.5, None]}, "distortion_budget", "classification_budget_bits"),
+    "classification_loss": ({"R": [0.5, 0.25], "D": [0.5, None]}, "rate_budget_bits", "distortion_budget"),
+}
+
+
+@pytest.mark.usefixtures("fake")
+class TestObjectives:
+    """The fake has every objective fall in both budgets, and meets none of the second below 0.1."""
+
+    @pytest.mark.parametrize("objective", GRIDS)
+    def test_rows_are_over_what_is_limited(self, objective):
+        budgets, first, second = GRIDS[objective]
+        table = sweep(PROBLEM, **budgets, objective=objective, progress=False)
+        wanted = [[math.inf if v is None else v for v in values] for values in budgets.values()]
+        if first == "rate_budget_bits":
+            assert list(budgets) == ["R", "D"]
+        assert table[first].tolist() == wanted[0] * len(wanted[1])
+        assert table[second].tolist() == [v for v in wanted[1] for _ in wanted[0]]
+        own = {"rate": "rate_budget_bits", "classification_loss": "classification_budget_bits"}[objective]
+        assert set(table[own]) == {math.inf} and set(table["objective"]) == {objective}
+        assert table["value"].equals(table[f"{objective}_bits"].rename("value"))
+        assert np.array_equal(table["gap"], table["value"] - table["lower_bound"])
+        assert table["distortion"].isna().all()
+
+    @pytest.mark.parametrize("objective", GRIDS)
+    def test_infeasible_settles_the_tighter(self, objective, tmp_path, monkeypatch):
+        monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
+        (first, second) = GRIDS[objective][0]
+        budgets = {first: [0.1, 0.2, 0.3, 0.4], second: 0.05}
+        table = sweep(PROBLEM, **budgets, objective=objective, progress=False)
+        assert set(table["status"]) == {"infeasible"} and set(table["value"]) == {math.inf}
+        assert len((tmp_path / "log").read_text().splitlines()) == 2  # the tightest, and the loosest settles the rest
+        named = "D = 0.4, C = 0.05" if objective == "rate" else "D = 0.05, R = 0.4"
+        assert table["termination"].tolist().count(f"infeasible already at {named} bits") == 2
+
+    @pytest.mark.parametrize("objective", GRIDS)
+    def test_resumed_and_in_processes(self, objective, tmp_path, processes):
+        budgets = GRIDS[objective][0]
+        whole = without_seconds(sweep(PROBLEM, **budgets, objective=objective, progress=False))
+        path = tmp_path / "rows"
+        assert without_seconds(sweep(PROBLEM, **budgets, objective=objective, executor=processes)) == whole
+        sweep(PROBLEM, **budgets, objective=objective, checkpoint=path, progress=False)
+        lines = path.read_bytes().splitlines(keepends=True)
+        for rows in range(1, len(lines)):
+            path.write_bytes(b"".join(lines[:rows]))
+            again = sweep(PROBLEM, **budgets, objective=objective, checkpoint=path, progress=False)
+            assert without_seconds(again) == whole
+        with pytest.raises(CheckpointError, match=f"objective is '{objective}' there and 'distortion' here"):
+            sweep(PROBLEM, R=0.5, checkpoint=path, progress=False)
+
+    def test_a_distortion_has_no_bits(self):
+        nats = sweep(PROBLEM, D=[0.5], C=math.log(2) / 2, units="nats", objective="rate", progress=False)
+        bits = sweep(PROBLEM, D=[0.5], C=0.5, objective="rate", progress=False)
+        assert without_seconds(nats) == without_seconds(bits)
+
+    def test_chains_are_short_where_the_loss_is_minimised(self):
+        assert [len(p) for _, p in module.plan([0.1] * 20, [math.inf], "single-letter", quantity("rate"))] == [20]
+        loss = quantity("classification_loss")
+        assert [len(p) for _, p in module.plan([0.1] * 20, [math.inf], "single-letter", loss)] == [8, 8, 4]
+
+    @pytest.mark.parametrize("resumed", [False, True])
+    def test_without_a_checker_nothing_is_disbelieved(self, resumed, tmp_path):
+        """A row that is better through another's point can be optimal, read back or not."""
+        path = tmp_path / "rows"
+        for _ in range(1 + resumed):
+            table = sweep(PROBLEM, R=RATES, C=LOSSES, checkpoint=path, progress=False)
+        assert without_seconds(table) == without_seconds(sweep(PROBLEM, R=RATES, C=LOSSES, progress=False))
+        assert "verified" not in table
 
 
 @pytest.mark.usefixtures("fake")
@@ -256,6 +329,9 @@ class TestInput:
             ({"time_limit": -1}, "time_limit must be positive and finite; it is -1"),
             ({"engine": "steam"}, "engine must be one of"),
             ({"formulation": "letters"}, "formulation must be one of"),
+            ({"D": 0.1}, "D must not be given where the distortion is minimised; it is 0.1. Drop it, or minimise"),
+            ({"objective": "rate"}, "R must not be given where the rate is minimised; it is 1. Drop it"),
+            ({"objective": "loss"}, "objective must be one of ['distortion', 'rate', 'classification_loss']; it is"),
             ({"executor": 4}, "executor must be a concurrent.futures.Executor or None; it is 4"),
         ],
     )
@@ -306,6 +382,23 @@ class TestRealEngine:
         for rows in (1, 5, 10, 11, 15, 19):
             (tmp_path / "rows").write_bytes(b"".join(lines[: 1 + rows]))
             assert without_seconds(sweep(bernoulli(), **budgets, checkpoint=tmp_path / "rows")) == whole, rows
+
+
+def test_round_trips():
+    """D(R, C) to R(D, C) to D(R, C), and to C(R, D) and back, through tables."""
+    problem, short = bernoulli(), {"time_limit": 1.0, "progress": False}
+    there = sweep(problem, R=[0.2, 0.5], C=[None, 0.9], **short)
+    assert set(there["status"]) == {"optimal"}
+    for _, row in there.iterrows():
+        R, C, D = row["rate_budget_bits"], row["classification_budget_bits"], row["distortion"]
+        back = sweep(problem, D=D + 1e-8, C=C, objective="rate", **short).iloc[0]
+        assert back["lower_bound"] <= row["rate_bits"] + 1e-12
+        assert back["value"] == pytest.approx(R, abs=1e-5)
+        again = sweep(problem, R=back["value"], C=C, **short).iloc[0]
+        assert again["distortion"] == pytest.approx(D, abs=2e-6)
+        edge = sweep(problem, R=R, D=D + 1e-6, objective="classification_loss", **short).iloc[0]
+        assert edge["lower_bound"] <= row["classification_loss_bits"] + 1e-12
+        assert edge["value"] <= row["classification_loss_bits"] + 1e-4
 
 
 def test_import_is_light():

@@ -240,6 +240,28 @@ def test_columns_of_your_own_survive(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_table_of_before_is_read(tmp_path, suffix):
+    """Of the version that could minimise distortion only: the columns up to scipy_version."""
+    path, table = tmp_path / f"t{suffix}", plain().assign(proved_lower_bound=0.0, proved_distortion=1.0, verified="yes")
+    old = table[[*COLUMNS[: COLUMNS.index("objective")], *tables.VERIFIED_MEANINGS]]
+    old.to_csv(path, index=False) if suffix == ".csv" else old.to_parquet(path, index=False)
+    back = read_table(path)
+    assert tuple(back.columns) == tables.VERIFIED_COLUMNS
+    assert back["value"].equals(table["distortion"].rename("value"))
+    first = back.iloc[0]
+    assert (first["objective"], first["perception_kind"]) == ("distortion", "")
+    assert first["distortion_budget"] == first["perception_budget"] == math.inf
+    assert back[["perception", "accuracy", "distortion_multiplier"]].isna().all(axis=None)
+    assert_frame_equal(read_table(write_table(old, tmp_path / f"again{suffix}")), back, check_exact=True)
+
+
+def test_the_value_that_is_missing_is_that_of_the_objective(tmp_path):
+    table = plain().assign(objective=["rate", "distortion", "speed"], rate_bits=3.0, distortion=4.0)
+    back = read_table(write_table(table.drop(columns="value"), tmp_path / "t.csv"))
+    assert back["value"].tolist()[:2] == [3.0, 4.0] and math.isnan(back["value"].iloc[2])
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_where_it_came_from_stays_with_it(tmp_path, suffix):
     table = frame([{**dict.fromkeys(COLUMNS, 0.5), **dict.fromkeys(TEXT_COLUMNS, "x"), "problem_fingerprint": "ab"}])
     back = read_table(write_table(table, tmp_path / f"t{suffix}"))

@@ -95,6 +95,19 @@ def with_options(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]],
     return add
 
 
+#: As drcopt.questions.QUANTITIES, which import NumPy; either spelling of the last.
+OBJECTIVES = ("distortion", "rate", "classification-loss", "classification_loss")
+
+#: What to solve for: `solve` and `sweep` share it, and hand on the name that the package uses.
+minimize = click.option(
+    "--minimize",
+    type=click.Choice(OBJECTIVES),
+    default=OBJECTIVES[0],
+    callback=lambda _context, _option, name: name.replace("-", "_"),
+    metavar=f"[{'|'.join(OBJECTIVES[:3])}]",
+    help=f"What to minimise; the others can be limited.  [default: {OBJECTIVES[0]}]",
+)
+
 #: How to solve: `solve` and `sweep` share these.
 settings = with_options(
     click.option("--formulation", type=click.Choice(FORMULATIONS), default=FORMULATIONS[0], show_default=True),
@@ -110,7 +123,13 @@ settings = with_options(
 
 #: How well, and in what units.
 accuracy = with_options(
-    click.option("--tol", type=float, default=1e-6, show_default=True, help="Gap to prove, relative to max d."),
+    click.option(
+        "--tol",
+        type=float,
+        default=1e-6,
+        show_default=True,
+        help="Gap to prove, relative to max d.",
+    ),
     click.option(
         "--verify",
         type=click.Choice(["interval"]),

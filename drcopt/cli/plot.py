@@ -23,7 +23,7 @@ _tables = click.argument("tables", nargs=-1, required=True, metavar="TABLE...", 
 @_tables
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The .png, .svg or .pdf to write.")
 @click.option("--kind", type=click.Choice(KINDS), default="auto", show_default=True)
-@click.option("--x", "x", type=click.Choice(BUDGETS), help="The budget on the horizontal axis of curves.  [default: R]")
+@click.option("--x", "x", type=click.Choice(BUDGETS), help="Horizontal axis of curves.  [default: R, or D or C]")
 @click.option("--points", type=click.Path(path_type=Path), help="A CSV with columns rate, distortion, loss, accuracy.")
 @click.option("--edge", type=click.Path(path_type=Path), help="What 'drcopt edge --out' wrote.")
 @click.option("--title", default=None, help="Above the picture.")
@@ -75,7 +75,7 @@ def plot(
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="A .tex, .tikz or (long form) .csv file."
 )
-@click.option("--x", "x", type=click.Choice(BUDGETS), default="R", show_default=True, help="Of curves in .tikz.")
+@click.option("--x", "x", type=click.Choice(BUDGETS), help="Of curves in .tikz.  [default: R, or D or C]")
 @force
 def export(tables: tuple[Path, ...], out: Path, x: Any, force: bool) -> None:
     """Turn sweep tables into LaTeX (booktabs), a pgfplots picture, or long form.

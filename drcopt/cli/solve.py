@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drcopt.cli.options import Ended, accuracy, columns, force, load, plain, refuse_existing, settings
+from drcopt.cli.options import Ended, accuracy, columns, force, load, minimize, plain, refuse_existing, settings
 from drcopt.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,16 +21,14 @@ if TYPE_CHECKING:
     from drcopt.questions.quantities import Quantity
     from drcopt.solution import Solution
 
-#: As drcopt.questions.QUANTITIES.
-OBJECTIVES = ("distortion", "rate", "classification-loss")
 #: Seconds before the first line of progress, and between two where stderr is no terminal.
 PATIENCE, QUIET = 1.0, 10.0
 
 
 @click.command()
 @click.argument("source")
-@click.option("--minimize", type=click.Choice(OBJECTIVES), default=OBJECTIVES[0], show_default=True)
-@click.option("--D", "D", type=float, help="Distortion budget, of the other two objectives; without it, none.")
+@minimize
+@click.option("--D", "D", type=float, help="Distortion budget; without it, none.")
 @click.option("--R", "R", type=float, help="Rate budget; without it, none.")
 @click.option("--C", "C", type=float, help="Classification budget: a limit on H(S|Y); without it, none.")
 @settings
@@ -71,6 +69,7 @@ def solve(
     Examples:
       drcopt solve bernoulli --R 0.3 --C 0.9 --coupling coupling.csv
       drcopt solve bernoulli:px=0.3,p1=0.1 --R 0.5
+      drcopt solve bernoulli --minimize rate --D 0.1 --C 0.9
     """
     if coupling is not None and coupling.suffix.lower() not in (".csv", ".npy"):
         raise InputError(f"--coupling must end in .csv or .npy; it is {str(coupling)!r}. Give it one of them.")
@@ -83,13 +82,9 @@ def solve(
     session = Session(problem, **how)
     # JSON has all its fields whatever happened; a person gets the sentence that the exception holds.
     lenient = as_json or certificate is not None
-    objective = quantity(minimize.replace("-", "_"))
+    objective = quantity(minimize)
     with _reported(problem, objective, how["units"], progress):
-        failing: Any = {"on_failure": "return" if lenient else "raise"}
-        if minimize == OBJECTIVES[0] and D is None:
-            solution = session.solve(R, C, **failing)
-        else:
-            solution = session.ask(objective, D=D, R=R, C=C, **failing)
+        solution = session.ask(objective, D=D, R=R, C=C, on_failure="return" if lenient else "raise")
         if solution.status == "infeasible":
             solution = session.with_edge(solution)
     found = solution.status not in ("infeasible", "unknown")
@@ -189,6 +184,11 @@ def _report(solution: Solution) -> str:
     if solution.objective != "distortion":
         bound += f" {units}, of the {what}"
     guessed = f"{solution.accuracy:.6g}, of the best classifier (Bayes error {solution.bayes_error:.6g})"
+    worths = [
+        ("distortion", multipliers.distortion, "unit of d"),
+        ("rate", multipliers.rate, unit),
+        ("classification", multipliers.classification, unit),
+    ]
     lines = {
         "status": f"{solution.status}: {STATUSES[solution.status]}",
         "distortion": least,
@@ -201,8 +201,7 @@ def _report(solution: Solution) -> str:
             f"{solution.classification_loss:.9g} {units} (budget {solution.classification_budget:.9g})"
         ),
         **({} if math.isnan(solution.accuracy) else {"accuracy": guessed}),
-        "rate multiplier": f"{multipliers.rate:.6g} {what} per {unit}",
-        "classification multiplier": f"{multipliers.classification:.6g} {what} per {unit}",
+        **{f"{name} multiplier": f"{worth:.6g} {what} per {each}" for name, worth, each in worths if name not in what},
         "engine": f"{solution.engine}: {' '.join(solution.termination.split())}",
         "seconds": f"{solution.seconds:.3g}",
     }

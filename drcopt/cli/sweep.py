@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drcopt.cli.options import Ended, Grid, accuracy, columns, force, load, refuse_existing, settings
+from drcopt.cli.options import Ended, Grid, accuracy, columns, force, load, minimize, refuse_existing, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from drcopt.problem import Problem
+    from drcopt.questions import Quantity
 
 # What `drcopt sweep SOURCE` does when told nothing else: a table worth plotting within a minute on two cores.
 #: Rates from 0 to min(H(X), H(Y)), beyond which the rate budget binds nothing.
@@ -44,8 +47,33 @@ def default_losses(problem: Problem, units: str = "bits") -> list[float]:
     return [math.inf, *(C for C in between if low < C < high)]
 
 
+def default_distortions(problem: Problem) -> list[float]:
+    """Evenly spaced distortions from what the cheapest letters cost to that of independent X and Y."""
+    low, high = float(problem.px @ problem.d.min(axis=1)), problem.distortion(problem.independent)
+    steps = SWEEP_RATES - 1
+    return [low + (high - low) * i / steps for i in range(steps + 1)] if high > low else [low]
+
+
+def grids(problem: Problem, objective: Quantity, given: dict[str, list[float] | None], units: str) -> dict[str, Any]:
+    """The budgets given, and where there are none those of before: none on what is minimised."""
+    from drcopt.rows import limited
+
+    first, _ = limited(objective)
+    usual: dict[str, Callable[[], list[float]]] = {
+        "R": lambda: default_rates(problem, units),
+        "D": lambda: default_distortions(problem) if first.budget == "D" else [math.inf],
+        "C": lambda: default_losses(problem, units),
+    }
+    return {
+        letter: given[letter] or (None if letter == objective.budget else default())
+        for letter, default in usual.items()
+    }
+
+
 @click.command()
 @click.argument("source")
+@minimize
+@click.option("--D", "D", type=Grid(), help=f"Distortion budgets; for a rate {SWEEP_RATES} by default, else none.")
 @click.option("--R", "R", type=Grid(), help=f"Rate budgets; default: {SWEEP_RATES} from 0 to min(H(X),H(Y)).")
 @click.option("--C", "C", type=Grid(), help="Classification budgets; default: inf and two that bind.")
 @settings
@@ -53,7 +81,7 @@ def default_losses(problem: Problem, units: str = "bits") -> list[float]:
 @click.option(
     "--time-limit",
     type=float,
-    help=f"Seconds for each point; inf: none.  [default: {SWEEP_TIME_LIMIT:g} if a C is finite, else inf]",
+    help=f"Seconds for each point; inf: none.  [default: {SWEEP_TIME_LIMIT:g} if H(S|Y) matters, else inf]",
 )
 @columns
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: one for each core]")
@@ -63,6 +91,8 @@ def default_losses(problem: Problem, units: str = "bits") -> list[float]:
 @click.option("--progress/--no-progress", default=None, help="Progress bar on stderr.  [default: on a terminal]")
 def sweep(
     source: str,
+    minimize: str,
+    D: list[float] | None,
     R: list[float] | None,
     C: list[float] | None,
     time_limit: float | None,
@@ -83,15 +113,18 @@ def sweep(
 
     A grid reads start:stop:step, or numbers with commas between them, or both: 0:1:0.1,1.5,inf.
     With --checkpoint, a sweep that was interrupted goes on where it stopped when it is run again.
-    The table is in bits whatever the --units of the grids.
+    The table is in bits whatever the --units of the grids. What is minimised takes no grid.
 
     \b
     Examples:
       drcopt sweep digits:super-resolution --out digits.csv
       drcopt sweep bernoulli --R 0:1:0.05 --C 0.8,0.9,inf --checkpoint rows.jsonl
+      drcopt sweep bernoulli --minimize rate --D 0.05:0.3:0.05 --C 0.85,inf
     """
     from drcopt import tables
     from drcopt._workers import cores, workers
+    from drcopt.questions import quantity
+    from drcopt.rows import limited
     from drcopt.sweep import plan
     from drcopt.sweep import sweep as run
 
@@ -99,18 +132,20 @@ def sweep(
         tables.check_destination(out)
         refuse_existing(force, out)
     problem = load(source, x=x, s=s, y=y, weights=weights, d=d)
-    R, C = R or default_rates(problem, units), C or default_losses(problem, units)
-    if time_limit is None and not all(map(math.isinf, C)):
+    objective = quantity(minimize)
+    budgets = grids(problem, objective, {"D": D, "R": R, "C": C}, units)
+    if time_limit is None and not all(map(math.isinf, budgets["C"] or [0.0])):
         time_limit = SWEEP_TIME_LIMIT
     if time_limit == math.inf:
         time_limit = None
-    jobs = min(jobs or cores(), len(plan(R, C, how["formulation"])))
+    ascending, held = (budgets[q.budget] for q in limited(objective))
+    jobs = min(jobs or cores(), len(plan(ascending, held, how["formulation"], objective)))
     try:
         with workers(jobs) as executor:
             table = run(
                 problem,
-                R=R,
-                C=C,
+                **budgets,
+                objective=minimize,
                 units=units,
                 time_limit=time_limit,
                 executor=executor,

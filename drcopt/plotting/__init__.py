@@ -294,7 +294,9 @@ def plot(
         budgets = column(table, RATE), column(table, LOSS)
         kind = "surface" if min(len(np.unique(values[np.isfinite(values)])) for values in budgets) >= 4 else "curve"
         kind = "curve" if table.duplicated([RATE, LOSS]).any() or "x" in options else kind
-    return surface(table, title=title, **options) if kind == "surface" else curve(table, title=title or "", **options)
+    if kind == "surface":
+        return surface(table, title=title, **options)
+    return curve(table, title=title or "", **{"x": series.axis(table), **options})
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:

@@ -98,7 +98,8 @@ def curves(table: pd.DataFrame, x: str = "R") -> tuple[str, list[Curve]]:
     if "classifier_sees" in kinds and "formulation" in table.columns and "formulation" not in kinds:
         kinds.insert(-1, "formulation")
     others = [b for b in BUDGETS.values() if b is not budget and b.column in table.columns]
-    default = BUDGETS["C" if x == "R" else "R"]
+    own = {"distortion": "D", "rate": "R", "classification_loss": "C"}.get(objective)
+    default = next(BUDGETS[letter] for letter in "RDC" if letter not in (x, own))
     levels = [b for b in others if b is default or _varies(table, b.column)]
     by = ["curve"] if named else [*kinds, *(b.column for b in levels)]
     groups = [rows for _, rows in table.groupby(by, sort=not named, dropna=False)]
@@ -127,6 +128,12 @@ def curves(table: pd.DataFrame, x: str = "R") -> tuple[str, list[Curve]]:
             )
         )
     return objective, found
+
+
+def axis(table: pd.DataFrame) -> Any:
+    """The budget to draw over: the rate's, or the first other one of which the table has finite values."""
+    known = [letter for letter, b in BUDGETS.items() if b.column in table.columns]
+    return next((letter for letter in known if np.isfinite(column(table, BUDGETS[letter].column)).any()), "R")
 
 
 def objective_of(table: pd.DataFrame) -> str:
@@ -163,7 +170,7 @@ def coincident(found: list[Curve]) -> dict[int, int]:
 
 def edge_of(curve: Curve, edge: pd.DataFrame | None, x: str) -> float | None:
     """Where the curve begins exactly, if a row of ``edge`` has its budget."""
-    if edge is None or len(curve.level) != 1:
+    if edge is None or len(curve.level) != 1 or x not in ("R", "C"):
         return None
     other = BUDGETS["C" if x == "R" else "R"].column
     at = np.isclose(column(edge, other), curve.level[0], rtol=1e-9, atol=0)

@@ -45,6 +45,13 @@ class Quantity:
         """In prose: "classification loss"."""
         return self.name.replace("_", " ")
 
+    def limited_itself(self, given: str) -> InputError:
+        """What is said to who limits what he minimises."""
+        return InputError(
+            f"{self.budget} must not be given where the {self.words} is minimised; it is {given}. "
+            "Drop it, or minimise something else."
+        )
+
     def inside(self, value: float, units: str) -> float:
         """A value in ``units`` in nats, where it is information."""
         return value * NATS_PER[units] if self.informational else value
