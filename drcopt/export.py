@@ -5,14 +5,14 @@ Nothing here solves, and nothing needs an extra.
 >>> import drcopt
 >>> table = drcopt.sweep(drcopt.sources.bernoulli(), R=[0.2, 0.5], C=[0.9, None])
 >>> print(latex(table))
-\begin{tabular}{rrrrr}
+\begin{tabular}{rrrrrr}
 \toprule
-$R$ (bits) & $C$ (bits) & $D$ & rate (bits) & class.\ loss (bits) \\
+$R$ (bits) & $C$ (bits) & $D$ & rate (bits) & class.\ loss (bits) & accuracy \\
 \midrule
-0.2 & 0.9 & 0.1856 & 0.2 & 0.8919 \\
-0.5 & 0.9 & 0.07483 & 0.5 & 0.8028 \\
-0.2 & $\infty$ & 0.1856 & 0.2 & 0.8919 \\
-0.5 & $\infty$ & 0.07483 & 0.5 & 0.8028 \\
+0.2 & 0.9 & 0.1856 & 0.2 & 0.8919 & 0.6886 \\
+0.5 & 0.9 & 0.07483 & 0.5 & 0.8028 & 0.7551 \\
+0.2 & $\infty$ & 0.1856 & 0.2 & 0.8919 & 0.6886 \\
+0.5 & $\infty$ & 0.07483 & 0.5 & 0.8028 & 0.7551 \\
 \bottomrule
 \end{tabular}
 """

@@ -16,6 +16,7 @@ from fakes import FakeSession, without_seconds
 
 from drcopt import cli, formulations, sources
 from drcopt.errors import InputError
+from drcopt.questions import quantity
 from drcopt.tables import COLUMNS, read_table
 
 HERE = Path(__file__).parent
@@ -192,6 +193,26 @@ class TestSweep:
         table = read_table(tmp_path / "t.csv")
         assert table["rate_budget_bits"].tolist() == [0, 0.25, 0.5, 0.75, 1] * 2
         assert table["classification_budget_bits"].tolist() == [math.inf] * 5 + [0.9] * 5
+
+    @pytest.mark.parametrize("name", ["classification-loss", "classification_loss"])
+    def test_minimises_what_it_is_told(self, run, tmp_path, name):
+        code, _, err = run("sweep", "bernoulli", "--minimize", "rate", "--D", "0.1,0.2", "--C", "inf", "--jobs", 1)
+        assert (code, err) == (0, "")
+        out = tmp_path / "t.csv"
+        code, _, err = run("sweep", "bernoulli", "--minimize", name, "--R", "0.1,0.2", "--jobs", 1, "--out", out)
+        assert (code, err) == (0, f"drcopt: wrote 2 rows to {out}: 2 optimal\n")
+        assert set(read_table(out)["objective"]) == {"classification_loss"}
+        wrong = refused(run, "sweep", "bernoulli", "--minimize", "rate", "--R", "0.1", "--jobs", 1)
+        assert wrong.startswith("R must not be given where the rate is minimised; it is [0.1].")
+
+    def test_usual_grids_of_each_objective(self):
+        problem, sweeping = sources.named("bernoulli"), importlib.import_module("drcopt.cli.sweep")
+        none = dict.fromkeys("DRC")
+        rate = sweeping.grids(problem, quantity("rate"), none, "bits")
+        assert rate["R"] is None and len(rate["D"]) == 20 and len(rate["C"]) == 3
+        assert rate["D"][0] == 0.0 and rate["D"][-1] == pytest.approx(problem.distortion(problem.independent))
+        loss = sweeping.grids(problem, quantity("classification_loss"), none, "bits")
+        assert loss["C"] is None and loss["D"] == [math.inf] and len(loss["R"]) == 20
 
     @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
     def test_writes_a_table_and_says_what_is_in_it(self, run, tmp_path, suffix):

@@ -520,3 +520,17 @@ def test_a_problem_in_html():
     assert shown["letters"] == "n = 2 of X, m = 2 of Y, k = 2 of S"
     assert shown["H(X), H(Y)"] == "0.881291 bits, 0.970951 bits"
     assert shown["fingerprint"] == PROBLEM.fingerprint
+
+
+@pytest.mark.parametrize(("objective", "budgets", "axis"), [
+    ("rate", {"D": [0.1, 0.2], "C": None}, "distortion budget D"),
+    ("classification_loss", {"R": [0.2, 0.4]}, "rate budget R (bits)"),
+])  # fmt: skip
+def test_other_objectives_are_drawn_over_what_is_limited(objective, budgets, axis):
+    import drcopt
+    from drcopt import plotting
+
+    table = drcopt.sweep(drcopt.sources.bernoulli(), **budgets, objective=objective, time_limit=1.0, progress=False)
+    drawn = plotting.plot(table).axes[0]
+    assert drawn.get_xlabel() == axis
+    assert drawn.get_ylabel() == {"rate": "rate (bits)"}.get(objective, "classification loss (bits)")
