@@ -254,7 +254,7 @@ def lower_rate(
 ) -> Descent | None:
     """min I(P) with E d ≤ distortion and H(S|Y) ≤ budget, from the tangent at P; None if no step was feasible."""
     most = min(problem.entropy_x, problem.entropy_y)
-    levels = np.array([distortion, budget])
+    levels = np.array([min(distortion, float(problem.d.max())), budget])
     best: Descent | None = None
     start: tuple[FloatArray, FloatArray] | None = None
     value, restored = math.inf, False
