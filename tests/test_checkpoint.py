@@ -348,6 +348,7 @@ def test_a_forked_worker_that_outlives_its_parent_does_not_hold_the_lock(path):
     program = f"""
 import os, signal, time
 from drcopt._checkpoint import Checkpoint
+from drcopt.tables import TEXT_COLUMNS
 header = {{"columns": []}}
 book = Checkpoint({str(path)!r}, header, TEXT_COLUMNS)
 said, say = os.pipe()
