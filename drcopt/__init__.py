@@ -17,6 +17,7 @@ from drcopt.errors import InputError as InputError
 from drcopt.errors import MissingExtraError as MissingExtraError
 from drcopt.errors import NotSolvedError as NotSolvedError
 from drcopt.errors import OutputError as OutputError
+from drcopt.perception import Perception as Perception
 from drcopt.problem import Problem as Problem
 from drcopt.solution import Solution as Solution
 from drcopt.solve import min_classification_loss as min_classification_loss

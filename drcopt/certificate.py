@@ -17,10 +17,12 @@ import numpy as np
 from drcopt._check import FloatArray
 from drcopt.bounds import Cheapest, DataProcessing, Evidence, bound_of
 from drcopt.coupling import round_along_support, round_onto_marginals
-from drcopt.formulations import OneShot, Part, Question
+from drcopt.errors import InputError
+from drcopt.formulations import Message, OneShot, Part, Question, SingleLetter
 from drcopt.formulations.one_shot import map_coupling
 from drcopt.problem import Problem
 from drcopt.questions import Quantity
+from drcopt.questions.output import Near
 from drcopt.witness import Budgets, Spent, inside
 
 #: A mixture's column sums may miss py by this much in total (single couplings are rounded exactly).
@@ -85,6 +87,13 @@ class Certificate:
         """Write everything needed to believe this to a JSON file; ``drcopt check`` verifies it independently."""
         from drcopt.proof import save
 
+        if self.formulation.laws is not None or isinstance(self.formulation, Message):
+            raise InputError(
+                "a proof file must be about a given law of Y and a classifier that sees Y; this answer has "
+                f"classifier_sees={self.formulation.classifier_sees!r} and "
+                f"{'a given' if self.formulation.laws is None else 'no given'} law. Solve it with py and without a "
+                "perception budget to save it."
+            )
         save(self, path)
 
 
@@ -149,6 +158,8 @@ def repair(
     formulation: Question, parts: Sequence[Part], budgets: Budgets | None = None, *, lower_loss: bool = True
 ) -> Point | None:
     """The point moved onto the marginals and within its budgets; None if it misses one by more than rounding."""
+    if isinstance(formulation, SingleLetter) and (formulation.laws is not None or isinstance(formulation, Message)):
+        return _with_own_law(formulation, parts, budgets, lower_loss)
     problem = formulation.problem
     try:
         weights = np.array([part.weight for part in parts], dtype=np.float64)
@@ -172,6 +183,74 @@ def repair(
         fixed = [Part(float(w), _onto_marginals(problem, a)) for a, w in zip(arrays, weights, strict=True)]
     moved = inside(formulation, fixed, budgets, lower_loss=lower_loss)
     return None if moved is None else Point(tuple(moved[0]), moved[1])
+
+
+#: Letters of less mass than this are left out of a law.
+_NO_MASS = 1e-14
+
+
+def _with_own_law(
+    question: SingleLetter, parts: Sequence[Part], budgets: Budgets | None, lower_loss: bool
+) -> Point | None:
+    """A point whose law of Y, or of V, is one of several: judged as a coupling with just that law.
+
+    Rows are scaled to px. Where the law lies outside its ball, mixing with px·tᵀ brings it in: every divergence from
+    the target t is convex and 0 there, and the rate falls by the same factor.
+    """
+    problem, laws, message = question.problem, question.laws, isinstance(question, Message)
+    try:
+        (part,) = parts
+        P = np.maximum(np.asarray(part.coupling, dtype=np.float64), 0.0)
+        letters = np.arange(problem.m) if not message else np.asarray(part.letters, dtype=np.intp)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    if P.shape != (problem.n, len(letters)) or not np.isfinite(P).all() or not len(letters):
+        return None
+    if letters.min() < 0 or letters.max() >= problem.m:
+        return None
+    some = P.sum(axis=0) > _NO_MASS
+    P, letters = P[:, some], letters[some]
+    rows = P.sum(axis=1)
+    if not P.size or not rows.all():
+        return None
+    P = P * (problem.px / rows)[:, None]
+    if isinstance(laws, Near):
+        share = laws.share(_law_of(P, letters, problem.m))
+        if share > 0.0:
+            mixed = np.outer(problem.px, laws.target)
+            if message:
+                P, letters = np.hstack([(1.0 - share) * P, share * mixed]), np.append(letters, np.arange(problem.m))
+            else:
+                full = np.zeros((problem.n, problem.m))
+                full[:, letters] = P
+                P, letters = (1.0 - share) * full + share * mixed, np.arange(problem.m)
+            some = P.sum(axis=0) > 0.0
+            P, letters = P[:, some], letters[some]
+    elif laws is None:
+        law = _law_of(P, letters, problem.m)
+        if not law.all():
+            return None
+        P = P * (problem.py / law)[letters]
+    if isinstance(question, Message):
+        fixed = question.of_atoms(letters, P.sum(axis=0))
+    else:
+        fixed = question.at(_law_of(P, letters, problem.m))
+    point = repair(fixed, [Part(1.0, P)], budgets, lower_loss=lower_loss)
+    if point is None:
+        return None
+    P = point.parts[0].coupling
+    if isinstance(laws, Near) and not laws.holds(_law_of(P, letters, problem.m)):
+        return None
+    if message:
+        return replace(point, parts=(Part(1.0, P, letters=letters),))
+    full = np.zeros((problem.n, problem.m))
+    full[:, letters] = P
+    return replace(point, parts=(Part(1.0, full),))
+
+
+def _law_of(P: FloatArray, letters: np.ndarray, m: int) -> FloatArray:
+    """The law of Y of a coupling whose columns have these letters."""
+    return np.asarray(np.bincount(letters, P.sum(axis=0), m), dtype=np.float64)
 
 
 def _balanced(formulation: OneShot, parts: list[Part]) -> list[Part]:

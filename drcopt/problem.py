@@ -36,8 +36,9 @@ class Problem:
     ----------
     px : (n,) array
         Source pmf p(x).
-    py : (m,) array
-        Reconstruction pmf p(y).
+    py : (m,) array or None
+        Reconstruction pmf p(y). None: Y may have any law on as many letters as d has columns (those of X where d is a
+        name); ``free`` is then True and the entries of ``py`` are NaN.
     ps_given_x : (n, k) array
         Channel W = p(s|x); rows sum to 1. A row may be empty (zeros or NaN) where px is 0.
     d : (n, m) array, str or function
@@ -84,7 +85,7 @@ class Problem:
     def __init__(
         self,
         px: ArrayLike,
-        py: ArrayLike,
+        py: ArrayLike | None,
         ps_given_x: ArrayLike,
         d: Distortion = "hamming",
         *,
@@ -93,9 +94,10 @@ class Problem:
         units: str = "",
     ) -> None:
         set_ = object.__setattr__
-        aligned, names = align({"px": px, "py": py, "ps_given_x": ps_given_x, "d": d}, labels, alike=isinstance(d, str))
+        given = {"px": px, "py": py, "ps_given_x": ps_given_x, "d": d}
+        aligned, names = align({key: value for key, value in given.items() if value is not None}, labels, alike=isinstance(d, str))
         px_, px_off = pmf("px", aligned["px"])
-        py_, py_off = pmf("py", aligned["py"])
+        py_, py_off = pmf("py", aligned["py"]) if py is not None else (_any_law(aligned["d"], names, len(px_)), 0.0)
         W, W_off = channel("ps_given_x", aligned["ps_given_x"], px_)
         if isinstance(d, str) and len(px_) == len(py_):  # one alphabet, named once
             names = Labels(names.x or names.y, names.y or names.x, names.s)
@@ -118,7 +120,7 @@ class Problem:
     def from_joint(
         cls,
         pxs: ArrayLike,
-        py: ArrayLike,
+        py: ArrayLike | None,
         d: Distortion = "hamming",
         *,
         labels: LabelsLike = None,
@@ -132,8 +134,8 @@ class Problem:
         pxs : (n, k) array or DataFrame
             p(x, s), or any nonnegative table proportional to it; index and columns name the letters of X and S.
             A letter that never occurs is kept, without mass.
-        py : (m,) array, Series or "px"
-            The law that Y must have, or counts of it; "px": the law of X, on the letters of X.
+        py : (m,) array, Series, "px" or None
+            The law that Y must have, or counts of it; "px": the law of X, on the letters of X; None: any law.
         d, labels, name, units
             As in :class:`Problem`.
 
@@ -149,7 +151,8 @@ class Problem:
         >>> Problem.from_joint([[56, 20], [143, 33], [34, 40]], [88, 119, 106])
         Problem(n=3, m=3, k=2, H(X)=1.4555 bits, H(Y)=1.5741 bits, H(S)=0.8625 bits, max d=1)
         """
-        aligned, names = align({"pxs": pxs, "py": py, "d": d}, labels, alike=isinstance(d, str))
+        given = {"pxs": pxs, "py": py, "d": d}
+        aligned, names = align({key: value for key, value in given.items() if value is not None}, labels, alike=isinstance(d, str))
         joint = real_array("pxs", aligned["pxs"], 2)
         joint = joint / (joint.max() or 1.0)  # counts near the largest float have no finite sum
         rows = joint.sum(axis=1)
@@ -158,12 +161,15 @@ class Problem:
         with np.errstate(invalid="ignore"):
             W = joint / rows[:, None]
         px = rows / math.fsum(rows)
+        law: FloatArray | None
         if isinstance(py, str):
             if py != "px":
                 raise InputError(
                     f"py must be the law of Y, or 'px' for the law of X; it is {shown(py)}. Pass one of them."
                 )
             names, law = Labels(names.x, names.y or names.x, names.s), px
+        elif py is None:
+            law = None
         else:
             law = real_array("py", aligned["py"], 1)
             if not law.any():
@@ -259,9 +265,10 @@ class Problem:
             return f"{information.from_nats(nats, 'bits'):.4f} bits"
 
         name = f"{self.name!r}, " if self.name else ""
+        entropy_y = "free" if self.free else bits(self.entropy_y)
         return (
             f"Problem({name}n={self.n}, m={self.m}, k={self.k}, H(X)={bits(self.entropy_x)}, "
-            f"H(Y)={bits(self.entropy_y)}, H(S)={bits(self.entropy_s)}, max d={self.d.max():g})"
+            f"H(Y)={entropy_y}, H(S)={bits(self.entropy_s)}, max d={self.d.max():g})"
         )
 
     def _repr_html_(self) -> str:
@@ -270,10 +277,10 @@ class Problem:
 
         rows = {
             "letters": f"n = {self.n} of X, m = {self.m} of Y, k = {self.k} of S",
-            "H(X), H(Y)": f"{bits(self.entropy_x)}, {bits(self.entropy_y)}",
+            "H(X), H(Y)": f"{bits(self.entropy_x)}, {'Y free' if self.free else bits(self.entropy_y)}",
             "H(S), H(S|X)": f"{bits(self.entropy_s)}, {bits(self.entropy_s_given_x)}",
             "d(x,y)": f"from {self.d.min():.6g} to {self.d.max():.6g}",
-            "E d of independent X, Y": f"{self.distortion(self.independent):.6g}",
+            "E d of independent X, Y": "Y free" if self.free else f"{self.distortion(self.independent):.6g}",
             "fingerprint": self.fingerprint,
         }
         for axis in "xys":
@@ -290,6 +297,11 @@ class Problem:
     def m(self) -> int:
         """Letters of Y."""
         return len(self.py)
+
+    @property
+    def free(self) -> bool:
+        """Whether Y may have any law."""
+        return bool(np.isnan(self.py[0]))
 
     @property
     def k(self) -> int:
@@ -365,7 +377,7 @@ class Problem:
     def support(self) -> Support:
         """The letters that carry mass."""
         return Support(
-            np.flatnonzero(self.px > 0), np.flatnonzero(self.py > 0), np.flatnonzero(self.ps > 0), (self.n, self.m)
+            np.flatnonzero(self.px > 0), np.flatnonzero(~(self.py <= 0)), np.flatnonzero(self.ps > 0), (self.n, self.m)
         )
 
     def reduced(self) -> Problem:
@@ -375,7 +387,7 @@ class Problem:
             return self
         return Problem(
             self.px[s.x],
-            self.py[s.y],
+            None if self.free else self.py[s.y],
             self.ps_given_x[np.ix_(s.x, s.s)],
             self.d[np.ix_(s.x, s.y)],
             labels=self.labels.take(s.x, s.y, s.s),
@@ -409,7 +421,17 @@ class Problem:
 
 
 def _rebuilt(px: Any, py: Any, ps_given_x: Any, d: Any, labels: Labels, name: str, units: str) -> Problem:
-    return Problem(px, py, ps_given_x, d, labels=labels, name=name, units=units)
+    law = None if np.isnan(py).all() else py
+    return Problem(px, law, ps_given_x, d, labels=labels, name=name, units=units)
+
+
+def _any_law(d: Distortion, names: Labels, n: int) -> FloatArray:
+    """A law of Y that is not given: NaN for every letter that there is."""
+    if isinstance(d, str) or callable(d):
+        m = n if names.y is None else len(names.y)
+    else:
+        m = real_array("d", d, 2).shape[1]
+    return freeze(np.full(m, math.nan))
 
 
 def _text(what: str, value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from drcopt import _check, _verify, clock, information
+from drcopt._check import FloatArray
 from drcopt._failures import guarded, raise_failure
 from drcopt.bounds import Evidence
 from drcopt.certificate import FLOORS, Certificate, best_bound, best_of, certify, repair
@@ -63,7 +64,7 @@ class Session:
             )
         self.problem = problem
         self.formulation = _check.choice("formulation", formulation, NAMES)
-        self.classifier_sees = _check.choice("classifier_sees", classifier_sees, CLASSIFIER_SEES)
+        self.classifier_sees = self._reader(classifier_sees)
         if classifier_sees == "YU" and formulation != "one-shot":
             raise InputError(
                 f'classifier_sees="YU" needs formulation="one-shot"; formulation is {formulation!r}. '
@@ -77,11 +78,30 @@ class Session:
         self.time_limit = _check.positive("time_limit", time_limit, allow_none=True)
         self.verify = _verify.setting(verify)
         self.warm: dict[str, Any] | None = None
-        self._reduced = problem.reduced()
-        self._stakes = Stakes(self._reduced)
+        self._enter()
         self._engines: dict[str, Engine] = {}
         #: What was proposed for a question with fewer limits: its bounds hold, and its point may do.
         self._known: list[Proposal] = []
+
+    def _reader(self, classifier_sees: str) -> str:
+        """What the classifier sees, and whether this session can do that."""
+        if self.problem.free:
+            raise InputError(
+                "py must be given here; it is None. Free laws of Y are for drcopt.solve, min_rate and "
+                "min_classification_loss with formulation='single-letter'."
+            )
+        if classifier_sees == "message":
+            raise InputError(
+                "classifier_sees='message' is for drcopt.solve, min_rate and min_classification_loss with "
+                "formulation='single-letter'. Pass 'Y' here."
+            )
+        return _check.choice("classifier_sees", classifier_sees, CLASSIFIER_SEES)
+
+    def _enter(self) -> None:
+        """The problem on the letters that have mass, and what is at stake in it."""
+        self._support = self.problem.support
+        self._reduced = self.problem.reduced()
+        self._stakes = Stakes(self._reduced)
 
     def solve(self, R: float | None, C: float | None, *, on_failure: str = "raise") -> Solution:
         """The least distortion at one pair of budgets, in the session's units."""
@@ -290,7 +310,7 @@ class Session:
         self, certificate: Certificate, proposal: Proposal, engine: str, given: list[float], seconds: float
     ) -> Solution:
         question, parts = certificate.formulation, certificate.parts
-        problem, support, objective = self.problem, self.problem.support, question.objective
+        problem, support, objective = self.problem, self._support, question.objective
 
         def unit(nats: float) -> float:
             return information.from_nats(nats, self.units)
@@ -315,7 +335,7 @@ class Session:
             rate, loss = spent.rate, spent.loss
             residuals = Residuals(
                 row_marginal=float(np.abs(coupling.sum(axis=1) - problem.px).sum()),
-                column_marginal=float(np.abs(coupling.sum(axis=0) - problem.py).sum()),
+                column_marginal=self._off(coupling),
                 negativity=max(0.0, -float(coupling.min())),
                 rate=unit(spent.rate_excess),
                 classification=unit(spent.loss_excess),
@@ -352,6 +372,10 @@ class Session:
             problem=problem,
         )
         return _verify.verified(solution) if self.verify else solution
+
+    def _off(self, coupling: FloatArray) -> float:
+        """How far the law of Y is from what it must be."""
+        return float(np.abs(coupling.sum(axis=0) - self.problem.py).sum())
 
     def _multipliers(self, certificate: Certificate, proposal: Proposal) -> Multipliers:
         """What a unit of each budget is worth of the objective, back in the caller's units."""

@@ -90,6 +90,20 @@ class Component(_ReadOnly):
 
 
 @dataclass(frozen=True, eq=False)
+class Message(_ReadOnly):
+    """What the decoder decodes, V, with ``classifier_sees="message"``: its atoms.
+
+    ``letters`` (J,) is the letter of Y that the decoder puts out for each, by place; ``weights`` (J,) its probability;
+    ``posteriors`` (J, n) p(x|v); ``classes`` (J, k) p(s|v), the best soft classifier of the message.
+    """
+
+    letters: np.ndarray
+    weights: FloatArray
+    posteriors: FloatArray
+    classes: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
 class Mixture:
     """The components shared by encoder and decoder through the common randomness U (or Q)."""
 
@@ -200,6 +214,10 @@ class Solution(_ReadOnly):
         What was asked, budgets on information in ``units``.
     problem : Problem or None
         Of what problem this is the answer; it brings the names of the letters.
+    perception, perception_kind, perception_budget
+        The divergence of Y's law from its target, which it is and its budget, where there is one.
+    message : Message or None
+        With ``classifier_sees="message"``: what the decoder decodes.
 
     Notes
     -----
@@ -232,6 +250,10 @@ class Solution(_ReadOnly):
     proved_distortion: float = math.nan
     verified: bool | None = None
     problem: Problem | None = None
+    perception: float = math.nan
+    perception_kind: str = ""
+    perception_budget: float = math.inf
+    message: Message | None = None
 
     @property
     def labels(self) -> Labels:

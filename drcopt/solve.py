@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
+from drcopt.law_session import session_for
+from drcopt.perception import Perception
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, RATE
-from drcopt.session import Session
 from drcopt.solution import Solution
 
 
 def solve_drc(
     px: ArrayLike,
-    py: ArrayLike,
+    py: ArrayLike | None,
     ps_given_x: ArrayLike,
     R: float | None,
     C: float | None,
@@ -20,6 +21,7 @@ def solve_drc(
     d: ArrayLike | str = "hamming",
     formulation: str = "single-letter",
     classifier_sees: str = "Y",
+    perception: Perception | tuple[str, float] | None = None,
     units: str = "bits",
     engine: str = "auto",
     tol: float = 1e-6,
@@ -31,8 +33,10 @@ def solve_drc(
 
     Parameters
     ----------
-    px, py : (n,) and (m,) arrays
-        Source and reconstruction pmfs.
+    px : (n,) array
+        Source pmf.
+    py : (m,) array or None
+        Reconstruction pmf; None: Y may have any law on the letters of d. With ``perception`` it is the target.
     ps_given_x : (n, k) array
         Channel p(s|x) from source letter to class; rows sum to 1.
     R, C : float or None
@@ -41,8 +45,12 @@ def solve_drc(
         Distortion d(x, y) ≥ 0.
     formulation : {"single-letter", "time-sharing", "one-shot"}
         See :mod:`drcopt.formulations`.
-    classifier_sees : {"Y", "YU"}
-        One-shot only: whether the budget limits H(S|Y) or H(S|Y,U).
+    classifier_sees : {"Y", "YU", "message"}
+        One-shot: whether the budget limits H(S|Y) or H(S|Y,U). Single-letter: "message" lets the classifier read all
+        that the decoder decodes, V, of which the letter y is a function: I(X;V) ≤ R and H(S|V) ≤ C, a convex problem;
+        ``solution.message`` lists its atoms.
+    perception : drcopt.Perception or (kind, budget), optional
+        Y's law must lie near py instead of being it, e.g. ("tv", 0.05). Single-letter only.
     units : {"bits", "nats"}
         Of budgets, rates, losses and multipliers.
     engine : str
@@ -82,6 +90,7 @@ def solve_drc(
         C=C,
         formulation=formulation,
         classifier_sees=classifier_sees,
+        perception=perception,
         units=units,
         engine=engine,
         tol=tol,
@@ -98,6 +107,7 @@ def solve(
     C: float | None = None,
     formulation: str = "single-letter",
     classifier_sees: str = "Y",
+    perception: Perception | tuple[str, float] | None = None,
     units: str = "bits",
     engine: str = "auto",
     tol: float = 1e-6,
@@ -106,8 +116,9 @@ def solve(
     on_failure: str = "raise",
 ) -> Solution:
     """:func:`solve_drc` for a :class:`Problem`; keywords as there."""
-    session = Session(
+    session = session_for(
         problem,
+        perception=perception,
         formulation=formulation,
         classifier_sees=classifier_sees,
         units=units,
@@ -126,6 +137,7 @@ def min_rate(
     C: float | None = None,
     formulation: str = "single-letter",
     classifier_sees: str = "Y",
+    perception: Perception | tuple[str, float] | None = None,
     units: str = "bits",
     engine: str = "auto",
     tol: float = 1e-6,
@@ -145,7 +157,7 @@ def min_rate(
         Classification budget, in ``units``.
     tol : float
         Absolute gap wanted, in ``units``.
-    formulation, classifier_sees, units, engine, time_limit, verify, on_failure
+    formulation, classifier_sees, perception, units, engine, time_limit, verify, on_failure
         As in :func:`solve_drc`.
 
     Returns
@@ -166,8 +178,9 @@ def min_rate(
     >>> least.status, round(least.rate, 5)
     ('optimal', 0.5)
     """
-    session = Session(
+    session = session_for(
         problem,
+        perception=perception,
         formulation=formulation,
         classifier_sees=classifier_sees,
         units=units,
@@ -186,6 +199,7 @@ def min_classification_loss(
     D: float | None = None,
     formulation: str = "single-letter",
     classifier_sees: str = "Y",
+    perception: Perception | tuple[str, float] | None = None,
     units: str = "bits",
     engine: str = "auto",
     tol: float = 1e-6,
@@ -205,7 +219,7 @@ def min_classification_loss(
         Distortion budget, in the unit of d.
     tol : float
         Absolute gap wanted, in ``units``.
-    formulation, classifier_sees, units, engine, time_limit, verify, on_failure
+    formulation, classifier_sees, perception, units, engine, time_limit, verify, on_failure
         As in :func:`solve_drc`.
 
     Returns
@@ -226,8 +240,9 @@ def min_classification_loss(
     >>> edge.status, round(edge.classification_loss, 5)
     ('optimal', 0.69732)
     """
-    session = Session(
+    session = session_for(
         problem,
+        perception=perception,
         formulation=formulation,
         classifier_sees=classifier_sees,
         units=units,

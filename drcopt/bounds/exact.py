@@ -18,9 +18,13 @@ class Independent:
 
     def bound(self, question: Question) -> float:
         problem = question.problem
-        if question.rate_budget > 0 and min(problem.n, problem.m) > 1:
+        alone = question.rate_budget == 0 or problem.n == 1 or (problem.m == 1 and question.classifier_sees == "Y")
+        if not alone:
             return -math.inf
-        distortion = math.fsum(np.ravel(problem.independent * problem.d))
+        if question.laws is None:
+            distortion = math.fsum(np.ravel(problem.independent * problem.d))
+        else:
+            distortion = question.laws.least(problem.px @ problem.d)
         loss = problem.entropy_s
         return max(
             question.bound(Piece((1.0, 0.0, 0.0), lowered(distortion, float(problem.d.max())))),

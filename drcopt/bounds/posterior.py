@@ -83,6 +83,8 @@ class PosteriorTree:
             leaves = list(self.leaves(question.problem))
         except ValueError:
             return -math.inf  # a split of nothing
+        if question.classifier_sees == "message" and isinstance(self.root, Split):
+            return -math.inf  # the posteriors of one letter may lie in several boxes
         if question.name == "time-sharing" and len({_weights(leaf) for leaf, _ in leaves}) > 1:
             return -math.inf
         # Sharp pricing is dear, and only the least bound counts: roughly first, then the least until it is a sharp one.
@@ -155,8 +157,10 @@ def _leaf_piece(
         priced = price(problem, cost, alpha, beta, box, tol=room, start=start)
         least, partition = priced.lower, priced.partition
     weights = (w, alpha, beta)
-    if np.isposinf(least).any():
-        return Piece(weights, math.inf), partition  # an empty box: no coupling has its posteriors there
+    if (empty := np.isposinf(least)).any():
+        if question.laws is None or empty.all():
+            return Piece(weights, math.inf), partition  # an empty box: no coupling has its posteriors there
+        least = np.where(empty, float(least[~empty].max()) + float(np.ptp(cost)) + 1.0, least)  # or less mass there
     largest_log = float(-np.log(problem.px.min()))
     level = lowered(
         math.fsum([*(f * problem.px), question.law.least(least)]),

@@ -30,7 +30,7 @@ from drcopt.bounds.pricing import Partition, Priced, price
 from drcopt.engines.base import Limits
 from drcopt.formulations import Question
 from drcopt.problem import Problem
-from drcopt.questions import QUANTITIES, RATE
+from drcopt.questions import QUANTITIES, RATE, OutputLaw
 
 #: Below this (for d in [0, 1]) α is taken as 0, where the bound is polyhedral and priced exactly.
 LEAST_ALPHA = 1e-6
@@ -56,6 +56,8 @@ class Lagrangian:
     ranges: tuple[Range, Range, Range]
     #: With a slope η the ascent stays in β ≤ α/η, where pricing is convex and needs no search.
     cone: float | None = None
+    #: The laws that Y may have; None: the problem's py alone.
+    laws: OutputLaw | None = None
 
     @classmethod
     def of(cls, question: Question, *, rate: Range = _FREE) -> Lagrangian:
@@ -66,7 +68,7 @@ class Lagrangian:
                 ranges[q.place] = (1.0, 1.0)
             elif q is not RATE and question.budgets[q.place] >= question.most[q.place]:
                 ranges[q.place] = (0.0, 0.0)
-        return cls(question.problem, question.caps, (ranges[0], ranges[1], ranges[2]))
+        return cls(question.problem, question.caps, (ranges[0], ranges[1], ranges[2]), laws=question.laws)
 
     def clip(self, z: FloatArray) -> FloatArray:
         """z with its weights in range."""
@@ -88,7 +90,19 @@ class Lagrangian:
         """The bound at z and the posteriors that give it."""
         problem, f, (w, alpha, beta) = self.problem, z[:-3], z[-3:].tolist()
         priced = price(problem, w * problem.d - f[:, None], alpha, beta, box, tol=tol, start=start)
-        return float(f @ problem.px - z[-3:] @ self.limits + problem.py @ priced.lower), priced
+        return float(f @ problem.px - z[-3:] @ self.limits + self.least(priced.lower)), priced
+
+    def least(self, g: FloatArray) -> float:
+        """Ψ(g), the least ⟨g, q⟩ over the laws q that Y may have; a letter of infinite g is forbidden."""
+        if self.laws is None:
+            return float(self.problem.py @ g)
+        return math.inf if np.isposinf(g).all() else self.laws.least(_finite(g))
+
+
+def _finite(g: FloatArray) -> FloatArray:
+    """g with something large in place of infinities."""
+    here = np.isfinite(g)
+    return g if here.all() else np.where(here, g, g[here].max() + np.ptp(g[here]) + 1.0)
 
 
 def leaf(z: FloatArray) -> Leaf:
@@ -154,6 +168,10 @@ class Ascent:
     steps: int = 0
     priced: int = 0
     partition: Partition | None = None
+    #: Laws that Y may have, (L, m), a cut of Ψ each; empty where one law is given.
+    laws: FloatArray | None = None
+    #: The law of the relaxed primal, their mixture.
+    law: FloatArray | None = None
 
 
 def ascend(
@@ -167,31 +185,34 @@ def ascend(
     steps: int = 25,
     deadline: Limits | None = None,
     partition: Partition | None = None,
+    laws: FloatArray | None = None,
 ) -> Ascent:
     """Raise the bound from z until it passes ``target`` or the model promises less than ``tol`` more."""
     problem = lagrangian.problem
     z = lagrangian.clip(z)
     best, priced = lagrangian.price(z, box, max(0.1 * tol, 1e-5), partition)
+    laws = more_laws(lagrangian, laws, priced.lower)
+    law = problem.py if laws is None else laws[-1]
     fresh = Columns.of(problem, priced.y, priced.p)
     bundle = fresh if columns is None else fresh.join(columns)
-    weights = _first_weights(problem, bundle, z)
+    weights = _first_weights(law, bundle, z)
     radius, taken, pricings = 1.0, 0, 1
     for _ in range(steps):
         taken += 1
         if best >= target or math.isinf(best) or (deadline is not None and deadline.expired):
             break
         try:
-            curvature = _curvature(problem, bundle, weights, z, box)
+            curvature = _curvature(problem, law, bundle, weights, z, box)
         except clock.TimeIsUp:
             break
         reach = radius * np.append(np.ones(problem.n), np.maximum(z[-3:], 1.0))
-        answer = _maximise_model(lagrangian, bundle, z, curvature, reach)
+        answer = _maximise_model(lagrangian, bundle, z, curvature, reach, laws)
         if answer is None:
             radius *= 0.1
             if radius < 1e-6 or clock.expired():
                 break
             continue
-        trial, weights, promised = answer
+        trial, weights, promised, law = answer
         step = radius * float((np.abs(trial - z) / reach).max())
         if promised - best <= tol:
             if step < 0.9 * radius or radius > 1e8:
@@ -203,6 +224,7 @@ def ascend(
         value, priced = lagrangian.price(trial, box, sharp, priced.partition)
         pricings += 1
         new = Columns.of(problem, priced.y, priced.p)
+        laws = more_laws(lagrangian, laws, priced.lower)
         if value >= best + 0.05 * (promised - best):
             z, best = trial, value
             radius = 4.0 * radius if step > 0.9 * radius else radius
@@ -211,16 +233,29 @@ def ascend(
                 z, best = trial, value
             radius = max(0.3 * step, 1e-6)
         bundle, weights = _trim(bundle.join(new), np.concatenate([weights, np.zeros(len(new.y))]), z, len(new.y))
-    return Ascent(z, best, bundle, weights, taken, pricings, priced.partition)
+    return Ascent(z, best, bundle, weights, taken, pricings, priced.partition, laws, law)
 
 
-def _first_weights(problem: Problem, bundle: Columns, z: FloatArray) -> FloatArray:
-    """All of py(y) on the lowest cut of each letter."""
+def more_laws(lagrangian: Lagrangian, laws: FloatArray | None, g: FloatArray) -> FloatArray | None:
+    """With the law that attains Ψ(g): the free ones are mixtures of letters, all known from the start."""
+    if lagrangian.laws is None:
+        return None
+    fresh = lagrangian.laws.argmin(_finite(g) if np.isfinite(g).any() else np.zeros(len(g)))[None]
+    if laws is None:
+        letters = np.eye(len(g))
+        ends = [lagrangian.laws.argmin(sign * letter) for letter in letters for sign in (-1.0, 1.0)]
+        laws = np.unique(np.round(ends, 15), axis=0) if np.isin(ends, (0.0, 1.0)).all() else np.array(ends)
+    known = np.abs(laws - fresh).sum(axis=1) <= 1e-13
+    return np.vstack([laws[~known], fresh])
+
+
+def _first_weights(law: FloatArray, bundle: Columns, z: FloatArray) -> FloatArray:
+    """All of a letter's mass on its lowest cut."""
     value, weights = bundle.value(z), np.zeros(len(bundle.y))
-    for y in range(problem.m):
+    for y in range(len(law)):
         mine = np.flatnonzero(bundle.y == y)
         if len(mine):
-            weights[mine[value[mine].argmin()]] = problem.py[y]
+            weights[mine[value[mine].argmin()]] = law[y]
     return weights
 
 
@@ -250,7 +285,7 @@ def _trim(bundle: Columns, weights: FloatArray, z: FloatArray, newest: int) -> t
 
 
 def _curvature(
-    problem: Problem, bundle: Columns, weights: FloatArray, z: FloatArray, box: FloatArray | None
+    problem: Problem, law: FloatArray, bundle: Columns, weights: FloatArray, z: FloatArray, box: FloatArray | None
 ) -> FloatArray:
     """Σ w_j KᵀM⁻¹K over columns with weight: minus the Hessian of the smooth bound, (n+3, n+3).
 
@@ -261,7 +296,7 @@ def _curvature(
     alpha, beta = max(z[-2], 1e-3), z[-1]
     total = np.zeros((n + 3, n + 3))
     # Weights below this are an interior-point method's way of saying zero.
-    for j in np.flatnonzero(weights > 1e-4 * problem.py[bundle.y]):
+    for j in np.flatnonzero(weights > 1e-4 * law[bundle.y]):
         clock.check()
         p = np.maximum(bundle.p[j], 1e-300)
         tau = p @ W
@@ -304,22 +339,34 @@ def _projected(inverse: FloatArray, held: FloatArray) -> FloatArray:
 
 
 def _maximise_model(
-    lagrangian: Lagrangian, bundle: Columns, z: FloatArray, curvature: FloatArray, reach: FloatArray
-) -> tuple[FloatArray, FloatArray, float] | None:
-    """Maximise the cuts less half the curvature within ``reach`` of z: (new z, weights of the cuts, their value)."""
+    lagrangian: Lagrangian,
+    bundle: Columns,
+    z: FloatArray,
+    curvature: FloatArray,
+    reach: FloatArray,
+    laws: FloatArray | None,
+) -> tuple[FloatArray, FloatArray, float, FloatArray] | None:
+    """Maximise the cuts less half the curvature within ``reach`` of z: (new z, weights of the cuts, their value, law).
+
+    Unknown are the step, the least cut of each letter and, where Y has no given law, the least mean of those.
+    """
     problem = lagrangian.problem
     n, m, J = problem.n, problem.m, len(bundle.y)
-    size = n + 3 + m
+    size = n + 3 + m + (laws is not None)
     held = n + np.flatnonzero([low == high for low, high in lagrangian.ranges])
     curvature[held] = curvature[:, held] = 0.0
     scale = max(float(np.trace(curvature)) / (n + 3), 1e-12)
     curvature = curvature + 1e-9 * scale * np.eye(n + 3) + 1e-10 * np.eye(n + 3)
     gradient = np.concatenate([problem.px, -np.array(lagrangian.limits), problem.py])
+    if laws is not None:
+        gradient = np.append(gradient, 1.0)
+        gradient[n + 3 : -1] = 0.0
     # The step, not z, is the unknown: a quadratic program in small numbers is solved to more digits.
     v0 = np.full(m, np.inf)
     value = bundle.value(z)
     np.minimum.at(v0, bundle.y, value)
-    P = sparse.csc_matrix(np.triu(np.block([[curvature, np.zeros((n + 3, m))], [np.zeros((m, size))]])))
+    rest = size - n - 3
+    P = sparse.csc_matrix(np.triu(np.block([[curvature, np.zeros((n + 3, rest))], [np.zeros((rest, size))]])))
     cuts = np.zeros((J, size))
     cuts[:, :n] = bundle.p
     cuts[:, n] = -bundle.distortion
@@ -346,6 +393,17 @@ def _maximise_model(
         row[n + 1], row[n + 2] = -1.0, lagrangian.cone
         sides.append(row)
         ends.append(z[n + 1] - lagrangian.cone * z[n + 2])
+    base = 0.0
+    if laws is not None:  # t ≤ ⟨q, v⟩ for every law q, t counted from the least of them now
+        v0 = _finite(v0)
+        means = laws @ v0
+        base = float(means.min())
+        rows = np.zeros((len(laws), size))
+        rows[:, n + 3 : -1], rows[:, -1] = -laws, 1.0
+        sides, ends = [*rows, *sides], [*(means - base), *ends]
+        if len(unpriced := np.setdiff1d(np.arange(m), bundle.y)):
+            sides += [*np.eye(m, size, n + 3)[unpriced]]  # forbidden: no cut holds them, and no law may use them
+            ends += [0.0] * len(unpriced)
     near = np.eye(n + 3, size)  # without curvature, as at α = 0, only this keeps the cuts' program bounded
     A = sparse.csc_matrix(np.vstack([*fixed_rows, cuts, *sides, near, -near]))
     b = np.concatenate([fixed_ends, value - v0[bundle.y], ends, reach, reach])
@@ -374,9 +432,14 @@ def _maximise_model(
     x = np.asarray(answer.x)
     if not np.isfinite(x).all() or "Solved" not in str(answer.status):
         return None
-    weights = np.maximum(np.asarray(answer.z)[len(fixed_rows) : len(fixed_rows) + J], 0.0)
+    duals = np.maximum(np.asarray(answer.z)[len(fixed_rows) :], 0.0)
+    weights, law = duals[:J], problem.py
+    if laws is not None:
+        law = duals[J : J + len(laws)] @ laws
+        law = law / law.sum()
     trial = lagrangian.clip(z + x[: n + 3])
     v = np.full(m, np.inf)
     np.minimum.at(v, bundle.y, bundle.value(trial))
-    promised = trial[:n] @ problem.px - trial[n:] @ lagrangian.limits + problem.py @ v
-    return trial, weights, float(promised)
+    promised = trial[:n] @ problem.px - trial[n:] @ lagrangian.limits
+    promised += problem.py @ v if laws is None else float((laws @ _finite(v)).min())
+    return trial, weights, float(promised), law

@@ -221,6 +221,7 @@ class Search:
             tol=tol,
             deadline=self.limits,
             partition=parent.partition,
+            laws=parent.laws,
         )
         self.priced += node.priced
         self._spent += clock.now() - started
@@ -236,23 +237,27 @@ class Search:
         problem = self.lagrangian.problem
         P = np.zeros((problem.m, problem.n))
         np.add.at(P, node.columns.y, node.weights[:, None] * node.columns.p)
-        total = P.sum(axis=1, keepdims=True)
-        P = np.where(total > 0.5 * problem.py[:, None], P / np.maximum(total, 1e-300), problem.px) * problem.py[:, None]
+        total, law = P.sum(axis=1, keepdims=True), self._law(node)[:, None]
+        P = np.where(total > 0.5 * law, P / np.maximum(total, 1e-300), problem.px) * law
         return P.T
+
+    def _law(self, node: Ascent) -> FloatArray:
+        """The law of Y, or that of the relaxed solution."""
+        return self.lagrangian.problem.py if node.law is None else node.law
 
     def _cut(self, node: Ascent, box: FloatArray) -> tuple[int, int, float] | None:
         """The letter whose posteriors differ most in entropy, cut where they average; None if none do."""
         problem, c = self.lagrangian.problem, node.columns
-        W = problem.ps_given_x
+        W, law = problem.ps_given_x, self._law(node)
         best, answer = 0.0, None
         tau = c.p @ W
         for y in range(problem.m):
-            mine = np.flatnonzero((c.y == y) & (node.weights > 1e-9 * problem.py[y]))
+            mine = np.flatnonzero((c.y == y) & (node.weights > 1e-9 * law[y]))
             if len(mine) < 2:
                 continue
             w = node.weights[mine] / node.weights[mine].sum()
             mean = w @ tau[mine]
-            spread = float(-xlogy(mean, mean).sum() - w @ c.entropy[mine]) * problem.py[y]
+            spread = float(-xlogy(mean, mean).sum() - w @ c.entropy[mine]) * law[y]
             if spread <= best:
                 continue
             variance = w @ (tau[mine] - mean) ** 2 / np.maximum(mean * (1 - mean), 1e-12)
@@ -283,7 +288,7 @@ class Search:
         tau = np.clip(
             np.where(np.isnan(tau), 0.5 * (low + high), tau), low + 0.2 * (high - low), high - 0.2 * (high - low)
         )
-        error = problem.py[:, None] * (high - low) ** 2 / np.maximum(tau, 1e-9)
+        error = self._law(node)[:, None] * (high - low) ** 2 / np.maximum(tau, 1e-9)
         error[high - low < 1e-7] = 0.0
         y, s = divmod(int(error.argmax()), problem.k)
         return None if error[y, s] <= 0 else (y, s, float(tau[y, s]))

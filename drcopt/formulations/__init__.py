@@ -15,6 +15,7 @@ from drcopt.formulations.base import Formulation as Formulation
 from drcopt.formulations.base import Part as Part
 from drcopt.formulations.base import Question as Question
 from drcopt.formulations.one_shot import OneShot as OneShot
+from drcopt.formulations.single_letter import Message as Message
 from drcopt.formulations.single_letter import SingleLetter as SingleLetter
 from drcopt.formulations.time_sharing import TimeSharing as TimeSharing
 

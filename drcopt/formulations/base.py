@@ -18,11 +18,15 @@ from drcopt.questions.region import lowered
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A weighted coupling of shape (n, m); for one-shot codes with the map f(x), shape (n,), that it comes from."""
+    """A weighted coupling of shape (n, m); for one-shot codes with the map f(x), shape (n,), that it comes from.
+
+    For messages it is one of X and V, shape (n, J), with the letter of Y of each letter of V, shape (J,).
+    """
 
     weight: float
     coupling: FloatArray
     map: np.ndarray | None = None
+    letters: np.ndarray | None = None
 
 
 #: What a sum and a quotient may be rounded up by, relative.
@@ -45,6 +49,8 @@ class Question(ABC):
     classification_budget: float
     distortion_budget: float = field(default=math.inf, kw_only=True)
     objective: Quantity = field(default=DISTORTION, kw_only=True)
+    #: The laws that Y may have; None: the problem's py alone. With any other, py is a place holder.
+    laws: OutputLaw | None = field(default=None, kw_only=True)
 
     name: ClassVar[str]
     classifier_sees: ClassVar[str] = "Y"
@@ -56,7 +62,7 @@ class Question(ABC):
     @property
     def law(self) -> OutputLaw:
         """The laws that Y may have."""
-        return Fixed(self.problem.py)
+        return Fixed(self.problem.py) if self.laws is None else self.laws
 
     # -- points ------------------------------------------------------------------------------------------------
 
@@ -94,7 +100,8 @@ class Question(ABC):
     def most(self) -> tuple[float, float, float]:
         """What no point exceeds: the largest d, min(H(X), H(Y)) and H(S)."""
         problem = self.problem
-        return float(problem.d.max()), min(problem.entropy_x, problem.entropy_y), problem.entropy_s
+        entropy_y = problem.entropy_y if self.laws is None else math.log(problem.m)
+        return float(problem.d.max()), min(problem.entropy_x, entropy_y), problem.entropy_s
 
     @property
     def caps(self) -> tuple[float, float, float]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
+
+from drcopt._check import FloatArray
 from drcopt.formulations.base import Part, Question
+from drcopt.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,3 +23,53 @@ class SingleLetter(Question):
 
     def classification_loss(self, parts: Sequence[Part]) -> float:
         return self.problem.classification_loss(self.coupling(parts))
+
+    def at(self, law: FloatArray) -> SingleLetter:
+        """The same question where Y must have this law, on the letters that have mass."""
+        problem, y = self.problem, np.flatnonzero(law > 0)
+        fixed = Problem(problem.px, law[y] / law[y].sum(), problem.ps_given_x, problem.d[:, y])
+        return replace(self, problem=fixed, laws=None)
+
+
+@dataclass(frozen=True, eq=False)
+class Message(SingleLetter):
+    """The classifier reads what the decoder decodes, V, and the letter y is a function of it.
+
+    min E d(X, y(V)) with I(X;V) ≤ R and H(S|V) ≤ C: a linear program over measures on pairs of a letter and a
+    posterior of X. One half-space on the whole box of posteriors has no gap. A point is a coupling of X and V, whose
+    letters are named by their letters of Y.
+    """
+
+    classifier_sees = "message"
+
+    @property
+    def most(self) -> tuple[float, float, float]:
+        """V may have more letters than Y, so that only H(X) limits the rate."""
+        problem = self.problem
+        return float(problem.d.max()), problem.entropy_x, problem.entropy_s
+
+    def coupling(self, parts: Sequence[Part]) -> FloatArray:
+        """The joint pmf of (X, Y)."""
+        (part,) = parts
+        P = np.zeros((self.problem.m, self.problem.n))
+        assert part.letters is not None
+        np.add.at(P, part.letters, part.coupling.T)
+        return P.T
+
+    def rate(self, parts: Sequence[Part]) -> float:
+        return self.problem.rate(parts[0].coupling)
+
+    def classification_loss(self, parts: Sequence[Part]) -> float:
+        return self.problem.classification_loss(parts[0].coupling)
+
+    def of_atoms(self, letters: np.ndarray, weights: FloatArray) -> SingleLetter:
+        """The question about couplings of X and V, the atoms of V having these letters of Y and these weights."""
+        problem = self.problem
+        wide = Problem(problem.px, weights / weights.sum(), problem.ps_given_x, problem.d[:, letters])
+        return SingleLetter(
+            wide,
+            self.rate_budget,
+            self.classification_budget,
+            distortion_budget=self.distortion_budget,
+            objective=self.objective,
+        )

@@ -1,6 +1,8 @@
 """What can be asked of a problem: quantities, the half-spaces that bound them, and the laws that Y may have."""
 
 from drcopt.questions.output import Fixed as Fixed
+from drcopt.questions.output import Free as Free
+from drcopt.questions.output import Near as Near
 from drcopt.questions.output import OutputLaw as OutputLaw
 from drcopt.questions.quantities import CLASSIFICATION_LOSS as CLASSIFICATION_LOSS
 from drcopt.questions.quantities import DISTORTION as DISTORTION
