@@ -215,7 +215,8 @@ def _with_own_law(
         return None
     P = P * (problem.px / rows)[:, None]
     if isinstance(laws, Near):
-        share = laws.share(_law_of(P, letters, problem.m))
+        law = _law_of(P, letters, problem.m)
+        share = 0.0 if laws.holds(law) else laws.share(law)
         if share > 0.0:
             mixed = np.outer(problem.px, laws.target)
             if message:

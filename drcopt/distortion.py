@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -96,6 +97,13 @@ def matrix(
             + ("Pass its transpose." if turned else "Give one row per letter of X, one column per letter of Y.")
         )
     return freeze(array)
+
+
+def any_law(d: ArrayLike | str | Callable[[Any, Any], float], n: int, y: Sequence[Any] | None) -> FloatArray:
+    """A law of Y that is not given, NaN for every letter: those named, else those of d, else as many as X has."""
+    if isinstance(d, str) or callable(d):
+        return freeze(np.full(n if y is None else len(y), math.nan))
+    return freeze(np.full(real_array("d", d, 2).shape[1], math.nan))
 
 
 def _of_names(name: str, x: list[Any], y: list[Any]) -> FloatArray:

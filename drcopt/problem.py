@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from drcopt import _html, information, samples
 from drcopt._check import FloatArray, channel, freeze, pmf, real_array, shown
-from drcopt.distortion import matrix
+from drcopt.distortion import any_law, matrix
 from drcopt.errors import InputError
 from drcopt.labels import Labels, align, check_lengths
 
@@ -37,8 +37,7 @@ class Problem:
     px : (n,) array
         Source pmf p(x).
     py : (m,) array or None
-        Reconstruction pmf p(y). None: Y may have any law on as many letters as d has columns (those of X where d is a
-        name); ``free`` is then True and the entries of ``py`` are NaN.
+        Reconstruction pmf p(y). None: any law on the columns of d (the letters of X where d is a name); ``py`` is NaN.
     ps_given_x : (n, k) array
         Channel W = p(s|x); rows sum to 1. A row may be empty (zeros or NaN) where px is 0.
     d : (n, m) array, str or function
@@ -94,10 +93,9 @@ class Problem:
         units: str = "",
     ) -> None:
         set_ = object.__setattr__
-        given = {"px": px, "py": py, "ps_given_x": ps_given_x, "d": d}
-        aligned, names = align({key: value for key, value in given.items() if value is not None}, labels, alike=isinstance(d, str))
+        aligned, names = align({"px": px, "py": py, "ps_given_x": ps_given_x, "d": d}, labels, alike=isinstance(d, str))
         px_, px_off = pmf("px", aligned["px"])
-        py_, py_off = pmf("py", aligned["py"]) if py is not None else (_any_law(aligned["d"], names, len(px_)), 0.0)
+        py_, py_off = pmf("py", aligned["py"]) if py is not None else (any_law(aligned["d"], len(px_), names.y), 0.0)
         W, W_off = channel("ps_given_x", aligned["ps_given_x"], px_)
         if isinstance(d, str) and len(px_) == len(py_):  # one alphabet, named once
             names = Labels(names.x or names.y, names.y or names.x, names.s)
@@ -151,8 +149,7 @@ class Problem:
         >>> Problem.from_joint([[56, 20], [143, 33], [34, 40]], [88, 119, 106])
         Problem(n=3, m=3, k=2, H(X)=1.4555 bits, H(Y)=1.5741 bits, H(S)=0.8625 bits, max d=1)
         """
-        given = {"pxs": pxs, "py": py, "d": d}
-        aligned, names = align({key: value for key, value in given.items() if value is not None}, labels, alike=isinstance(d, str))
+        aligned, names = align({"pxs": pxs, "py": py, "d": d}, labels, alike=isinstance(d, str))
         joint = real_array("pxs", aligned["pxs"], 2)
         joint = joint / (joint.max() or 1.0)  # counts near the largest float have no finite sum
         rows = joint.sum(axis=1)
@@ -423,15 +420,6 @@ class Problem:
 def _rebuilt(px: Any, py: Any, ps_given_x: Any, d: Any, labels: Labels, name: str, units: str) -> Problem:
     law = None if np.isnan(py).all() else py
     return Problem(px, law, ps_given_x, d, labels=labels, name=name, units=units)
-
-
-def _any_law(d: Distortion, names: Labels, n: int) -> FloatArray:
-    """A law of Y that is not given: NaN for every letter that there is."""
-    if isinstance(d, str) or callable(d):
-        m = n if names.y is None else len(names.y)
-    else:
-        m = real_array("d", d, 2).shape[1]
-    return freeze(np.full(m, math.nan))
 
 
 def _text(what: str, value: Any) -> str:
