@@ -14,7 +14,6 @@ from drcopt._check import FloatArray
 from drcopt._failures import guarded
 from drcopt.bounds import Independent
 from drcopt.certificate import FLOORS, Certificate, best_bound
-from drcopt.engines.any_law import AnyLaw
 from drcopt.engines.base import Limits, Proposal
 from drcopt.errors import InputError
 from drcopt.formulations import Message, Part, Question, SingleLetter
@@ -137,6 +136,8 @@ class LawSession(Session):
             part = Part(1.0, np.outer(problem.px, law), letters=np.arange(problem.m) if message else None)
             why = "X and Y must be independent: of those couplings the least distortion"
             return Proposal([part], (Independent(),), why), "analytic"
+        from drcopt.engines.any_law import AnyLaw  # what it needs makes importing drcopt slow
+
         standard = self._standardised(question)
         assert isinstance(standard, SingleLetter)
         return guarded(AnyLaw.name, lambda: AnyLaw().propose(standard, limits)), AnyLaw.name
