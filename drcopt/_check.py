@@ -210,6 +210,13 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
+def text(what: str, value: Any) -> str:
+    """Text on one line."""
+    if not isinstance(value, str):
+        raise InputError(f"{what} must be text; it is {shown(value)}. Pass a string.")
+    return " ".join(value.split())
+
+
 def freeze(array: FloatArray) -> FloatArray:
     """The same array, read-only."""
     array.flags.writeable = False

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from drcopt import _html, information, samples
-from drcopt._check import FloatArray, channel, freeze, pmf, real_array, shown
+from drcopt._check import FloatArray, channel, freeze, pmf, real_array, shown, text
 from drcopt.distortion import any_law, matrix
 from drcopt.errors import InputError
 from drcopt.labels import Labels, align, check_lengths
@@ -105,8 +105,8 @@ class Problem:
         set_(self, "ps_given_x", W)
         set_(self, "d", matrix(aligned["d"], len(px_), len(py_), names.x, names.y))
         set_(self, "labels", names)
-        set_(self, "name", _text("name", name))
-        set_(self, "units", _text("units", units))
+        set_(self, "name", text("name", name))
+        set_(self, "units", text("units", units))
         if units in information.NATS_PER:
             raise InputError(
                 f"units must name the unit of d, such as 'mm²'; it is {units!r}. Budgets have their units in the call: "
@@ -420,12 +420,6 @@ class Problem:
 def _rebuilt(px: Any, py: Any, ps_given_x: Any, d: Any, labels: Labels, name: str, units: str) -> Problem:
     law = None if np.isnan(py).all() else py
     return Problem(px, law, ps_given_x, d, labels=labels, name=name, units=units)
-
-
-def _text(what: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise InputError(f"{what} must be text; it is {shown(value)}. Pass a string.")
-    return " ".join(value.split())
 
 
 @dataclass(frozen=True, eq=False)
