@@ -206,7 +206,7 @@ def test_public_name(name: str) -> None:
 @pytest.mark.parametrize("name", ["solve", "sweep"])
 def test_a_function_is_not_hidden_by_the_module_of_its_name(name: str) -> None:
     # Importing a submodule sets an attribute of the package, which may be that of the function.
-    code = f"import drcopt, drcopt.cli; from drcopt.{name} import Session; print(callable(drcopt.{name}))"
+    code = f"import drcopt, drcopt.cli; from drcopt.{name} import Problem; print(callable(drcopt.{name}))"
     assert python(code) == "True"
     assert python(f"import drcopt; drcopt.{name}; from drcopt import {name}; print(callable({name}))") == "True"
 
