@@ -34,7 +34,7 @@ _LAZY = ("checker", "export", "neural", "plotting", "proof", "tables", "theorems
 #: What a user imports; ``dir(drcopt)`` shows this and nothing else.
 __all__ = [
     "CheckpointError", "DrcoptError", "InfeasibleError", "InputError", "MissingExtraError", "NotSolvedError",
-    "OutputError", "Problem", "Solution", "best_map", "checker", "closed_forms", "distortion", "export",
+    "OutputError", "Perception", "Problem", "Solution", "best_map", "checker", "closed_forms", "distortion", "export",
     "information", "min_classification_loss", "min_rate", "neural", "plotting", "proof", "solve", "solve_drc",
     "sources", "sweep", "tables", "theorems",
 ]  # fmt: skip
