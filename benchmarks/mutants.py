@@ -66,10 +66,23 @@ TESTS: dict[str, tuple[str, ...]] = {
     "_files.py": ("tables", "proof"),
     "sweep.py": ("sweep", "checkpoint", "verify"),
     "tables.py": ("tables",),
+    "_monotone.py": ("monotone",),
     "closed_forms/": ("closed_forms", "closed_forms_free"),
 }
 
 MUTANTS: tuple[Mutant, ...] = (
+    # What rows of one sweep take from each other.
+    Mutant("points for tighter budgets", "_monotone.py", "(budgets <= budgets[i]).all", "(budgets >= budgets[i]).all"),
+    Mutant("bounds for looser budgets", "_monotone.py", "(budgets >= budgets[i]).all", "(budgets <= budgets[i]).all"),
+    Mutant("one budget looser is enough", "_monotone.py", "(budgets >= budgets[i]).all", "(budgets >= budgets[i]).any"),
+    Mutant(
+        "one budget tighter is enough", "_monotone.py", "(budgets <= budgets[i]).all", "(budgets <= budgets[i]).any"
+    ),
+    Mutant("an excess carried", "_monotone.py", "tighter &= met", "pass"),
+    Mutant("an excess forgotten", "_monotone.py", 'new["status"] == "near-feasible" and value == own', "False"),
+    Mutant("a point declared infeasible", "_monotone.py", "and values[i] == math.inf", "and True"),
+    Mutant("verified by one of two", "_monotone.py", '"yes" if all(row["verified"]', '"yes" if any(row["verified"]'),
+    Mutant("contradictions carried", "_monotone.py", "<= value * (1 + 1e-12)", "<= math.inf"),
     # Information and units.
     Mutant("log base of bits", "information.py", '"bits": math.log(2.0)', '"bits": math.log(10.0)'),
     Mutant("nats to bits the wrong way", "information.py", "return value / NATS_PER", "return value * NATS_PER"),

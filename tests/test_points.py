@@ -101,7 +101,9 @@ class TestTheEdge:
 
 
 class TestFormulations:
-    @pytest.mark.parametrize("strength", [0.0071, 0.01, 0.03, 0.2])
+    @pytest.mark.parametrize(
+        "strength", [0.0071, *(pytest.param(s, marks=pytest.mark.slow) for s in (0.01, 0.03, 0.2))]
+    )
     def test_time_sharing_does_no_worse_than_single_letter(self, strength: float) -> None:
         """C a little below H(S), where weak labels make D(C) as steep as can be."""
         problem = weak_labels(strength)
