@@ -41,7 +41,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "coupling.py": ("certificate", "soundness"),
     "problem.py": ("problem", "engines", "certificate", "soundness"),
     "session.py": ("verify", "engines", "questions", "certificate", "global", "soundness"),
-    "_verify.py": ("verify",),
+    "certify/verify.py": ("verify",),
     "bounds/pricing/hull.py": ("hull", "pricing", "cells", "global"),
     "bounds/pricing/dispatch.py": ("limits", "pricing", "certificate"),
     "bounds/": ("pricing", "certificate", "cells", "one_shot", "one_shot_engine", "global", "proof", "soundness"),
@@ -54,35 +54,49 @@ TESTS: dict[str, tuple[str, ...]] = {
     "engines/search.py": ("global", "sweep", "certificate"),
     "engines/branch.py": ("global", "certificate"),
     "engines/map": ("one_shot_engine",),
-    "witness.py": ("certificate", "answers", "questions", "witness", "soundness"),
+    "certify/witness.py": ("certificate", "answers", "questions", "witness", "soundness"),
     "stakes.py": ("witness",),
     "engines/points.py": ("global", "certificate"),
-    "certificate.py": ("certificate", "one_shot_engine", "proof", "witness", "soundness"),
+    "certify/certificate.py": ("certificate", "one_shot_engine", "proof", "witness", "soundness"),
     "formulations/base.py": ("questions", "certificate", "engines", "soundness"),
     "formulations/": ("one_shot", "one_shot_engine", "certificate", "engines", "soundness"),
-    "proof.py": ("proof",),
+    "certify/proof.py": ("proof",),
     "checker/": ("proof",),
-    "_checkpoint.py": ("checkpoint",),
-    "_files.py": ("tables", "proof"),
+    "sweeps/checkpoint.py": ("checkpoint",),
+    "support/files.py": ("tables", "proof"),
     "sweep.py": ("sweep", "checkpoint", "verify"),
     "tables.py": ("tables",),
-    "_monotone.py": ("monotone",),
+    "sweeps/monotone.py": ("monotone",),
     "closed_forms/": ("closed_forms", "closed_forms_free"),
 }
 
 MUTANTS: tuple[Mutant, ...] = (
     # What rows of one sweep take from each other.
-    Mutant("points for tighter budgets", "_monotone.py", "(budgets <= budgets[i]).all", "(budgets >= budgets[i]).all"),
-    Mutant("bounds for looser budgets", "_monotone.py", "(budgets >= budgets[i]).all", "(budgets <= budgets[i]).all"),
-    Mutant("one budget looser is enough", "_monotone.py", "(budgets >= budgets[i]).all", "(budgets >= budgets[i]).any"),
     Mutant(
-        "one budget tighter is enough", "_monotone.py", "(budgets <= budgets[i]).all", "(budgets <= budgets[i]).any"
+        "points for tighter budgets", "sweeps/monotone.py", "(budgets <= budgets[i]).all", "(budgets >= budgets[i]).all"
     ),
-    Mutant("an excess carried", "_monotone.py", "tighter &= met", "pass"),
-    Mutant("an excess forgotten", "_monotone.py", 'new["status"] == "near-feasible" and value == own', "False"),
-    Mutant("a point declared infeasible", "_monotone.py", "and values[i] == math.inf", "and True"),
-    Mutant("verified by one of two", "_monotone.py", '"yes" if all(row["verified"]', '"yes" if any(row["verified"]'),
-    Mutant("contradictions carried", "_monotone.py", "<= value * (1 + 1e-12)", "<= math.inf"),
+    Mutant(
+        "bounds for looser budgets", "sweeps/monotone.py", "(budgets >= budgets[i]).all", "(budgets <= budgets[i]).all"
+    ),
+    Mutant(
+        "one budget looser is enough",
+        "sweeps/monotone.py",
+        "(budgets >= budgets[i]).all",
+        "(budgets >= budgets[i]).any",
+    ),
+    Mutant(
+        "one budget tighter is enough",
+        "sweeps/monotone.py",
+        "(budgets <= budgets[i]).all",
+        "(budgets <= budgets[i]).any",
+    ),
+    Mutant("an excess carried", "sweeps/monotone.py", "tighter &= met", "pass"),
+    Mutant("an excess forgotten", "sweeps/monotone.py", 'new["status"] == "near-feasible" and value == own', "False"),
+    Mutant("a point declared infeasible", "sweeps/monotone.py", "and values[i] == math.inf", "and True"),
+    Mutant(
+        "verified by one of two", "sweeps/monotone.py", '"yes" if all(row["verified"]', '"yes" if any(row["verified"]'
+    ),
+    Mutant("contradictions carried", "sweeps/monotone.py", "<= value * (1 + 1e-12)", "<= math.inf"),
     # Information and units.
     Mutant("log base of bits", "information.py", '"bits": math.log(2.0)', '"bits": math.log(10.0)'),
     Mutant("nats to bits the wrong way", "information.py", "return value / NATS_PER", "return value * NATS_PER"),
@@ -307,59 +321,66 @@ MUTANTS: tuple[Mutant, ...] = (
     # The judge.
     Mutant(
         "engine's optimal believed",
-        "certificate.py",
+        "certify/certificate.py",
         "return replace(certificate, lower=min(lower, upper))",
         "return replace(certificate, lower=upper)",
     ),
     Mutant(
         "bound not recomputed",
-        "certificate.py",
+        "certify/certificate.py",
         "value = float(evidence.bound(question))",
         "value = float(evidence.bound(question)) + 1e-9",
     ),
     Mutant(
         "repair skipped",
-        "certificate.py",
+        "certify/certificate.py",
         "None if point is None else point.parts, evidence",
         "tuple(parts) if parts else None, evidence",
     ),
-    Mutant("rate not repaired", "witness.py", "if now.rate_excess == 0.0:", "if now.rate_excess >= 0.0:", False),
+    Mutant(
+        "rate not repaired", "certify/witness.py", "if now.rate_excess == 0.0:", "if now.rate_excess >= 0.0:", False
+    ),
     Mutant(
         "budgets unchecked",
-        "witness.py",
+        "certify/witness.py",
         "max(formulation.most[0], 1e-300)) <= CLOSE",
         "max(formulation.most[0], 1e-300)) <= 9e9",
     ),
     Mutant(
         "loss budget unchecked",
-        "witness.py",
+        "certify/witness.py",
         "max(self.distortion_excess, self.rate_excess, self.loss_excess)",
         "max(self.distortion_excess, self.rate_excess)",
     ),
     Mutant(
         "distortion budget unchecked",
-        "witness.py",
+        "certify/witness.py",
         "max(self.distortion_excess, self.rate_excess, self.loss_excess)",
         "max(self.rate_excess, self.loss_excess)",
     ),
     Mutant(
         "infeasible too easily",
-        "certificate.py",
+        "certify/certificate.py",
         "question.most[question.objective.place] * (1.0 + _BEYOND)",
         "question.most[question.objective.place] * (1.0 - 0.5)",
     ),
     Mutant(
         "NaN proves everything",
-        "certificate.py",
+        "certify/certificate.py",
         "return -math.inf if math.isnan(value)",
         "return math.inf if math.isnan(value)",
     ),
-    Mutant("contradictions reported", "certificate.py", "if lower > upper + 1e-9", "if False and lower > upper + 1e-9"),
-    Mutant("negative weights", "certificate.py", "weights.min() < -1e-9", "weights.min() < -1e9"),
-    Mutant("maps not checked", "certificate.py", "if not _maps_hold(formulation, fixed):", "if False:"),
+    Mutant(
+        "contradictions reported",
+        "certify/certificate.py",
+        "if lower > upper + 1e-9",
+        "if False and lower > upper + 1e-9",
+    ),
+    Mutant("negative weights", "certify/certificate.py", "weights.min() < -1e-9", "weights.min() < -1e9"),
+    Mutant("maps not checked", "certify/certificate.py", "if not _maps_hold(formulation, fixed):", "if False:"),
     Mutant(
         "maps with too much mass on a letter",
-        "certificate.py",
+        "certify/certificate.py",
         "shrink = min(1.0, float(np",
         "shrink = max(1.0, float(np",
     ),
@@ -400,7 +421,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a larger d believed",
-        "certificate.py",
+        "certify/certificate.py",
         "if relaxed is not None and not (relaxed.d <= question.problem.d).all():",
         "if False:",
     ),
@@ -419,10 +440,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "m / sizes[objective.place] * size for",
         False,
     ),
-    Mutant("rejection ignored", "_verify.py", 'if solution.status == "optimal":', "if False:"),
-    Mutant("false infeasibility kept", "_verify.py", 'elif solution.status == "infeasible":', "elif False:"),
+    Mutant("rejection ignored", "certify/verify.py", 'if solution.status == "optimal":', "if False:"),
+    Mutant("false infeasibility kept", "certify/verify.py", 'elif solution.status == "infeasible":', "elif False:"),
     Mutant(
-        "proved loss rounded up", "_verify.py", "math.nextafter(value, -math.inf)", "math.nextafter(value, math.inf)"
+        "proved loss rounded up",
+        "certify/verify.py",
+        "math.nextafter(value, -math.inf)",
+        "math.nextafter(value, math.inf)",
     ),
     # Engines only propose: at worst an answer is weak.
     Mutant(
@@ -447,7 +471,7 @@ MUTANTS: tuple[Mutant, ...] = (
         False,
     ),
     # Proof files and their checker.
-    Mutant("claims leave no room", "proof.py", "_number(lower - room)", "_number(lower + room)", False),
+    Mutant("claims leave no room", "certify/proof.py", "_number(lower - room)", "_number(lower + room)", False),
     Mutant("checker rounds inward", "checker/balls.py", "while not (arb(value)", "while False and not (arb(value)"),
     Mutant("checker prints the wrong way", "checker/balls.py", '"ROUND_CEILING" if up', '"ROUND_CEILING" if not up'),
     Mutant(
@@ -566,30 +590,30 @@ MUTANTS: tuple[Mutant, ...] = (
     # Sweeps, checkpoints, tables.
     Mutant(
         "torn record kept",
-        "_checkpoint.py",
+        "sweeps/checkpoint.py",
         "self._length = len(content) - len(torn)",
         "self._length = len(content)",
         False,
     ),
     Mutant(
         "checksum unread",
-        "_checkpoint.py",
+        "sweeps/checkpoint.py",
         'return values if _line(values) == line + b"\\n" else None',
         "return values",
         False,
     ),
-    Mutant("other settings accepted", "_checkpoint.py", "        if differences:", "        if False:", False),
-    Mutant("not forced to disk", "_checkpoint.py", "os.fsync(self._descriptor)", "pass", False),
+    Mutant("other settings accepted", "sweeps/checkpoint.py", "        if differences:", "        if False:", False),
+    Mutant("not forced to disk", "sweeps/checkpoint.py", "os.fsync(self._descriptor)", "pass", False),
     Mutant(
         "a lock that two can hold",
-        "_checkpoint.py",
+        "sweeps/checkpoint.py",
         "fcntl.LOCK_EX | fcntl.LOCK_NB",
         "fcntl.LOCK_SH | fcntl.LOCK_NB",
         False,
     ),
     Mutant(
         "a failed write left behind",
-        "_checkpoint.py",
+        "sweeps/checkpoint.py",
         "            with suppress(OSError):\n                self._cut()\n",
         "",
         False,
@@ -610,7 +634,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "written in place",
-        "_files.py",
+        "support/files.py",
         'temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")',
         "temporary = target",
         False,

@@ -489,7 +489,7 @@ def checked(solution: Any, problem: drcopt.Problem, real: Truth, wrong: list[str
         import flint  # noqa: F401
     except ImportError:
         return None, math.nan, math.nan
-    from drcopt import proof
+    from drcopt.certify import proof
     from drcopt.checker import check
 
     verdict = check(proof.to_dict(solution.certificate))

@@ -49,7 +49,7 @@ def run(count: int = 50, limit: float = 1.0, check: bool = True) -> Iterator[dic
             valid &= bool(np.abs(answer.coupling.sum(axis=0) - problem.py).sum() <= 1e-11)
         row["checked"] = False
         if check:
-            verdict = drcopt.proof.verdict(answer.certificate)
+            verdict = drcopt.certify.proof.verdict(answer.certificate)
             if "out of reach" not in verdict.reason:  # a minimum over more maps than the checker goes through
                 valid &= verdict.accepted
                 row |= {"checked": True, "rejected": verdict.reason}

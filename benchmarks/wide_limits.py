@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 import drcopt
-from drcopt import clock
+from drcopt.support import clock
 
 #: Kind, n, m, k.
 QUESTIONS = (

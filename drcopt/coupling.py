@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import minimum_spanning_tree
 
-from drcopt._check import FloatArray
+from drcopt.support.check import FloatArray
 
 
 def round_onto_marginals(P: FloatArray, px: FloatArray, py: FloatArray) -> FloatArray:

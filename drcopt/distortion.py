@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from drcopt._check import FloatArray, choice, freeze, real_array, shown
 from drcopt.errors import InputError
+from drcopt.support.check import FloatArray, choice, freeze, real_array, shown
 
 __all__ = ["LARGEST", "NAMES", "from_function", "hamming", "matrix", "squared_error"]
 

@@ -200,7 +200,7 @@ def write(table: pd.DataFrame, path: Any, *, x: Literal["R", "C", "D", "P"] | No
     """Write ``table`` in the format that the suffix of ``path`` names (:data:`FORMATS`), whole or not at all."""
     from pathlib import Path
 
-    from drcopt._files import atomic_write
+    from drcopt.support.files import atomic_write
 
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import rel_entr, xlogy
 
-from drcopt._check import FloatArray, choice
+from drcopt.support.check import FloatArray, choice
 
 __all__ = [
     "NATS_PER",

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from drcopt._check import shown
 from drcopt.errors import InputError
 from drcopt.samples import Counted
+from drcopt.support.check import shown
 
 #: The names of an alphabet's letters, in order; None where they have none.
 Letters = tuple[Hashable, ...] | None

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from drcopt import _check, information
-from drcopt._check import FloatArray
-from drcopt._failures import guarded
+from drcopt import information
 from drcopt.bounds import Independent
-from drcopt.certificate import FLOORS, Certificate, best_bound
+from drcopt.certify.certificate import FLOORS, Certificate, best_bound
 from drcopt.engines.base import Limits, Proposal
 from drcopt.errors import InputError
+from drcopt.failures import guarded
 from drcopt.formulations import Message, Part, Question, SingleLetter
 from drcopt.perception import Perception
 from drcopt.problem import Problem, Support
@@ -25,6 +24,8 @@ from drcopt.session import Session
 from drcopt.solution import Message as Atoms
 from drcopt.solution import Solution
 from drcopt.stakes import Stakes
+from drcopt.support import check
+from drcopt.support.check import FloatArray
 
 
 def session_for(problem: Problem, *, perception: Any = None, units: str = "bits", **settings: Any) -> Session:
@@ -33,7 +34,7 @@ def session_for(problem: Problem, *, perception: Any = None, units: str = "bits"
     law: OutputLaw | None = None
     wanted = None if perception is None else Perception.of(perception)
     if isinstance(problem, Problem):
-        _check.choice("units", units, information.NATS_PER)
+        check.choice("units", units, information.NATS_PER)
         if wanted is not None:
             law = wanted.law(problem, units)
         elif problem.free:
@@ -96,7 +97,7 @@ class LawSession(Session):
             )
 
     def _reader(self, classifier_sees: str) -> str:
-        return _check.choice("classifier_sees", classifier_sees, ("Y", "message"))
+        return check.choice("classifier_sees", classifier_sees, ("Y", "message"))
 
     def _enter(self) -> None:
         if self._law is None:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from drcopt import _check, information
+from drcopt import information
 from drcopt.errors import InputError
 from drcopt.problem import Problem
 from drcopt.questions.output import KINDS, Fixed, Free, Near, OutputLaw
+from drcopt.support import check
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +56,10 @@ class Perception:
     order: float = 2.0
 
     def __post_init__(self) -> None:
-        _check.choice("perception kind", self.kind, KINDS)
-        object.__setattr__(self, "budget", _check.budget("perception budget", self.budget))
+        check.choice("perception kind", self.kind, KINDS)
+        object.__setattr__(self, "budget", check.budget("perception budget", self.budget))
         if self.target is not None:
-            object.__setattr__(self, "target", _check.pmf("perception target", self.target)[0])
+            object.__setattr__(self, "target", check.pmf("perception target", self.target)[0])
         if (self.ground is None) == (self.kind == "wasserstein"):
             raise InputError(
                 "ground must be given for kind 'wasserstein', and for no other; kind is "
@@ -66,14 +67,14 @@ class Perception:
                 "Pass the (m, m) costs of moving mass, e.g. |y − y'|, or leave it out."
             )
         if self.ground is not None:
-            ground = _check.freeze(_check.real_array("ground", self.ground, 2))
+            ground = check.freeze(check.real_array("ground", self.ground, 2))
             if ground.shape[0] != ground.shape[1] or np.diag(ground).any():
                 raise InputError(
                     "ground must be square with zeros on its diagonal; it has shape "
                     f"{ground.shape} and trace {float(np.trace(ground)):.6g}. Pass a distance between letters of Y."
                 )
             object.__setattr__(self, "ground", ground)
-        _check.positive("order", self.order)
+        check.positive("order", self.order)
 
     @classmethod
     def of(cls, value: Any) -> Perception:
@@ -83,7 +84,7 @@ class Perception:
         if isinstance(value, tuple | list) and len(value) == 2:
             return cls(*value)
         raise InputError(
-            f"perception must be a drcopt.Perception or a pair of kind and budget; it is {_check.shown(value)}. "
+            f"perception must be a drcopt.Perception or a pair of kind and budget; it is {check.shown(value)}. "
             "Pass e.g. ('tv', 0.05)."
         )
 

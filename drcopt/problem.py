@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from drcopt import _html, information, samples
-from drcopt._check import FloatArray, channel, freeze, pmf, real_array, shown, text
+from drcopt import information, samples
 from drcopt.distortion import any_law, matrix
 from drcopt.errors import InputError
 from drcopt.labels import Labels, align, check_lengths
+from drcopt.support import html
+from drcopt.support.check import FloatArray, channel, freeze, pmf, real_array, shown, text
 
 #: A distortion: a name, a matrix, or (where letters have names) a function of two of them.
 Distortion = ArrayLike | str | Callable[[Any, Any], float]
@@ -283,7 +284,7 @@ class Problem:
         for axis in "xys":
             if (letters := getattr(self.labels, axis)) is not None:
                 rows[f"letters of {axis.upper()}"] = ", ".join(map(str, letters[:12])) + ", …" * (len(letters) > 12)
-        return _html.table(f"Problem {self.name}".strip(), rows)
+        return html.table(f"Problem {self.name}".strip(), rows)
 
     @property
     def n(self) -> int:
@@ -339,10 +340,8 @@ class Problem:
     def floors(self) -> tuple[tuple[float, FloatArray], ...]:
         """Σ px f and min_x d(x, y) − f(x) for each y, for f = min_y d and for f = 0: E d ≥ Σ px f + Σ py(y) min_x."""
         rows = self.d.min(axis=1)
-        return (
-            (math.fsum(self.px * rows), freeze((self.d - rows[:, None]).min(axis=0))),
-            (0.0, freeze(self.d.min(axis=0))),
-        )
+        rest = freeze((self.d - rows[:, None]).min(axis=0))
+        return (math.fsum(self.px * rows), rest), (0.0, freeze(self.d.min(axis=0)))
 
     @cached_property
     def contraction(self) -> float:

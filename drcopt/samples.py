@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from drcopt._check import FloatArray, real_array, shown
 from drcopt.errors import InputError
+from drcopt.support.check import FloatArray, real_array, shown
 
 #: A column of samples: its alphabet, and the place of each sample in it.
 Coded = tuple[tuple[Hashable, ...], np.ndarray]

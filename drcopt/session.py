@@ -8,21 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from drcopt import _check, _verify, clock, information
-from drcopt._check import FloatArray
-from drcopt._failures import guarded, raise_failure
+from drcopt import information
 from drcopt.bounds import Evidence
-from drcopt.certificate import FLOORS, Certificate, best_bound, best_of, certify, repair
+from drcopt.certify import verify as _verify
+from drcopt.certify.certificate import FLOORS, Certificate, best_bound, best_of, certify, repair
+from drcopt.certify.witness import Budgets
 from drcopt.engines import ENGINES, able
 from drcopt.engines.base import INTERRUPTED, Engine, Limits, Proposal, independent
 from drcopt.errors import InputError
+from drcopt.failures import guarded, raise_failure
 from drcopt.formulations import CLASSIFIER_SEES, NAMES, OneShot, Question, SingleLetter, TimeSharing
 from drcopt.mixtures import mixture
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE, Quantity
 from drcopt.solution import Multipliers, Residuals, Solution
 from drcopt.stakes import Stakes
-from drcopt.witness import Budgets
+from drcopt.support import check, clock
+from drcopt.support.check import FloatArray
 
 ON_FAILURE = ("raise", "return")
 
@@ -63,19 +65,19 @@ class Session:
                 "Build one with Problem(px, py, ps_given_x, d)."
             )
         self.problem = problem
-        self.formulation = _check.choice("formulation", formulation, NAMES)
+        self.formulation = check.choice("formulation", formulation, NAMES)
         self.classifier_sees = self._reader(classifier_sees)
         if classifier_sees == "YU" and formulation != "one-shot":
             raise InputError(
                 f'classifier_sees="YU" needs formulation="one-shot"; formulation is {formulation!r}. '
                 "Only one-shot codes have common randomness U."
             )
-        self.units = _check.choice("units", units, information.NATS_PER)
-        self.engine = _check.choice("engine", engine, ("auto", *ENGINES))
+        self.units = check.choice("units", units, information.NATS_PER)
+        self.engine = check.choice("engine", engine, ("auto", *ENGINES))
         if engine != "auto" and formulation not in ENGINES[engine].formulations:
             raise InputError(f"engine {engine!r} does not take formulation {formulation!r}. {able(formulation)}")
-        self.tol = _check.positive("tol", tol) or 0.0
-        self.time_limit = _check.positive("time_limit", time_limit, allow_none=True)
+        self.tol = check.positive("tol", tol) or 0.0
+        self.time_limit = check.positive("time_limit", time_limit, allow_none=True)
         self.verify = _verify.setting(verify)
         self.warm: dict[str, Any] | None = None
         self._enter()
@@ -95,7 +97,7 @@ class Session:
                 "classifier_sees='message' is for drcopt.solve, min_rate and min_classification_loss with "
                 "formulation='single-letter'. Pass 'Y' here."
             )
-        return _check.choice("classifier_sees", classifier_sees, CLASSIFIER_SEES)
+        return check.choice("classifier_sees", classifier_sees, CLASSIFIER_SEES)
 
     def _enter(self) -> None:
         """The problem on the letters that have mass, and what is at stake in it."""
@@ -117,12 +119,12 @@ class Session:
         on_failure: str = "raise",
     ) -> Solution:
         """The least value of a quantity within budgets on the others, in the session's units."""
-        _check.choice("on_failure", on_failure, ON_FAILURE)
+        check.choice("on_failure", on_failure, ON_FAILURE)
         self.require(objective)
         started = clock.now()
-        given = [_check.budget(q.budget, v) for q, v in zip(QUANTITIES, (D, R, C), strict=True)]
+        given = [check.budget(q.budget, v) for q, v in zip(QUANTITIES, (D, R, C), strict=True)]
         if given[objective.place] != math.inf:
-            raise objective.limited_itself(_check.shown(given[objective.place]))
+            raise objective.limited_itself(check.shown(given[objective.place]))
         budgets = Budgets(given[0], given[1], given[2], self.units)
         question = self._question(objective, budgets.nats)
         limits = self._limits(objective, started)

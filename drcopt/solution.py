@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from drcopt import _check, _html
-from drcopt._check import FloatArray
 from drcopt.errors import InputError
 from drcopt.labels import Labels
 from drcopt.problem import Problem
+from drcopt.support import check, html
+from drcopt.support.check import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +131,7 @@ class Mixture:
         InputError
             If x holds anything but places of letters, or rng is neither.
         """
-        x, rng = _check.indices("x", x, len(self.components[0].coupling)), _check.generator(rng)
+        x, rng = check.indices("x", x, len(self.components[0].coupling)), check.generator(rng)
         weights = self.weights
         u = rng.choice(len(weights), size=x.shape, p=weights / weights.sum())
         y = np.empty(x.shape, dtype=np.intp)
@@ -263,12 +263,12 @@ class Solution(_ReadOnly):
     @property
     def channel(self) -> FloatArray:
         """p(y|x), shape (n, m): how to reconstruct. A letter x without mass gets the law of Y, where any would do."""
-        return _check.freeze(_channel(self.coupling))
+        return check.freeze(_channel(self.coupling))
 
     @property
     def output_law(self) -> FloatArray:
         """p(y), shape (m,)."""
-        return _check.freeze(self.coupling.sum(axis=0))
+        return check.freeze(self.coupling.sum(axis=0))
 
     @property
     def accuracy(self) -> float:
@@ -298,7 +298,7 @@ class Solution(_ReadOnly):
         """
         import pandas as pd
 
-        values = getattr(self, _check.choice("what", what, ("coupling", "channel")))
+        values = getattr(self, check.choice("what", what, ("coupling", "channel")))
         names = [
             pd.Index(letters or range(size), name=axis, tupleize_cols=False)
             for axis, letters, size in zip("xy", (self.labels.x, self.labels.y), values.shape, strict=True)
@@ -329,9 +329,9 @@ class Solution(_ReadOnly):
         if np.isnan(self.coupling).any():
             raise InputError(f"sample must have a point to draw from; this solution is {self.status}.")
         named, letters = self.labels.x is not None, self.labels.y
-        places = _check.indices("x", self._places(x) if named else x, len(self.coupling))
+        places = check.indices("x", self._places(x) if named else x, len(self.coupling))
         if self.mixture is None:
-            y = _draw(_channel(self.coupling), places, _check.generator(rng))
+            y = _draw(_channel(self.coupling), places, check.generator(rng))
         else:
             y, _ = self.mixture.sample(places, rng)
         if letters is None:
@@ -351,7 +351,7 @@ class Solution(_ReadOnly):
             if isinstance(item, (list, tuple)):
                 return [place(each) for each in item]
             raise InputError(
-                f"x must hold letters by name, those of {_check.shown(list(where))}; it holds {item!r}. Correct or "
+                f"x must hold letters by name, those of {check.shown(list(where))}; it holds {item!r}. Correct or "
                 "drop it."
             )
 
@@ -398,15 +398,15 @@ class Solution(_ReadOnly):
         sees = {"Y": "H(S|Y)", "YU": "H(S|Y,U)"}[self.classifier_sees]
 
         def within(value: float, budget: float) -> str:
-            return f"{_html.number(value)} {self.units} (budget {_html.number(budget)})"
+            return f"{html.number(value)} {self.units} (budget {html.number(budget)})"
 
         of_distortion = self.objective == "distortion"
         loss = f"classification loss {sees}"
-        bound = f"{_html.number(self.lower_bound)}{'' if of_distortion else ' ' + self.units} (gap {self.gap:.2g})"
-        least = {"distortion": _html.number(self.distortion)}
+        bound = f"{html.number(self.lower_bound)}{'' if of_distortion else ' ' + self.units} (gap {self.gap:.2g})"
+        least = {"distortion": html.number(self.distortion)}
         rest = {loss: within(self.classification_loss, self.classification_budget)}
         if not of_distortion:
-            least, rest = {loss: f"{_html.number(self.classification_loss)} {self.units}"}, least
+            least, rest = {loss: f"{html.number(self.classification_loss)} {self.units}"}, least
         rows = {
             "status": f"{self.status}: {STATUSES[self.status]}",
             **least,
@@ -425,4 +425,4 @@ class Solution(_ReadOnly):
         if not math.isnan(self.accuracy):
             rows["accuracy of the best classifier"] = f"{self.accuracy:.6g} (Bayes error {self.bayes_error:.6g})"
         rows["engine"] = f"{self.engine}, {self.seconds:.3g} s: {self.termination}"
-        return _html.table(f"Solution, {self.formulation}", rows)
+        return html.table(f"Solution, {self.formulation}", rows)

@@ -12,8 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from drcopt._check import FloatArray
 from drcopt.problem import Problem, Standard
+from drcopt.support.check import FloatArray
 
 #: A cost that couplings can avoid and that is this many times the median such cost is an outlier.
 _OUTLIER = 1e3

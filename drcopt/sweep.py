@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from drcopt import _check
-from drcopt._checkpoint import Checkpoint, Record, Warm
-from drcopt._monotone import agreed, infeasible_as
-from drcopt._workers import follow_parent
 from drcopt.engines.base import INTERRUPTED
 from drcopt.errors import CheckpointError, InputError
-from drcopt.executors import Submits, executor_of, submitted
 from drcopt.information import NATS_PER, from_nats, to_nats
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, Quantity, quantity
-from drcopt.rows import BUDGETS, Asked, answered, cells, limited, table, unanswered
-from drcopt.rows import version as version
 from drcopt.session import Session
+from drcopt.support import check
+from drcopt.support.executors import Submits, executor_of, submitted
+from drcopt.support.workers import follow_parent
+from drcopt.sweeps.checkpoint import Checkpoint, Record, Warm
+from drcopt.sweeps.monotone import agreed, infeasible_as
+from drcopt.sweeps.rows import BUDGETS, Asked, answered, cells, limited, table, unanswered
+from drcopt.sweeps.rows import version as version
 from drcopt.tables import frame
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ LONG_CHAIN, SHORT_CHAIN = 64, 8
 class Block:
     """A chain of points and the cells of those that are known; what goes to a worker.
 
-    It ascends in the first of the :func:`drcopt.rows.limited` quantities and holds the other at ``limit``.
+    It ascends in the first of the :func:`drcopt.sweeps.rows.limited` quantities and holds the other at ``limit``.
     """
 
     session: type[Session]
@@ -153,18 +153,18 @@ def sweep(
             f"Build one: drcopt.Problem(px, py, ps_given_x, d)."
         )
     runner = executor_of(executor)
-    _check.choice("units", units, NATS_PER)
+    check.choice("units", units, NATS_PER)
     minimised = quantity(objective)
     given = {q: _budgets(q, value, units) for q, value in zip(QUANTITIES, (D, R, C), strict=True)}
     if given[minimised] != [math.inf]:
-        raise minimised.limited_itself(_check.shown({"D": D, "R": R, "C": C}[minimised.budget]))
+        raise minimised.limited_itself(check.shown({"D": D, "R": R, "C": C}[minimised.budget]))
     settings: dict[str, Any] = {
         "formulation": formulation,
         "classifier_sees": classifier_sees,
         "units": "bits",
         "engine": engine,
-        "tol": _check.positive("tol", tol),
-        "time_limit": _check.positive("time_limit", time_limit, allow_none=True),
+        "tol": check.positive("tol", tol),
+        "time_limit": check.positive("time_limit", time_limit, allow_none=True),
     }
     if verify is not None:  # a checkpoint of a sweep without it says nothing of it
         settings["verify"] = verify
@@ -347,7 +347,7 @@ def _remaining(blocks: Iterable[Block], done: Mapping[int, Record]) -> Iterator[
 def _budgets(of: Quantity, value: Budgets, units: str) -> list[float]:
     name = of.budget
     if not isinstance(value, Iterable) or isinstance(value, str) or (isinstance(value, np.ndarray) and not value.ndim):
-        budgets = [_check.budget(name, value)]
+        budgets = [check.budget(name, value)]
     else:
         items = list(value)
         if not items or any(np.ndim(item) for item in items):  # type: ignore[arg-type]
@@ -355,7 +355,7 @@ def _budgets(of: Quantity, value: Budgets, units: str) -> list[float]:
                 f"{name} must be one budget or a flat sequence of at least one; it is {value!r}. "
                 f"Pass e.g. {name}=[0.5, 1.0]."
             )
-        budgets = [_check.budget(f"{name}[{i}]", item) for i, item in enumerate(items)]
+        budgets = [check.budget(f"{name}[{i}]", item) for i, item in enumerate(items)]
     return (
         budgets
         if units == "bits" or not of.informational

@@ -15,12 +15,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from drcopt import _check
-from drcopt._files import atomic_write
 from drcopt.checker.reading import read_bytes
 from drcopt.errors import InputError
 from drcopt.questions import QUANTITIES
-from drcopt.rows import ALL, MEASURED, PROVED
+from drcopt.support import check
+from drcopt.support.files import atomic_write
+from drcopt.sweeps.rows import ALL, MEASURED, PROVED
 
 if TYPE_CHECKING:  # pandas takes half a second to import; only calls need it
     import pandas as pd
@@ -171,7 +171,7 @@ def _suffix(path: Path) -> str:
 
 def _pyarrow() -> tuple[Any, Any]:
     purpose = "Reading or writing Parquet"
-    return _check.require("pyarrow", "parquet", purpose), _check.require("pyarrow.parquet", "parquet", purpose)
+    return check.require("pyarrow", "parquet", purpose), check.require("pyarrow.parquet", "parquet", purpose)
 
 
 def provenance(table: pd.DataFrame) -> dict[str, str | float]:

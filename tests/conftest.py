@@ -22,5 +22,5 @@ def debug(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 def processor_time() -> Iterator[None]:
     """Limits are in seconds of this process's processor: what else the machine does must not decide a test."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("drcopt.clock.now", time.process_time)
+        patch.setattr("drcopt.support.clock.now", time.process_time)
         yield

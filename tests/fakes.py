@@ -11,11 +11,11 @@ import time
 
 import numpy as np
 
-from drcopt._check import choice
 from drcopt.errors import InfeasibleError, NotSolvedError
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE
-from drcopt.rows import limited
 from drcopt.solution import Multipliers, Residuals, Solution
+from drcopt.support.check import choice
+from drcopt.sweeps.rows import limited
 
 ENGINES = ("auto", "raises", "kills", "interrupts", "slow", "hopeless")
 

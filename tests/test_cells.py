@@ -9,9 +9,10 @@ import pytest
 from strategies import make
 
 import drcopt
-from drcopt import _cells, information
+from drcopt import information
 from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing.gibbs import gibbs
+from drcopt.certify import cells
 
 FAMILIES = ("random", "deterministic", "useless", "equal-rows", "tiny-atoms", "uniform")
 
@@ -30,8 +31,8 @@ def test_bounds(family: str, k: int, alpha: float) -> None:
     p = make(family, 5, 4, 3, k).reduced()
     rng = np.random.default_rng([k, int(1e5 * alpha)])
     costs, beta = rng.normal(size=(p.m, p.n)), 0.6
-    convex = _cells.convex_share(p, alpha, beta)
-    _, least = _cells.choose(p, costs, alpha, beta, convex, whole_box(p), 1e-9, lambda _: False)
+    convex = cells.convex_share(p, alpha, beta)
+    _, least = cells.choose(p, costs, alpha, beta, convex, whole_box(p), 1e-9, lambda _: False)
     # Posteriors of every sharpness, Gibbs posteriors for random tilts, then some around the best.
     parts = [rng.dirichlet(np.full(p.n, a), size=400) for a in (0.05, 0.3, 1.0)]
     for c in costs if alpha > 0 else ():
@@ -50,9 +51,9 @@ def test_bounds(family: str, k: int, alpha: float) -> None:
 def test_stops_when_told() -> None:
     p = make("random", 1, 4, 3, 2)
     costs = np.random.default_rng(0).normal(size=(p.m, p.n))
-    trees, _ = _cells.choose(p, costs, 0.01, 1.0, 0.0, whole_box(p), 1e-9, lambda _: True)
+    trees, _ = cells.choose(p, costs, 0.01, 1.0, 0.0, whole_box(p), 1e-9, lambda _: True)
     assert [len(tree) for tree in trees] == [1] * p.m
-    trees, _ = _cells.choose(p, costs, 0.01, 1.0, 0.0, whole_box(p), 1e-9, lambda _: False)
+    trees, _ = cells.choose(p, costs, 0.01, 1.0, 0.0, whole_box(p), 1e-9, lambda _: False)
     assert max(len(tree) for tree in trees) > 1
 
 
@@ -62,7 +63,7 @@ def test_an_empty_box_has_an_infinite_bound(k: int) -> None:
     boxes = whole_box(p)
     boxes[0, 0] = [boxes[0, 0, 1] + 0.01, 1.0]
     costs = np.zeros((p.m, p.n))
-    trees, least = _cells.choose(p, costs, 0.1, 1.0, 0.0, boxes, 1e-9, lambda _: False)
+    trees, least = cells.choose(p, costs, 0.1, 1.0, 0.0, boxes, 1e-9, lambda _: False)
     assert least[0] == math.inf if k == 2 else least[0] > 5.0
     assert np.isfinite(least[1:]).all()
     assert len(trees[0]) == 1
@@ -77,6 +78,6 @@ def test_a_box_between_posteriors_is_found_empty(alpha: float) -> None:
     middle = 0.5 * (W[0] + W[1])
     shift = np.array([0.2, -0.2, 0.0]) * np.abs(W[0] - W[1]).min()
     boxes[0] = np.stack([middle + shift - 1e-3, middle + shift + 1e-3], axis=1)
-    _, least = _cells.choose(p, np.zeros((2, 2)), alpha, 1.0, 0.0, boxes, 1e-9, lambda _: False)
+    _, least = cells.choose(p, np.zeros((2, 2)), alpha, 1.0, 0.0, boxes, 1e-9, lambda _: False)
     assert least[0] > 5.0
     assert least[1] < 2.0

@@ -20,7 +20,7 @@ from strategies import FAMILIES, coupling, law, make, within_rate
 
 from drcopt import Problem, min_classification_loss, solve
 from drcopt.bounds import DataProcessing, Independent, Leaf, PosteriorTree, Split
-from drcopt.certificate import certify, repair, round_onto_marginals
+from drcopt.certify.certificate import certify, repair, round_onto_marginals
 from drcopt.engines import ENGINES
 from drcopt.engines.base import Limits, Proposal
 from drcopt.formulations import OneShot, Part, Question, SingleLetter, TimeSharing

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from fakes import FakeSession, without_seconds
 
-from drcopt._checkpoint import Checkpoint, Record, _line
 from drcopt.errors import CheckpointError
 from drcopt.problem import Problem
 from drcopt.sweep import sweep
+from drcopt.sweeps.checkpoint import Checkpoint, Record, _line
 from drcopt.tables import TEXT_COLUMNS
 
 HERE = Path(__file__).parent
@@ -204,7 +204,7 @@ def test_the_same_budgets_in_other_units_resume(problem, path):
 def test_another_version_of_the_format_is_refused(path, monkeypatch):
     with Checkpoint(path, HEADER, TEXT):
         pass
-    monkeypatch.setattr("drcopt._checkpoint.FORMAT", 3)
+    monkeypatch.setattr("drcopt.sweeps.checkpoint.FORMAT", 3)
     with pytest.raises(CheckpointError, match="has format version 2; this drcopt reads version 3"):
         Checkpoint(path, HEADER, TEXT)
 
@@ -267,7 +267,7 @@ def test_a_line_of_the_wrong_kind_is_damage_however_it_checks(path, change):
 def test_more_than_is_read_is_refused(path, monkeypatch):
     with Checkpoint(path, HEADER, TEXT) as book:
         book.append(record(0))
-    monkeypatch.setattr("drcopt._checkpoint.MOST_BYTES", 100)
+    monkeypatch.setattr("drcopt.sweeps.checkpoint.MOST_BYTES", 100)
     with pytest.raises(CheckpointError, match="more than the 100 that are read"):
         Checkpoint(path, HEADER, TEXT)
 
@@ -347,7 +347,7 @@ def test_a_forked_worker_that_outlives_its_parent_does_not_hold_the_lock(path):
     pytest.importorskip("fcntl")
     program = f"""
 import os, signal, time
-from drcopt._checkpoint import Checkpoint
+from drcopt.sweeps.checkpoint import Checkpoint
 from drcopt.tables import TEXT_COLUMNS
 header = {{"columns": []}}
 book = Checkpoint({str(path)!r}, header, TEXT_COLUMNS)

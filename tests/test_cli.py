@@ -327,12 +327,12 @@ class TestErrors:
         assert err.splitlines()[-1].startswith("drcopt: error: ZeroDivisionError: two lines")
 
     def test_a_missing_extra_is_an_input_error(self, run, tmp_path, monkeypatch):
-        from drcopt import _check
+        from drcopt.support import check
 
         def without(module):
             raise ImportError(module)
 
-        monkeypatch.setattr(_check.importlib, "import_module", without)
+        monkeypatch.setattr(check.importlib, "import_module", without)
         message = refused(run, "sweep", "bernoulli", "--out", tmp_path / "t.parquet")
         assert message.endswith("Run: pip install 'drcopt[parquet]'")
 

@@ -7,14 +7,14 @@ import sys
 import numpy as np
 import pytest
 
-from drcopt import clock
-from drcopt.certificate import best_bound, certify
+from drcopt.certify.certificate import best_bound, certify
 from drcopt.engines import expcone
 from drcopt.engines.base import Limits
 from drcopt.engines.cones import Answer, Program
 from drcopt.engines.expcone import ExpCone
 from drcopt.formulations import SingleLetter
 from drcopt.problem import Problem
+from drcopt.support import clock
 
 BITS = math.log(2.0)
 SOLVERS = ("clarabel", "scs")

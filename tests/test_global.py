@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import coupling, law, make, problems, within_rate
 
-from drcopt import Problem, clock, closed_forms, min_classification_loss, solve
+from drcopt import Problem, closed_forms, min_classification_loss, solve
 from drcopt.bounds import Leaf, Split
 from drcopt.bounds.posterior import Node
-from drcopt.certificate import certify
+from drcopt.certify.certificate import certify
 from drcopt.engines.base import Limits
 from drcopt.engines.branch import Global, _packed, _unpacked
 from drcopt.engines.descent import Descent
@@ -22,6 +22,7 @@ from drcopt.engines.points import Points
 from drcopt.formulations import SingleLetter
 from drcopt.information import binary_entropy
 from drcopt.session import Session
+from drcopt.support import clock
 
 SEEDS = st.integers(0, 2**31)
 BIT = math.log(2.0)

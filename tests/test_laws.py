@@ -9,7 +9,7 @@ import pytest
 import drcopt
 from drcopt import InputError, Perception, Problem, min_classification_loss, min_rate, solve
 from drcopt.bounds import Leaf, PosteriorTree, Split
-from drcopt.certificate import best_bound, repair
+from drcopt.certify.certificate import best_bound, repair
 from drcopt.formulations import Message, Part, SingleLetter
 from drcopt.law_session import LawSession, session_for
 from drcopt.questions.output import KINDS, Free, Near

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drcopt import Problem, clock, min_classification_loss, solve
+from drcopt import Problem, min_classification_loss, solve
 from drcopt.bounds.pricing import price
 from drcopt.engines.base import INTERRUPTED
 from drcopt.engines.columns import Master
@@ -26,6 +26,7 @@ from drcopt.engines.search import Search
 from drcopt.errors import InfeasibleError
 from drcopt.session import Session
 from drcopt.solution import Solution
+from drcopt.support import clock
 
 BIT = math.log(2.0)
 
@@ -74,7 +75,7 @@ def test_cut_short_at_any_look(formulation: str, size: tuple[int, int, int], mon
     assert known.distortion > free.distortion + 1e-3  # C binds
     for looks in LOOKS:
         with monkeypatch.context() as patch:
-            patch.setattr("drcopt.clock.now", Look(looks))
+            patch.setattr("drcopt.support.clock.now", Look(looks))
             answer = solve(p, R=R, C=C, formulation=formulation, time_limit=1.0, tol=1e-9, on_failure="return")
         assert answer.status in ("optimal", "feasible", "near-feasible", "unknown")
         assert -1e-12 <= answer.lower_bound <= known.distortion
@@ -90,7 +91,7 @@ def test_the_edge_cut_short(size: tuple[int, int, int], monkeypatch: pytest.Monk
     known = min_classification_loss(p, R=0.8, tol=1e-5)
     for looks in LOOKS[::2]:
         with monkeypatch.context() as patch:
-            patch.setattr("drcopt.clock.now", Look(looks))
+            patch.setattr("drcopt.support.clock.now", Look(looks))
             answer = min_classification_loss(p, R=0.8, time_limit=1.0, tol=1e-9, on_failure="return")
         assert p.entropy_s_given_x / BIT - 1e-12 <= answer.lower_bound <= known.classification_loss
         assert not answer.classification_loss < known.lower_bound
@@ -113,7 +114,7 @@ def test_pricing_cut_short_is_below(alpha: float, k: int, monkeypatch: pytest.Mo
     known = price(p, cost, alpha, 0.7, box)
     for looks in range(12):
         with monkeypatch.context() as patch:
-            patch.setattr("drcopt.clock.now", Look(looks))
+            patch.setattr("drcopt.support.clock.now", Look(looks))
             with clock.until(1.0):
                 short = price(p, cost, alpha, 0.7, box)
         assert (short.lower <= known.lower + 1e-9).all()
@@ -173,7 +174,7 @@ class TestAside:
                 time.sleep(0.001)
             told.set()
 
-        monkeypatch.setattr("drcopt.clock.now", Look(5))
+        monkeypatch.setattr("drcopt.support.clock.now", Look(5))
         with clock.until(1.0):
             assert clock.aside(work) is None
         assert told.wait(60)
@@ -184,7 +185,7 @@ class TestAside:
 
 
 def test_the_earlier_of_two_deadlines_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drcopt.clock.now", lambda: 5.0)
+    monkeypatch.setattr("drcopt.support.clock.now", lambda: 5.0)
     with clock.until(7.0), clock.until(9.0):
         assert clock.remaining() == 2.0
         clock.check()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from drcopt import Problem, solve, sweep
-from drcopt._monotone import agreed
 from drcopt.sweep import following
+from drcopt.sweeps.monotone import agreed
 
 #: Hair and eye colour of men (rows) and women of one survey, by hair and eye colour: 592 people.
 MEN = np.array([[32, 11, 10, 3], [53, 50, 25, 15], [10, 10, 7, 7], [3, 30, 5, 8]])

@@ -11,11 +11,11 @@ import pytest
 from scipy.optimize import linprog
 from scipy.special import entr
 
-from drcopt import InputError, Problem, clock, information, solve, sources
+from drcopt import InputError, Problem, information, solve, sources
 from drcopt.bounds.cells import CellDual, CellPricing
 from drcopt.bounds.maps import MapLeaf, MapPricing, MapSplit, MapTree, posterior_box
 from drcopt.bounds.subsets import min_plus, submasks, subset_sums
-from drcopt.certificate import best_bound, certify
+from drcopt.certify.certificate import best_bound, certify
 from drcopt.closed_forms import bernoulli
 from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.best_map import best_map
@@ -26,6 +26,7 @@ from drcopt.formulations import OneShot
 from drcopt.formulations.one_shot import map_coupling
 from drcopt.problem import Standard
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE, ROUNDING, Quantity
+from drcopt.support import clock
 
 BIT = math.log(2.0)
 

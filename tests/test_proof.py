@@ -24,11 +24,12 @@ from strategies import FAMILIES, make
 from tampering import TAMPERS, tampered
 
 import drcopt
-from drcopt import information, proof
+from drcopt import information
 from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.bounds.cells import CellDual
 from drcopt.bounds.maps import MapLeaf, MapSplit, MapTree, posterior_box
-from drcopt.certificate import Certificate, certify
+from drcopt.certify import proof
+from drcopt.certify.certificate import Certificate, certify
 from drcopt.errors import InputError, MissingExtraError
 from drcopt.formulations import OneShot, Part, SingleLetter, TimeSharing
 from drcopt.formulations.one_shot import map_coupling

@@ -14,7 +14,7 @@ import pytest
 from strategies import make
 
 from drcopt import InfeasibleError, Problem, Solution, min_classification_loss, min_rate, solve
-from drcopt.certificate import FLOORS, Certificate, best_bound
+from drcopt.certify.certificate import FLOORS, Certificate, best_bound
 from drcopt.closed_forms import bernoulli
 from drcopt.errors import InputError
 from drcopt.formulations import OneShot, Question, SingleLetter, TimeSharing

@@ -19,11 +19,11 @@ from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
 from drcopt import information, sources
-from drcopt._files import atomic_write
 from drcopt.errors import InputError, MissingExtraError
 from drcopt.problem import Problem
 from drcopt.sources.gaussian import standard_grid
 from drcopt.sources.images import TASKS
+from drcopt.support.files import atomic_write
 
 GRIDS = [(2, 1.0), (3, 4.0), (21, 4.0), (40, 4.0), (41, 5.0), (200, 12.0), (101, 60.0)]
 ARRAYS = ("px", "py", "ps_given_x", "d")

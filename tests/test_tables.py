@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from drcopt import _check, tables
+from drcopt import tables
 from drcopt.errors import InputError, MissingExtraError
+from drcopt.support import check
 from drcopt.tables import COLUMNS, MEANINGS, TEXT_COLUMNS, frame, read_table, write_table
 
 SUFFIXES = (".csv", ".parquet")
@@ -188,7 +189,7 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
     def without(module):
         raise ImportError(module)
 
-    monkeypatch.setattr(_check.importlib, "import_module", without)
+    monkeypatch.setattr(check.importlib, "import_module", without)
     with pytest.raises(MissingExtraError, match=r"needs pyarrow.*pip install 'drcopt\[parquet\]'"):
         tables.check_destination(tmp_path / "t.parquet")
     assert tables.check_destination(tmp_path / "t.csv") == tmp_path / "t.csv"

@@ -396,7 +396,7 @@ class TestTimeLimit:
     def time(self, monkeypatch):
         """A clock that the theorems tried move."""
         seconds = [0.0]
-        monkeypatch.setattr("drcopt.clock.now", lambda: seconds[0])
+        monkeypatch.setattr("drcopt.support.clock.now", lambda: seconds[0])
         return seconds
 
     def tried(self, items, **more):

@@ -19,7 +19,7 @@ from pandas.testing import assert_frame_equal
 import drcopt
 from drcopt import tables
 from drcopt.bounds import DataProcessing
-from drcopt.certificate import Certificate
+from drcopt.certify.certificate import Certificate
 from drcopt.cli import main
 from drcopt.errors import CheckpointError, InfeasibleError, InputError, MissingExtraError, NotSolvedError
 
@@ -70,7 +70,7 @@ class TestSolve:
         assert solution.proved_lower_bound <= solution.proved_distortion
         assert solution.proved_lower_bound == pytest.approx(solution.lower_bound, abs=1e-12)
         assert solution.proved_distortion == pytest.approx(solution.distortion, abs=1e-12)
-        verdict = drcopt.checker.check(drcopt.proof.to_dict(solution.certificate))
+        verdict = drcopt.checker.check(drcopt.certify.proof.to_dict(solution.certificate))
         assert (verdict.lower, verdict.upper) == (solution.proved_lower_bound, solution.proved_distortion)
 
     def test_changes_nothing_else(self) -> None:
@@ -108,7 +108,7 @@ class TestSolve:
         edge = drcopt.min_classification_loss(BERNOULLI, R=0.35, units=units, verify="interval")
         assert edge.verified
         assert edge.proved_lower_bound == pytest.approx(edge.lower_bound, abs=1e-11)
-        lower, _ = drcopt.proof.interval(edge.certificate)
+        lower, _ = drcopt.certify.proof.interval(edge.certificate)
         assert edge.proved_lower_bound * (math.log(2) if units == "bits" else 1) <= lower
         assert math.isnan(edge.proved_distortion)
 
@@ -116,7 +116,7 @@ class TestSolve:
         plain = replace(solve(verify=None), seconds=5.0)
         clock = iter([10.0, 12.0])
         monkeypatch.setattr("time.monotonic", lambda: next(clock))
-        assert drcopt._verify.verified(plain).seconds == 7.0
+        assert drcopt.certify.verify.verified(plain).seconds == 7.0
 
 
 class TestRejected:

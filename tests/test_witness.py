@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from drcopt import Problem, min_classification_loss, solve
-from drcopt.certificate import certify
+from drcopt.certify.certificate import certify
+from drcopt.certify.witness import CLOSE, Budgets, inside, spent
 from drcopt.engines.newton import Newton
 from drcopt.errors import InputError
 from drcopt.formulations import OneShot, Part, SingleLetter, TimeSharing
 from drcopt.formulations.one_shot import map_coupling
 from drcopt.stakes import Stakes
 from drcopt.theorems._registry import compare, interval
-from drcopt.witness import CLOSE, Budgets, inside, spent
 
 DIGITS = 60
 

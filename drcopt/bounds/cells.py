@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from drcopt import clock
-from drcopt._check import FloatArray
 from drcopt.formulations import Question
 from drcopt.problem import Problem, Standard
 from drcopt.questions import Piece, lowered
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
 
 #: Rounds of halving, boxes at once and letters of X in them, at most.
 _ROUNDS, _BOXES, _ENTRIES = 40, 20_000, 4e6

@@ -27,11 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from drcopt._check import FloatArray
 from drcopt.bounds.subsets import least_partitions, subset_sums
 from drcopt.formulations import Question
 from drcopt.problem import Problem, Standard
 from drcopt.questions import Piece, lowered
+from drcopt.support.check import FloatArray
 
 #: Most additions one exact minimum over maps may take, and most entries of its tables: seconds, tens of megabytes.
 WORK_LIMIT, TABLE_LIMIT = 1e9, 2**22

@@ -20,13 +20,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from drcopt import clock
-from drcopt._check import FloatArray
 from drcopt.bounds.pricing import Partition, price
 from drcopt.bounds.pricing.gibbs import softmin
 from drcopt.formulations import Question
 from drcopt.problem import Problem, Standard
 from drcopt.questions import Piece, lowered
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
 
 #: How much of a leaf's bound pricing may leave unproved, relative to the range of its costs.
 _SHARP, _ROUGH = 1e-9, 1e-6

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from drcopt._check import FloatArray
+from drcopt.support.check import FloatArray
 
 #: Subsets of this many letters are combined by one gather; larger ones are cut in halves.
 _BASE = 8

@@ -38,9 +38,9 @@ def check(proof: Path, source: str | None, tolerance: float, operations: float |
       drcopt check point.json --problem mine.npz
     """
     from drcopt import sources
+    from drcopt.certify.proof import differences
     from drcopt.checker import check as check_proof
     from drcopt.checker import load
-    from drcopt.proof import differences
 
     problem = None if source is None else sources.named(source)
     data = load(proof)

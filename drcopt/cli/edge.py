@@ -41,9 +41,9 @@ def edge(
       drcopt edge bernoulli --R 0:0.8:0.2
       drcopt edge bernoulli --R 0:0.8:0.05 --out edge.csv
     """
-    from drcopt._files import atomic_write
     from drcopt.information import from_nats, to_nats
     from drcopt.solve import min_classification_loss
+    from drcopt.support.files import atomic_write
 
     refuse_existing(force, out)
     problem = load(source, **how)

@@ -53,7 +53,8 @@ def plot(
       drcopt plot table.csv -o column.pdf --size 3.4x2.6 --points codec.csv
       drcopt plot table.csv -o surface.svg --kind surface
     """
-    from drcopt import _check, plotting
+    from drcopt import plotting
+    from drcopt.support import check
 
     plotting.check_destination(out)
     refuse_existing(force, out)
@@ -62,7 +63,7 @@ def plot(
     if size is not None:
         options["size"] = _size(size)
     table = _read(tables)
-    styles = _check.require("matplotlib.style", "plot", "Plotting")
+    styles = check.require("matplotlib.style", "plot", "Plotting")
     if style is not None and style not in styles.available:
         raise InputError(f"--style must be a style of matplotlib; it is {style!r}. Pass e.g. dark_background.")
     with styles.context(style or {}):

@@ -74,10 +74,10 @@ def restore(
       drcopt restore mnist:inpainting --data mnist --rates 4,8,16,32 --seeds 3 --checkpoint runs --out table.csv
     """
     from drcopt import neural, plotting
-    from drcopt._workers import workers
     from drcopt.cli.options import parse_grid
     from drcopt.neural import data as datasets
     from drcopt.neural import table
+    from drcopt.support.workers import workers
 
     for path in (out, summary):
         if path is not None:

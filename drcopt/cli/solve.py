@@ -108,7 +108,7 @@ def _reported(problem: Problem, objective: Quantity, units: str, progress: bool 
     if not (terminal if progress is None else progress):
         yield
         return
-    from drcopt import watch
+    from drcopt.support import watch
 
     reduced = problem.reduced()
     _, change = reduced.standardised()  # a search counts in its units
@@ -164,7 +164,7 @@ def _fields(solution: Solution, problem: Problem) -> dict[str, Any]:
 
 def _least_loss(solution: Solution) -> float:
     """What H(S|Y) is at least where C cannot be met, proved, in the solution's units; else nan."""
-    from drcopt._verify import below
+    from drcopt.certify.verify import below
     from drcopt.questions import CLASSIFICATION_LOSS
 
     proved = solution.status == "infeasible" and solution.certificate is not None
@@ -217,7 +217,7 @@ def _proved(solution: Solution) -> str:
 def _write_coupling(solution: Solution, path: Path) -> None:
     import numpy as np
 
-    from drcopt._files import atomic_write
+    from drcopt.support.files import atomic_write
 
     if path.suffix.lower() == ".npy":
         with atomic_write(path, "wb") as binary:

@@ -56,7 +56,7 @@ def default_distortions(problem: Problem) -> list[float]:
 
 def grids(problem: Problem, objective: Quantity, given: dict[str, list[float] | None], units: str) -> dict[str, Any]:
     """The budgets given, and where there are none those of before: none on what is minimised."""
-    from drcopt.rows import limited
+    from drcopt.sweeps.rows import limited
 
     first, _ = limited(objective)
     usual: dict[str, Callable[[], list[float]]] = {
@@ -122,11 +122,11 @@ def sweep(
       drcopt sweep bernoulli --minimize rate --D 0.05:0.3:0.05 --C 0.85,inf
     """
     from drcopt import tables
-    from drcopt._workers import cores, workers
     from drcopt.questions import quantity
-    from drcopt.rows import limited
+    from drcopt.support.workers import cores, workers
     from drcopt.sweep import plan
     from drcopt.sweep import sweep as run
+    from drcopt.sweeps.rows import limited
 
     if out is not None:
         tables.check_destination(out)

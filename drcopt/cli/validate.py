@@ -47,7 +47,8 @@ def validate(
     """
     from tqdm import tqdm
 
-    from drcopt import _check, theorems
+    from drcopt import theorems
+    from drcopt.support import check
 
     if load is not None:
         _run(load)
@@ -56,7 +57,7 @@ def validate(
             click.echo(f"{known.name:46}{known.where}")
         return
     theorems.select(names or None)
-    _check.positive("time_limit", time_limit, allow_none=True)
+    check.positive("time_limit", time_limit, allow_none=True)
     if out is not None:
         theorems.check_destination(out)
     if figures is not None:
@@ -79,7 +80,7 @@ def validate(
 
 def _draw(folder: Path) -> None:
     from drcopt import plotting, theorems
-    from drcopt._files import atomic_write
+    from drcopt.support.files import atomic_write
 
     try:
         folder.mkdir(exist_ok=True)

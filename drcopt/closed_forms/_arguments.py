@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, cast
 
-from drcopt._check import _number, positive
 from drcopt.errors import InputError
+from drcopt.support.check import _number, positive
 
 
 def probability(name: str, value: Any, event: str) -> float:

@@ -19,12 +19,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from drcopt._check import budget, choice
 from drcopt.closed_forms._arguments import probability
 from drcopt.closed_forms._binary import divergence, flip, reach
 from drcopt.closed_forms._result import SLACK, ClosedForm, infeasible
 from drcopt.errors import InputError
 from drcopt.information import binary_entropy, to_nats
+from drcopt.support.check import budget, choice
 
 
 def exact(

@@ -24,11 +24,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from drcopt._check import budget
 from drcopt.closed_forms._arguments import probability
 from drcopt.closed_forms._binary import drop, flip, gain, inverse_entropy, tilt
 from drcopt.closed_forms._result import SLACK, ClosedForm, infeasible
 from drcopt.information import binary_entropy, from_nats, to_nats
+from drcopt.support.check import budget
 
 
 def exact(

@@ -20,11 +20,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from drcopt._check import budget
 from drcopt.closed_forms import bernoulli
 from drcopt.closed_forms._result import ClosedForm
 from drcopt.closed_forms.binary import Source
 from drcopt.information import from_nats, to_nats
+from drcopt.support.check import budget
 
 
 def exact(p: float, *, R: float | None = None, P: float | None = None, units: str = "bits") -> ClosedForm:

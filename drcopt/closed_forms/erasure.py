@@ -22,11 +22,11 @@ from dataclasses import dataclass
 
 from scipy.optimize import brentq
 
-from drcopt._check import budget, choice
 from drcopt.closed_forms._arguments import probability
 from drcopt.closed_forms._binary import EPS, flip, inverse_entropy
 from drcopt.closed_forms._result import SLACK, ClosedForm, infeasible
 from drcopt.information import binary_entropy, from_nats, to_nats
+from drcopt.support.check import budget, choice
 
 #: What the classifier may read here.
 SEES = ("message", "Y")

@@ -19,11 +19,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from drcopt._check import budget
 from drcopt.closed_forms._arguments import deviation, finite, real_budget
 from drcopt.closed_forms._result import SLACK, ClosedForm, infeasible
 from drcopt.errors import InputError
 from drcopt.information import to_nats
+from drcopt.support.check import budget
 
 FEASIBLE = "C ≥ h(S) + ½ log(1 − r²(1 − e^{−2R}))"
 

@@ -33,7 +33,6 @@ from typing import Any
 
 from scipy.optimize import brentq
 
-from drcopt._check import budget, choice
 from drcopt.closed_forms._arguments import deviation, finite, real_budget
 from drcopt.closed_forms._binary import EPS
 from drcopt.closed_forms._discs import Path, crossing, narrowest
@@ -41,6 +40,7 @@ from drcopt.closed_forms._result import SLACK, ClosedForm, infeasible
 from drcopt.closed_forms.gaussian import FEASIBLE, Family
 from drcopt.errors import InputError
 from drcopt.information import from_nats, to_nats
+from drcopt.support.check import budget, choice
 
 #: Distances of the law of Y from its target.
 KINDS = ("wasserstein", "kl")

@@ -6,11 +6,11 @@ any other alike, has equality.
 
 from __future__ import annotations
 
-from drcopt._check import budget
 from drcopt.closed_forms import _binary
 from drcopt.closed_forms._arguments import letters
 from drcopt.closed_forms._result import ClosedForm
 from drcopt.information import from_nats, to_nats
+from drcopt.support.check import budget
 
 
 def exact(q: int, *, R: float | None, units: str = "bits") -> ClosedForm:

@@ -24,11 +24,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from drcopt._check import FloatArray, budget, real_array
 from drcopt.closed_forms._binary import EPS
 from drcopt.closed_forms._result import ClosedForm
 from drcopt.errors import InputError
 from drcopt.information import from_nats, to_nats
+from drcopt.support.check import FloatArray, budget, real_array
 
 #: How far a covariance may be from symmetric, and its eigenvalues below 0, relative to its largest: rounding.
 _ROUNDING = 1e-10

@@ -13,8 +13,6 @@ import numpy as np
 from scipy.optimize import linprog, minimize
 from scipy.special import rel_entr
 
-from drcopt import clock
-from drcopt._check import FloatArray
 from drcopt.bounds import PosteriorTree
 from drcopt.engines.ascent import Ascent, Columns, Lagrangian, ascend, leaf, more_laws
 from drcopt.engines.base import Limits, Proposal
@@ -26,6 +24,8 @@ from drcopt.formulations import Message, Part, Question, SingleLetter
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION
 from drcopt.questions.output import Near
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
 
 #: Steps of an ascent, and how much of the gap wanted it may leave (d in [0, 1], nats).
 _STEPS, _SHARE = 200, 1e-2

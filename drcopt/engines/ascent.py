@@ -23,14 +23,14 @@ import numpy as np
 from scipy import sparse
 from scipy.special import rel_entr, xlogy
 
-from drcopt import clock
-from drcopt._check import FloatArray
 from drcopt.bounds import Leaf
 from drcopt.bounds.pricing import Partition, Priced, price
 from drcopt.engines.base import Limits
 from drcopt.formulations import Question
 from drcopt.problem import Problem
 from drcopt.questions import QUANTITIES, RATE, OutputLaw
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
 
 #: Below this (for d in [0, 1]) α is taken as 0, where the bound is polyhedral and priced exactly.
 LEAST_ALPHA = 1e-6

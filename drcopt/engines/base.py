@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from drcopt import clock
 from drcopt.bounds import Evidence, Independent
 from drcopt.formulations import Part, Question
+from drcopt.support import clock
 
 #: The termination of a search that the user stopped (Ctrl-C) and that hands back what it has.
 INTERRUPTED = "interrupted"
@@ -25,7 +25,7 @@ class Limits:
 
     @property
     def expired(self) -> bool:
-        """Whether the deadline has passed (of :func:`drcopt.clock.now`)."""
+        """Whether the deadline has passed (of :func:`drcopt.support.clock.now`)."""
         return clock.now() >= self.deadline
 
     @property

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from drcopt._check import FloatArray
 from drcopt.bounds.subsets import subset_sums
 from drcopt.errors import InputError
 from drcopt.problem import Problem
+from drcopt.support.check import FloatArray
 
 #: Letters of X with mass that all subsets of which can be listed.
 MOST_LETTERS = 20

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from drcopt._check import FloatArray
 from drcopt.bounds import Evidence, Leaf, PosteriorTree, Split
 from drcopt.bounds.posterior import Node
 from drcopt.bounds.pricing.vertices import most_candidates
@@ -26,6 +25,7 @@ from drcopt.engines.sharing import share
 from drcopt.formulations import Part, Question
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE, ROUNDING
+from drcopt.support.check import FloatArray
 
 #: A proof that C cannot be met goes this far past it (relative to H(S)), so that the leaves, priced afresh, still do.
 _PAST = 1e-7

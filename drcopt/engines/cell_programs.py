@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from drcopt._check import FloatArray
 from drcopt.bounds.cells import CellDual, CellPricing
 from drcopt.engines.base import INTERRUPTED, Limits
 from drcopt.engines.columns import Columns, Duals, Master, Priced, generate
 from drcopt.formulations import Question
 from drcopt.questions import QUANTITIES
+from drcopt.support.check import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

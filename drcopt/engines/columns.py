@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
-from drcopt import clock
-from drcopt._check import FloatArray
 from drcopt.engines.base import INTERRUPTED
 from drcopt.engines.linear import solved
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
 
 #: HiGHS's tolerances: the smallest it takes.
 _TOLERANCE = 1e-10

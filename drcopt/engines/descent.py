@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drcopt._check import FloatArray
 from drcopt.engines.base import Limits
 from drcopt.engines.least_information import Least, least_information
 from drcopt.engines.linear import least_cost
 from drcopt.engines.transport import LEAST_EPSILON, State, Transport
 from drcopt.problem import Problem
+from drcopt.support.check import FloatArray
 
 #: τ is moved this far towards the class prior, so that log τ stays finite; a tangent there is as valid.
 _INSET = 1e-14

@@ -33,8 +33,6 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, xlogy
 
-from drcopt import _check
-from drcopt._check import FloatArray
 from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.bounds.posterior import leaf_bound, whole_box
 from drcopt.engines.base import Limits, Proposal
@@ -42,6 +40,8 @@ from drcopt.engines.cones import Answer, Program
 from drcopt.formulations import Part, Question
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS
+from drcopt.support import check
+from drcopt.support.check import FloatArray
 
 #: What each solver is asked for. Clarabel rarely reaches 1e-11, but its "almost solved" is closer than its default.
 _SETTINGS: dict[str, dict[str, Any]] = {
@@ -102,7 +102,7 @@ class ExpCone:
 
     def __init__(self, solver: str = "clarabel") -> None:
         # One class under two names.
-        self.name = _check.choice("solver", solver, _SETTINGS)  # type: ignore[misc]
+        self.name = check.choice("solver", solver, _SETTINGS)  # type: ignore[misc]
         self.compile_seconds = 0.0
         self._programs: dict[tuple[str, bool], Program] = {}
 

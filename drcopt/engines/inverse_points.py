@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 
-from drcopt._check import FloatArray
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.base import Limits
 from drcopt.engines.descent import Descent, lower_rate
@@ -20,6 +19,7 @@ from drcopt.engines.search import Search
 from drcopt.engines.starts import lower, lowered, lowest_loss
 from drcopt.formulations import Question, SingleLetter
 from drcopt.questions import CLASSIFICATION_LOSS, QUANTITIES, RATE, ROUNDING
+from drcopt.support.check import FloatArray
 
 
 class InversePoints:

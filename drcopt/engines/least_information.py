@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drcopt._check import FloatArray
+from drcopt.support.check import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import csr_array, issparse
 
-from drcopt import clock
-from drcopt._check import FloatArray
 from drcopt.problem import Problem
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
 
 #: Entries of a program that is solved before anyone would miss Ctrl-C.
 _LIGHT = 20_000

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import entr
 
-from drcopt import clock
-from drcopt._check import FloatArray
 from drcopt.bounds.maps import MapLeaf, MapNode, MapSplit, MapTree, cut, is_empty, leaf_bound, posterior_box
 from drcopt.engines.columns import Duals
 from drcopt.engines.map_programs import Indices, MapProgram, ProgramPoint
 from drcopt.engines.map_search import TangentSearch
 from drcopt.questions import DISTORTION, QUANTITIES, RATE
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
 
 #: Where the rows of a relaxation are: distortion, rate and Σ z, then m chords, m losses, and the cuts.
 _CHORDS = 3

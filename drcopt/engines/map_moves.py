@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from drcopt._check import FloatArray
 from drcopt.problem import Problem
+from drcopt.support.check import FloatArray
 
 
 def quantile_maps(coupling: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:

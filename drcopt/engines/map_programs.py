@@ -18,8 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from drcopt import clock
-from drcopt._check import FloatArray
 from drcopt.bounds.maps import MapPricing
 from drcopt.engines.base import INTERRUPTED, Limits
 from drcopt.engines.columns import Columns, Duals, Generated, Master, Priced, generate
@@ -27,6 +25,8 @@ from drcopt.engines.map_moves import MapMoves
 from drcopt.information import conditional_entropy
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, Quantity
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
 
 #: Maps asked of one pricing, and maps handed on to a similar program.
 _MAPS_PER_PRICING, _HANDED_ON = 8, 90

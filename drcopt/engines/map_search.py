@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from drcopt._check import FloatArray
 from drcopt.engines.map_programs import Indices, MapProgram, Mixture, ProgramPoint, Workshop
 from drcopt.formulations import Question
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE
+from drcopt.support.check import FloatArray
 
 #: Budgets of proposed points are met with this much to spare, relative.
 MARGIN = 1e-13

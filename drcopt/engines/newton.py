@@ -11,8 +11,6 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from drcopt import clock
-from drcopt._check import FloatArray
 from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.base import Limits, Proposal
@@ -22,6 +20,8 @@ from drcopt.engines.transport import State, Transport
 from drcopt.formulations import Part, Question
 from drcopt.problem import Problem
 from drcopt.questions import RATE
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
 
 #: Points of a sweep that the next one is extrapolated from.
 _HISTORY = 5

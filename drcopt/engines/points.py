@@ -8,8 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from drcopt import clock
-from drcopt._check import FloatArray
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.base import Limits
 from drcopt.engines.descent import Descent, descend, reduce_loss
@@ -18,6 +16,8 @@ from drcopt.engines.search import Search
 from drcopt.engines.starts import guesses, jump, lowest_loss
 from drcopt.formulations import Question, SingleLetter
 from drcopt.questions import CLASSIFICATION_LOSS, RATE, ROUNDING
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
 
 #: Points aim this far inside the classification budget (nats), so that rounding the marginals keeps them feasible.
 MARGIN = 1e-11

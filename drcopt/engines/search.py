@@ -16,14 +16,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.special import xlogy
 
-from drcopt import clock, watch
-from drcopt._check import FloatArray
 from drcopt.bounds import Leaf, Split
 from drcopt.bounds.posterior import Node, whole_box
 from drcopt.bounds.pricing import Partition
 from drcopt.engines.ascent import Ascent, Columns, Lagrangian, ascend, leaf, multipliers
 from drcopt.engines.base import INTERRUPTED, Limits
 from drcopt.problem import Problem
+from drcopt.support import clock, watch
+from drcopt.support.check import FloatArray
 
 #: How much of a pricing step's time is pricing.
 _SHARE = 0.7

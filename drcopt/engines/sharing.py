@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from drcopt._check import FloatArray
 from drcopt.bounds import PosteriorTree
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.ascent import LEAST_ALPHA, Lagrangian
@@ -28,6 +27,7 @@ from drcopt.engines.starts import descend_penalised, penalised
 from drcopt.formulations import Part, Question, SingleLetter
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE
+from drcopt.support.check import FloatArray
 
 #: Mixtures aim this far inside the classification budget (nats).
 _MARGIN = 1e-11

@@ -13,14 +13,14 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.special import xlogy
 
-from drcopt import clock
-from drcopt._check import FloatArray
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.base import Limits
 from drcopt.engines.descent import Descent, reduce_loss, reduce_loss_within, tangent
 from drcopt.engines.linear import optimal_transport
 from drcopt.engines.transport import Transport
 from drcopt.problem import Problem
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
 
 #: Concentrations of the random posteriors p(y|x): from nearly deterministic to spread out.
 _CONCENTRATIONS = (0.1, 0.3, 1.0)

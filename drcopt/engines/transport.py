@@ -23,8 +23,8 @@ from scipy.linalg.blas import dsyr, dsyrk
 from scipy.linalg.lapack import dpotrf, dpotrs
 from scipy.special import logsumexp
 
-from drcopt import clock
-from drcopt._check import FloatArray
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
 
 #: The smallest ε visited, for a cost of range 1: potentials good to 1e-16 give P good to 1e-10 there.
 LEAST_EPSILON = 1e-6

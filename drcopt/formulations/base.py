@@ -10,10 +10,10 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from drcopt._check import FloatArray
 from drcopt.problem import Problem
 from drcopt.questions import DISTORTION, QUANTITIES, Fixed, OutputLaw, Piece, Quantity
 from drcopt.questions.region import lowered
+from drcopt.support.check import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

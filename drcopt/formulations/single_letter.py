@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from drcopt._check import FloatArray
 from drcopt.formulations.base import Part, Question
 from drcopt.problem import Problem
+from drcopt.support.check import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from drcopt._check import require
+from drcopt.support.check import require
 
 if TYPE_CHECKING:
     from drcopt.neural.classifier import ClassifierSettings as ClassifierSettings

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from drcopt._check import require
 from drcopt.errors import InputError
 from drcopt.neural.index_model import TOTAL
 from drcopt.neural.quantise import Quantiser, draw
+from drcopt.support.check import require
 
 if TYPE_CHECKING:
     from drcopt.neural.index_model import IndexModel

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from drcopt._check import shown
 from drcopt.errors import CheckpointError, InputError
 from drcopt.neural import bitstream, nets, store
 from drcopt.neural.config import Settings, Task
 from drcopt.neural.index_model import IndexModel
 from drcopt.neural.quantise import DITHER_BITS, Quantiser, draw
 from drcopt.sources._arguments import whole
+from drcopt.support.check import shown
 
 #: Images that pass through a net at a time. Part of what a decoded image is: other batches may round otherwise.
 _BATCH = 500

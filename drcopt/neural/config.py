@@ -8,9 +8,9 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
-from drcopt._check import choice
 from drcopt.errors import InputError
 from drcopt.sources._arguments import number, whole
+from drcopt.support.check import choice
 
 #: The degradations, and what each does to a clean image.
 TASKS: dict[str, str] = {

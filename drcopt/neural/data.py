@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from drcopt._check import choice, require, shown
 from drcopt.errors import InputError
 from drcopt.sources import idx
 from drcopt.sources._arguments import whole
+from drcopt.support.check import choice, require, shown
 
 #: The datasets that have a name, and what is read.
 NAMES: dict[str, str] = {

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drcopt import information
-from drcopt._check import FloatArray, freeze
 from drcopt.neural.codec import Codec
 from drcopt.neural.config import Task
 from drcopt.neural.data import Dataset
@@ -24,6 +23,7 @@ from drcopt.solution import Solution
 from drcopt.solve import solve
 from drcopt.sources._arguments import whole
 from drcopt.sources.images import cell_means, cells
+from drcopt.support.check import FloatArray, freeze
 
 
 @dataclass(frozen=True, eq=False)

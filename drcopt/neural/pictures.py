@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drcopt._check import require
+from drcopt.support.check import require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

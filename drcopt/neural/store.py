@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drcopt._files import atomic_write
 from drcopt.errors import CheckpointError
+from drcopt.support.files import atomic_write
 
 MAGIC = b"drcopt arrays 1\n"
 _TYPES = ("<f4", "<f8", "<i4", "<i8", "|u1")

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drcopt import tables
-from drcopt._files import atomic_write
 from drcopt.errors import InputError
+from drcopt.support.files import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from drcopt import _check
-from drcopt._files import atomic_write
 from drcopt.errors import InputError
 from drcopt.plotting import series
 from drcopt.plotting.series import LOSS, MOST_CURVES, NEEDED, RATE, column, require
 from drcopt.solution import Mixture, Solution
+from drcopt.support import check
+from drcopt.support.files import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,7 +221,7 @@ def coupling(
         x, y, values = x or names.x, y or names.y, values.coupling
     elif hasattr(values, "iloc"):
         x, y = x or list(values.index), y or list(values.columns)
-    P = _check.real_array("coupling", values, 2)
+    P = check.real_array("coupling", values, 2)
     figure, axes = draw.place(ax, size or (5.2, 4.4), grid=False)
     draw.heat(figure, axes, P, "probability P(x,y)")
     draw.letters(axes, x, y)
@@ -290,7 +290,7 @@ def plot(
     the option ``x`` it is a curve.
     """
     require(table, "table", NEEDED)
-    if _check.choice("kind", kind, KINDS) == "auto":
+    if check.choice("kind", kind, KINDS) == "auto":
         budgets = column(table, RATE), column(table, LOSS)
         kind = "surface" if min(len(np.unique(values[np.isfinite(values)])) for values in budgets) >= 4 else "curve"
         kind = "curve" if table.duplicated([RATE, LOSS]).any() or "x" in options else kind
@@ -328,5 +328,5 @@ def check_destination(path: str | os.PathLike[str]) -> Path:
 
 def _draw() -> Any:
     """The drawing helpers, if matplotlib is there."""
-    _check.require("matplotlib", "plot", "Plotting")
-    return _check.require("drcopt.plotting.figure", "plot", "Plotting")
+    check.require("matplotlib", "plot", "Plotting")
+    return check.require("drcopt.plotting.figure", "plot", "Plotting")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drcopt import _check
-from drcopt._check import FloatArray
 from drcopt.errors import InputError
+from drcopt.support import check
+from drcopt.support.check import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +83,7 @@ def curves(table: pd.DataFrame, x: str = "R") -> tuple[str, list[Curve]]:
     InputError
         If the table lacks a column, has no finite budget on that axis, mixes objectives or holds too many curves.
     """
-    budget = BUDGETS[_check.choice("x", x, BUDGETS)]
+    budget = BUDGETS[check.choice("x", x, BUDGETS)]
     require(table, "table", (*NEEDED, budget.column))
     objective = objective_of(table)
     table = table[np.isfinite(column(table, budget.column))].sort_values(budget.column, kind="stable")

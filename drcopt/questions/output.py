@@ -13,9 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
-from drcopt._check import FloatArray
 from drcopt.coupling import round_onto_marginals
 from drcopt.questions.region import lowered
+from drcopt.support.check import FloatArray
 
 #: Laws aim this far inside their ball, relative and absolute, so that rounding keeps them there.
 _INSIDE, _ROOM = 1e-12, 1e-14

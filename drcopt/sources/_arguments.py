@@ -1,4 +1,4 @@
-"""Scalar arguments of the sources, checked in the manner of :mod:`drcopt._check`."""
+"""Scalar arguments of the sources, checked in the manner of :mod:`drcopt.support.check`."""
 
 from __future__ import annotations
 

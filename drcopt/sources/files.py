@@ -19,8 +19,6 @@ from typing import IO, Any
 
 import numpy as np
 
-from drcopt import _check
-from drcopt._files import atomic_write
 from drcopt.checker.reading import read_bytes, strict_json
 from drcopt.errors import InputError
 from drcopt.problem import Problem
@@ -28,6 +26,8 @@ from drcopt.sources._arguments import parsed
 from drcopt.sources.bernoulli import bernoulli
 from drcopt.sources.gaussian import gaussian_grid
 from drcopt.sources.images import images
+from drcopt.support import check
+from drcopt.support.files import atomic_write
 
 #: Every named source and what it is, in a line.
 NAMES: dict[str, str] = {
@@ -265,7 +265,7 @@ def _only_numbers(path: str, name: str, value: Any) -> None:
         for i, entry in enumerate(value):
             _only_numbers(path, f"{name}[{i}]", entry)
     elif isinstance(value, bool | str):
-        raise InputError(f"{path} must hold numbers; {name} is {_check.shown(value)}. Write it as a number.")
+        raise InputError(f"{path} must hold numbers; {name} is {check.shown(value)}. Write it as a number.")
 
 
 def _line(reason: Exception) -> str:

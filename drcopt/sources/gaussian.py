@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-from drcopt._check import FloatArray
 from drcopt.distortion import squared_error
 from drcopt.errors import InputError
 from drcopt.problem import Problem
 from drcopt.sources._arguments import number, whole
+from drcopt.support.check import FloatArray
 
 
 def standard_grid(points: int, span: float) -> tuple[FloatArray, FloatArray]:

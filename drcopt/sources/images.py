@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from drcopt._check import FloatArray, choice, freeze, require
 from drcopt.errors import InputError
 from drcopt.problem import Problem
 from drcopt.sources._arguments import number, whole
+from drcopt.support.check import FloatArray, choice, freeze, require
 
 #: Each task's one setting and its default.
 TASKS: dict[str, tuple[str, float]] = {

@@ -10,10 +10,10 @@ import numpy as np
 from scipy.optimize import linprog
 
 from drcopt import information
-from drcopt._check import FloatArray
 from drcopt.problem import Problem
 from drcopt.solve import solve
 from drcopt.sources import bernoulli
+from drcopt.support.check import FloatArray
 from drcopt.theorems._registry import Comparison, Interval, compare, random_problem, theorem
 
 

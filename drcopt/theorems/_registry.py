@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from drcopt import _check
 from drcopt.errors import InputError
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS
 from drcopt.solution import Solution
+from drcopt.support import check
 
 #: How computed and predicted are claimed to relate.
 RELATIONS = ("==", "<=", ">=")
@@ -104,7 +104,7 @@ def compare(
     InputError
         If a number is missing or an interval is empty.
     """
-    _check.choice("relation", relation, RELATIONS)
+    check.choice("relation", relation, RELATIONS)
     return Comparison(
         computed=interval("computed", computed),
         predicted=interval("predicted", predicted),
@@ -240,7 +240,7 @@ def theorem(
     ('fails', '3 instances (seed 0): 0 hold, 3 fail, 0 undecided')
     >>> theorems.forget("my-zero-rate")
     """
-    _check.positive("tolerance", tolerance)
+    check.positive("tolerance", tolerance)
 
     def register(function: TheoremFunction) -> TheoremFunction:
         known = THEOREMS.get(name)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drcopt import clock
-from drcopt._check import positive
-from drcopt._files import atomic_write
 from drcopt.errors import DrcoptError, InputError
 from drcopt.sources._arguments import whole
+from drcopt.support import clock
+from drcopt.support.check import positive
+from drcopt.support.files import atomic_write
 from drcopt.theorems._registry import Comparison, Theorem, select
 
 if TYPE_CHECKING:  # pandas takes half a second to import; only calls need it

@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import xlogy
 
-from drcopt import clock
-from drcopt._check import FloatArray
 from drcopt.bounds.pricing.gibbs import Partition, Priced, gibbs, joined, softmin
 from drcopt.bounds.pricing.line import Line, price_line
 from drcopt.bounds.pricing.spatial import price_spatial, unit_of
 from drcopt.bounds.pricing.vertices import MOST_VERTICES, count, price_vertices
 from drcopt.problem import Problem
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
 
 #: How many entries the arrays of letters priced together have: n for each letter on a line, n times k² and n elsewhere.
 #: More at once are no faster, and leave less time to look at the clock.

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.spatial import ConvexHull, QhullError
 
-from drcopt._check import FloatArray
+from drcopt.support.check import FloatArray
 
 #: Most classes for which the facets of the posteriors are found, and most facets kept.
 _MOST_CLASSES, _MOST_FACETS = 5, 60

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import xlogy
 
-from drcopt import clock
-from drcopt._check import FloatArray
 from drcopt.bounds.pricing.gibbs import Priced, gibbs, softmin
 from drcopt.questions import ROUNDING
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
 
 #: Cells an interval starts with, rounds of refinement and contact points (per letter) at most: where φ is flat
 #: without being convex or concave, refining would never end.

@@ -23,11 +23,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import rel_entr, xlogy
 
-from drcopt import clock
-from drcopt._check import FloatArray
 from drcopt.bounds.pricing.gibbs import Partition, Priced, gibbs
 from drcopt.bounds.pricing.hull import deepest, facets, gradients, within
 from drcopt.questions import ROUNDING
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
 
 #: Cells in all before the search settles for the bound it has (fewer with more classes: a cell costs k²), and
 #: Newton steps a cell.

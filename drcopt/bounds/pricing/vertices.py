@@ -13,9 +13,9 @@ from math import comb
 import numpy as np
 from scipy.special import xlogy
 
-from drcopt import clock
-from drcopt._check import FloatArray
 from drcopt.bounds.pricing.gibbs import Priced
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
 
 #: Most candidate vertices of one letter y; beyond it the caller needs another way.
 MOST_VERTICES = 200_000

@@ -23,8 +23,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from drcopt._check import FloatArray
 from drcopt.errors import CheckpointError
+from drcopt.support.check import FloatArray
 
 try:
     import fcntl

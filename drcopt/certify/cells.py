@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linprog
 
-from drcopt._check import FloatArray
 from drcopt.bounds.pricing.gibbs import gibbs
 from drcopt.bounds.pricing.hull import deepest
 from drcopt.bounds.pricing.line import Line
 from drcopt.bounds.pricing.spatial import relaxed
 from drcopt.problem import Problem
+from drcopt.support.check import FloatArray
 
 #: Rounds of cutting, most cells of one leaf; rounds of multipliers for a cell and Newton steps in each.
 _ROUNDS, _MOST_CELLS, _OUTER, _STEPS = 80, 8_000, 10, 6

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from drcopt import rows as columns
 from drcopt.questions import QUANTITIES, quantity
+from drcopt.sweeps import rows as columns
 
 #: "optimal" for a row whose point or bound is another's: closer than this, relative to its value, as well.
 _CLOSE = 1e-3

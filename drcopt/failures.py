@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from drcopt import clock
 from drcopt.engines.base import Proposal
 from drcopt.errors import InfeasibleError, MissingExtraError, NotSolvedError
 from drcopt.questions import QUANTITIES, Quantity
 from drcopt.solution import Solution
+from drcopt.support import clock
 
 #: With this environment variable set to 1 what an engine raises is raised, instead of ending in ``termination``.
 DEBUG = "DRCOPT_DEBUG"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import Executor, Future
 from typing import Any, Protocol
 
-from drcopt._check import shown
 from drcopt.errors import InputError
+from drcopt.support.check import shown
 
 _NEEDS = (
     "It needs submit(function, *arguments) that returns a concurrent.futures.Future, as ProcessPoolExecutor, "

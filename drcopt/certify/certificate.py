@@ -1,8 +1,8 @@
 """The judge: recomputes everything from the problem's own arrays, repairs, and alone may say "optimal".
 
-An engine's point is rounded onto the marginals and moved within its budgets (:mod:`drcopt.witness`), which it then
-meets in exact arithmetic, or whose excess is said. An engine's multipliers are worth what the dual bound evaluated at
-them says.
+An engine's point is rounded onto the marginals and moved within its budgets (:mod:`drcopt.certify.witness`), which it
+then meets in exact arithmetic, or whose excess is said. An engine's multipliers are worth what the dual bound
+evaluated at them says.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from drcopt._check import FloatArray
 from drcopt.bounds import Cheapest, DataProcessing, Evidence, bound_of
+from drcopt.certify.witness import Budgets, Spent, inside
 from drcopt.coupling import round_along_support, round_onto_marginals
 from drcopt.errors import InputError
 from drcopt.formulations import Message, OneShot, Part, Question, SingleLetter
@@ -23,7 +23,7 @@ from drcopt.formulations.one_shot import map_coupling
 from drcopt.problem import Problem
 from drcopt.questions import Quantity
 from drcopt.questions.output import Near
-from drcopt.witness import Budgets, Spent, inside
+from drcopt.support.check import FloatArray
 
 #: A mixture's column sums may miss py by this much in total (single couplings are rounded exactly).
 MARGINAL_TOLERANCE = 1e-11
@@ -85,7 +85,7 @@ class Certificate:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything needed to believe this to a JSON file; ``drcopt check`` verifies it independently."""
-        from drcopt.proof import save
+        from drcopt.certify.proof import save
 
         if self.formulation.laws is not None or isinstance(self.formulation, Message):
             raise InputError(

@@ -7,10 +7,11 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from drcopt import _check, information
+from drcopt import information
+from drcopt.certify.proof import verdict
 from drcopt.errors import InputError, MissingExtraError
-from drcopt.proof import verdict
 from drcopt.solution import Solution
+from drcopt.support import check
 
 
 def setting(value: Any) -> str | None:
@@ -18,9 +19,9 @@ def setting(value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or value != "interval":
-        raise InputError(f"verify must be None or 'interval'; it is {_check.shown(value)}. Pass one of them.")
+        raise InputError(f"verify must be None or 'interval'; it is {check.shown(value)}. Pass one of them.")
     try:
-        _check.require("flint", "proof", "")
+        check.require("flint", "proof", "")
     except MissingExtraError:
         raise MissingExtraError(
             "verify='interval' needs python-flint, which is not installed. Run: pip install 'drcopt[proof]'"

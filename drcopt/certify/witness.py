@@ -28,10 +28,11 @@ from typing import Any
 
 import numpy as np
 
-from drcopt import clock, information
-from drcopt._check import FloatArray
+from drcopt import information
 from drcopt.coupling import round_onto_marginals
 from drcopt.formulations import Part, Question
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
 
 #: Digits of the careful arithmetic, and what its rounding may come to (nats or bits): sums of fewer than 1e6 terms.
 DIGITS, _ALLOWANCE = 60, Decimal("1e-45")

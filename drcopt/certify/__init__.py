@@ -1,0 +1,1 @@
+"""The judge: it recomputes, repairs and proves what engines propose, and never imports one."""

@@ -1,0 +1,345 @@
+"""Proof files: everything needed to believe an answer, for ``drcopt check`` and :mod:`drcopt.checker` to verify.
+
+``docs/proof-format.md`` is the specification. A claim's bounds are the certificate's, moved apart by :data:`ROOM` times
+max d: the checker adds no tolerance, so room is left for the rounding of doubles. With many classes a lower bound is
+weaker by up to :data:`SHORTFALL` times max d, or :data:`SHARE` of the gap.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from drcopt.bounds import DataProcessing, Evidence, Independent, Leaf, PosteriorTree, bound_of
+from drcopt.bounds.cells import CellDual
+from drcopt.bounds.maps import MapLeaf, MapTree
+from drcopt.bounds.posterior import whole_box
+from drcopt.bounds.pricing.gibbs import softmin
+from drcopt.certify import cells as _cells
+from drcopt.formulations import Part, Question
+from drcopt.problem import Problem
+from drcopt.questions import DISTORTION, QUANTITIES, Quantity
+from drcopt.stakes import Stakes
+from drcopt.support.check import FloatArray
+from drcopt.support.files import atomic_write
+
+if TYPE_CHECKING:
+    from drcopt.checker.question import Verdict
+
+VERSION = 1
+#: Each bound claimed is this times max d weaker than the certificate's, a lower bound with more than two classes as
+#: much as SHORTFALL, or SHARE of the gap, where cells that prove more are too many.
+ROOM, SHORTFALL, SHARE = 1e-12, 2e-8, 1e-3
+#: A proof that C cannot be met may prove so much less than the least loss known, in nats.
+EDGE_ROOM = 1e-7
+
+
+class Certificate(Protocol):
+    """What a proof is written from: see :class:`drcopt.certify.certificate.Certificate`."""
+
+    @property
+    def formulation(self) -> Question: ...
+    @property
+    def parts(self) -> tuple[Part, ...] | None: ...
+    @property
+    def evidence(self) -> tuple[Evidence, ...]: ...
+    @property
+    def objective(self) -> Quantity: ...
+    @property
+    def upper(self) -> float: ...
+    @property
+    def lower(self) -> float: ...
+    @property
+    def excess(self) -> float: ...
+    @property
+    def infeasible(self) -> bool: ...
+    @property
+    def relaxed(self) -> Problem | None: ...
+
+
+def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
+    """Write a proof file, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If ``path`` cannot be written.
+    OutputError
+        If writing fails half-way, as on a full disk.
+    """
+    text = json.dumps(to_dict(certificate), indent=None, separators=(",", ":"))
+    with atomic_write(path) as handle:
+        handle.write(text + "\n")
+
+
+def interval(certificate: Certificate) -> tuple[float, float]:
+    """Rigorous bounds on the optimum, rounded outward, from :func:`drcopt.checker.check`.
+
+    Returns
+    -------
+    lower, upper : float
+        (inf, inf) if it is proved that no point meets the budgets; ``upper`` is inf without a point that does.
+
+    Raises
+    ------
+    MissingExtraError
+        Without python-flint.
+    """
+    found = verdict(certificate)
+    return found.lower, found.upper
+
+
+def verdict(certificate: Certificate) -> Verdict:
+    """What :func:`drcopt.checker.check` says of the proof file of a certificate, without a file."""
+    from drcopt.checker import check
+
+    return check(to_dict(certificate))
+
+
+def differences(proof: dict[str, Any], problem: Problem) -> list[str]:
+    """Where the arrays of a proof differ from a problem's, on letters with mass, entry by entry and exactly.
+
+    An empty list means that the proof is about this problem. A hash that matches is not asked: it could be made to.
+    Needs python-flint; ``proof`` must be one that :func:`drcopt.checker.check` could read.
+    """
+    from drcopt.checker.schema import number
+
+    found, reduced = [], problem.reduced()
+    for name in ("px", "py", "ps_given_x", "d"):
+        texts, array = np.array(proof["problem"][name], dtype=object), getattr(reduced, name)
+        if texts.shape != array.shape:
+            found.append(f"{name} has shape {texts.shape} in the proof and {array.shape} in the problem")
+            continue
+        for where in np.ndindex(texts.shape):
+            if number(texts[where]) != number(_number(float(array[where]))):
+                entry = f"{name}[{', '.join(map(str, where))}]"
+                found.append(f"{entry} is {texts[where]} in the proof and {array[where]!r} in the problem")
+                break
+    return found
+
+
+def to_dict(certificate: Certificate) -> dict[str, Any]:
+    """The contents of a proof file."""
+    formulation, infeasible = certificate.formulation, certificate.infeasible
+    problem = formulation.problem
+    question, goal = _missed(certificate) if infeasible else (formulation, certificate.lower)
+    room = ROOM * (max(Stakes(problem).scale, abs(certificate.lower)) if question.objective is DISTORTION else 1.0)
+    best, least = _best(certificate, question)
+    # What cannot be met is shown by the least value known, but not to its last digits.
+    writer = _Writer(question, max(goal, least - EDGE_ROOM) if infeasible else goal - 0.5 * room)
+    evidence = writer.evidence(best)
+    claim: dict[str, Any] = {"infeasible": True}
+    parts = None
+    if not infeasible:
+        lower = certificate.lower
+        gap = certificate.upper - lower
+        most = max(SHORTFALL / ROOM * room, SHARE * gap if math.isfinite(gap) else 0.0)
+        if 0.0 < lower - writer.reached <= most:
+            lower = writer.reached
+        # A point that exceeds a budget is shown for what it is worth, and the checker says so; it bounds nothing.
+        upper = math.inf if certificate.excess else certificate.upper + room
+        claim = {"lower": _number(lower - room), "upper": _number(upper)}
+    if certificate.parts is not None:
+        parts = [
+            {"weight": _number(part.weight)}
+            | ({"coupling": _numbers(part.coupling)} if part.map is None else {"map": part.map.tolist()})
+            for part in certificate.parts
+        ]
+    limits = {} if formulation.distortion_budget == math.inf else {"distortion_budget": formulation.distortion_budget}
+    limits |= {"rate_budget": formulation.rate_budget, "classification_budget": formulation.classification_budget}
+    return {
+        "drcopt-proof": VERSION,
+        "problem": {name: _numbers(getattr(problem, name)) for name in ("px", "py", "ps_given_x", "d")},
+        "formulation": formulation.name,
+        "classifier_sees": formulation.classifier_sees,
+        **{name: _number(limit) for name, limit in limits.items()},
+        "objective": question.objective.name.replace("_", "-"),
+        "claim": claim,
+        "point": parts,
+        "evidence": evidence,
+    }
+
+
+def _missed(certificate: Certificate) -> tuple[Question, float]:
+    """For a question whose limits cannot be met: one for the least value of a limited quantity, and that limit."""
+    asked = certificate.formulation
+    ways = [(asked.minimising(q), b) for q, b in zip(QUANTITIES, asked.budgets, strict=True) if math.isfinite(b)]
+    for question, limit in reversed(ways):  # the classification loss where it will do
+        if _best(certificate, question)[1] > limit:
+            return question, limit
+    return ways[-1]
+
+
+def _best(certificate: Certificate, question: Question) -> tuple[Evidence, float]:
+    """The evidence that bounds the question's objective best, what holds of every problem included, and that bound."""
+    problem, relaxed = question.problem, certificate.relaxed
+    floors: list[Evidence] = [DataProcessing()]
+    if question.name != "one-shot":
+        floors += [PosteriorTree(Leaf(f, 0.0, 0.0)) for f in (np.zeros(problem.n), problem.d.min(axis=1))]
+    asked = [question] if relaxed is None else [question, question.with_problem(relaxed)]
+    bounds = [(one, max(bound_of(one, each) for each in asked)) for one in (*certificate.evidence, *floors)]
+    return max(bounds, key=lambda pair: pair[1])
+
+
+def _normalised(leaf: Leaf, objective: Quantity) -> Leaf:
+    """The leaf with a weight of 1 for the objective, if it has any."""
+    weight = (leaf.distortion, leaf.rate, leaf.classification)[objective.place]
+    if weight in (0.0, 1.0):
+        return leaf
+    return Leaf(leaf.f / weight, leaf.rate / weight, leaf.classification / weight, leaf.distortion / weight)
+
+
+def _number(value: float) -> str:
+    return float(value).hex() if math.isfinite(value) else str(float(value))
+
+
+def _numbers(values: ArrayLike) -> Any:
+    array = np.asarray(values, dtype=np.float64)
+    return [_numbers(row) for row in array] if array.ndim > 1 else [_number(v) for v in array.tolist()]
+
+
+def _written(tree: _cells.CellTree) -> list[dict[str, Any]]:
+    """A tree of cells with its numbers as text."""
+    return [
+        {"s": node["s"], "at": _number(node["at"])} if "at" in node else {k: _numbers(v) for k, v in node.items()}
+        for node in tree
+    ]
+
+
+class _Writer:
+    """Writes evidence with the cells that let the checker prove a bound of ``goal`` if there is one.
+
+    ``reached`` is what the cells give, in doubles (inf where the checker needs none).
+    """
+
+    def __init__(self, formulation: Question, goal: float) -> None:
+        self.formulation, self.problem, self.goal = formulation, formulation.problem, goal
+        self.reached = math.inf
+
+    def bound(self, weights: tuple[float, float, float], level: float) -> float:
+        """What a half-space says of the objective, without the care for rounding that a proof takes."""
+        rest = level - float(np.dot(weights, self.formulation.caps))
+        weight = weights[self.formulation.objective.place]
+        return rest / weight if weight > 0 else math.copysign(math.inf, rest)
+
+    def share(self, weight: float) -> dict[str, str]:
+        """The weight of E d, where it is not the one that a file about this objective need not say."""
+        return {} if weight == float(self.formulation.objective is DISTORTION) else {"distortion": _number(weight)}
+
+    def evidence(self, evidence: Evidence | None) -> dict[str, Any] | None:
+        """Evidence of any kind."""
+        if evidence is None:
+            return None
+        if isinstance(evidence, PosteriorTree):
+            return self.posterior_tree(evidence)
+        if isinstance(evidence, MapTree):
+            return self.map_tree(evidence)
+        if isinstance(evidence, CellDual):
+            return self.cell_dual(evidence)
+        if isinstance(evidence, Independent | DataProcessing):
+            return {"kind": "independent" if isinstance(evidence, Independent) else "data-processing"}
+        raise TypeError(f"there is no way to write evidence of type {type(evidence).__name__}")
+
+    def map_tree(self, tree: MapTree) -> dict[str, Any]:
+        """Multipliers only; the checker's minimum over maps loses a few digits of the largest."""
+        n, m, largest = self.problem.n, self.problem.m, 0.0
+        nodes: list[dict[str, Any]] = []
+        stack = [tree.root]
+        while stack:
+            node = stack.pop()
+            if isinstance(node, MapLeaf):
+                vectors = {name: _numbers(getattr(node, name)) for name in ("nu", "conditional", "posterior", "slopes")}
+                nodes.append(vectors | {"rate": _number(node.rate)} | self.share(node.distortion))
+                sizes = np.abs(node.nu), np.abs(node.slopes), node.conditional, node.posterior, np.array([node.rate])
+                largest = max(largest, sum(float(v.max(initial=0.0)) for v in sizes))
+            else:
+                nodes.append({"y": int(node.y), "s": int(node.s), "at": _number(node.at)})
+                stack += [node.high, node.low]
+        self.reached = min(self.reached, self.goal - (2 * n + 8 * m + 16) * 2.0**-50 * largest)
+        return {"kind": "map-tree", "nodes": nodes}
+
+    def cell_dual(self, dual: CellDual) -> dict[str, Any]:
+        """Multipliers, and for each letter cells of class posteriors of sets."""
+        problem = self.problem
+        weights = (dual.distortion, dual.rate, dual.conditional)
+        costs = problem.px * (dual.distortion * problem.d - dual.f[:, None] - dual.nu).T
+        rest = float(dual.f @ problem.px + dual.nu @ problem.py)
+
+        def bound(least: FloatArray) -> float:
+            return self.bound(weights, rest + float(least.sum()))
+
+        trees, least = _cells.choose_for_sets(
+            problem, costs, dual.rate, dual.conditional, lambda least: bound(least) >= self.goal
+        )
+        self.reached = min(self.reached, bound(least))
+        return {
+            "kind": "cell-dual",
+            "f": _numbers(dual.f),
+            "nu": _numbers(dual.nu),
+            "rate": _number(dual.rate),
+            "conditional": _number(dual.conditional),
+            **self.share(dual.distortion),
+            "cells": [_written(tree) for tree in trees],
+        }
+
+    def posterior_tree(self, tree: PosteriorTree) -> dict[str, Any]:
+        """Splits, and leaves with their cells."""
+        nodes: list[dict[str, Any]] = []
+        stack = [(tree.root, whole_box(self.problem))]
+        while stack:
+            node, box = stack.pop()
+            if isinstance(node, Leaf):
+                nodes.append(self.posterior_leaf(node, box))
+                continue
+            nodes.append({"y": int(node.y), "s": int(node.s), "at": _number(node.at)})
+            for child, side in ((node.high, 0), (node.low, 1)):
+                part = box.copy()
+                part[node.y, node.s, side] = (min if side else max)(part[node.y, node.s, side], node.at)
+                stack.append((child, part))
+        return {"kind": "posterior-tree", "nodes": nodes}
+
+    def posterior_leaf(self, leaf: Leaf, box: FloatArray) -> dict[str, Any]:
+        """Multipliers, and for each letter cells of its class posterior unless the checker can do without."""
+        problem = self.problem
+        leaf = _normalised(leaf, self.formulation.objective)
+        f, alpha, beta = np.asarray(leaf.f, dtype=np.float64), float(leaf.rate), float(leaf.classification)
+        costs = leaf.distortion * problem.d.T - f
+        size = Stakes(problem).scale if self.formulation.objective is DISTORTION else 1.0
+        cells: list[Any] = [None] * problem.m
+        free = (box == whole_box(problem)).all(axis=(1, 2)) & (beta == 0 or problem.k == 1)
+        rows = np.flatnonzero(~free)
+        convex = _cells.convex_share(problem, alpha, beta)
+        if len(rows):
+            rest = float(f @ problem.px)
+            rest += float(problem.py[free] @ softmin(costs[free].T, np.log(problem.px), alpha)) if free.any() else 0.0
+            room = 1e-13 * (abs(rest) + float(np.abs(costs).max()))
+
+            def bound(least: FloatArray) -> float:
+                return self.bound((leaf.distortion, alpha, beta), rest + float(problem.py[rows] @ least) - room)
+
+            trees, least = _cells.choose(
+                problem,
+                costs[rows],
+                alpha,
+                beta,
+                convex,
+                box[rows],
+                0.25 * ROOM * size,
+                lambda least: bound(least) >= self.goal,
+            )
+            self.reached = min(self.reached, bound(least))
+            for y, tree in zip(rows, trees, strict=True):
+                cells[y] = _written(tree)
+        return {
+            "f": _numbers(f),
+            "rate": _number(alpha),
+            "classification": _number(beta),
+            **self.share(leaf.distortion),
+            "convex": _number(convex),
+            "cells": cells,
+        }
