@@ -109,7 +109,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "np.broadcast_to(joint.sum(axis=1, keepdims=True), joint",
     ),
     Mutant("rate without tiny marginals", "information.py", "if not math.isfinite(total):", "if False:", False),
-    Mutant("eta rounded down", "information.py", "float(value.max()) + 1e-9", "0.99 * float(value.max())"),
+    Mutant("eta rounded down", "information.py", "min(1.0, best + 1e-9)", "0.99 * best"),
     # What every bound is lowered by, and the budgets it uses.
     Mutant("ROUNDING dropped", "questions/region.py", "ROUNDING = 64 * 2.0**-53", "ROUNDING = 0.0"),
     Mutant("bounds rounded up", "questions/region.py", "return total - ROUNDING", "return total + ROUNDING"),
@@ -123,8 +123,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "H(S|X) for H(S)",
         "formulations/base.py",
-        "min(problem.entropy_x, problem.entropy_y), problem.entropy_s\n",
-        "min(problem.entropy_x, problem.entropy_y), problem.entropy_s_given_x\n",
+        "min(problem.entropy_x, entropy_y), problem.entropy_s\n",
+        "min(problem.entropy_x, entropy_y), problem.entropy_s_given_x\n",
     ),
     Mutant("budgets received for paid", "formulations/base.py", "*(-p for p in paid)", "*paid"),
     Mutant("the objective's weight ignored", "formulations/base.py", "value = rest / weight", "value = rest"),
@@ -315,8 +315,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "independent where it need not be",
         "bounds/exact.py",
-        "if question.rate_budget > 0 and",
-        "if question.rate_budget > 1 and",
+        "alone = question.rate_budget == 0 or",
+        "alone = question.rate_budget <= 1 or",
     ),
     # The judge.
     Mutant(
@@ -327,7 +327,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "bound not recomputed",
-        "certify/certificate.py",
+        "bounds/base.py",
         "value = float(evidence.bound(question))",
         "value = float(evidence.bound(question)) + 1e-9",
     ),
@@ -366,7 +366,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "NaN proves everything",
-        "certify/certificate.py",
+        "bounds/base.py",
         "return -math.inf if math.isnan(value)",
         "return math.inf if math.isnan(value)",
     ),
@@ -620,7 +620,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("cold after a resume", "sweep.py", "session, warm = None, block.warm", "session, warm = None, None", False),
     Mutant("lost rows recorded", "sweep.py", "if book is not None and not lost:", "if book is not None:", False),
-    Mutant("budgets in the wrong order", "sweep.py", "(R, i * len(rates) + j)", "(R, j * len(losses) + i)", False),
+    Mutant(
+        "budgets in the wrong order",
+        "sweep.py",
+        "(budget, i * len(ascending) + j)",
+        "(budget, j * len(held) + i)",
+        False,
+    ),
     Mutant("digits lost in CSV", "tables.py", "else repr(cell) for", 'else f"{cell:.15g}" for', False),
     # Closed forms.
     Mutant("D_C without its scale", "closed_forms/binary.py", " / (1.0 - 2.0 * self.p1))", ")", False),
