@@ -3,7 +3,7 @@
 from importlib import import_module as _import_module
 from types import ModuleType as _ModuleType
 
-from drcopt.support import command as _command  # isort: split
+from drcopt.support import command as _command  # noqa: F401  # isort: split
 
 from drcopt import closed_forms as closed_forms
 from drcopt import distortion as distortion
