@@ -3,8 +3,6 @@
 from importlib import import_module as _import_module
 from types import ModuleType as _ModuleType
 
-from drcopt.support import command as _command  # noqa: F401  # isort: split
-
 from drcopt import closed_forms as closed_forms
 from drcopt import distortion as distortion
 from drcopt import information as information
@@ -24,6 +22,7 @@ from drcopt.solve import min_classification_loss as min_classification_loss
 from drcopt.solve import min_rate as min_rate
 from drcopt.solve import solve as solve
 from drcopt.solve import solve_drc as solve_drc
+from drcopt.support import command as _command  # noqa: F401  # isort: split
 from drcopt.sweep import sweep as sweep
 
 __version__ = "0.1.0"
