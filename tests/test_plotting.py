@@ -211,7 +211,7 @@ def test_rate_against_the_classification_budget():
     table = frame(rows).assign(objective="rate", value=[0.9, 0.6, 0.3], distortion_budget=0.1)
     figure = plotting.curve(table, x="C")
     assert figure.axes[0].get_ylabel() == "rate (bits)"
-    np.testing.assert_array_equal(labelled(figure)["R = ∞"].get_ydata(), [0.9, 0.6, 0.3])
+    np.testing.assert_array_equal(labelled(figure)["D = 0.1"].get_ydata(), [0.9, 0.6, 0.3])
     with pytest.raises(InputError, match="that minimised one thing; it holds distortion, rate"):
         plotting.curve(pd.concat([table, grid().assign(objective="")]), x="C")
 

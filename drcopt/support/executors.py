@@ -9,8 +9,8 @@ from drcopt.errors import InputError
 from drcopt.support.check import shown
 
 _NEEDS = (
-    "It needs submit(function, *arguments) that returns a concurrent.futures.Future, as ProcessPoolExecutor, "
-    "MPIPoolExecutor of mpi4py.futures and the executors of Ray and Dask have, or to be a Dask client."
+    "It needs submit(function, *arguments) that returns a concurrent.futures.Future, as MPI, Ray and Dask have, "
+    "or to be a Dask client. Pass e.g. concurrent.futures.ProcessPoolExecutor()."
 )
 
 
