@@ -43,7 +43,7 @@ from drcopt import information
 
 FloatArray = np.ndarray
 #: Rounding forgiven: of E d relative to max d, of a marginal in total, of a budget in nats.
-VALUE_ROUNDING, MARGINAL_ROUNDING, BUDGET_ROUNDING = 2.0**-50, 1e-15, 1e-14
+VALUE_ROUNDING, MARGINAL_ROUNDING, BUDGET_ROUNDING = 2.0**-50, 1e-15, 3e-14
 
 # -- instances -------------------------------------------------------------------------------------------------------
 
@@ -479,7 +479,8 @@ def violations(asked: Instance, problem: drcopt.Problem, solution: Any, real: Tr
     if asked.formulation == "single-letter":
         over = information.mutual_information(P) - asked.R
         loss = information.conditional_entropy(problem.ps_given_x.T @ P) - asked.C
-        if over > BUDGET_ROUNDING or loss > BUDGET_ROUNDING:
+        room = BUDGET_ROUNDING + information.to_nats(solution.excess, solution.units)
+        if over > room or loss > room:
             yield f"budgets exceeded by {over:.3g} and {loss:.3g} nats"
 
 

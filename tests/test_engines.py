@@ -365,13 +365,10 @@ class TestAuto:
         assert solve(problem, R=0.3, C=0.5 * (least + free.classification_loss)).engine == "global"
 
     def test_newton_alone_does_not_pretend(self) -> None:
-        """An active C that the rate-only optimum misses is "unknown", never "infeasible"."""
+        """An active C that the rate-only optimum misses is refused, never "infeasible"."""
         problem = random_problem(19)
         free = solve(problem, R=0.3)
         least = drcopt.min_classification_loss(problem, R=0.3).classification_loss
         C = 0.5 * (least + free.classification_loss)
-        answer = solve(problem, R=0.3, C=C, engine="newton", on_failure="return")
-        assert answer.status == "unknown"
-        assert answer.lower_bound <= solve(problem, R=0.3, C=C).distortion
-        with pytest.raises(drcopt.NotSolvedError):
+        with pytest.raises(drcopt.InputError, match="takes no C that binds"):
             solve(problem, R=0.3, C=C, engine="newton")

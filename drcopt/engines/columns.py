@@ -132,7 +132,8 @@ class Master:
         equalities = np.concatenate([columns.equalities, np.zeros((q, len(self.targets)))]).T
         usages = np.concatenate([columns.usages[:, finite], -np.eye(q)]).T
         result: Any = None
-        for presolve in (False, True):
+        # Tight tolerances can make it lose its way; its own are better than none.
+        for presolve, tolerance in ((False, _TOLERANCE), (True, _TOLERANCE), (True, 1e-7)):
             result = solved(
                 np.concatenate([columns.costs, np.full(q, self.penalty)]),
                 A_ub=usages if q else None,
@@ -142,8 +143,8 @@ class Master:
                 method="highs-ds",
                 options={
                     "presolve": presolve,
-                    "primal_feasibility_tolerance": _TOLERANCE,
-                    "dual_feasibility_tolerance": _TOLERANCE,
+                    "primal_feasibility_tolerance": tolerance,
+                    "dual_feasibility_tolerance": tolerance,
                 },
             )
             if result is not None:

@@ -197,8 +197,13 @@ def reduce_loss_within(
     """
     best: Descent | None = None
     last = math.inf
+    found: Least | None = None
     for _ in range(steps):
-        found = _least_linear(problem, tangent(problem, P), rate, distortion)
+        linear = tangent(problem, P)
+        # The last coupling is one that meets the limits; where that start fails, as its own rounding may have it, anew.
+        found = _least_linear(problem, linear, rate, distortion, found) or _least_linear(
+            problem, linear, rate, distortion
+        )
         if found is None:
             break
         P, scale = found.P, max(float(found.v[1]), 1e-300)
@@ -211,14 +216,18 @@ def reduce_loss_within(
     return best
 
 
-def _least_linear(problem: Problem, linear: FloatArray, rate: float, distortion: float) -> Least | None:
-    """min ⟨linear, P⟩ with I(P) ≤ rate and E d ≤ distortion; None if nothing meets the limits."""
+def _least_linear(
+    problem: Problem, linear: FloatArray, rate: float, distortion: float, near: Least | None = None
+) -> Least | None:
+    """min ⟨linear, P⟩ with I(P) ≤ rate and E d ≤ distortion, from a point that meets them; None if nothing does."""
     most = min(problem.entropy_x, problem.entropy_y)
     aim = min(rate, most) * (1.0 - 2 * _SPARE)  # mixing with independence, which a rate overspent asks for, costs E d
     forms = np.stack([problem.d, linear])
     start: tuple[FloatArray, FloatArray] | None = None
     found: Least | None = None
     low, level, high = problem.entropy_s_given_x, float(linear.max()), math.inf
+    if near is not None:
+        start, level = (near.f, near.v), float(np.vdot(linear, near.P))
     for _ in range(60):
         levels = np.array([distortion, level])
         trial = least_information(problem.px, problem.py, forms, levels, start, most=most)
