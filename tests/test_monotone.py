@@ -64,6 +64,12 @@ class TestRows:
         assert math.isnan(rows[1]["rate_multiplier"])
         assert rows[2]["rate_multiplier"] == 1.0
 
+    def test_no_point_among_the_tighter_is_no_point(self) -> None:
+        """A row without a point takes none from a row that is no tighter, whichever comes first."""
+        rows = agreed([row(2, 0.6, 0.3, 0.1), row(1, 0.6, math.nan, 0.2, "unknown")], 1e-6)
+        assert math.isnan(rows[1]["value"])
+        assert (rows[1]["status"], rows[1]["lower_bound"]) == ("unknown", 0.2)
+
     def test_a_bound_serves_tighter_ones(self) -> None:
         rows = agreed([row(1, 0.5, 0.3, 0.1), row(2, 0.5, 0.3, 0.2), row(2, 0.4, 0.35, 0.15)], 1e-6)
         assert [r["lower_bound"] for r in rows] == [0.2, 0.2, 0.2]

@@ -97,7 +97,9 @@ def _improve(new: dict[str, Any], tighter: Row, looser: Row, tolerance: float) -
 
 
 def _least(values: np.ndarray, among: np.ndarray) -> int:
-    return int(np.where(among, values, math.inf).argmin())
+    """The place of the least of some values; where all of those are inf, still the place of one of them."""
+    places = np.flatnonzero(among)
+    return int(places[values[places].argmin()])
 
 
 def _finite(value: float, otherwise: float) -> float:
