@@ -465,9 +465,9 @@ def violations(asked: Instance, problem: drcopt.Problem, solution: Any, real: Tr
         yield f"lower bound {solution.lower_bound!r} > {float(real.high)!r} by {excess:.3g}"
     if solution.status == "unknown":
         return
-    if infeasible and not real.edge:
+    exact = solution.status != "near-feasible"  # beyond a budget by a rounding, which it says and may be worth more
+    if exact and infeasible and not real.edge:
         yield "a point, but none exists"
-    exact = solution.status != "near-feasible"  # a budget exceeded by a rounding may be worth more than a rounding
     if exact and not infeasible and solution.distortion < float(real.low) - VALUE_ROUNDING * size:
         yield f"value {solution.distortion!r} < {float(real.low)!r} by {float(real.low) - solution.distortion:.3g}"
     P = solution.coupling

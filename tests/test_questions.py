@@ -186,10 +186,11 @@ def there_and_back(seed: int) -> None:
     R = float(rng.uniform(0.02, 0.9)) * reach
     forth = solve(problem, R=R, **single())
     back = min_rate(problem, D=forth.distortion, **single(tol=1e-7))
-    assert (back.status, back.objective) == ("optimal", "rate")
+    assert back.objective == "rate"
+    assert back.status in ("optimal", "near-feasible")  # D is met to a rounding, which says by how much
     assert back.rate == pytest.approx(R, abs=1e-6)
     assert back.lower_bound <= R + 1e-12
-    assert problem.distortion(back.coupling) <= forth.distortion * (1 + 1e-12)
+    assert problem.distortion(back.coupling) <= forth.distortion * (1 + 1e-12) + back.excess
     assert problem.rate(back.coupling) == pytest.approx(back.rate, abs=1e-12)
     again = solve(problem, R=back.rate, **single())
     assert again.distortion == pytest.approx(forth.distortion, abs=1e-6)
@@ -208,7 +209,11 @@ def through_the_loss(seed: int) -> bool:
         return False
     D = free.distortion + float(rng.uniform(0.2, 0.8)) * (edge.distortion - free.distortion)
     forth = min_classification_loss(problem, R=R, D=D, **single(tol=1e-7, time_limit=20.0))
-    assert (forth.status, forth.objective) == ("optimal", "classification_loss")
+    assert forth.objective == "classification_loss"
+    if forth.status == "feasible":  # the clock left a gap: nothing to compare
+        assert forth.lower_bound <= forth.classification_loss
+        return False
+    assert forth.status == "optimal"
     assert forth.distortion <= D * (1 + 1e-12)
     assert edge.lower_bound <= forth.classification_loss
     back = solve(problem, R=R, C=forth.classification_loss, **single(tol=1e-8, time_limit=20.0))
