@@ -56,7 +56,8 @@ def solve_drc(
     engine : str
         "auto" chooses; ``drcopt.engines.ENGINES`` lists the names.
     tol : float
-        Absolute gap wanted, relative to max d.
+        Gap wanted, relative to what is at stake: E d of independent X and Y above what no coupling can avoid, outliers
+        in d cut off.
     time_limit : float or None
         Seconds; at the limit the best point and the valid bound found so far come back.
     verify : {None, "interval"}

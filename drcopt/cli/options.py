@@ -128,7 +128,7 @@ accuracy = with_options(
         type=float,
         default=1e-6,
         show_default=True,
-        help="Gap to prove, relative to max d.",
+        help="Gap to prove: for a distortion a share of what is at stake in d, for a rate or loss in --units.",
     ),
     click.option(
         "--verify",

@@ -6,13 +6,13 @@ import math
 from typing import Any, cast
 
 from drcopt.errors import InputError
-from drcopt.support.check import _number, positive
+from drcopt.support.check import real_number, positive
 
 
 def probability(name: str, value: Any, event: str) -> float:
     """A number in [0, 1]; ``event`` is what it is the probability of."""
     repair = f"Pass P({event}), a number in [0, 1]."
-    number = _number(name, value, repair)
+    number = real_number(name, value, repair)
     if not 0.0 <= number <= 1.0:
         raise InputError(f"{name} must be a probability in [0, 1]; it is {number:.6g}. {repair}")
     return number
@@ -26,7 +26,7 @@ def deviation(name: str, value: Any) -> float:
 def finite(name: str, value: Any) -> float:
     """A finite real number."""
     repair = "Pass a finite number."
-    number = _number(name, value, repair)
+    number = real_number(name, value, repair)
     if math.isinf(number):
         raise InputError(f"{name} must be finite; it is {number}. {repair}")
     return number
@@ -35,7 +35,7 @@ def finite(name: str, value: Any) -> float:
 def letters(name: str, value: Any) -> int:
     """The size of an alphabet: a whole number from 2 to 2**53, where 1 − 1/q is still below 1."""
     repair = "Pass the number of letters."
-    number = _number(name, value, repair)
+    number = real_number(name, value, repair)
     if not 2.0 <= number <= 2.0**53 or number != int(number):
         raise InputError(f"{name} must be a whole number from 2 to 2**53; it is {number:.6g}. {repair}")
     return int(number)
@@ -46,7 +46,7 @@ def real_budget(name: str, value: Any) -> float:
     if value is None:
         return math.inf
     repair = "Pass any real number (h(S|Y) is a differential entropy), or None (or inf) for no budget."
-    number = _number(name, value, repair)
+    number = real_number(name, value, repair)
     if number == -math.inf:
         raise InputError(f"{name} must be a real number; it is -inf. {repair}")
     return number

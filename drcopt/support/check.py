@@ -137,7 +137,7 @@ def budget(name: str, value: Any) -> float:
     """A budget as a nonnegative float; None means no such budget and becomes inf."""
     if value is None:
         return math.inf
-    number = _number(name, value, "Pass a nonnegative number, or None (or inf) for no budget.")
+    number = real_number(name, value, "Pass a nonnegative number, or None (or inf) for no budget.")
     if number < 0:
         raise InputError(
             f"{name} must be nonnegative; it is {number:.6g}. Pass a nonnegative number, or None for no budget."
@@ -150,7 +150,7 @@ def positive(name: str, value: Any, *, allow_none: bool = False) -> float | None
     if value is None and allow_none:
         return None
     repair = f"Pass a positive number{' or None' if allow_none else ''}."
-    number = _number(name, value, repair)
+    number = real_number(name, value, repair)
     if not 0 < number < math.inf:
         raise InputError(f"{name} must be positive and finite; it is {number:.6g}. {repair}")
     return number
@@ -228,7 +228,7 @@ def _normalised(array: FloatArray, total: float | FloatArray) -> FloatArray:
     return array / np.where(np.abs(np.asarray(total) - 1.0) <= 1e-14, 1.0, total)
 
 
-def _number(name: str, value: Any, repair: str) -> float:
+def real_number(name: str, value: Any, repair: str) -> float:
     try:
         # float() takes text, and warns of arrays with one entry.
         if isinstance(value, (bool, np.bool_, str, bytes)) or np.ndim(value):

@@ -118,7 +118,7 @@ ALL: tuple[Column, ...] = (
            lambda s: s.engine, text=True),
     _found("told", "seconds", "wall-clock time of the point", lambda s: float(s.seconds)),
     _asked("problem_fingerprint", "hash of the problem's arrays", lambda asked: asked.problem.fingerprint, text=True),
-    _setting("tol", "gap asked for: relative to max d for a distortion, in bits for a rate or loss"),
+    _setting("tol", "gap asked for: a share of what is at stake in d for a distortion, in bits for a rate or loss"),
     _version("drcopt", "drcopt"),
     _version("numpy", "NumPy"),
     _version("scipy", "SciPy"),
