@@ -6,7 +6,7 @@ import math
 from typing import Any, cast
 
 from drcopt.errors import InputError
-from drcopt.support.check import real_number, positive
+from drcopt.support.check import positive, real_number
 
 
 def probability(name: str, value: Any, event: str) -> float:
