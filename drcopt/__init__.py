@@ -1,5 +1,8 @@
 """drcopt: discrete distortion-rate-classification tradeoffs, answered with a proof."""
 
+from drcopt.support import command as _command  # noqa: F401  first: Ctrl-C during the others is heard too
+
+# isort: split
 from importlib import import_module as _import_module
 from types import ModuleType as _ModuleType
 
@@ -22,7 +25,6 @@ from drcopt.solve import min_classification_loss as min_classification_loss
 from drcopt.solve import min_rate as min_rate
 from drcopt.solve import solve as solve
 from drcopt.solve import solve_drc as solve_drc
-from drcopt.support import command as _command  # noqa: F401  # isort: split
 from drcopt.sweep import sweep as sweep
 
 __version__ = "0.1.0"
