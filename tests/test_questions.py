@@ -209,21 +209,14 @@ def through_the_loss(seed: int) -> bool:
         return False
     D = free.distortion + float(rng.uniform(0.2, 0.8)) * (edge.distortion - free.distortion)
     forth = min_classification_loss(problem, R=R, D=D, **single(tol=1e-7, time_limit=20.0))
-    assert forth.objective == "classification_loss"
-    if forth.status == "feasible":  # the clock left a gap: nothing to compare
-        assert forth.lower_bound <= forth.classification_loss
-        return False
-    assert forth.status == "optimal"
+    assert (forth.status, forth.objective) == ("optimal", "classification_loss")
     assert forth.distortion <= D * (1 + 1e-12)
     assert edge.lower_bound <= forth.classification_loss
-    back = solve(problem, R=R, C=forth.classification_loss, **single(tol=1e-8, time_limit=20.0))
+    # A little room: at the end of a branch the last digit of C decides whether the point is met at all, and D jumps.
+    back = solve(problem, R=R, C=forth.classification_loss + 1e-9, **single(tol=1e-8, time_limit=20.0))
     assert back.lower_bound <= D + 1e-9
-    if back.status == "feasible":
-        return False
     assert back.distortion <= D + 1e-6  # less where C_min(R, ·) is flat: it jumps from branch to branch
     again = min_classification_loss(problem, R=R, D=back.distortion, **single(tol=1e-7, time_limit=20.0))
-    if again.status == "feasible":
-        return False
     assert again.classification_loss == pytest.approx(forth.classification_loss, abs=1e-6)
     return True
 
@@ -238,8 +231,7 @@ class TestInverse:
 
     @pytest.mark.slow
     def test_through_the_loss_of_more(self) -> None:
-        for seed in range(3, 8):  # bounds hold in all; few are closed before the limit
-            through_the_loss(seed)
+        assert sum(through_the_loss(seed) for seed in range(3, 18)) >= 8
 
     @pytest.mark.slow
     def test_two_hundred(self) -> None:

@@ -198,18 +198,26 @@ def reduce_loss_within(
     best: Descent | None = None
     last = math.inf
     found: Least | None = None
+    aim = min(rate, problem.entropy_x, problem.entropy_y) * (1.0 - 2 * _SPARE)
     for _ in range(steps):
         linear = tangent(problem, P)
-        # The last coupling is one that meets the limits; where that start fails, as its own rounding may have it, anew.
-        found = _least_linear(problem, linear, rate, distortion, found) or _least_linear(
-            problem, linear, rate, distortion
-        )
-        if found is None:
-            break
-        P, scale = found.P, max(float(found.v[1]), 1e-300)
+        # Where the rate is slack there is no such c, and multipliers that run away from one: a linear program first.
+        plan = least_cost(problem, linear, None if best is None else best.z[:-3], problem.d, distortion)
+        if plan is not None and problem.rate(plan[0]) <= aim:
+            P, f, weights = plan[0], plan[1], (plan[2], 0.0, 1.0)
+        else:
+            # The last coupling is one that meets the limits; where that start fails, as its own rounding may have it,
+            # anew.
+            found = _least_linear(problem, linear, rate, distortion, found) or _least_linear(
+                problem, linear, rate, distortion
+            )
+            if found is None:
+                break
+            scale = max(float(found.v[1]), 1e-300)
+            P, f, weights = found.P, found.f / scale, (float(found.v[0]) / scale, 1.0 / scale, 1.0)
         new = problem.classification_loss(P)
         if best is None or new < best.loss:
-            best = Descent.at(P, found.f / scale, (float(found.v[0]) / scale, 1.0 / scale, 1.0), new, 0)
+            best = Descent.at(P, f, weights, new, 0)
         if new <= target or last - new <= tol or limits.expired:
             break
         last = new

@@ -60,6 +60,8 @@ def least_cost(
     """
     if clock.expired():
         return None
+    if budget == math.inf:
+        linear = None
     n, m = cost.shape
     f = np.zeros(n) if guess is None else guess
     use = _corner_rule(problem)
