@@ -42,32 +42,40 @@ def work(folder, kills):
     (folder / "resumed.csv").write_text(fakes.without_seconds(table), encoding="utf-8")
 
 
+def solved(folder):
+    """How many points were solved so far."""
+    log = folder / "log"
+    return log.read_bytes().count(b"\n") if log.exists() else 0
+
+
 def main(folder, kills, seed):
     rng = random.Random(seed)
     os.environ["FAKE_LOG"] = str(folder / "log")
     os.environ["FAKE_DELAY"] = str(DELAY)
     killed, start = 0, 0.0
     for life in range(kills):
-        began = time.monotonic()
+        began, known = time.monotonic(), solved(folder)
         child = os.fork()
         if child == 0:
             work(folder, kills)
             os._exit(0)
-        if life == 0:  # learn how long it takes to solve a first point, so that kills fall on both sides of it
-            while not (folder / "log").exists():
+        if life % 2 == 0:  # two points were solved, so one was recorded, however busy the machine is
+            while solved(folder) < known + 2 and not (folder / "resumed.csv").exists():
                 time.sleep(0.001)
             start = time.monotonic() - began
-        time.sleep(rng.uniform(0, start + 15 * DELAY))
+            time.sleep(rng.uniform(0, 15 * DELAY))
+        else:  # on both sides of the first point
+            time.sleep(rng.uniform(0, start + 15 * DELAY))
         os.kill(child, signal.SIGKILL)
         killed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     recorded = (folder / "rows.jsonl").read_bytes().count(b"\n") - 1
     os.environ["FAKE_DELAY"] = "0"
     work(folder, kills)
-    solved = (folder / "log").read_bytes().count(b"\n")
+    total = solved(folder)
     del os.environ["FAKE_LOG"]
     whole = module.sweep(PROBLEM, R=rates(kills), C=[float("inf"), 0.5], progress=False)
     (folder / "whole.csv").write_text(fakes.without_seconds(whole), encoding="utf-8")
-    print(json.dumps({"killed": killed, "recorded": recorded, "solved": solved, "rows": len(whole)}))
+    print(json.dumps({"killed": killed, "recorded": recorded, "solved": total, "rows": len(whole)}))
 
 
 if __name__ == "__main__":

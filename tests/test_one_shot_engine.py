@@ -449,6 +449,17 @@ class TestLargeAlphabets:
             assert not any(isinstance(one, MapTree) and isinstance(one.root, MapSplit) for one in proposal.evidence)
 
 
+def test_a_letter_that_gets_no_mass() -> None:
+    """Of 5e-150 a linear program's weights leave nothing, and the posterior of nothing is the prior's."""
+    channel = [[0.971631920269003, 0.028368079730996875], [0.16392630867560212, 0.8360736913243979]]
+    problem = Problem([0.9999999999984627, 1.5373931240628334e-12], [5.366250726138736e-150, 1.0], channel)
+    answer = solve(
+        problem, R=6.710747886527841e-148, C=0.12902286675621727, units="nats", formulation="one-shot",
+        on_failure="return",
+    )  # fmt: skip
+    assert answer.termination == "the least classification loss is above its budget"
+
+
 class TestTimeLimit:
     @pytest.mark.parametrize("sees", ["Y", "YU"])
     def test_one_exact_minimum_takes_longer(self, sees: str) -> None:

@@ -196,9 +196,10 @@ class Mixture:
 
     @property
     def posteriors(self) -> FloatArray:
-        """τ_y(s), shape (m, k)."""
+        """τ_y(s), shape (m, k); the prior for a letter of so little mass that no map in use sends it any."""
         joint = self._joint
-        return np.asarray(joint / joint.sum(axis=1, keepdims=True))
+        total = joint.sum(axis=1, keepdims=True)
+        return np.where(total > 0, joint / np.where(total > 0, total, 1.0), self.pool.problem.ps)
 
     @property
     def _joint(self) -> FloatArray:
