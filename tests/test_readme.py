@@ -104,7 +104,7 @@ def test_there_are_two_commands_and_ci_runs_them() -> None:
     (install,) = (block for block in BLOCKS if block.language == "bash")
     sweep, tests = install.text.splitlines()
     assert re.search(r"pip install '\.\[images\]' && drcopt sweep digits:super-resolution --out digits\.csv$", sweep)
-    assert re.search(r"pip install '\.\[test\]' && pytest$", tests)
+    assert re.search(r"pip install '\.\[test\]' && pytest -n 2$", tests)
     assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
