@@ -1,0 +1,157 @@
+"""Proofs of every kind, as drcopt writes them, for the tests of proof files and of their checker."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linprog
+
+import drcopt
+from drcopt import information
+from drcopt.bounds.cells import CellDual
+from drcopt.bounds.maps import MapLeaf, MapTree
+from drcopt.certify import proof
+from drcopt.certify.certificate import Certificate, certify
+from drcopt.checker import check
+from drcopt.formulations import OneShot, Part
+from drcopt.formulations.one_shot import map_coupling
+
+LN2 = math.log(2.0)
+
+Proof = dict[str, Any]
+
+
+def problem(seed: int, n: int, m: int, k: int) -> drcopt.Problem:
+    rng = np.random.default_rng([seed, n, m, k])
+    px, py = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(m))
+    return drcopt.Problem(px, py, rng.dirichlet(np.full(k, 0.5), size=n), rng.random((n, m)))
+
+
+def between(p: drcopt.Problem, fraction: float) -> float:
+    """A loss in bits this fraction of the way from H(S|X) to H(S)."""
+    return (p.entropy_s_given_x + fraction * (p.entropy_s - p.entropy_s_given_x)) / LN2
+
+
+def solved(p: drcopt.Problem, R: float | None, C: float | None, **settings: Any) -> Certificate:
+    solution = drcopt.solve(p, R=R, C=C, on_failure="return", time_limit=10, **settings)
+    assert isinstance(solution.certificate, Certificate)
+    return solution.certificate
+
+
+def one_shot(p: drcopt.Problem, R: float, C: float, sees: str) -> tuple[Certificate, float]:
+    """The linear program over all maps (for "Y" a bound only), budgets in nats."""
+    maps = np.array(list(itertools.product(range(p.m), repeat=p.n)))
+    couplings = [map_coupling(p, f) for f in maps]
+    costs = [p.distortion(P) for P in couplings]
+    usage = [[information.entropy(P.sum(axis=0)) for P in couplings], [p.classification_loss(P) for P in couplings]]
+    masses = np.array([P.sum(axis=0) for P in couplings]).T
+    answer = linprog(costs, A_ub=usage, b_ub=[R, C * (1 - 1e-12)], A_eq=masses, b_eq=p.py, method="highs-ds")
+    assert answer.status == 0
+    alpha, gamma = np.maximum(-answer.ineqlin.marginals, 0.0)
+    leaf = MapLeaf.linear(p, np.array(answer.eqlin.marginals), float(alpha), float(gamma))
+    parts = [Part(answer.x[i], couplings[i], maps[i]) for i in np.flatnonzero(answer.x > 0)]
+    form = OneShot(p, R, C, sees)
+    return certify(form, parts if sees == "YU" else None, MapTree(leaf)), float(answer.fun)
+
+
+def large_one_shot() -> Certificate:
+    """Evidence that does without a minimum over all maps, with multipliers taken from nowhere in particular."""
+    p = problem(2, 5, 3, 3)
+    rng = np.random.default_rng(0)
+    f, nu = p.d.min(axis=1) + 0.05 * rng.normal(size=p.n), 0.05 * rng.normal(size=p.m)
+    constants = [np.full(p.n, y) for y in range(p.m)]
+    parts = [Part(float(w), map_coupling(p, g), g) for w, g in zip(p.py, constants, strict=True)]
+    form = OneShot(p, 0.5 * p.entropy_x, p.entropy_s + 0.01, "YU")
+    return certify(form, parts, CellDual(f, nu, 0.05, 0.2))
+
+
+def bare(form: Any, evidence: Any) -> Certificate:
+    """Evidence without a point, as it is."""
+    return Certificate(form, None, (evidence,), math.inf, evidence.bound(form))
+
+
+def shown(form: Any, evidence: Any) -> Proof:
+    """The file of a bare bound, with this evidence even where something simpler proves more."""
+    return proof.to_dict(bare(form, evidence)) | {"evidence": proof._Writer(form, 0.0).evidence(evidence)}
+
+
+def least_loss(p: drcopt.Problem, R: float) -> Certificate:
+    solution = drcopt.min_classification_loss(p, R=R, time_limit=10)
+    assert isinstance(solution.certificate, Certificate)
+    return solution.certificate
+
+
+def certificate_of(solution: drcopt.Solution) -> Certificate:
+    assert isinstance(solution.certificate, Certificate)
+    return solution.certificate
+
+
+def least_rate(p: drcopt.Problem, **asked: Any) -> Certificate:
+    return certificate_of(drcopt.min_rate(p, **asked, time_limit=10, on_failure="return"))
+
+
+def least_d(p: drcopt.Problem) -> float:
+    """The least E d at any rate."""
+    return solved(p, None, None).upper
+
+
+@functools.cache
+def honest() -> dict[str, Certificate]:
+    """A certificate of every kind."""
+    small, lopsided, square = problem(1, 2, 2, 2), problem(5, 2, 2, 2), problem(0, 3, 4, 3)
+    codes = problem(0, 3, 2, 2)
+    return {
+        "rate only": solved(square, 0.3, None),
+        "no budget": solved(square, None, None),
+        "zero rate": solved(square, 0.0, None),
+        "tree": solved(small, 0.5, between(small, 0.75)),
+        "another tree": solved(lopsided, 0.5, between(lopsided, 0.9)),
+        "infeasible tree": solved(lopsided, 0.5, between(lopsided, 0.75)),
+        "below H(S|X)": solved(small, 0.5, 0.9 * small.entropy_s_given_x / LN2),
+        "three classes": solved(problem(1, 3, 3, 3), 0.3, between(problem(1, 3, 3, 3), 0.6)),
+        "one-shot": one_shot(codes, 0.4, between(codes, 0.7) * LN2, "YU")[0],
+        "one-shot, Y": one_shot(codes, 0.4, between(codes, 0.7) * LN2, "Y")[0],
+        "one-shot, large": large_one_shot(),
+        "time-sharing": solved(square, 0.3, None, formulation="time-sharing"),
+        "least loss": least_loss(small, 0.5),
+        "rate": least_rate(small, D=0.5 * (least_d(small) + small.distortion(small.independent))),
+        "rate, C": least_rate(lopsided, C=between(lopsided, 0.95), tol=0.02),
+        "rate, time-sharing": least_rate(
+            square, D=0.2 * least_d(square) + 0.8 * square.distortion(square.independent), formulation="time-sharing"
+        ),
+        "rate, one-shot": least_rate(
+            codes, D=0.5 * (least_d(codes) + codes.distortion(codes.independent)), formulation="one-shot"
+        ),
+        "loss within D": certificate_of(
+            drcopt.min_classification_loss(
+                small,
+                R=0.5,
+                D=0.3 * least_d(small) + 0.7 * small.distortion(small.independent),
+                time_limit=10,
+                tol=0.02,
+                on_failure="return",
+            )
+        ),
+    }
+
+
+@functools.cache
+def written(name: str) -> Proof:
+    return proof.to_dict(honest()[name])
+
+
+NAMES = [
+    "rate only", "no budget", "zero rate", "tree", "another tree", "infeasible tree", "below H(S|X)", "three classes",
+    "one-shot", "one-shot, Y", "one-shot, large", "time-sharing", "least loss",
+    "rate", "rate, C", "rate, time-sharing", "rate, one-shot", "loss within D",
+]  # fmt: skip
+
+
+@functools.cache
+def known(name: str) -> tuple[float, float]:
+    verdict = check(written(name))
+    return verdict.lower, verdict.upper
