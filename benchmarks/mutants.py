@@ -76,11 +76,34 @@ TESTS: dict[str, tuple[str, ...]] = {
     "support/files.py": ("tables", "proof"),
     "sweep.py": ("sweep", "checkpoint", "verify"),
     "tables.py": ("tables",),
+    "statistics/": ("statistics",),
     "sweeps/monotone.py": ("monotone",),
     "closed_forms/": ("closed_forms", "closed_forms_free"),
 }
 
 MUTANTS: tuple[Mutant, ...] = (
+    # What samples prove.
+    Mutant("half of Hoeffding", "statistics/means.py", "-math.log(delta) / (2 * N)", "-math.log(delta) / (8 * N)"),
+    Mutant("Bernstein without its range", "statistics/means.py", "+ b * (2.0 * L", "+ 0.0 * b * (2.0 * L"),
+    Mutant(
+        "four bounds at one's confidence",
+        "statistics/tested.py",
+        "(1.0 - level(confidence)) / 4.0",
+        "(1.0 - level(confidence)) / 0.5",
+    ),
+    Mutant(
+        "a draw that moves no information",
+        "statistics/below.py",
+        "+ (alpha + beta) / scale",
+        "+ 0.0 * (alpha + beta) / scale",
+    ),
+    Mutant("a small ball", "statistics/ball.py", "(2.0 * samples)))", "(8.0 * samples)))"),
+    Mutant(
+        "a rate that no law moves",
+        "statistics/ball.py",
+        "+ radius * math.log(letters)",
+        "+ 0.0 * radius * math.log(letters)",
+    ),
     # What rows of one sweep take from each other.
     Mutant(
         "points for tighter budgets", "sweeps/monotone.py", "(budgets <= budgets[i]).all", "(budgets >= budgets[i]).all"

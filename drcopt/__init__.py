@@ -30,14 +30,14 @@ from drcopt.sweep import sweep as sweep
 __version__ = "0.1.0"
 
 #: Modules that load when they are first named: solving needs none of them.
-_LAZY = ("checker", "export", "neural", "plotting", "proof", "tables", "theorems")
+_LAZY = ("checker", "export", "neural", "plotting", "proof", "statistics", "tables", "theorems")
 
 #: What a user imports; ``dir(drcopt)`` shows this and nothing else.
 __all__ = [
     "CheckpointError", "DrcoptError", "InfeasibleError", "InputError", "MissingExtraError", "NotSolvedError",
     "OutputError", "Perception", "Problem", "Solution", "best_map", "checker", "closed_forms", "distortion", "export",
     "information", "min_classification_loss", "min_rate", "neural", "plotting", "proof", "solve", "solve_drc",
-    "sources", "sweep", "tables", "theorems",
+    "sources", "statistics", "sweep", "tables", "theorems",
 ]  # fmt: skip
 
 
