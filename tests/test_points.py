@@ -12,7 +12,9 @@ from strategies import make
 from drcopt import Problem, min_classification_loss, solve
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.base import Limits
+from drcopt.engines.descent import descend
 from drcopt.engines.points import Points
+from drcopt.engines.sequential import step_by_step
 from drcopt.engines.starts import guesses, jump
 from drcopt.formulations import SingleLetter
 
@@ -65,6 +67,30 @@ class TestStarts:
                 assert problem.rate(P) <= rate
                 assert problem.classification_loss(P) <= budget
                 assert problem.distortion(P) == pytest.approx(points.value, abs=1e-15)
+
+
+class TestStepByStep:
+    def test_meets_what_no_tangent_does(self) -> None:
+        """Random couplings: no step of a descent is feasible from most, and what they lead to is worse."""
+        problem = make("random", 4, 4, 4, 3)
+        rate = 0.5 * min(problem.entropy_x, problem.entropy_y)
+        budget = problem.entropy_s_given_x + 0.7 * (problem.entropy_s - problem.entropy_s_given_x)
+        values = []
+        for guess in itertools.islice(guesses(problem, rate, problem.independent, seed=4), 2):
+            P = round_onto_marginals(guess, problem.px, problem.py)
+            assert descend(problem, problem.d, rate, budget, P, Limits(1e-6)) is None
+            Q = step_by_step(problem, rate * (1 - 1e-8), budget * (1 - 1e-8), P)
+            assert Q is not None
+            assert np.abs(Q.sum(axis=1) - problem.px).max() <= 1e-9
+            assert np.abs(Q.sum(axis=0) - problem.py).max() <= 1e-9
+            assert problem.rate(Q) <= rate
+            assert problem.classification_loss(Q) <= budget
+            values.append(problem.distortion(Q))
+        assert min(values) == pytest.approx(0.621735, abs=1e-5)
+
+    def test_is_for_few_entries(self) -> None:
+        problem = make("random", 0, 9, 9, 2)
+        assert step_by_step(problem, 1.0, 1.0, problem.independent) is None
 
 
 class TestTheEdge:

@@ -13,6 +13,7 @@ from drcopt.engines.base import Limits
 from drcopt.engines.descent import Descent, descend, reduce_loss
 from drcopt.engines.newton import Newton
 from drcopt.engines.search import Search
+from drcopt.engines.sequential import step_by_step
 from drcopt.engines.starts import guesses, jump, lowest_loss
 from drcopt.formulations import Question, SingleLetter
 from drcopt.questions import CLASSIFICATION_LOSS, RATE, ROUNDING
@@ -32,6 +33,8 @@ _TIED, _AT_THE_EDGE = 24, 1e-6
 _SHARE = 0.4
 #: Jumps that follow one descent.
 _JUMPS = 10
+#: How far within its budgets, relative, a step-by-step search aims, which meets them to its own tolerance only.
+_WITHIN = 1e-8
 #: Where a descent from afar stops, and how near the best value it must be to be taken to its end (d in [0, 1]).
 _ROUGH, _NEAR = 1e-5, 2e-3
 
@@ -103,8 +106,9 @@ class Points:
             known = self.value
             found = reduce_loss(self.problem, self.rate, guess, self.limits, target=self.budget)
             self._keep(found)
-            if found.loss <= self.budget:
-                self._follow(found.P)
+            P = found.P if found.loss <= self.budget else self._stepped(guess)
+            if P is not None:
+                self._follow(P)
                 self._idle = self._idle + 1 if self.value >= known - self.limits.tol else 0
             self._exploring += clock.now() - started
             if starts > 1 and self._idle >= _IDLE:
@@ -137,11 +141,21 @@ class Points:
         multipliers = None if z is None else (z[:-3], max(float(z[-2]), 1e-6), float(z[-1]))
         problem, known = self.problem, self.value
         answer = descend(problem, problem.d, self.rate, self.budget, P, self.limits, multipliers=multipliers, tol=tol)
+        if answer is None:
+            near = self._stepped(P)
+            if near is not None:
+                answer = descend(problem, problem.d, self.rate, self.budget, near, self.limits, tol=tol)
         if answer is not None:
             self._keep(answer)
             if tol < _ROUGH and self.value < known:
                 self._polished = answer.P
         return answer
+
+    def _stepped(self, P: FloatArray) -> FloatArray | None:
+        """A coupling within the budgets to which a search step by step comes from P, if it does."""
+        near = step_by_step(self.problem, self.rate * (1 - _WITHIN), self.budget * (1 - _WITHIN), P)
+        near = None if near is None else self._repaired(near)
+        return None if near is None or self.problem.classification_loss(near) > self.budget else near
 
     def _keep(self, answer: Descent) -> None:
         P = self._repaired(answer.P)
