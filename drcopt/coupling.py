@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -32,26 +34,39 @@ def round_along_support(P: FloatArray, px: FloatArray, py: FloatArray) -> FloatA
 
     What the sums of P lack is sent along a spanning forest of its largest entries, from the leaves inwards.
     """
-    n = len(px)
     P = np.where(P > 1e-13 * np.minimum(px[:, None], py), P, 0.0)
+    missing = [math.fsum([p, *(-row).tolist()]) for p, row in ((*zip(px, P, strict=True), *zip(py, P.T, strict=True)))]
+    send_along(P, missing, leaves_first(P))
+    return P if P.min() >= 0.0 and float(np.abs(missing).sum()) <= 1e-15 else None
+
+
+def leaves_first(P: FloatArray) -> Iterator[tuple[int, int]]:
+    """A spanning forest of the largest entries of P, each edge as (leaf, its one neighbour) once leaves before are cut.
+
+    Nodes are the n rows, then the columns.
+    """
+    n, m = P.shape
     x, y = np.nonzero(P)
-    graph = csr_array((1.0 - np.log(P[x, y]), (x, n + y)), (n + len(py), n + len(py)))
-    forest = minimum_spanning_tree(graph)
-    edges: list[set[int]] = [set() for _ in range(n + len(py))]
-    for a, b in zip(*(v.tolist() for v in forest.nonzero()), strict=True):
+    graph = csr_array((1.0 - np.log(P[x, y]), (x, n + y)), (n + m, n + m))
+    edges: list[set[int]] = [set() for _ in range(n + m)]
+    for a, b in zip(*(v.tolist() for v in minimum_spanning_tree(graph).nonzero()), strict=True):
         edges[a].add(b)
         edges[b].add(a)
-    missing = [math.fsum([p, *(-row).tolist()]) for p, row in ((*zip(px, P, strict=True), *zip(py, P.T, strict=True)))]
     leaves = [node for node, others in enumerate(edges) if len(others) == 1]
     while leaves:
         leaf = leaves.pop()
         if not edges[leaf]:
             continue
         other = edges[leaf].pop()
-        P[min(leaf, other), max(leaf, other) - n] += missing[leaf]
-        missing[other] -= missing[leaf]
-        missing[leaf] = 0.0
         edges[other].remove(leaf)
         if len(edges[other]) == 1:
             leaves.append(other)
-    return P if P.min() >= 0.0 and float(np.abs(missing).sum()) <= 1e-15 else None
+        yield leaf, other
+
+
+def send_along(P: Any, missing: list[Any], edges: Iterable[tuple[int, int]]) -> None:
+    """Add to P, in place, what rows and columns lack, as :func:`leaves_first` orders edges; roots lack what is left."""
+    for leaf, other in edges:
+        P[min(leaf, other), max(leaf, other) - len(P)] += missing[leaf]
+        missing[other] -= missing[leaf]
+        missing[leaf] -= missing[leaf]

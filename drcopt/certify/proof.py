@@ -131,7 +131,7 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
     room = ROOM * (max(Stakes(problem).scale, abs(certificate.lower)) if question.objective is DISTORTION else 1.0)
     best, least = _best(certificate, question)
     # What cannot be met is shown by the least value known, but not to its last digits.
-    writer = _Writer(question, max(goal, least - EDGE_ROOM) if infeasible else goal - 0.5 * room)
+    writer = _Writer(question, max(goal, least - EDGE_ROOM) if infeasible else goal - 0.5 * room, certificate.relaxed)
     evidence = writer.evidence(best)
     claim: dict[str, Any] = {"infeasible": True}
     parts = None
@@ -142,7 +142,7 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
         if 0.0 < lower - writer.reached <= most:
             lower = writer.reached
         # A point that exceeds a budget is shown for what it is worth, and the checker says so; it bounds nothing.
-        upper = math.inf if certificate.excess else certificate.upper + room
+        upper = math.inf if certificate.excess else certificate.upper + max(room, ROOM * abs(certificate.upper))
         claim = {"lower": _number(lower - room), "upper": _number(upper)}
     if certificate.parts is not None:
         parts = [
@@ -214,11 +214,13 @@ def _written(tree: _cells.CellTree) -> list[dict[str, Any]]:
 class _Writer:
     """Writes evidence with the cells that let the checker prove a bound of ``goal`` if there is one.
 
-    ``reached`` is what the cells give, in doubles (inf where the checker needs none).
+    ``reached`` is what the cells give, in doubles (inf where the checker needs none). Cells are chosen for a d that is
+    nowhere larger (``relaxed``) if there is one: outliers would drown the rest in rounding, and prove no less.
     """
 
-    def __init__(self, formulation: Question, goal: float) -> None:
+    def __init__(self, formulation: Question, goal: float, relaxed: Problem | None = None) -> None:
         self.formulation, self.problem, self.goal = formulation, formulation.problem, goal
+        self.d = (relaxed or self.problem).d
         self.reached = math.inf
 
     def bound(self, weights: tuple[float, float, float], level: float) -> float:
@@ -267,7 +269,7 @@ class _Writer:
         """Multipliers, and for each letter cells of class posteriors of sets."""
         problem = self.problem
         weights = (dual.distortion, dual.rate, dual.conditional)
-        costs = problem.px * (dual.distortion * problem.d - dual.f[:, None] - dual.nu).T
+        costs = problem.px * (dual.distortion * self.d - dual.f[:, None] - dual.nu).T
         rest = float(dual.f @ problem.px + dual.nu @ problem.py)
 
         def bound(least: FloatArray) -> float:
@@ -308,7 +310,7 @@ class _Writer:
         problem = self.problem
         leaf = _normalised(leaf, self.formulation.objective)
         f, alpha, beta = np.asarray(leaf.f, dtype=np.float64), float(leaf.rate), float(leaf.classification)
-        costs = leaf.distortion * problem.d.T - f
+        costs = leaf.distortion * self.d.T - f
         size = Stakes(problem).scale if self.formulation.objective is DISTORTION else 1.0
         cells: list[Any] = [None] * problem.m
         free = (box == whole_box(problem)).all(axis=(1, 2)) & (beta == 0 or problem.k == 1)

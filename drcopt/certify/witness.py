@@ -1,9 +1,10 @@
 """Whether a point meets its budgets, judged so that rounding errs against it.
 
 The budgets are held against the coupling that is meant: the given doubles moved onto the exact marginals px/Σpx and
-py/Σpy (heavy rows and columns shrunk, what is missing added rank-one; for maps, constant maps added), with the rows of
-p(s|x) divided by their sums: the very problem that :mod:`drcopt.checker` proves things about. The doubles that a
-solution shows are that coupling to rounding of their last digits.
+py/Σpy (heavy rows and columns shrunk, what is missing added rank-one, or where the point has mass if that would be
+dear; for maps, constant maps added), with the rows of p(s|x) divided by their sums: the very problem that
+:mod:`drcopt.checker` proves things about. The doubles that a solution shows are that coupling to rounding of their last
+digits.
 
 Where a budget is missed or met by more than doubles can err, doubles decide:
 
@@ -29,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from drcopt import information
-from drcopt.coupling import round_onto_marginals
+from drcopt.coupling import leaves_first, round_onto_marginals, send_along
 from drcopt.formulations import Part, Question
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
@@ -43,6 +44,10 @@ _LOGARITHM_SECONDS = 1e-4
 _UNIT = 2.0**-53
 #: A loss that is too large by this at most (nats) is worth moving; a point that stays outside by more is no point.
 NEAR, CLOSE = 1e-9, 1e-12
+#: What is missing goes where the point has mass if rank-one it would cost this share of E d.
+_DEAR = Decimal("1e-12")
+#: E d is worth more digits where what rounding may have left out could add this share of it, or of the median cost.
+_ROUGH = 1e-9
 _ZERO: Any = Decimal(0)
 _TWO = decimal.Context(prec=DIGITS).ln(Decimal(2))
 
@@ -110,6 +115,10 @@ def spent(formulation: Question, parts: Sequence[Part], budgets: Budgets | None 
     limits = [information.to_nats(b, budgets.units) * (1.0 - 4 * _UNIT) for b in (budgets.rate, budgets.loss)]
     limits.insert(0, budgets.distortion)
     room = _allowances(formulation, parts, *values)
+    if room[0] > _ROUGH * values[0] and _affordable(
+        formulation, parts
+    ):  # stand-ins for infinity, of which a hair counts
+        values = (max(values[0], _careful_distortion(formulation, parts, budgets)), *values[1:])
     excess = [max(0.0, v + r - b) if b < math.inf else 0.0 for v, r, b in zip(values, room, limits, strict=True)]
     # Only what doubles cannot tell is worth more digits.
     unclear = any(0.0 < e <= 2.0 * r + 8 * _UNIT * v for e, r, v in zip(excess, room, values, strict=True))
@@ -165,6 +174,7 @@ def inside(
     """
     budgets = Budgets.of(formulation) if budgets is None else budgets
     found, now = list(parts), spent(formulation, parts, budgets)
+    first = found, now
     for attempt in range(0 if formulation.name == "one-shot" else 12):
         if now.rate_excess == 0.0:
             break
@@ -172,6 +182,8 @@ def inside(
         share = min(1.0, over + 2.0**attempt * (4 * _UNIT + 1e-12 * over))
         found = [_mixed(part, formulation.problem.independent, share) for part in found]
         now = spent(formulation, found, budgets)
+    if 0.0 < first[1].rate_excess <= CLOSE and _absurd(formulation, first[0], found):
+        return first
     if lower_loss and 0.0 < now.loss_excess <= NEAR and now.rate_excess == 0.0 and formulation.name != "one-shot":
         found, now = min(
             ((found, now), *_lower_loss(formulation, found, budgets)),
@@ -179,6 +191,16 @@ def inside(
         )
     near = max(now.rate_excess, now.loss_excess, now.distortion_excess / max(formulation.most[0], 1e-300)) <= CLOSE
     return (found, now) if near else None
+
+
+def _absurd(formulation: Question, before: Sequence[Part], after: Sequence[Part]) -> bool:
+    """Whether a hair of independence, which rounding alone asks for, costs much beside the pairs that were in use.
+
+    E d as a function of the rate is never that steep: a stand-in for infinity got mass.
+    """
+    problem, coupling = formulation.problem, formulation.coupling(before)
+    used = float(problem.d[coupling > NEAR].max(initial=0.0))
+    return problem.distortion(formulation.coupling(after)) - problem.distortion(coupling) > 1e-3 * used > 0.0
 
 
 def _mixed(part: Part, coupling: FloatArray, share: float) -> Part:
@@ -258,6 +280,12 @@ def _careful(formulation: Question, parts: Sequence[Part], budgets: Budgets) -> 
         return excess
 
 
+def _careful_distortion(formulation: Question, parts: Sequence[Part], budgets: Budgets) -> float:
+    """E d, rounded up."""
+    with decimal.localcontext(decimal.Context(prec=DIGITS, Emin=-999_999, Emax=999_999)):
+        return math.nextafter(float(_Meant(formulation, parts, budgets.units).distortion()), math.inf)
+
+
 class _Meant:
     """The weighted couplings that are meant, in decimals, with Wᵀ and the law of X and Y normalised."""
 
@@ -267,7 +295,7 @@ class _Meant:
         problem = formulation.problem
         self.bits, self.formulation = units == "bits", formulation
         self.px, self.py = _pmf(problem.px), _pmf(problem.py)
-        self.W = np.array([_pmf(row) for row in problem.ps_given_x])
+        self.W, self.d = np.array([_pmf(row) for row in problem.ps_given_x]), _exact(problem.d)
         weights = _pmf(np.array([part.weight for part in parts]))
         if formulation.name == "one-shot":
             self._maps(weights, parts)
@@ -288,7 +316,15 @@ class _Meant:
             P = (P * np.array(factors)[:, None]).T
         x, y = (np.maximum(goal - sums, _ZERO) for goal, sums in ((self.px, P.sum(1)), (self.py, P.sum(0))))
         total = x.sum()
-        return P + np.outer(x, y) / total if total > 0 else P
+        if not total > 0:
+            return P
+        spread = np.outer(x, y) / total
+        if (spread * self.d).sum() <= _DEAR * (P * self.d).sum():
+            return P + spread
+        kept, missing = P.copy(), [*x, *y]
+        send_along(kept, missing, leaves_first(coupling))
+        near = max(map(abs, missing)) <= _ALLOWANCE
+        return kept if near and min(kept.ravel()) >= 0 else P + spread
 
     def _maps(self, weights: Any, parts: Sequence[Part]) -> None:
         """Maps as couplings; constant maps make up for column masses that miss py."""
@@ -301,8 +337,7 @@ class _Meant:
         self.weights = np.append(keep * weights, np.maximum(self.py - keep * masses, _ZERO))
 
     def distortion(self) -> Any:
-        d = _exact(self.formulation.problem.d)
-        return sum((w * (P * d).sum() for w, P in zip(self.weights, self.couplings, strict=True)), _ZERO)
+        return sum((w * (P * self.d).sum() for w, P in zip(self.weights, self.couplings, strict=True)), _ZERO)
 
     def rate(self) -> Any:
         one_shot = self.formulation.name == "one-shot"

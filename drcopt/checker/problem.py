@@ -13,12 +13,15 @@ from flint import arb, fmpq
 from scipy.optimize import minimize_scalar
 
 from drcopt.checker import schema
+from drcopt.checker.along import along_support
 from drcopt.checker.balls import ball, eta, grid
 
 #: Pairs of rows of W whose contraction is worked out are those of so many rows at most.
 MOST_ROWS = 150
 #: Letters of X whose subsets are gone through at once.
 AT_ONCE = 12
+#: What a coupling lacks is dear if it costs one part in so many of E d.
+DEAR = 10**12
 
 
 def tight(cell: Any) -> Any:
@@ -116,7 +119,7 @@ class Problem:
 
     def onto_marginals(self, P: Any) -> Any:
         """A coupling near P: heavy rows, then columns, are shrunk (by dyadic factors); what is
-        missing is added.
+        missing is added, where the point has mass if rank-one it would be dear.
         """
         for goals in (self.px, self.py):
             totals = P.sum(axis=1)
@@ -125,7 +128,11 @@ class Problem:
             ]
             P = P.T * np.array([grid(factor, False) for factor in factors])
         x, y = self.px - P.sum(axis=1), self.py - P.sum(axis=0)
-        return P + np.outer(x, y / (x.sum() or 1))
+        spread = np.outer(x, y / (x.sum() or 1))
+        if (spread * self.d).sum() * DEAR <= (P * self.d).sum():
+            return P + spread
+        kept = along_support(P, x, y)
+        return P + spread if kept is None else kept
 
     def loss(self, P: Any) -> Any:
         """H(S|Y) of a coupling of balls. Where Y tells S for sure it is exactly 0."""
