@@ -667,6 +667,15 @@ MUTANTS: tuple[Mutant, ...] = (
         "free law everywhere", "closed_forms/binary_perception.py", "if source.p - free <= distance:", "if True:", False
     ),
     Mutant("erasure of any mass", "closed_forms/erasure.py", 'if sees == "Y" and', "if False and", False),
+    Mutant(
+        "least perception: high end",
+        "least_perception.py",
+        "self.lower, self._evidence = low,",
+        "self.lower, self._evidence = high,",
+    ),
+    Mutant(
+        "least perception: any point", "least_perception.py", "if met is not None and met.spent.excess == 0.0 and", "if"
+    ),
     Mutant("W2 for its square", "closed_forms/gaussian_perception.py", "math.sqrt(radius)", "radius", False),
     Mutant(
         "rate uncounted", "closed_forms/vector_gaussian.py", "return -0.5 * math.fsum(", "return -math.fsum(", False

@@ -22,6 +22,7 @@ from drcopt.perception import Perception as Perception
 from drcopt.problem import Problem as Problem
 from drcopt.solution import Solution as Solution
 from drcopt.solve import min_classification_loss as min_classification_loss
+from drcopt.solve import min_perception as min_perception
 from drcopt.solve import min_rate as min_rate
 from drcopt.solve import solve as solve
 from drcopt.solve import solve_drc as solve_drc
@@ -36,8 +37,8 @@ _LAZY = ("checker", "export", "neural", "plotting", "proof", "statistics", "tabl
 __all__ = [
     "CheckpointError", "DrcoptError", "InfeasibleError", "InputError", "MissingExtraError", "NotSolvedError",
     "OutputError", "Perception", "Problem", "Solution", "best_map", "checker", "closed_forms", "distortion", "export",
-    "information", "min_classification_loss", "min_rate", "neural", "plotting", "proof", "solve", "solve_drc",
-    "sources", "statistics", "sweep", "tables", "theorems",
+    "information", "min_classification_loss", "min_perception", "min_rate", "neural", "plotting", "proof", "solve",
+    "solve_drc", "sources", "statistics", "sweep", "tables", "theorems",
 ]  # fmt: skip
 
 

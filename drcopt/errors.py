@@ -17,7 +17,7 @@ class InfeasibleError(DrcoptError):
     Attributes
     ----------
     budget : str
-        The budget that cannot be met: ``"C"`` (or ``"R"`` where the formulation forces a least rate).
+        The budget that cannot be met: ``"C"``, ``"D"``, or ``"P"`` where some law of Y would do and none so near.
     least : float
         A certified lower bound on the least value of that budget that can be met, in ``units``.
     units : str

@@ -10,7 +10,8 @@ import numpy as np
 
 from drcopt.engines.base import Proposal
 from drcopt.errors import InfeasibleError, MissingExtraError, NotSolvedError
-from drcopt.questions import QUANTITIES, Quantity
+from drcopt.questions import PERCEPTION, QUANTITIES, Quantity
+from drcopt.questions.output import KINDS
 from drcopt.solution import Solution
 from drcopt.support import clock
 
@@ -18,10 +19,11 @@ from drcopt.support import clock
 DEBUG = "DRCOPT_DEBUG"
 
 
-def raise_failure(solution: Solution, missed: Quantity, least: float) -> None:
+def raise_failure(solution: Solution, missed: Quantity, least: float, remark: str = "") -> None:
     """Raise if the solution is "infeasible" or "unknown".
 
-    An "infeasible" one names a budget that is missed and the ``least`` that can be met, in nats or the unit of d.
+    An "infeasible" one names a budget that is missed and the ``least`` that can be met, in nats or the unit of d (a
+    perception: in the unit of its budget).
     """
     given = {
         q: b
@@ -32,9 +34,12 @@ def raise_failure(solution: Solution, missed: Quantity, least: float) -> None:
         )
         if math.isfinite(b)
     }
+    if math.isfinite(solution.perception_budget):
+        given[PERCEPTION] = solution.perception_budget
 
     def said(q: Quantity, value: float, digits: int) -> str:
-        return f"{value:.{digits}g} {solution.units}" if q.informational else f"{value:.{digits}g}"
+        of_law = q is PERCEPTION and KINDS[solution.perception_kind].informational
+        return f"{value:.{digits}g} {solution.units}" if q.informational or of_law else f"{value:.{digits}g}"
 
     if solution.status == "infeasible":
         least = missed.outside(least, solution.units)
@@ -46,7 +51,7 @@ def raise_failure(solution: Solution, missed: Quantity, least: float) -> None:
         raise InfeasibleError(
             f"{missed.budget} = {said(missed, given[missed], 8)} cannot be met{f' {where}' if where else ''}: "
             f"the {missed.words} is at least {said(missed, least, 8)} there (proved). "
-            f"Raise {missed.budget} above that{raises}.",
+            f"Raise {missed.budget} above that{raises}.{remark and ' '}{remark}",
             budget=missed.budget,
             least=least,
             units=solution.units,

@@ -12,19 +12,21 @@ import numpy as np
 from drcopt import information
 from drcopt.bounds import Independent
 from drcopt.certify.certificate import FLOORS, Certificate, best_bound
+from drcopt.certify.witness import Budgets
 from drcopt.engines.base import Limits, Proposal
 from drcopt.errors import InputError
-from drcopt.failures import guarded
+from drcopt.failures import guarded, raise_failure
 from drcopt.formulations import Message, Part, Question, SingleLetter
+from drcopt.least_perception import Found, Search
 from drcopt.perception import Perception
 from drcopt.problem import Problem, Support
-from drcopt.questions import Quantity
+from drcopt.questions import DISTORTION, PERCEPTION, QUANTITIES, Quantity
 from drcopt.questions.output import KINDS, Fixed, Free, Near, OutputLaw
-from drcopt.session import Session
+from drcopt.session import EDGE_SECONDS, ON_FAILURE, Session, missed_by
 from drcopt.solution import Message as Atoms
-from drcopt.solution import Solution
+from drcopt.solution import Multipliers, Residuals, Solution
 from drcopt.stakes import Stakes
-from drcopt.support import check
+from drcopt.support import check, clock
 from drcopt.support.check import FloatArray
 
 
@@ -62,7 +64,7 @@ class LawSession(Session):
     def __init__(
         self, problem: Problem, *, law: OutputLaw | None, perception: Perception | None, **settings: Any
     ) -> None:
-        self._perception = perception
+        self._perception, self._given = perception, (problem, dict(settings))
         if isinstance(law, Fixed):
             problem = Problem(
                 problem.px,
@@ -117,6 +119,136 @@ class LawSession(Session):
     def with_edge(self, solution: Solution, patience: float = math.inf) -> Solution:
         """The solution as it is: the least loss in its certificate will do."""
         return super().with_edge(solution, patience) if self._plain else solution
+
+    def ask(
+        self,
+        objective: Quantity,
+        *,
+        D: float | None = None,
+        R: float | None = None,
+        C: float | None = None,
+        on_failure: str = "raise",
+    ) -> Solution:
+        """The least value of a quantity within budgets on the others, in the session's units."""
+        if objective is not PERCEPTION:
+            return super().ask(objective, D=D, R=R, C=C, on_failure=on_failure)
+        check.choice("on_failure", on_failure, ON_FAILURE)
+        solution, missed, least = self._least_perception((D, R, C))
+        if on_failure == "raise":
+            raise_failure(solution, missed, least, self._remark())
+        return solution
+
+    def _missed(self, solution: Solution, patience: float) -> tuple[Quantity, float, str]:
+        """P, where some law of Y would do and none within P of the target."""
+        wanted = self._perception
+        if solution.status != "infeasible" or wanted is None:
+            return super()._missed(solution, patience)
+        limits = (solution.distortion_budget, solution.rate_budget, solution.classification_budget)
+        if math.isfinite(wanted.budget):
+            found, *_ = self._least_perception(limits, min(patience, EDGE_SECONDS))
+            if wanted.budget < found.lower_bound < math.inf:
+                return PERCEPTION, found.lower_bound, ""
+        return *missed_by(solution), self._remark()
+
+    def _remark(self) -> str:
+        """What a target without some letters forbids."""
+        wanted = self._perception
+        if wanted is None or not wanted.near(self._given[0], 1.0).confined:
+            return ""
+        return (
+            f"The target has no mass on some letters, and {wanted.kind!r} is infinite where Y uses one: give them "
+            "some, or take another kind."
+        )
+
+    def _least_perception(
+        self, given: tuple[float | None, float | None, float | None], patience: float = math.inf
+    ) -> tuple[Solution, Quantity, float]:
+        """The least divergence from the target within budgets (D, R, C); which is missed, and the least that can be."""
+        wanted, started = self._perception, clock.now()
+        if wanted is None:
+            raise InputError(
+                "a kind must be given where perception is minimised; this session has none. Use drcopt.min_perception."
+            )
+        spent = [check.budget(q.budget, v) for q, v in zip(QUANTITIES, given, strict=True)]
+        budgets = Budgets(spent[0], spent[1], spent[2], self.units)
+        # What is minimised at a given P: that of the budgets of which most is known.
+        inner = next((q for q in QUANTITIES if math.isfinite(spent[q.place])), DISTORTION)
+        others = {q.budget: b for q, b in zip(QUANTITIES, spent, strict=True) if q is not inner}
+        problem, settings = self._given
+        share = self._stakes.stake if inner is DISTORTION else information.NATS_PER[self.units]
+
+        def ask(P: float, tol: float, seconds: float) -> Solution:
+            asked = {**settings, "tol": tol / share if share > 0 else tol, "time_limit": max(seconds, 1e-3)}
+            near = replace(wanted, budget=P / self._per_nat)
+            return session_for(problem, perception=near, **asked).ask(inner, **others, on_failure="return")
+
+        size = 1.0 if wanted.ground is None else float(np.max(np.asarray(wanted.ground))) or 1.0
+        deadline = started + min(patience, self.time_limit or math.inf, clock.remaining())
+        near = wanted.near(self.problem, 1.0)
+        found = Search(ask, near, budgets, budgets.nats[inner.place], self.tol * size * self._per_nat, deadline).run()
+        missed, least = inner, found.last.certificate.lower
+        if found.last.status == "infeasible":
+            missed, least = missed_by(found.last)
+        return self._of_least(found, inner, budgets, size, clock.now() - started), missed, least
+
+    @property
+    def _per_nat(self) -> float:
+        """Nats, or units of the divergence, in a unit of perception."""
+        assert self._perception is not None
+        return information.NATS_PER[self.units] if KINDS[self._perception.kind].informational else 1.0
+
+    def _of_least(self, found: Found, inner: Quantity, budgets: Budgets, size: float, seconds: float) -> Solution:
+        """The solution of what a search found."""
+        wanted, point, last = self._perception, found.point, found.last
+        assert wanted is not None
+        lower = found.lower / self._per_nat * (1.0 - 2.0**-50)  # the division is rounded
+        base = last if point is None else point
+        value = math.nan if point is None else point.perception
+        if math.isinf(found.lower):
+            status, value = "infeasible", math.inf
+        elif point is None:
+            status = "unknown"
+        else:
+            lower = min(lower, value)
+            status = "optimal" if value - lower <= self.tol * size else "feasible"
+        # −d P / d budget is −d (what was minimised at P) / d budget over the same of P.
+        gamma = inner.outside(found.slope * self._per_nat, self.units)
+        names = ("distortion", "rate", "classification")
+        slopes = [
+            1.0 if q is inner else getattr(base.multipliers, name) for q, name in zip(QUANTITIES, names, strict=True)
+        ]
+        limits = (budgets.distortion, budgets.rate, budgets.loss)
+        worth = {
+            name: 0.0 if math.isinf(limit) else slope / gamma if gamma > 0 else math.nan
+            for name, slope, limit in zip(names, slopes, limits, strict=True)
+        }
+        changes: dict[str, Any] = {}
+        if point is None:
+            nothing = math.nan
+            changes = {
+                "coupling": np.full((self.problem.n, self.problem.m), nothing),
+                "distortion": nothing, "rate": nothing, "classification_loss": nothing, "message": None,
+                "residuals": Residuals(*[nothing] * 6),
+            }  # fmt: skip
+        return replace(
+            base,
+            status=status,
+            termination=found.termination,
+            objective=PERCEPTION.name,
+            lower_bound=lower,
+            perception=value,
+            perception_kind=wanted.kind,
+            perception_budget=math.inf,
+            multipliers=Multipliers(**worth),
+            seconds=seconds,
+            distortion_budget=budgets.distortion,
+            rate_budget=budgets.rate,
+            classification_budget=budgets.loss,
+            certificate=found.certificate,
+            stats={"questions": found.asked},
+            problem=self._given[0],
+            **changes,
+        )
 
     def _question(self, objective: Quantity, budgets: tuple[float, float, float]) -> Question:
         if self._plain:

@@ -118,5 +118,9 @@ class Perception:
             return Free()
         if budget == 0.0:
             return Fixed(target)
+        return self.near(problem, budget)
+
+    def near(self, problem: Problem, budget: float) -> Near:
+        """The ball of this radius, in nats where it is information."""
         ground = None if self.ground is None else np.asarray(self.ground)
-        return Near(self.kind, target, budget, ground, float(self.order))
+        return Near(self.kind, self.target_of(problem), budget, ground, float(self.order))

@@ -29,7 +29,7 @@ from drcopt.support.check import FloatArray
 ON_FAILURE = ("raise", "return")
 
 #: Seconds an InfeasibleError may spend on finding the least loss it names.
-_EDGE_SECONDS = 5.0
+EDGE_SECONDS = 5.0
 #: Nodes for a second try, at a gap relative to a small D.
 _MORE_NODES = 500
 #: Seconds past the deadline after which the judge, too, makes do with what it has.
@@ -132,8 +132,12 @@ class Session:
         solution = self._solution(certificate, proposal, engine, given, clock.now() - started)
         if on_failure == "raise":
             solution = self.with_edge(solution, limits.remaining)
-            raise_failure(solution, *_missed(solution))
+            raise_failure(solution, *self._missed(solution, limits.remaining))
         return solution
+
+    def _missed(self, solution: Solution, patience: float) -> tuple[Quantity, float, str]:
+        """What :func:`missed_by` says, or more that is found in so many seconds, and a remark."""
+        return *missed_by(solution), ""
 
     def require(self, objective: Quantity) -> None:
         """Refuse a quantity that the session's engine does not minimise."""
@@ -148,11 +152,11 @@ class Session:
 
         The proof of infeasibility stopped as soon as it passed C; the edge itself is worth a few seconds more.
         """
-        patience = min(patience, self.time_limit or math.inf, _EDGE_SECONDS)
+        patience = min(patience, self.time_limit or math.inf, EDGE_SECONDS)
         certificate: Certificate = solution.certificate
         distortion, rate, loss = certificate.formulation.budgets
         asked = solution.status == "infeasible" and self.formulation == "single-letter" and loss < math.inf
-        if not asked or patience <= 0 or _missed(solution)[0] is not CLASSIFICATION_LOSS:
+        if not asked or patience <= 0 or missed_by(solution)[0] is not CLASSIFICATION_LOSS:
             return solution
         edge = Session(self._reduced, units="nats", tol=1e-6, time_limit=patience)
         found = edge.ask(CLASSIFICATION_LOSS, D=distortion, R=rate, on_failure="return").certificate
@@ -392,7 +396,7 @@ class Session:
         return Multipliers(rate=rate, classification=classification, distortion=distortion)
 
 
-def _missed(solution: Solution) -> tuple[Quantity, float]:
+def missed_by(solution: Solution) -> tuple[Quantity, float]:
     """For an infeasible question: a budget that cannot be met, and the least that can, proved."""
     certificate: Certificate = solution.certificate
     if solution.status != "infeasible":

@@ -182,8 +182,8 @@ class Solution(_ReadOnly):
     excess : float
         By how much the coupling may exceed a budget, in ``units``: 0 unless the status is "near-feasible".
     objective : str
-        What was minimised: "distortion", "rate" or "classification_loss"; ``value``, ``lower_bound`` and ``gap`` are
-        of that, in its unit: that of d, or ``units``.
+        What was minimised: "distortion", "rate", "classification_loss" or "perception"; ``value``, ``lower_bound`` and
+        ``gap`` are of that, in its unit: that of d, or ``units``.
     coupling : (n, m) array
         The joint pmf of (X, Y); all NaN if there is none.
     rate, classification_loss : float
@@ -375,8 +375,12 @@ class Solution(_ReadOnly):
     def __repr__(self) -> str:
         budgets = (("D", self.distortion_budget), ("R", self.rate_budget), ("C", self.classification_budget))
         limits = [f"{letter}={b:.6g}" for letter, b in budgets if math.isfinite(b) or letter != "D"]
-        unit = "" if self.objective == "distortion" else f" {self.units}"
-        names = ("distortion", "rate", "classification_loss")
+        if math.isfinite(self.perception_budget):
+            limits.append(f"P={self.perception_budget:.6g} ({self.perception_kind})")
+        unit = "" if self.objective in ("distortion", "perception") else f" {self.units}"
+        names = ["distortion", "rate", "classification_loss"]
+        if not math.isnan(self.perception) and self.objective != "perception":
+            names.insert(0, "perception")
         rest = [f"{name}={getattr(self, name):.6g}" for name in names if name != self.objective]
         excess = f"; exceeds a budget by ≤ {self.excess:.2g}" if self.excess > 0 else ""
         return (
@@ -395,29 +399,39 @@ class Solution(_ReadOnly):
 
     def _repr_html_(self) -> str:
         unit = self.units.removesuffix("s")
-        sees = {"Y": "H(S|Y)", "YU": "H(S|Y,U)"}[self.classifier_sees]
+        sees = {"Y": "H(S|Y)", "YU": "H(S|Y,U)", "message": "H(S|V)"}[self.classifier_sees]
 
-        def within(value: float, budget: float) -> str:
-            return f"{html.number(value)} {self.units} (budget {html.number(budget)})"
+        def said(name: str, value: float, budget: float, units: str) -> str:
+            limit = (
+                ""
+                if name == self.objective or (not units and math.isinf(budget))
+                else f" (budget {html.number(budget)})"
+            )
+            return f"{html.number(value)}{units}{limit}"
 
-        of_distortion = self.objective == "distortion"
-        loss = f"classification loss {sees}"
-        bound = f"{html.number(self.lower_bound)}{'' if of_distortion else ' ' + self.units} (gap {self.gap:.2g})"
-        least = {"distortion": html.number(self.distortion)}
-        rest = {loss: within(self.classification_loss, self.classification_budget)}
-        if not of_distortion:
-            least, rest = {loss: f"{html.number(self.classification_loss)} {self.units}"}, least
+        names = {"distortion": "distortion", "rate": "rate", "classification_loss": f"classification loss {sees}"}
+        asked = {
+            "distortion": (self.distortion_budget, ""),
+            "rate": (self.rate_budget, f" {self.units}"),
+            "classification_loss": (self.classification_budget, f" {self.units}"),
+        }
+        if self.perception_kind:
+            names["perception"] = f"perception φ(pY,t), {self.perception_kind}"
+            asked["perception"] = (self.perception_budget, "")
+        values = {name: said(name, getattr(self, name), *asked[name]) for name in names}
+        least = {names[self.objective]: values.pop(self.objective)}
+        rest = {names[name]: text for name, text in values.items()}
+        bound = f"{html.number(self.lower_bound)}{asked[self.objective][1]} (gap {self.gap:.2g})"
         rows = {
             "status": f"{self.status}: {STATUSES[self.status]}",
             **least,
             "lower bound": bound,
             **self._proved(),
             **({"exceeds a budget by": f"at most {self.excess:.3g} {self.units}"} if self.excess > 0 else {}),
-            "rate": within(self.rate, self.rate_budget),
             **rest,
             "multipliers": (
                 f"rate {self.multipliers.rate:.5g}, classification {self.multipliers.classification:.5g} "
-                f"distortion per {unit}"
+                f"{self.objective.replace('_', ' ')} per {unit}"
             ),
         }
         if self.mixture is not None:

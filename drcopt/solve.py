@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from numpy.typing import ArrayLike
 
 from drcopt.law_session import session_for
 from drcopt.perception import Perception
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS, RATE
+from drcopt.questions import CLASSIFICATION_LOSS, PERCEPTION, RATE
 from drcopt.solution import Solution
 
 
@@ -253,3 +255,70 @@ def min_classification_loss(
         verify=verify,
     )
     return session.ask(CLASSIFICATION_LOSS, R=R, D=D, on_failure=on_failure)
+
+
+def min_perception(
+    problem: Problem,
+    *,
+    kind: str = "tv",
+    R: float | None = None,
+    D: float | None = None,
+    C: float | None = None,
+    target: ArrayLike | None = None,
+    ground: ArrayLike | None = None,
+    order: float = 2.0,
+    classifier_sees: str = "Y",
+    units: str = "bits",
+    tol: float = 1e-6,
+    time_limit: float | None = None,
+    on_failure: str = "raise",
+) -> Solution:
+    """The least divergence φ(pY, t) of Y's law from a target, of a coupling within budgets: the function P(R, D, C).
+
+    Parameters
+    ----------
+    problem : Problem
+        The data; its py is the target unless ``target`` is given.
+    kind, target, ground, order
+        Which divergence, and from what: as in :class:`Perception`.
+    R, D, C : float or None
+        Rate, distortion and classification budgets, as in :func:`solve_drc` and :func:`min_rate`; None: none.
+    tol : float
+        Absolute gap wanted, in the unit of φ ("wasserstein": times the largest ground cost).
+    classifier_sees : {"Y", "message"}
+        As in :func:`solve_drc`.
+    units, time_limit, on_failure
+        As in :func:`solve_drc`; φ is in ``units`` too for "kl", "reverse-kl" and "renyi".
+
+    Returns
+    -------
+    Solution
+        ``objective`` is "perception"; ``value`` (also ``perception``) is reached by its coupling and ``lower_bound`` is
+        proved: no law of Y that lies within it of the target meets the budgets. ``multipliers`` are −∂P/∂budget.
+
+    Raises
+    ------
+    InputError, InfeasibleError, NotSolvedError
+        As in :func:`solve_drc`; an InfeasibleError names the budget that no law of Y meets.
+
+    Notes
+    -----
+    "kl" and "chi2" are infinite where Y uses letters that the target lacks; budgets that need such letters are
+    infeasible. A limit on the law of Y alone is operational with common randomness.
+
+    Examples
+    --------
+    >>> problem = Problem([0.7, 0.3], [0.7, 0.3], [[1, 0], [0, 1]])
+    >>> least = min_perception(problem, R=0.417674389, D=0.1)
+    >>> least.status, round(least.perception, 5)
+    ('optimal', 0.02)
+    """
+    session = session_for(
+        problem,
+        perception=Perception(kind, math.inf, target, ground, order),
+        classifier_sees=classifier_sees,
+        units=units,
+        tol=tol,
+        time_limit=time_limit,
+    )
+    return session.ask(PERCEPTION, R=R, D=D, C=C, on_failure=on_failure)

@@ -33,6 +33,7 @@ LAYERS = (
     {"engines", "certify"},  # the wall: engines propose, the judge disposes, and neither knows the other
     {"failures", "mixtures"},
     {"session"},
+    {"least_perception"},
     {"law_session"},
     {"solve"},
     {"sweeps"},
@@ -67,6 +68,7 @@ PUBLIC = [
     "sweep",
     "min_classification_loss",
     "min_rate",
+    "min_perception",
     "Problem",
     "Solution",
     "closed_forms.bernoulli.as_printed",

@@ -87,6 +87,19 @@ class Near:
         """φ(q, t); inf where it is infinite."""
         return max(0.0, KINDS[self.kind].value(self, q))
 
+    @property
+    def confined(self) -> bool:
+        """Whether some letters are infinitely far: those without mass in the target, for "kl" and "chi2"."""
+        return self.kind in ("kl", "chi2") and not bool(self.target.all())
+
+    @property
+    def farthest(self) -> float:
+        """What no law exceeds of which the divergence is finite; inf where there is no such number."""
+        least = float(self.target[self.target > 0].min())
+        if self.kind == "wasserstein":
+            return float(_cost(self).max())
+        return {"tv": 1.0, "hellinger": 1.0, "kl": -math.log(least), "chi2": 1.0 / least - 1.0}.get(self.kind, math.inf)
+
     def inside(self, q: FloatArray) -> FloatArray:
         """The law nearest to q on the way to the target that lies in the ball: φ(·, t) is convex and 0 at t."""
         share = self.share(q)

@@ -68,6 +68,10 @@ CLASSIFICATION_LOSS = Quantity("classification_loss", 2, "H(S|Y)", "C", True)
 #: In the order of their places.
 QUANTITIES = (DISTORTION, RATE, CLASSIFICATION_LOSS)
 
+#: What Y's law has of a divergence from a target. It is minimised between two sides (drcopt.least_perception) and
+#: limited as a set of laws, so that no half-space weighs it: it is none of :data:`QUANTITIES`.
+PERCEPTION = Quantity("perception", 3, "φ(pY,t)", "P", False)
+
 
 def quantity(name: str) -> Quantity:
     """The quantity of this name.
@@ -77,7 +81,8 @@ def quantity(name: str) -> Quantity:
     InputError
         If there is none.
     """
-    for one in QUANTITIES:
+    for one in (*QUANTITIES, PERCEPTION):
         if one.name == name:
             return one
-    raise InputError(f"objective must be one of {[one.name for one in QUANTITIES]}; it is {name!r}.")
+    names = [one.name for one in (*QUANTITIES, PERCEPTION)]
+    raise InputError(f"objective must be one of {names}; it is {name!r}.")

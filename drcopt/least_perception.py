@@ -1,0 +1,257 @@
+"""The least divergence of Y's law from a target within budgets on the other quantities, between two certified sides.
+
+Evidence (f; w_D, α, β) proves of every point within the budgets D, R, C that its law q of Y has
+⟨g, q⟩ ≤ w_D·D + α·R + β·C − ⟨f, px⟩. No law within P of the target does where Ψ_P(g) exceeds the right side, so P is
+proved to be missed wherever the bound of a question with that ball passes its own budget. Ψ_P falls in P and is convex:
+the last P that one piece of evidence excludes is a step of Newton's method from below, and a point within the budgets
+bounds the least from above.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from drcopt.certify.certificate import FLOORS, Certificate, best_bound, repair
+from drcopt.certify.witness import Budgets
+from drcopt.errors import InputError
+from drcopt.formulations import Part, Question
+from drcopt.questions import Near, Quantity
+from drcopt.solution import Solution
+from drcopt.support import clock
+
+#: Questions asked at most, and evaluations of one piece of evidence.
+_ROUNDS, _EVALUATIONS = 40, 24
+#: How far past the bound, in gaps wanted, a point is looked for, and what of the gap may be left to evidence.
+_AHEAD, _EXACT = 0.4, 0.02
+#: A step that moves the bound by less of the gap did not help.
+_IDLE = 0.02
+#: Gaps that the questions are answered to.
+_SHARP, _ROUGH = 1e-10, 1e-4
+#: Seconds for a question: close to where points begin to exist it may take any time to settle one.
+_PATIENCE = 5.0
+#: A divergence without a largest value is followed so far, in nats or its unit, by steps of this factor.
+_FAR, _STRIDE = 64.0, 8.0
+
+
+@dataclass(frozen=True, eq=False)
+class PerceptionCertificate:
+    """What proves a least divergence: evidence that no law within ``lower`` of the target meets the budgets.
+
+    ``formulation`` is a question with that ball and ``limit`` the budget on what it minimises, which the bound of the
+    ``evidence`` passes; ``parts`` is a point within the budgets whose divergence is ``upper``. In nats.
+    """
+
+    formulation: Question
+    limit: float
+    evidence: tuple[Any, ...]
+    parts: tuple[Part, ...] | None
+    upper: float
+    lower: float
+    excess: float = 0.0
+
+    @property
+    def infeasible(self) -> bool:
+        """Whether it is proved that no law at all does."""
+        return self.lower == math.inf
+
+    def least(self, quantity: Quantity) -> float:
+        """A proved lower bound on what the other budgets leave of a quantity, from the same evidence."""
+        return best_bound(self.formulation.minimising(quantity), (*FLOORS, *self.evidence))
+
+    def holds(self) -> bool:
+        """Whether the evidence, evaluated again, proves ``lower``."""
+        return self.lower <= 0.0 or best_bound(self.formulation, (*FLOORS, *self.evidence)) > self.limit
+
+    def save(self, path: Any) -> None:
+        """There is no proof file about a least divergence."""
+        raise InputError(
+            "a proof file must be about a distortion, a rate or a classification loss; this answer is the least "
+            "perception. Save what drcopt.solve, min_rate or min_classification_loss says with perception=(kind, P)."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a search found: the best point with its answer, the bound, and the answer that it is from."""
+
+    point: Solution | None
+    last: Solution
+    value: float
+    lower: float
+    slope: float
+    certificate: PerceptionCertificate
+    termination: str
+    asked: int
+
+
+class Search:
+    """Narrows the least P between a bound and a point.
+
+    Parameters
+    ----------
+    ask : callable
+        The answer to the question with this P (0: the target itself, inf: any law), gap wanted (of its ``tol``) and
+        seconds that it may take.
+    near : Near
+        The ball; its budget plays no part.
+    budgets : Budgets
+        On all three quantities, as they were asked for.
+    limit : float
+        That on what ``ask`` minimises, in nats or the unit of d, rounded up.
+    tol : float
+        The gap wanted.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[float, float, float], Solution],
+        near: Near,
+        budgets: Budgets,
+        limit: float,
+        tol: float,
+        deadline: float,
+    ) -> None:
+        self._ask, self.near, self.budgets, self.limit = ask, near, budgets, limit
+        self.tol, self.deadline = tol, deadline
+        self.lower, self.value = 0.0, math.inf
+        self.point: Solution | None = None
+        self.asked, self.slope = 0, math.nan
+        self._template: Question | None = None
+        self._evidence: tuple[Any, ...] = ()
+        #: P and by how much what was minimised exceeds its limit there.
+        self._misses: list[tuple[float, float]] = []
+
+    def run(self) -> Found:
+        """Until the two sides are as close as wanted, or the time is over."""
+        most = self.near.farthest
+        confined = self.near.confined
+        anything = self._answer(most * (1.0 + 1e-9) if confined else math.inf, _ROUGH)
+        if anything.status == "infeasible" or anything.certificate.lower > self.limit:
+            what = "law on the target's letters, and any other is infinitely far," if confined else "law of Y"
+            return self._found(anything, f"no {what} meets the budgets", math.inf)
+        last = self._answer(0.0, _ROUGH)
+        why, idle, tried = "the bound met the point", 0, set[float]()
+        for _ in range(_ROUNDS):
+            gap = self.value - self.lower
+            if gap <= self.tol:
+                break
+            if clock.now() >= self.deadline or clock.expired():
+                why = "the time limit was reached"
+                break
+            # Newton's step or that of two misses, whichever is longer; halve the gap where it did not help twice.
+            P = self._middle(most) if idle > 1 else max(self.lower, self._secant()) + _AHEAD * self.tol
+            if P in tried:
+                why = "no other question is worth asking"
+                break
+            tried.add(P)
+            if P >= _FAR and math.isinf(most) and self.point is None:
+                why = f"no point within {_FAR:g} of the target was found"
+                break
+            before = self.lower
+            last = self._answer(P, self._gap_wanted(gap))
+            if last.status not in ("optimal", "infeasible") and self.lower == before and self.value - before == gap:
+                why = f"whether P = {P:.6g} will do was not settled in {_PATIENCE:g} s"
+                break
+            idle = idle + 1 if self.lower - before < _IDLE * gap and idle < 2 else 0
+        else:
+            why = "the last questions did not narrow the bound"
+        return self._found(last, why, self.lower)
+
+    def _secant(self) -> float:
+        """Where the line through the last two misses says that P begins to do; no further than half the gap."""
+        if len(self._misses) < 2 or not math.isfinite(self.value):
+            return self.lower
+        (P, more), (Q, less) = self._misses[-2:]
+        if not (Q > P and more > less):
+            return self.lower
+        return min(Q + less * (Q - P) / (more - less), 0.5 * (self.lower + self.value))
+
+    def _middle(self, most: float) -> float:
+        if math.isfinite(self.value):
+            return 0.5 * (self.lower + self.value)
+        if math.isfinite(most):
+            return 0.5 * (self.lower + most)
+        return max(_STRIDE * self.lower, 1e-2)
+
+    def _gap_wanted(self, gap: float) -> float:
+        """How close the answer of a question must be to tell points that are so far apart in P."""
+        if not self.slope > 0.0:
+            return _ROUGH
+        wide = gap if math.isfinite(gap) else 1.0
+        return min(max(0.1 * self.slope * max(_AHEAD * self.tol, 1e-3 * wide), _SHARP), _ROUGH)
+
+    def _answer(self, P: float, tol: float) -> Solution:
+        """Ask, and learn from the answer on both sides."""
+        self.asked += 1
+        answer = self._ask(P, tol, min(max(0.0, self.deadline - clock.now()), _PATIENCE))
+        certificate: Certificate = answer.certificate
+        if P > 0.0 and self._template is None:
+            self._template = certificate.formulation
+        if certificate.parts is not None:
+            met = repair(certificate.formulation, certificate.parts, self.budgets, lower_loss=False)
+            value = self.near.divergence(answer.output_law)
+            if met is not None and met.spent.excess == 0.0 and value < self.value:
+                self.value, self.point = value, answer
+            if certificate.upper > self.limit:
+                self._misses.append((P, certificate.upper - self.limit))
+        self._learn(certificate)
+        return answer
+
+    def _bound(self, P: float, certificate: Certificate) -> float:
+        assert self._template is not None
+        question = replace(self._template, laws=replace(self.near, budget=P))
+        return best_bound(question, (*FLOORS, *certificate.evidence), certificate.relaxed) - self.limit
+
+    def _learn(self, certificate: Certificate) -> None:
+        """Move the bound up to the last P that the evidence excludes, by false position."""
+        if self._template is None or self.value <= self.lower:
+            return
+        low = self.lower
+        start = max(low, 1e-3 * self.tol)
+        above = self._bound(start, certificate)
+        if not above > 0.0:
+            return
+        low, high = start, self.value
+        if not math.isfinite(high):
+            high = max(2.0 * low, 1e-2)
+            for _ in range(_EVALUATIONS):
+                if not self._bound(high, certificate) > 0.0 or high > _FAR:
+                    break
+                low, high = high, 2.0 * high
+        below, side = self._bound(high, certificate), 0
+        above = self._bound(low, certificate)
+        if below > 0.0:
+            low = high
+        slope = math.nan
+        for _ in range(_EVALUATIONS):
+            if high - low <= _EXACT * self.tol:
+                break
+            share = above / (above - below) if math.isfinite(above) and math.isfinite(below) else 0.5
+            middle = low + min(max(share, 0.01), 0.99) * (high - low)
+            now = self._bound(middle, certificate)
+            if math.isfinite(now) and math.isfinite(above):
+                slope = (above - now) / (middle - low)
+            if now > 0.0:
+                low, above = middle, now
+                below = 0.5 * below if side > 0 else below
+                side = 1
+            else:
+                high, below = middle, now
+                above = 0.5 * above if side < 0 else above
+                side = -1
+        if low > self.lower:
+            self.lower, self._evidence = low, certificate.evidence
+            self.slope = slope if slope > 0.0 else self.slope
+
+    def _found(self, last: Solution, why: str, lower: float) -> Found:
+        assert self._template is not None
+        question = self._template
+        if lower < math.inf:
+            question = replace(question, laws=replace(self.near, budget=max(lower, 1e-300)))
+        parts = None if self.point is None else self.point.certificate.parts
+        evidence = last.certificate.evidence if lower == math.inf else self._evidence
+        certificate = PerceptionCertificate(question, self.limit, evidence, parts, self.value, lower)
+        return Found(self.point, last, self.value, lower, self.slope, certificate, why, self.asked)
