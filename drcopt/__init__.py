@@ -26,6 +26,8 @@ from drcopt.solve import min_perception as min_perception
 from drcopt.solve import min_rate as min_rate
 from drcopt.solve import solve as solve
 from drcopt.solve import solve_drc as solve_drc
+from drcopt.special_cases import information_bottleneck as information_bottleneck
+from drcopt.special_cases import rate_distortion as rate_distortion
 from drcopt.sweep import sweep as sweep
 
 __version__ = "0.1.0"
@@ -37,8 +39,9 @@ _LAZY = ("checker", "export", "neural", "plotting", "proof", "statistics", "tabl
 __all__ = [
     "CheckpointError", "DrcoptError", "InfeasibleError", "InputError", "MissingExtraError", "NotSolvedError",
     "OutputError", "Perception", "Problem", "Solution", "best_map", "checker", "closed_forms", "distortion", "export",
-    "information", "min_classification_loss", "min_perception", "min_rate", "neural", "plotting", "proof", "solve",
-    "solve_drc", "sources", "statistics", "sweep", "tables", "theorems",
+    "information", "information_bottleneck", "min_classification_loss", "min_perception", "min_rate", "neural",
+    "plotting", "proof", "rate_distortion", "solve", "solve_drc", "sources", "statistics", "sweep", "tables",
+    "theorems",
 ]  # fmt: skip
 
 

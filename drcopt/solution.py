@@ -272,7 +272,7 @@ class Solution(_ReadOnly):
 
     @property
     def accuracy(self) -> float:
-        """How often the best (MAP) classifier is right: Σ_y max_s p(s,y), or given U and Y where C counts H(S|Y,U).
+        """How often the best (MAP) classifier is right: Σ_y max_s p(s,y), or given what else C counts (U, a message).
 
         NaN if there is no point.
         """
@@ -281,6 +281,8 @@ class Solution(_ReadOnly):
         parts = [(1.0, self.coupling)]
         if self.mixture is not None and (self.classifier_sees == "YU" or self.formulation == "time-sharing"):
             parts = [(part.weight, part.coupling) for part in self.mixture]
+        if self.message is not None:
+            return float(self.message.weights @ self.message.classes.max(axis=1))
         W = self.problem.ps_given_x.T
         return float(sum(weight * (W @ coupling).max(axis=0).sum() for weight, coupling in parts))
 
