@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, Future, as_completed
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from drcopt.engines.base import INTERRUPTED
-from drcopt.errors import CheckpointError, InputError
+from drcopt.errors import InputError
 from drcopt.information import NATS_PER, from_nats, to_nats
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, Quantity, quantity
@@ -25,7 +25,7 @@ from drcopt.support.executors import Submits, executor_of, submitted
 from drcopt.support.workers import follow_parent
 from drcopt.sweeps.checkpoint import Checkpoint, Record, Warm
 from drcopt.sweeps.monotone import agreed, infeasible_as
-from drcopt.sweeps.rows import BUDGETS, Asked, answered, cells, limited, table, unanswered
+from drcopt.sweeps.rows import IDENTITY, Asked, answered, cells, identity, limited, table, unanswered
 from drcopt.sweeps.rows import version as version
 from drcopt.tables import frame
 
@@ -34,16 +34,15 @@ if TYPE_CHECKING:
 
 Budgets = float | None | Iterable[float | None]
 
-#: (place in the table, budget) of each point of a chain.
-Points = tuple[tuple[int, float], ...]
-
 #: Points in a chain: long where a point is cheap and mostly gains from its neighbour, short where it is not.
 LONG_CHAIN, SHORT_CHAIN = 64, 8
+#: Seconds after which a worker hands over what it has of a chain: what is not handed over dies with its process.
+SLICE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A chain of points and the cells of those that are known; what goes to a worker.
+    """A chain of points and, by their places in it, those that are known; what goes to a worker.
 
     It ascends in the first of the :func:`drcopt.sweeps.rows.limited` quantities and holds the other at ``limit``.
     """
@@ -53,14 +52,46 @@ class Block:
     settings: Mapping[str, Any]
     objective: Quantity
     limit: float
-    points: Points
-    known: Mapping[int, dict[str, Any]] = field(default_factory=dict)
-    warm: Warm = None
+    budgets: tuple[float, ...]
+    known: Mapping[int, Record] = field(default_factory=dict)
 
-    def asked(self, budget: float) -> Asked:
-        """What its point with this budget asks."""
+    def asked(self, place: int) -> Asked:
+        """What a point of it asks."""
         ascending, held = limited(self.objective)
-        return Asked(self.problem, self.settings, self.objective, {ascending: budget, held: self.limit})
+        return Asked(self.problem, self.settings, self.objective, {ascending: self.budgets[place], held: self.limit})
+
+    def with_known(self, records: Mapping[int, Record]) -> Block:
+        """It, with these answers too."""
+        return replace(self, known={**self.known, **records})
+
+    def next(self) -> int | None:
+        """The place to answer next; None: all are answered."""
+        rows = (self.known.get(place) for place in range(len(self.budgets)))
+        return following([None if row is None else row.cells["status"] for row in rows])
+
+    def start(self, place: int) -> Warm:
+        """What a point starts from: its neighbour below, or the one above if there is none below that is feasible.
+
+        A function of what is known, however that came to be: a resumed chain goes on as it would have.
+        """
+        below = max((p for p in self.known if p < place), default=None)
+        above = min((p for p in self.known if p > place), default=None)
+        if above is not None and (below is None or self._infeasible(below)) and not self._infeasible(above):
+            below = above
+        return None if below is None else self.known[below].warm
+
+    def settled(self, place: int) -> Mapping[str, Any] | None:
+        """The answer to a point that a looser one proves infeasible."""
+        looser = min((p for p in self.known if p > place and self._infeasible(p)), default=None)
+        return None if looser is None else infeasible_as(self.known[looser].cells)
+
+    def light(self) -> Block:
+        """It, with the starts that a point may need and no others: it is sent to another process."""
+        ends = {p for p in self.known if {p - 1, p + 1} & (set(range(len(self.budgets))) - set(self.known))}
+        return replace(self, known={p: r if p in ends else Record(r.cells, None) for p, r in self.known.items()})
+
+    def _infeasible(self, place: int) -> bool:
+        return bool(self.known[place].cells["status"] == "infeasible")
 
 
 def sweep(
@@ -104,9 +135,10 @@ def sweep(
         concurrent.futures.Future, as the executors of MPI (mpi4py.futures) and Ray do. It is
         not shut down. The points are grouped the same way without it, so the table is the same.
     checkpoint : path, optional
-        A file that records each finished row. If it exists, its rows are taken from it and only the
-        others are computed; the table equals that of a run that was never interrupted. Without an executor
-        a row is recorded as soon as it is solved, with one as soon as its chain is.
+        A file that records each finished row: as soon as it is solved, with an executor every half second.
+        If it exists, the rows that it has are taken from it and only the others are computed; the table of a sweep that
+        was interrupted equals that of one that never was. It may have been begun with other budgets, another
+        formulation or objective: rows that are not asked for now stay in it.
     progress : bool, optional
         Whether to draw a progress bar on stderr; None: if stderr is a terminal.
 
@@ -126,7 +158,8 @@ def sweep(
     MissingExtraError
         If ``verify`` is asked for and python-flint is not installed; nothing has been solved then.
     CheckpointError
-        If the checkpoint cannot be used, or was begun with another problem or other settings.
+        If the checkpoint cannot be used, was begun with another problem or another ``engine``, ``tol``, ``time_limit``
+        or ``verify``, or is deleted or replaced while the sweep runs.
 
     Notes
     -----
@@ -172,54 +205,57 @@ def sweep(
     # Refuses what it cannot solve now, rather than once for every row.
     Session(problem, **settings).require(minimised)
     ascending, held = limited(minimised)
-    chains = plan(given[ascending], given[held], formulation, minimised)
-    header = {
+    header: dict[str, Any] = {
         "problem": problem.fingerprint,
-        **settings,
-        "objective": objective,
-        **{f"{name.removesuffix('_bits')}s": given[q] for q, name in BUDGETS.items()},
-        "chains": [len(points) for _, points in chains],
+        **{name: settings[name] for name in ("engine", "tol", "time_limit", "verify") if name in settings},
+        "identity": [column.name for column in IDENTITY],
         "columns": list(columns),
     }
     text = {column.name for column in table(verify) if column.text}
     with nullcontext() if checkpoint is None else Checkpoint(checkpoint, header, text) as book:
-        records = {} if book is None else dict(book.done)
-        all_blocks = [Block(Session, problem, settings, minimised, limit, points) for limit, points in chains]
-        blocks = list(_remaining(all_blocks, records))
+        done = {} if book is None else book.done
+        blocks = []
+        for limit, budgets in plan(given[ascending], given[held], formulation, minimised):
+            block = Block(Session, problem, settings, minimised, limit, budgets)
+            keys = enumerate(identity(block.asked(place)) for place in range(len(budgets)))
+            blocks.append(block.with_known({place: done[key] for place, key in keys if key in done}))
+        rows = {(block.limit, block.budgets[p]): r.cells for block in blocks for p, r in block.known.items()}
+        total = sum(len(block.budgets) for block in blocks)
         disable = None if progress is None else not progress
-        with tqdm(total=sum(header["chains"]), initial=len(records), unit="point", disable=disable) as bar:
+        with tqdm(total=total, initial=len(rows), unit="point", disable=disable) as bar:
 
-            def keep(record: Record, *, lost: bool = False) -> None:
+            def keep(block: Block, place: int, record: Record, *, lost: bool = False) -> None:
                 if book is not None and not lost:
                     book.append(record)
-                records[record.row] = record
+                rows[block.limit, block.budgets[place]] = record.cells
                 bar.update()
 
+            blocks = [block for block in blocks if block.next() is not None]
             if runner is None:
                 for block in blocks:
-                    for record in solve_points(block):
-                        keep(record)
+                    for place, record in solve_points(block):
+                        keep(block, place, record)
             else:
                 _run(blocks, runner, keep)
+    found = [rows[limit, budget] for limit in given[held] for budget in given[ascending]]
     tolerance = settings["tol"] * (float(problem.reduced().d.max()) if minimised is DISTORTION else 1.0)
-    return frame(agreed([records[row].cells for row in range(len(records))], tolerance), columns)
+    return frame(agreed(found, tolerance), columns)
 
 
 def plan(
     ascending: list[float], held: list[float], formulation: str, objective: Quantity = DISTORTION
-) -> list[tuple[float, Points]]:
-    """The chains of a sweep: for each, the budget that it holds and its (place in the table, other budget) pairs.
+) -> list[tuple[float, tuple[float, ...]]]:
+    """The chains of a sweep: for each, the budget that it holds and those that it goes through.
 
     They depend on what is asked and on nothing else, least of all on how many workers there are: what a
     point starts from, and so its last digits, must not either.
     """
     chains = []
-    for i, limit in enumerate(held):
-        points = sorted((budget, i * len(ascending) + j) for j, budget in enumerate(ascending))
+    points = sorted(set(ascending))
+    for limit in dict.fromkeys(held):
         cheap = objective is not CLASSIFICATION_LOSS and math.isinf(limit) and formulation == "single-letter"
         length = LONG_CHAIN if cheap else SHORT_CHAIN
-        for start in range(0, len(points), length):
-            chains.append((limit, tuple((row, budget) for budget, row in points[start : start + length])))
+        chains += [(limit, tuple(points[start : start + length])) for start in range(0, len(points), length)]
     return chains
 
 
@@ -242,27 +278,22 @@ def following(statuses: list[str | None]) -> int | None:
     return between[len(between) // 2] if between else open_[0]
 
 
-def _statuses(known: Iterable[Mapping[str, Any] | None]) -> list[str | None]:
-    return [None if row is None else row["status"] for row in known]
-
-
-def solve_points(block: Block) -> Iterator[Record]:
-    """Solve a chain, point by point; a point that raises becomes a row that says so."""
-    session, warm = None, block.warm
-    known = [block.known.get(row) for row, _ in block.points]
-    while (place := following(_statuses(known))) is not None:
-        row, budget = block.points[place]
-        asked = block.asked(budget)
+def solve_points(block: Block) -> Iterator[tuple[int, Record]]:
+    """Solve what is left of a chain, point by point; a point that raises becomes a row that says so."""
+    session = None
+    while (place := block.next()) is not None:
+        asked, warm = block.asked(place), None
         started = time.perf_counter()
-        settling = next((row for row in known[place + 1 :] if row and row["status"] == "infeasible"), None)
         try:
-            if settling is not None:
-                answer: Mapping[str, Any] = infeasible_as(settling) | {"seconds": time.perf_counter() - started}
+            answer = block.settled(place)
+            if answer is not None:
+                answer = {**answer, "seconds": time.perf_counter() - started}
             else:
                 if session is None:
                     session = block.session(block.problem, **block.settings)
                 # Set even where it would be the same: a resumed chain has nothing else to start from.
-                session.warm = None if warm is None else dict(warm)
+                start = block.start(place)
+                session.warm = None if start is None else dict(start)
                 limits = {q.budget: limit for q, limit in asked.budgets.items()}
                 solution = session.ask(block.objective, **limits, on_failure="return")
                 if solution.termination.startswith(INTERRUPTED):
@@ -271,44 +302,53 @@ def solve_points(block: Block) -> Iterator[Record]:
         except Exception as error:  # whatever it is, the other points are not to suffer
             answer = unanswered(asked, f"{type(error).__name__}: {error}", time.perf_counter() - started)
             # Whatever state it is in, the next point must not depend on it: a resumed chain could not.
-            session, warm = None, None
-        found = known[place] = cells(asked, answer)
-        yield Record(row, found, warm)
+            session = None
+        record = Record(cells(asked, answer), warm)
+        block = block.with_known({place: record})
+        yield place, record
 
 
-def _solve_aside(block: Block) -> list[Record]:
-    """:func:`solve_block` in another process, which must not outlive the one that asked, whosever pool it is of."""
+def solve_slice(block: Block) -> list[tuple[int, Record]]:
+    """Solve a part of a chain in a worker, which must not outlive the one that asked, whosever pool it is of."""
     follow_parent()
-    return solve_block(block)
-
-
-def solve_block(block: Block) -> list[Record]:
-    """Solve a chain in a worker."""
-    return list(solve_points(block))
+    started, found = time.perf_counter(), []
+    for answer in solve_points(block):
+        found.append(answer)
+        if time.perf_counter() - started >= SLICE:
+            break
+    return found
 
 
 def _run(blocks: Iterable[Block], executor: Submits, keep: Callable[..., None]) -> None:
-    waiting: dict[Future[list[Record]], Block] = {}
+    waiting: dict[Future[list[tuple[int, Record]]], Block] = {}
+
+    def submit(block: Block) -> None:
+        try:
+            waiting[submitted(executor, solve_slice, block.light())] = block
+        except BrokenExecutor as error:
+            _lose(block, error, keep)
+
     try:
         for block in blocks:
-            try:
-                waiting[submitted(executor, _solve_aside, block)] = block
-            except BrokenExecutor as error:
-                _lose(block, error, keep)
-        for future in as_completed(list(waiting)):
-            block = waiting.pop(future)
-            try:
-                records = future.result()
-            except Exception as error:  # solve_block raises none: its worker is broken
-                _lose(block, error, keep)
-            else:
-                for record in records:
-                    keep(record)
+            submit(block)
+        while waiting:
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                block = waiting.pop(future)
+                try:
+                    answers = future.result()
+                except Exception as error:  # solve_slice raises none: its worker is broken
+                    _lose(block, error, keep)
+                    continue
+                for place, record in answers:
+                    keep(block, place, record)
+                block = block.with_known(dict(answers))
+                if block.next() is not None:
+                    submit(block)
     except KeyboardInterrupt:
         for future in [f for f in waiting if f.done() and not f.cancelled() and f.exception() is None]:
-            del waiting[future]
-            for record in future.result():
-                keep(record)
+            block = waiting.pop(future)
+            for place, record in future.result():
+                keep(block, place, record)
         raise
     finally:
         for future in waiting:
@@ -316,32 +356,10 @@ def _run(blocks: Iterable[Block], executor: Submits, keep: Callable[..., None]) 
 
 
 def _lose(block: Block, error: Exception, keep: Callable[..., None]) -> None:
-    for row, budget in block.points:
-        if row in block.known:
-            continue
-        asked = block.asked(budget)
+    for place in sorted(set(range(len(block.budgets))) - set(block.known)):
+        asked = block.asked(place)
         answer = unanswered(asked, f"{type(error).__name__}: {error}", math.nan)
-        keep(Record(row, cells(asked, answer), None), lost=True)
-
-
-def _remaining(blocks: Iterable[Block], done: Mapping[int, Record]) -> Iterator[Block]:
-    """What is left of each chain, starting from where it stopped."""
-    reached = 0
-    for block in blocks:
-        known: list[dict[str, Any] | None] = [None] * len(block.points)
-        while (place := following(_statuses(known))) is not None:
-            record = done.get(block.points[place][0])
-            if record is None:
-                break
-            known[place] = record.cells
-            block = replace(block, known={**block.known, record.row: record.cells}, warm=record.warm)
-        reached += len(block.known)
-        if place is not None:
-            yield block
-    if reached < len(done):
-        raise CheckpointError(
-            "checkpoint is damaged: it holds rows whose predecessors it lacks. Delete it and start again."
-        )
+        keep(block, place, Record(cells(asked, answer), None), lost=True)
 
 
 def _budgets(of: Quantity, value: Budgets, units: str) -> list[float]:

@@ -1,16 +1,20 @@
 """Run a sweep in a child, SIGKILL it at a random instant, again and again; then let it end.
 
-Usage: kill_loop.py FOLDER KILLS SEED. Prints a JSON line. A process of its own because it forks: that is
-what makes a kill cost milliseconds instead of a start of Python.
+Usage: kill_loop.py FOLDER KILLS SEED [pool]. With "pool" the sweep runs in two workers, and no life is long enough for
+a whole chain. Prints a JSON line. A process of its own because it forks: that is what makes a kill cost milliseconds
+instead of a start of Python.
 """
 
 import importlib
 import json
+import multiprocessing
 import os
 import random
 import signal
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -23,7 +27,10 @@ from drcopt.problem import Problem
 module = importlib.import_module("drcopt.sweep")
 module.Session = fakes.FakeSession
 PROBLEM = Problem([0.5, 0.5], [0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]])
-DELAY = 0.002
+POOL = sys.argv[4:] == ["pool"]
+DELAY = 0.01 if POOL else 0.002
+LOSSES = [float("inf")] if POOL else [float("inf"), 0.5]
+module.SLICE = 5 * DELAY
 
 
 def rates(kills):
@@ -32,13 +39,16 @@ def rates(kills):
 
 
 def work(folder, kills):
-    table = module.sweep(
-        PROBLEM,
-        R=rates(kills),
-        C=[float("inf"), 0.5],
-        checkpoint=folder / "rows.jsonl",
-        progress=False,
-    )
+    pool = ProcessPoolExecutor(2, multiprocessing.get_context("fork")) if POOL else nullcontext()
+    with pool as executor:
+        table = module.sweep(
+            PROBLEM,
+            R=rates(kills),
+            C=LOSSES,
+            checkpoint=folder / "rows.jsonl",
+            progress=False,
+            executor=executor,
+        )
     (folder / "resumed.csv").write_text(fakes.without_seconds(table), encoding="utf-8")
 
 
@@ -59,7 +69,11 @@ def main(folder, kills, seed):
         if child == 0:
             work(folder, kills)
             os._exit(0)
-        if life % 2 == 0:  # two points were solved, so one was recorded, however busy the machine is
+        if POOL:  # a few slices, and no chain of 40 points
+            while solved(folder) < known + 2 and not (folder / "resumed.csv").exists():
+                time.sleep(0.001)
+            time.sleep(rng.uniform(10 * DELAY, 20 * DELAY))
+        elif life % 2 == 0:  # two points were solved, so one was recorded, however busy the machine is
             while solved(folder) < known + 2 and not (folder / "resumed.csv").exists():
                 time.sleep(0.001)
             start = time.monotonic() - began
@@ -73,7 +87,7 @@ def main(folder, kills, seed):
     work(folder, kills)
     total = solved(folder)
     del os.environ["FAKE_LOG"]
-    whole = module.sweep(PROBLEM, R=rates(kills), C=[float("inf"), 0.5], progress=False)
+    whole = module.sweep(PROBLEM, R=rates(kills), C=LOSSES, progress=False)
     (folder / "whole.csv").write_text(fakes.without_seconds(whole), encoding="utf-8")
     print(json.dumps({"killed": killed, "recorded": recorded, "solved": total, "rows": len(whole)}))
 

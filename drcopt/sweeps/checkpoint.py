@@ -1,7 +1,10 @@
 """An append-only file of finished rows, from which a sweep that was killed goes on as if it had not been.
 
+Any sweep of the same problem, solved in the same way, finds in it the rows that it asks for and adds its own: rows are
+told apart by what they ask, not by their place in a table.
+
 The file holds JSON lines: a header that says whose rows these are, then one record per finished row with
-what the next row of its chain starts from. Each line ends in a checksum of itself. A line without its line
+what its neighbours may start from. Each line ends in a checksum of itself. A line without its line
 end is what a kill in the middle of a write leaves behind; it is cut off. Anything else that does not check
 is damage, and refused.
 """
@@ -32,7 +35,7 @@ except ImportError:  # pragma: no cover - Windows has no flock; there, two write
     fcntl = None  # type: ignore[assignment]
 
 #: Raised whenever the meaning of a line changes; a file of another version is refused.
-FORMAT = 2
+FORMAT = 3
 #: A larger file is not read.
 MOST_BYTES = 2**32
 
@@ -41,23 +44,22 @@ Warm = Mapping[str, FloatArray] | None
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """A finished row: its place in the table, its cells, and what the next row of its chain starts from."""
+    """A finished row: its cells, and what a neighbour in its chain may start from."""
 
-    row: int
     cells: dict[str, Any]
     warm: Warm
 
 
 class Checkpoint:
-    """The rows of one sweep on disk, locked against a second writer while open.
+    """The rows of one problem on disk, locked against a second writer while open.
 
     Parameters
     ----------
     path : str or path
         Created if missing; its folder must exist.
     header : dict
-        Everything that the numbers depend on, as JSON-able values (inf allowed, nan not), plus
-        ``columns``, the names of a row's cells in order.
+        What all numbers depend on, as JSON-able values (inf allowed, nan not), plus ``columns``, the names of a row's
+        cells in order, and ``identity``, those of the cells that tell one row from another.
     text : collection of str
         The columns whose cells are text; those of all others are numbers.
 
@@ -70,8 +72,9 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str], header: Mapping[str, Any], text: Collection[str]) -> None:
         self.path, self.text = Path(path), text
         self.columns: list[str] = list(header["columns"])
-        #: Finished rows by place.
-        self.done: dict[int, Record] = {}
+        self.identity: list[str] = list(header["identity"])
+        #: Finished rows by their identity.
+        self.done: dict[tuple[Any, ...], Record] = {}
         self._descriptor = self._open()
         _OPEN.add(self)
         try:
@@ -86,12 +89,11 @@ class Checkpoint:
         Raises
         ------
         CheckpointError
-            If it cannot be written, e.g. because the disk is full. What was there before stays.
+            If it cannot be written, e.g. because the disk is full, or is no longer there. What was there before stays.
         """
-        self._write(
-            {"row": record.row, "cells": [record.cells[name] for name in self.columns], "warm": _pack(record.warm)}
-        )
-        self.done[record.row] = record
+        self._require_place()
+        self._write({"cells": [record.cells[name] for name in self.columns], "warm": _pack(record.warm)})
+        self.done[self._key(record)] = record
 
     def close(self) -> None:
         """Release the file and its lock."""
@@ -136,6 +138,21 @@ class Checkpoint:
             raise
         return descriptor
 
+    def _key(self, record: Record) -> tuple[Any, ...]:
+        return tuple(record.cells[name] for name in self.identity)
+
+    def _require_place(self) -> None:
+        """Whoever deletes or replaces the file of a running sweep lets another begin there: neither may go unseen."""
+        try:
+            same = os.path.samestat(os.stat(self.path), os.fstat(self._descriptor))
+        except OSError:
+            same = False
+        if not same:
+            raise CheckpointError(
+                f"checkpoint {self.path} was deleted or replaced while its sweep ran, so its {len(self.done)} rows are "
+                f"in no file any more. Run the sweep again, and leave the file alone until it ends."
+            )
+
     def _load(self, header: Mapping[str, Any]) -> None:
         size = os.fstat(self._descriptor).st_size
         if size > MOST_BYTES:
@@ -157,12 +174,12 @@ class Checkpoint:
         self._compare(_read(lines[0]), header)
         for number, line in enumerate(lines[1:], start=2):
             record = self._record(_read(line))
-            if record is None or record.row in self.done:
+            if record is None or self._key(record) in self.done:
                 raise CheckpointError(
                     f"checkpoint {self.path} is damaged at line {number} of {len(lines)}. "
                     f"Delete the file from that line on and resume, or delete the file and start again."
                 )
-            self.done[record.row] = record
+            self.done[self._key(record)] = record
         if torn:
             try:
                 self._cut()
@@ -185,18 +202,19 @@ class Checkpoint:
         if differences:
             raise CheckpointError(
                 f"checkpoint {self.path} belongs to another sweep: {'; '.join(differences)}. "
-                f"Resume it as it was begun, or give this sweep another file."
+                f"Solve as it was begun (budgets, formulation and objective may differ), or give this sweep another "
+                f"file."
             )
 
     def _record(self, found: dict[str, Any] | None) -> Record | None:
         if found is None:
             return None
         try:
-            cells, row = dict(zip(self.columns, found["cells"], strict=True)), found["row"]
+            cells = dict(zip(self.columns, found["cells"], strict=True))
             kinds = [(str,) if name in self.text else (float, int) for name in self.columns]
             if any(type(cell) not in kind for cell, kind in zip(cells.values(), kinds, strict=True)):
                 return None
-            return Record(row, cells, _unpack(found["warm"])) if type(row) is int and row >= 0 else None
+            return Record(cells, _unpack(found["warm"]))
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
             return None
 

@@ -150,6 +150,14 @@ PROVED: tuple[Column, ...] = (
 )  # fmt: skip
 
 
+#: What tells the rows of one problem and one way of solving apart: all that is asked, but for where it came from.
+IDENTITY: tuple[Column, ...] = tuple(
+    column
+    for column in ALL
+    if column.kind == "asked" and column.name not in ("problem_fingerprint", "tol") and "_version" not in column.name
+)
+
+
 def names(*kinds: Kind) -> tuple[str, ...]:
     """The columns of these kinds."""
     return tuple(column.name for column in (*ALL, *PROVED) if column.kind in kinds)
@@ -175,6 +183,11 @@ def cells(asked: Asked, answer: Mapping[str, Any]) -> dict[str, Any]:
     """A whole row, of the columns that the table will have and no others: a resumed sweep knows no more."""
     columns = table(asked.settings.get("verify"))
     return {c.name: c.read(asked) if c.kind == "asked" else answer[c.name] for c in columns}
+
+
+def identity(asked: Asked) -> tuple[Any, ...]:
+    """What a row that asks this has in the columns of :data:`IDENTITY`."""
+    return tuple(column.read(asked) for column in IDENTITY)
 
 
 @cache
