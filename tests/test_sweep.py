@@ -345,7 +345,7 @@ class TestInput:
             ({"formulation": "letters"}, "formulation must be one of"),
             ({"D": 0.1}, "D must not be given where the distortion is minimised; it is 0.1. Drop it, or minimise"),
             ({"objective": "rate"}, "R must not be given where the rate is minimised; it is 1. Drop it"),
-            ({"objective": "loss"}, "objective must be one of ['distortion', 'rate', 'classification_loss']; it is"),
+            ({"objective": "loss"}, "objective must be one of ['distortion', 'rate', 'classification_loss'"),
             ({"executor": 4}, "executor must be a concurrent.futures.Executor or None; it is 4"),
         ],
     )
