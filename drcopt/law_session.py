@@ -92,11 +92,6 @@ class LawSession(Session):
             return
         if self.engine != "auto":
             raise InputError(f"{what} needs engine='auto'; engine is {self.engine!r}. Leave it out.")
-        if self.verify is not None:
-            raise InputError(
-                f"verify='interval' needs a given law of Y and a classifier that sees Y; it came with {what}. "
-                "Pass verify=None."
-            )
 
     def _reader(self, classifier_sees: str) -> str:
         return check.choice("classifier_sees", classifier_sees, ("Y", "message"))

@@ -328,20 +328,10 @@ def test_bad_arguments():
         solve(toy(TOY[0]), R=0.5, perception=Perception("wasserstein", 0.1, ground=[[0.0]]))
     with pytest.raises(InputError, match="needs engine='auto'"):
         solve(toy(), R=0.5, engine="newton")
-    with pytest.raises(InputError, match="verify='interval' needs a given law"):
-        solve(toy(), R=0.5, verify="interval")
     with pytest.raises(InputError, match="classifier_sees"):
         solve(toy(), R=0.5, classifier_sees="YU")
     with pytest.raises(InputError, match="classifier_sees='message' is for"):
         drcopt.sweep(toy(TOY[0]), R=[0.1], classifier_sees="message")
-
-
-def test_no_proof_file_yet(tmp_path):
-    """What the checker cannot verify is not written."""
-    for answer in (solve(toy(), R=0.5), solve(toy(TOY[0]), R=0.5, classifier_sees="message")):
-        with pytest.raises(InputError, match="a proof file must be about a given law"):
-            answer.certificate.save(tmp_path / "proof.json")
-    assert not list(tmp_path.iterdir())
 
 
 def test_exact_targets_are_given_laws():

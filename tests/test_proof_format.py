@@ -139,7 +139,7 @@ class TestUnreadable:
     @pytest.mark.parametrize(
         ("key", "value", "message"),
         [
-            ("drcopt-proof", 2, "its version is 2, not 1"),
+            ("drcopt-proof", 3, "its version is 3, not 1 to 2"),
             ("formulation", "two-letter", "no formulation 'two-letter'"),
             ("classifier_sees", "YU", "whose classifier sees 'YU'"),
             ("rate_budget", "nan", "'nan' is not a finite number written exactly, as a string"),

@@ -17,7 +17,6 @@ import numpy as np
 from drcopt.bounds import Cheapest, DataProcessing, Evidence, bound_of
 from drcopt.certify.witness import Budgets, Spent, inside
 from drcopt.coupling import round_along_support, round_onto_marginals
-from drcopt.errors import InputError
 from drcopt.formulations import Message, OneShot, Part, Question, SingleLetter
 from drcopt.formulations.one_shot import map_coupling
 from drcopt.problem import Problem
@@ -87,13 +86,6 @@ class Certificate:
         """Write everything needed to believe this to a JSON file; ``drcopt check`` verifies it independently."""
         from drcopt.certify.proof import save
 
-        if self.formulation.laws is not None or isinstance(self.formulation, Message):
-            raise InputError(
-                "a proof file must be about a given law of Y and a classifier that sees Y; this answer has "
-                f"classifier_sees={self.formulation.classifier_sees!r} and "
-                f"{'a given' if self.formulation.laws is None else 'no given'} law. Solve it with py and without a "
-                "perception budget to save it."
-            )
         save(self, path)
 
 
@@ -216,7 +208,7 @@ def _with_own_law(
     P = P * (problem.px / rows)[:, None]
     if isinstance(laws, Near):
         law = _law_of(P, letters, problem.m)
-        share = 0.0 if laws.holds(law) else laws.share(law)
+        share = laws.share(law)
         if share > 0.0:
             mixed = np.outer(problem.px, laws.target)
             if message:

@@ -23,7 +23,7 @@ from drcopt.bounds.pricing.gibbs import softmin
 from drcopt.certify import cells as _cells
 from drcopt.formulations import Part, Question
 from drcopt.problem import Problem
-from drcopt.questions import DISTORTION, QUANTITIES, Quantity
+from drcopt.questions import DISTORTION, QUANTITIES, Near, Quantity
 from drcopt.stakes import Stakes
 from drcopt.support.check import FloatArray
 from drcopt.support.files import atomic_write
@@ -31,7 +31,8 @@ from drcopt.support.files import atomic_write
 if TYPE_CHECKING:
     from drcopt.checker.question import Verdict
 
-VERSION = 1
+#: The versions of files about a given law of Y that the classifier reads, and of all others.
+VERSION, LAWS_VERSION = 1, 2
 #: Each bound claimed is this times max d weaker than the certificate's, a lower bound with more than two classes as
 #: much as SHORTFALL, or SHARE of the gap, where cells that prove more are too many.
 ROOM, SHORTFALL, SHARE = 1e-12, 2e-8, 1e-3
@@ -145,24 +146,46 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
         upper = math.inf if certificate.excess else certificate.upper + max(room, ROOM * abs(certificate.upper))
         claim = {"lower": _number(lower - room), "upper": _number(upper)}
     if certificate.parts is not None:
-        parts = [
-            {"weight": _number(part.weight)}
-            | ({"coupling": _numbers(part.coupling)} if part.map is None else {"map": part.map.tolist()})
-            for part in certificate.parts
-        ]
+        parts = [_part(part) for part in certificate.parts]
+        if isinstance(formulation.laws, Near) and formulation.laws.ground is not None:
+            parts[0]["plan"] = _numbers(formulation.laws.plan(formulation.coupling(certificate.parts).sum(axis=0)))
     limits = {} if formulation.distortion_budget == math.inf else {"distortion_budget": formulation.distortion_budget}
     limits |= {"rate_budget": formulation.rate_budget, "classification_budget": formulation.classification_budget}
+    arrays = {name: _numbers(getattr(problem, name)) for name in ("px", "py", "ps_given_x", "d")}
+    plain = formulation.laws is None and formulation.classifier_sees != "message"
     return {
-        "drcopt-proof": VERSION,
-        "problem": {name: _numbers(getattr(problem, name)) for name in ("px", "py", "ps_given_x", "d")},
+        "drcopt-proof": VERSION if plain else LAWS_VERSION,
+        "problem": arrays if formulation.laws is None else arrays | {"py": None},
         "formulation": formulation.name,
         "classifier_sees": formulation.classifier_sees,
         **{name: _number(limit) for name, limit in limits.items()},
+        **_perception(formulation),
         "objective": question.objective.name.replace("_", "-"),
         "claim": claim,
         "point": parts,
         "evidence": evidence,
     }
+
+
+def _part(part: Part) -> dict[str, Any]:
+    written: dict[str, Any] = {"weight": _number(part.weight)}
+    if part.map is not None:
+        return written | {"map": part.map.tolist()}
+    letters = {} if part.letters is None else {"letters": part.letters.tolist()}
+    return written | {"coupling": _numbers(part.coupling)} | letters
+
+
+def _perception(question: Question) -> dict[str, Any]:
+    """The ball that Y's law lies in, if it does."""
+    laws = question.laws
+    if not isinstance(laws, Near):
+        return {}
+    ball: dict[str, Any] = {"kind": laws.kind, "target": _numbers(laws.target)}
+    if laws.ground is not None:
+        ball["ground"] = _numbers(laws.ground)
+    if laws.kind == "renyi":
+        ball["order"] = _number(laws.order)
+    return {"perception": ball, "perception_budget": _number(laws.budget)}
 
 
 def _missed(certificate: Certificate) -> tuple[Question, float]:
@@ -233,6 +256,14 @@ class _Writer:
         """The weight of E d, where it is not the one that a file about this objective need not say."""
         return {} if weight == float(self.formulation.objective is DISTORTION) else {"distortion": _number(weight)}
 
+    def law(self, g: FloatArray) -> dict[str, str]:
+        """The multipliers with which a perception budget bounds ⟨g, q⟩."""
+        laws = self.formulation.laws
+        if not isinstance(laws, Near):
+            return {}
+        answer = laws.answer(g)
+        return {"perception": _number(answer.weight), "level": _number(answer.level)} if answer.weight > 0 else {}
+
     def evidence(self, evidence: Evidence | None) -> dict[str, Any] | None:
         """Evidence of any kind."""
         if evidence is None:
@@ -243,8 +274,10 @@ class _Writer:
             return self.map_tree(evidence)
         if isinstance(evidence, CellDual):
             return self.cell_dual(evidence)
-        if isinstance(evidence, Independent | DataProcessing):
-            return {"kind": "independent" if isinstance(evidence, Independent) else "data-processing"}
+        if isinstance(evidence, DataProcessing):
+            return {"kind": "data-processing"}
+        if isinstance(evidence, Independent):
+            return {"kind": "independent", **self.law(self.problem.px @ self.problem.d)}
         raise TypeError(f"there is no way to write evidence of type {type(evidence).__name__}")
 
     def map_tree(self, tree: MapTree) -> dict[str, Any]:
@@ -305,6 +338,15 @@ class _Writer:
                 stack.append((child, part))
         return {"kind": "posterior-tree", "nodes": nodes}
 
+    def over_letters(self, prices: FloatArray, rows: Any, least: FloatArray, costs: FloatArray) -> FloatArray:
+        """Prices of all letters, ``least`` those of ``rows``; what cannot have mass costs more than any other."""
+        found = prices.copy()
+        found[rows] = least
+        empty = np.isposinf(found)
+        if self.formulation.laws is None or not empty.any() or empty.all():
+            return found
+        return np.where(empty, found[~empty].max() + float(np.ptp(costs)) + 1.0, found)
+
     def posterior_leaf(self, leaf: Leaf, box: FloatArray) -> dict[str, Any]:
         """Multipliers, and for each letter cells of its class posterior unless the checker can do without."""
         problem = self.problem
@@ -313,16 +355,17 @@ class _Writer:
         costs = leaf.distortion * self.d.T - f
         size = Stakes(problem).scale if self.formulation.objective is DISTORTION else 1.0
         cells: list[Any] = [None] * problem.m
+        prices = softmin(costs.T, np.log(problem.px), alpha)
         free = (box == whole_box(problem)).all(axis=(1, 2)) & (beta == 0 or problem.k == 1)
         rows = np.flatnonzero(~free)
         convex = _cells.convex_share(problem, alpha, beta)
         if len(rows):
             rest = float(f @ problem.px)
-            rest += float(problem.py[free] @ softmin(costs[free].T, np.log(problem.px), alpha)) if free.any() else 0.0
             room = 1e-13 * (abs(rest) + float(np.abs(costs).max()))
 
             def bound(least: FloatArray) -> float:
-                return self.bound((leaf.distortion, alpha, beta), rest + float(problem.py[rows] @ least) - room)
+                level = rest + self.formulation.law.least(self.over_letters(prices, rows, least, costs)) - room
+                return self.bound((leaf.distortion, alpha, beta), level)
 
             trees, least = _cells.choose(
                 problem,
@@ -335,6 +378,7 @@ class _Writer:
                 lambda least: bound(least) >= self.goal,
             )
             self.reached = min(self.reached, bound(least))
+            prices = self.over_letters(prices, rows, least, costs)
             for y, tree in zip(rows, trees, strict=True):
                 cells[y] = _written(tree)
         return {
@@ -342,6 +386,7 @@ class _Writer:
             "rate": _number(alpha),
             "classification": _number(beta),
             **self.share(leaf.distortion),
+            **self.law(prices),
             "convex": _number(convex),
             "cells": cells,
         }

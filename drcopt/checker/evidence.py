@@ -17,6 +17,7 @@ from flint import arb, fmpq
 
 from drcopt.checker import schema
 from drcopt.checker.balls import NOTHING, ball, eta, least
+from drcopt.checker.perception import Perception
 from drcopt.checker.problem import MOST_ROWS, Problem, tight
 from drcopt.checker.schema import Split, array, positive
 
@@ -24,16 +25,16 @@ from drcopt.checker.schema import Split, array, positive
 STEPS, ALL_STEPS, TABLE = 2e8, 2e10, 2**23
 #: The kinds of evidence, and the fields of a posterior leaf that are weights of its half-space.
 KINDS = ("posterior-tree", "map-tree", "cell-dual", "independent", "data-processing")
-WEIGHTS = ("distortion", "rate", "classification")
+WEIGHTS = ("distortion", "rate", "classification", "perception", "level")
 #: Boxes by letter, None for one that holds nothing.
 Boxes = list[Any]
 
 
 @dataclass(frozen=True)
 class HalfSpace:
-    """Σ weights (distortion, rate, loss) ≥ least, all of them balls, the weights ≥ 0."""
+    """Σ weights (distortion, rate, loss, perception) ≥ least, balls, the weights ≥ 0."""
 
-    weights: tuple[Any, Any, Any]
+    weights: tuple[Any, Any, Any, Any]
     least: Any
 
 
@@ -49,13 +50,16 @@ class Region:
 def always(p: Problem) -> list[HalfSpace]:
     """What needs no evidence: letters at their cheapest, H(S|Y) ≥ H(S|X), I(X;Y) ≥ I(S;Y)."""
     zero, one = arb(0), arb(1)
-    return [
-        HalfSpace((one, zero, zero), p.PY @ ball(p.d.min(axis=0))),
-        HalfSpace((one, zero, zero), p.PX @ ball(p.d.min(axis=1))),
-        HalfSpace((zero, zero, one), p.HS_given_X),
-        HalfSpace((zero, one, one), p.HS),
-        HalfSpace((zero, one, zero), zero),
+    found = [
+        HalfSpace((one, zero, zero, zero), p.PX @ ball(p.d.min(axis=1))),
+        HalfSpace((zero, zero, one, zero), p.HS_given_X),
+        HalfSpace((zero, one, one, zero), p.HS),
+        HalfSpace((zero, one, zero, zero), zero),
+        HalfSpace((zero, zero, zero, one), zero),
     ]
+    if p.PY is not None:
+        found.append(HalfSpace((one, zero, zero, zero), p.PY @ ball(p.d.min(axis=0))))
+    return found
 
 
 def region(evidence: Any, reader: Evidence, kind: str, still: bool) -> Region:
@@ -71,15 +75,16 @@ def region(evidence: Any, reader: Evidence, kind: str, still: bool) -> Region:
         schema.record(name, evidence)
     if name == "independent" and still:
         zero, one = arb(0), arb(1)
+        omega, x = (positive(evidence.get(key, "0")) for key in ("perception", "level"))
         apart = [
-            HalfSpace((one, zero, zero), p.PX @ p.D @ p.PY),
-            HalfSpace((zero, zero, one), p.HS),
+            HalfSpace((one, zero, zero, arb(omega)), reader.over_laws(p.PX @ p.D, omega, x)),
+            HalfSpace((zero, zero, one, zero), p.HS),
         ]
         return Region(always(p) + apart, [])
     if name == "data-processing" and kind != "one-shot":
         if p.n <= MOST_ROWS:
             reader.spend(p.n**2 * (4.0 * p.k + 200.0))
-        strong = HalfSpace((arb(0), p.contraction, arb(1)), p.HS)
+        strong = HalfSpace((arb(0), p.contraction, arb(1), arb(0)), p.HS)
         return Region([*always(p), strong], [])
     if name == "cell-dual" and kind == "one-shot":
         return Region([*always(p), reader.cell_dual(evidence)], [])
@@ -91,21 +96,17 @@ def region(evidence: Any, reader: Evidence, kind: str, still: bool) -> Region:
         return Region(always(p), found, reader.note)
     if name == "posterior-tree" and kind != "one-shot":
         nodes = reader.tree(evidence)
-        weights = [[leaf.get(key) for key in WEIGHTS] for leaf in schema.leaves(nodes)]
-        # The parts of a mixture may lie in different leaves: their average obeys the weaker if the
-        # weights are shared.
-        if kind != "time-sharing" or weights.count(weights[0]) == len(weights):
-            found = [
-                reader.posterior_leaf(leaf, boxes) for leaf, boxes in leaves(nodes, [p.whole] * p.m)
-            ]
-            return Region(always(p), found)
+        # The posteriors that a message gives one letter may lie in different boxes.
+        if not (reader.message and len(nodes) > 1):
+            return Region(always(p), reader.half_spaces(nodes, kind == "time-sharing"))
     return Region(always(p), [])  # no evidence that needs more, or none for this formulation
 
 
-def leaves(nodes: list[Any], boxes: Boxes) -> Iterator[tuple[Any, Boxes]]:
-    """The leaves of a tree with their boxes by letter, empty ones left out.
+def leaves(nodes: list[Any], boxes: Boxes, every: bool = True) -> Iterator[tuple[Any, Boxes]]:
+    """The leaves of a tree with their boxes by letter, None for an empty one.
 
-    The halves of a split cover what is split.
+    The halves of a split cover what is split. A leaf with an empty box is left out; without
+    ``every``, where a letter may lack mass, one that has no other.
     """
     stack = [boxes]
     for node in nodes:
@@ -113,7 +114,7 @@ def leaves(nodes: list[Any], boxes: Boxes) -> Iterator[tuple[Any, Boxes]]:
         if isinstance(node, Split):
             # What lies below comes first in the file, so last on the stack.
             stack += [half(boxes, node, side) for side in (0, 1)]
-        elif all(box is not None for box in boxes):
+        elif (all if every else any)(box is not None for box in boxes):
             yield node, boxes
 
 
@@ -131,12 +132,15 @@ def half(boxes: Boxes, split: Split, side: int) -> Boxes:
 class Evidence:
     """Reads evidence about a problem; ``note`` says what it could not do.
 
-    ``by_part``: the loss is an average over the parts of a mixture. ``budget``: operations on
-    balls it may still ask for.
+    ``sees``: what the classifier reads; the loss is an average over the parts of a mixture if that
+    is "YU". ``budget``: operations on balls it may still ask for.
     """
 
-    def __init__(self, p: Problem, objective: str, by_part: bool, budget: float) -> None:
-        self.p, self.objective, self.by_part = p, objective, by_part
+    def __init__(
+        self, p: Problem, perception: Perception | None, objective: str, sees: str, budget: float
+    ) -> None:
+        self.p, self.perception, self.objective = p, perception, objective
+        self.by_part, self.message = sees == "YU", sees == "message"
         self.budget, self.note = budget, ""
         self.maps = 0  # minima over maps that will be asked for
 
@@ -156,7 +160,9 @@ class Evidence:
         found = schema.leaves(nodes)
         if posterior:
             cells = sum(len(letter or [0]) for leaf in found for letter in leaf["cells"])
-            self.spend(cells * p.n * (p.k + 6.0) + len(found) * p.n * p.m)
+            self.spend(cells * p.n * (p.k + 6.0) + len(found) * p.m * (p.n + 16.0))
+            if self.perception is not None and self.perception.kind == "wasserstein":
+                self.spend(len(found) * p.m**2)
             if p.n <= MOST_ROWS and any(positive(leaf["convex"]) for leaf in found):
                 self.spend(p.n**2 * (4.0 * p.k + 200.0))
         else:
@@ -175,6 +181,15 @@ class Evidence:
         """
         return positive(leaf.get("distortion", "1" if self.objective == "distortion" else "0"))
 
+    def over_laws(self, g: Any, omega: Any, x: Any) -> Any:
+        """Something below ⟨g, q⟩ + ω φ(q, t) for every law q that Y may have."""
+        if self.p.PY is not None:
+            return self.p.PY @ g
+        g = np.array([v.lower() for v in g])
+        if not all(v.is_finite() for v in g):
+            return NOTHING
+        return least(g) if self.perception is None else self.perception.least(g, arb(omega), arb(x))
+
     def multipliers(self, leaf: Any) -> tuple[Any, Any, Any, Any, Any, list[Any]]:
         """f, the weights of E d, I and H, β₀ and the cells of each letter."""
         p = self.p
@@ -187,20 +202,53 @@ class Evidence:
         ]
         return ball(array(leaf["f"], p.n)), self.weight(leaf), alpha, beta, beta0, trees
 
+    def half_spaces(self, nodes: list[Any], mixtures: bool) -> list[HalfSpace]:
+        """Those of the leaves of a tree, of which each point satisfies one."""
+        found = list(leaves(nodes, [self.p.whole] * self.p.m, self.p.PY is not None))
+        if not mixtures:
+            return [self.posterior_leaf(leaf, boxes) for leaf, boxes in found]
+        # The parts of a mixture may lie in different leaves: with shared weights, its law pays for
+        # each letter at least what that costs in the cheapest.
+        weights = [[leaf.get(key) for key in WEIGHTS] for leaf in schema.leaves(nodes)]
+        if weights.count(weights[0]) < len(weights):
+            return []
+        if self.p.PY is not None:  # so does each of them
+            return [self.posterior_leaf(leaf, boxes) for leaf, boxes in found]
+        costs = [self.letters(leaf, boxes) for leaf, boxes in found]
+        sums = [value + np.array(g) for _, value, g in costs]
+        cheapest = reduce(np.frompyfunc(smaller, 2, 1), sums) if sums else None
+        return [self.half_space(found[0][0], costs[0][0], arb(0), cheapest)] if sums else []
+
     def posterior_leaf(self, leaf: Any, boxes: Boxes) -> HalfSpace:
         """The bound of :mod:`drcopt.checker` at one leaf."""
+        return self.half_space(leaf, *self.letters(leaf, boxes))
+
+    def half_space(self, leaf: Any, weights: Any, value: Any, g: Any) -> HalfSpace:
+        """``value`` and what the letters cost, with the weights of a leaf."""
+        omega, x = (positive(leaf.get(key, "0")) for key in ("perception", "level"))
+        return HalfSpace((*weights, arb(omega)), value + self.over_laws(g, omega, x))
+
+    def letters(self, leaf: Any, boxes: Boxes) -> tuple[Any, Any, Any]:
+        """The weights of E d, I and H, Σ f px, and the V_y of :mod:`drcopt.checker`.
+
+        A letter with an empty box has no mass, and costs more than any other.
+        """
         p, (f, weight, *multipliers, trees) = self.p, self.multipliers(leaf)
         share, alpha, beta, beta0 = map(arb, (weight, *multipliers))
         if not beta0 <= beta or (beta0 > 0 and not beta0 * p.contraction <= alpha):
             beta0 = arb(0)
-        value = f @ p.PX
+        found: list[Any] = []
         for y, (box, nodes) in enumerate(zip(boxes, trees, strict=True)):
             costs, cells = share * p.D[:, y] - f, leaves(nodes or [{"nu": ["0"] * p.k}], [box])
-            slopes = [(ball(array(node["nu"], p.k)), cell) for node, (cell,) in cells]
-            value += p.PY[y] * least(
-                self.on_cell(costs, alpha, beta0, beta - beta0, nu, cell) for nu, cell in slopes
-            )
-        return HalfSpace((share, alpha, beta), value)
+            priced = [
+                self.on_cell(costs, alpha, beta0, beta - beta0, ball(array(node["nu"], p.k)), cell)
+                for node, (cell,) in cells
+            ]
+            found.append(least(priced) if priced else None)
+        costs = (share * p.D - f[:, None]).ravel()
+        most = 1 - least(-costs) - least(costs) - least(-v for v in found if v is not None)
+        g = np.array([most if v is None else v for v in found])
+        return (share, alpha, beta), f @ p.PX, g
 
     def on_cell(self, costs: Any, alpha: Any, beta0: Any, beta1: Any, nu: Any, cell: Any) -> Any:
         """The inequality for V_y of :mod:`drcopt.checker`."""
@@ -244,7 +292,7 @@ class Evidence:
         share, alpha, most = arb(share), arb(vectors[1]), -least(-beta - gamma)
         if self.by_part and any(b > 0 for b in beta):
             return HalfSpace(
-                (share, alpha, most), NOTHING
+                (share, alpha, most, arb(0)), NOTHING
             )  # a classifier that sees U has no budget for H(S|Y)
         value = p.PY @ nu
         for y, box in enumerate(boxes):
@@ -252,7 +300,7 @@ class Evidence:
             value += p.PY[y] * sum(map(smaller, *ends.T))
         linear = p.PX[:, None] * (share * p.D - nu + p.W @ slopes.T)
         value += self.least_map(linear.astype(float), float(alpha), gamma.astype(float))
-        return HalfSpace((share, alpha, most), value)
+        return HalfSpace((share, alpha, most, arb(0)), value)
 
     def least_map(self, linear: Any, alpha: float, gamma: Any) -> Any:
         """The least over all mⁿ maps, in doubles: no sum exceeds ``size``, and 4n + 16m + 32
@@ -305,7 +353,7 @@ class Evidence:
                 mass, total = np.cumsum(p.PX[order]), np.cumsum((p.PX * ratios)[order])
                 values += list(total + gamma * base * mass + alpha * eta(mass))
             value += least(values)
-        return HalfSpace((share, alpha, gamma), value)
+        return HalfSpace((share, alpha, gamma, arb(0)), value)
 
 
 def smaller(x: Any, y: Any) -> Any:

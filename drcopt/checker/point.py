@@ -1,5 +1,5 @@
 """What the point of a proof file spends, once it is moved exactly onto the marginals and within the
-rate.
+rate and the perception.
 """
 
 from __future__ import annotations
@@ -11,33 +11,78 @@ from flint import arb, fmpq
 
 from drcopt.checker import schema
 from drcopt.checker.balls import ball, eta, rational, to_float
-from drcopt.checker.problem import Problem
+from drcopt.checker.perception import Perception
+from drcopt.checker.problem import Problem, by_letter
 
-#: E d, rate and classification loss as balls.
-Spent = tuple[Any, Any, Any]
+#: E d, rate, classification loss and perception as balls.
+Spent = tuple[Any, Any, Any, Any]
 
 
-def couplings(p: Problem, point: Any, limit: Any, by_part: bool) -> Spent:
-    """Of a mixture of couplings, mixed with independence if its rate exceeds ``limit`` (None: no
-    such limit).
+def couplings(
+    p: Problem, perception: Perception | None, point: Any, limits: tuple[Any, Any], message: bool
+) -> Spent:
+    """Of a mixture of couplings, mixed with an independent letter if rate or perception exceeds its
+    limit (None: none): one of the target, or of the law that Y has.
     """
     parts = [schema.record("part with a coupling", part) for part in point]
-    weights = _weights(parts)
-    read = [schema.array(part["coupling"], p.n, p.m, read=schema.positive) for part in parts]
-    for P in read:
-        schema.total_of(P.flat)
-    moved = [p.onto_marginals(P) for P in read]
-    rate = sum((w * _information(p, P) for w, P in zip(ball(weights), moved, strict=True)), arb(0))
-    if limit is not None and not rate <= limit:
-        keep = _share(limit, rate)
-        moved = [keep * P + (1 - keep) * np.outer(p.px, p.py) for P in moved]
-        rate *= arb(keep)  # at most, I being convex and 0 for independent X and Y
-    mixed = ball(sum(w * P for w, P in zip(weights, moved, strict=True)))
-    if by_part:
-        loss = sum((w * p.loss(ball(P)) for w, P in zip(ball(weights), moved, strict=True)), arb(0))
-    else:
-        loss = p.loss(mixed)
-    return (p.D * mixed).sum(), rate, loss
+    weights = ball(_weights(parts))
+    moved = [_moved(p, part, message) for part in parts]
+    rate = sum((w * _information(p, P) for w, (P, _) in zip(weights, moved, strict=True)), arb(0))
+    pairs = zip(weights, moved, strict=True)
+    law = sum(w * by_letter(P, letters, p.m).sum(axis=0) for w, (P, letters) in pairs)
+    most, farthest = limits
+    phi = arb(0)
+    if perception is not None:
+        plan = None
+        if perception.kind == "wasserstein":
+            plan = schema.array(parts[0]["plan"], p.m, p.m, read=schema.positive)
+        phi = perception.spent(law, plan)
+        if farthest is not None and not phi <= farthest:
+            keep = _share(farthest, phi)
+            # At most, as both are convex and 0 at the target, X being independent.
+            rate, phi = arb(keep) * rate, arb(keep) * phi if keep else arb(0)
+            law = arb(keep) * law + arb(1 - keep) * perception.t
+            moved = [_mixed(p, P, letters, keep, perception.t, message) for P, letters in moved]
+    if most is not None and not rate <= most:
+        keep = _share(most, rate)
+        rate *= arb(keep)
+        law = law if p.PY is None else p.PY
+        moved = [_mixed(p, P, letters, keep, law, message) for P, letters in moved]
+    mixed = sum(w * by_letter(P, of, p.m) for w, (P, of) in zip(weights, moved, strict=True))
+    loss = sum((w * p.loss(P) for w, (P, _) in zip(weights, moved, strict=True)), arb(0))
+    return (p.D * mixed).sum(), rate, loss, phi
+
+
+def _moved(p: Problem, part: Any, message: bool) -> tuple[Any, Any]:
+    """A coupling in balls with px, and with py where that is given, and its columns' letters."""
+    letters = np.arange(p.m)
+    if message:
+        found = schema.listed(part["letters"])
+        letters = np.array([schema.index(y, p.m) for y in found])
+    elif "letters" in part:
+        raise ValueError("a coupling of X and Y names no letters")
+    P = schema.array(part["coupling"], p.n, len(letters), read=schema.positive)
+    schema.total_of(P.flat)
+    if p.py is not None:
+        P, rest = p.onto_marginals(P, letters)
+        return _added(ball(P), letters, ball(rest), np.arange(p.m), message)
+    rows = P.sum(axis=1)
+    if not rows.all():
+        raise ValueError("a row of a coupling lacks mass")
+    return ball(P) * (p.PX / ball(rows))[:, None], letters
+
+
+def _mixed(p: Problem, P: Any, of: Any, keep: Any, law: Any, message: bool) -> tuple[Any, Any]:
+    """So much of a coupling, and for the rest a letter of that law, independent of X."""
+    alone = np.outer(p.PX, arb(1 - keep) * law)
+    return _added(arb(keep) * P, of, alone, np.arange(p.m), message)
+
+
+def _added(P: Any, letters: Any, more: Any, of: Any, message: bool) -> tuple[Any, Any]:
+    """Two couplings as one: a message tells their columns apart, a letter of Y does not."""
+    if message:
+        return np.hstack([P, more]), np.append(letters, of)
+    return P + more, letters
 
 
 def maps(p: Problem, point: Any, limit: Any, by_part: bool) -> Spent:
@@ -65,7 +110,7 @@ def maps(p: Problem, point: Any, limit: Any, by_part: bool) -> Spent:
     if by_part:
         losses = [p.loss((f[:, None] == np.arange(p.m)) * p.PX[:, None]) for f in found]
         loss = ball(weights) @ np.array(losses) + arb(1 - weights.sum()) * p.HS
-    return (p.D * ball(mixed)).sum(), rate, loss
+    return (p.D * ball(mixed)).sum(), rate, loss, arb(0)
 
 
 def _weights(parts: list[dict[str, Any]]) -> Any:
@@ -73,7 +118,7 @@ def _weights(parts: list[dict[str, Any]]) -> Any:
 
 
 def _information(p: Problem, P: Any) -> Any:
-    return p.HX + p.HY - eta(P).sum()
+    return p.HX + eta(P.sum(axis=0)).sum() - eta(P).sum()
 
 
 def _share(limit: Any, rate: Any) -> Any:

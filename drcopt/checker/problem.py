@@ -40,22 +40,29 @@ def tight(cell: Any) -> Any:
 
 class Problem:
     """Letters with mass: px (n,), py (m,), W (n, k) and d (n, m), rationals in small and balls in
-    capital letters.
+    capital letters; py is None where Y may have any law on the columns of d.
     """
+
+    py: Any
+    PY: Any
 
     def __init__(self, data: Any) -> None:
         data = schema.record("problem", data)
-        self.px, self.py = schema.pmf(data["px"], None), schema.pmf(data["py"], None)
-        self.n, self.m = len(self.px), len(self.py)
+        self.px, self.py, given = schema.pmf(data["px"], None), None, data["py"] is not None
+        if given:
+            self.py = schema.pmf(data["py"], None)
+        self.n = len(self.px)
         self.w, self.d = (
             schema.pmf(data["ps_given_x"], self.n, None),
-            schema.array(data["d"], self.n, self.m),
+            schema.array(data["d"], self.n, len(self.py) if given else None),
         )
-        self.k = self.w.shape[1]
-        if not (self.px.all() and self.py.all() and self.w.any(axis=0).all()):
+        self.m, self.k = self.d.shape[1], self.w.shape[1]
+        if not (self.px.all() and self.w.any(axis=0).all() and (not given or self.py.all())):
             raise ValueError("a letter lacks mass")
-        self.PX, self.PY, self.W, self.D = map(ball, (self.px, self.py, self.w, self.d))
-        self.HX, self.HY, self.HS = (eta(p).sum() for p in (self.PX, self.PY, self.PX @ self.W))
+        self.PX, self.W, self.D = map(ball, (self.px, self.w, self.d))
+        self.PY = ball(self.py) if given else None
+        self.HX, self.HS = (eta(p).sum() for p in (self.PX, self.PX @ self.W))
+        self.HY = eta(self.PY).sum() if given else arb(self.m).log()
         self.HS_given_X = self.PX @ eta(self.W).sum(axis=1)
         self.whole = tight(np.stack([self.w.min(axis=0), self.w.max(axis=0)], axis=1))
         self.fingerprint = fingerprint(data)
@@ -117,22 +124,27 @@ class Problem:
         rates, losses = np.array(found).transpose(1, 0, 2).reshape(2, -1)
         return rates, losses
 
-    def onto_marginals(self, P: Any) -> Any:
-        """A coupling near P: heavy rows, then columns, are shrunk (by dyadic factors); what is
-        missing is added, where the point has mass if rank-one it would be dear.
+    def onto_marginals(self, P: Any, letters: Any) -> tuple[Any, Any]:
+        """A coupling of px and py near P, whose columns have these letters, in two terms.
+
+        Heavy rows, then letters, are shrunk (by dyadic factors); what is missing is the other term,
+        (n, m), but goes where the point has mass if it would be dear and each letter has one column.
         """
-        for goals in (self.px, self.py):
-            totals = P.sum(axis=1)
-            factors = [
-                min(fmpq(1), goal / (total or 1)) for goal, total in zip(goals, totals, strict=True)
-            ]
-            P = P.T * np.array([grid(factor, False) for factor in factors])
-        x, y = self.px - P.sum(axis=1), self.py - P.sum(axis=0)
+
+        def factors(goals: Any, totals: Any) -> Any:
+            pairs = zip(goals, totals, strict=True)
+            return np.array([grid(min(fmpq(1), a / (b or 1)), False) for a, b in pairs])
+
+        P = P * factors(self.px, P.sum(axis=1))[:, None]
+        P = P * factors(self.py, by_letter(P, letters, self.m).sum(axis=0))[letters]
+        x, y = self.px - P.sum(axis=1), self.py - by_letter(P, letters, self.m).sum(axis=0)
         spread = np.outer(x, y / (x.sum() or 1))
-        if (spread * self.d).sum() * DEAR <= (P * self.d).sum():
-            return P + spread
-        kept = along_support(P, x, y)
-        return P + spread if kept is None else kept
+        dear = (spread * self.d).sum() * DEAR > (P * self.d[:, letters]).sum()
+        if dear and np.array_equal(letters, np.arange(self.m)):
+            kept = along_support(P, x, y)
+            if kept is not None:
+                return kept, 0 * spread
+        return P, spread
 
     def loss(self, P: Any) -> Any:
         """H(S|Y) of a coupling of balls. Where Y tells S for sure it is exactly 0."""
@@ -145,13 +157,21 @@ class Problem:
         return value
 
 
+def by_letter(P: Any, letters: Any, m: int) -> Any:
+    """Columns of the same letter added up, (n, m); exact zeros where a letter has none."""
+    found = np.full((m, len(P)), P[0, 0] * 0)
+    np.add.at(found, letters, P.T)
+    return found.T
+
+
 def fingerprint(data: dict[str, Any]) -> str:
     """The hash that names the problem in tables too, of the doubles written in the file (of a
-    rational the nearest).
+    rational the nearest); m NaNs where no law of Y is given.
     """
     digest = hashlib.sha256()
     for name in ("px", "py", "ps_given_x", "d"):
-        numbers = np.array(data[name], dtype=object)
+        any_law = ["nan"] * len(data["d"][0])
+        numbers = np.array(any_law if data[name] is None else data[name], dtype=object)
         doubles = np.array([_double(text) for text in numbers.flat], dtype="<f8").reshape(
             numbers.shape
         )
@@ -161,4 +181,4 @@ def fingerprint(data: dict[str, Any]) -> str:
 
 
 def _double(text: str) -> float:
-    return float.fromhex(text) if "x" in text else float(Fraction(text))
+    return float.fromhex(text) if "x" in text or text == "nan" else float(Fraction(text))

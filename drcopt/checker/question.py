@@ -13,18 +13,26 @@ from drcopt.checker import point, schema
 from drcopt.checker.balls import digits, nats, to_float
 from drcopt.checker.balls import least as least_of
 from drcopt.checker.evidence import Evidence, HalfSpace, Region, region
+from drcopt.checker.perception import Perception
 from drcopt.checker.point import Spent
 from drcopt.checker.problem import Problem
 
-DISTORTION, RATE, LOSS = range(3)
-OBJECTIVES = {"distortion": DISTORTION, "rate": RATE, "classification-loss": LOSS}
-BUDGETS = ("distortion_budget", "rate_budget", "classification_budget")
+DISTORTION, RATE, LOSS, PERCEPTION = range(4)
+OBJECTIVES = {
+    "distortion": DISTORTION,
+    "rate": RATE,
+    "classification-loss": LOSS,
+    "perception": PERCEPTION,
+}
+BUDGETS = ("distortion_budget", "rate_budget", "classification_budget", "perception_budget")
 POINTS = {
     "single-letter": "coupling",
     "time-sharing": "mixture of couplings",
     "one-shot": "mixture of maps",
 }
 RATES = {"single-letter": "I(X;Y)", "time-sharing": "I(X;Y|Q)", "one-shot": "H(Y|U)"}
+#: What the classifier may read.
+VIEWS = {"single-letter": ("Y", "message"), "time-sharing": ("Y",), "one-shot": ("Y", "YU")}
 
 
 @dataclass(frozen=True)
@@ -46,44 +54,61 @@ class Verdict:
 
 
 class Question:
-    """Minimise one of E d, rate and loss with budgets for the others.
+    """Minimise one of E d, rate, loss and perception with budgets for the others.
 
     The budget of what is minimised is used by a claim of infeasibility only.
     """
 
     def __init__(self, data: Any, operations: float) -> None:
         schema.record("proof", data)
-        if type(data["drcopt-proof"]) is not int or data["drcopt-proof"] != schema.VERSION:
-            raise ValueError(f"its version is {data['drcopt-proof']!r:.20}, not {schema.VERSION}")
+        version = data["drcopt-proof"]
+        if type(version) is not int or not 1 <= version <= schema.VERSION:
+            raise ValueError(f"its version is {version!r:.20}, not 1 to {schema.VERSION}")
         self.data, self.kind, sees = data, data["formulation"], data["classifier_sees"]
-        views = ("Y", "YU") if self.kind == "one-shot" else ("Y",)
-        if not isinstance(self.kind, str) or self.kind not in POINTS or sees not in views:
+        views = VIEWS.get(self.kind, ()) if isinstance(self.kind, str) else ()
+        if not isinstance(sees, str) or sees not in views:
             raise ValueError(
                 f"there is no formulation {self.kind!r:.20} whose classifier sees {sees!r:.20}"
             )
         if not isinstance(data["objective"], str) or data["objective"] not in OBJECTIVES:
             raise ValueError(f"there is no objective {data['objective']!r:.40}")
         self.aim = OBJECTIVES[data["objective"]]
-        # Whether the loss is an average over the parts of a mixture.
-        self.by_part = self.kind == "time-sharing" or sees == "YU"
-        seen = "Y,Q" if self.kind == "time-sharing" else ",".join(sees)
-        self.names = ("E d", RATES[self.kind], f"H(S|{seen})")
+        self.message = sees == "message"
         self.budgets = [_budget(data.get(name, "inf")) for name in BUDGETS]
         self.problem = p = Problem(data["problem"])
-        most = (p.PX @ _largest(p.D), p.HX.min(p.HY), p.HS)  # no point needs more
+        if version == 1 and (p.PY is None or self.message or "perception" in data):
+            raise ValueError("its version is 1: laws of Y and messages are of version 2")
+        if p.PY is None and self.kind == "one-shot":
+            raise ValueError("one-shot codes need a law of Y")
+        self.perception = None
+        if "perception" in data:
+            if p.PY is not None or (self.budgets[PERCEPTION] is None and self.aim != PERCEPTION):
+                raise ValueError("a perception has py null, and a budget or is minimised")
+            self.perception = Perception(data["perception"], p.m)
+        elif "perception_budget" in data or self.aim == PERCEPTION:
+            raise ValueError("there is no perception")
+        seen = {"time-sharing": "Y,Q"}.get(self.kind, "V" if self.message else ",".join(sees))
+        rate = "I(X;V)" if self.message else RATES[self.kind]
+        self.names = ("E d", rate, f"H(S|{seen})", self.perception and self.perception.name)
+        # No point needs more; a message may have more letters than Y.
+        most = (p.PX @ _largest(p.D), p.HX if self.message else p.HX.min(p.HY), p.HS, arb("inf"))
         pairs = zip(self.budgets, most, strict=True)
         self.limits = [reach if budget is None else reach.min(budget) for budget, reach in pairs]
-        self.evidence = Evidence(p, data["objective"], self.by_part, operations)
+        self.evidence = Evidence(p, self.perception, data["objective"], sees, operations)
+
+    def measured(self) -> range:
+        """The quantities of a point."""
+        return range(3 if self.perception is None else 4)
 
     def others(self) -> list[int]:
         """The quantities that have a budget which the points in question meet."""
-        return [q for q in range(3) if q != self.aim and self.budgets[q] is not None]
+        return [q for q in range(4) if q != self.aim and self.budgets[q] is not None]
 
     def bound(self, piece: HalfSpace) -> Any:
         """Of the objective in a half-space; None if no point that meets the budgets lies there."""
         rest = piece.least
         for q, weight in enumerate(piece.weights):
-            if q != self.aim:
+            if q != self.aim and not weight.is_zero():
                 rest -= weight * self.limits[q]
         own = piece.weights[self.aim]
         if own > 0:
@@ -103,18 +128,26 @@ class Question:
 
     def show(self, q: int, value: Any, up: bool) -> str:
         """A quantity in words, rounded up or down."""
-        return digits(value, up) if q == DISTORTION else nats(value, up)
+        return nats(value, up) if self.in_nats(q) else digits(value, up)
+
+    def in_nats(self, q: int) -> bool:
+        """Whether a quantity is measured in nats."""
+        if q == PERCEPTION:
+            return self.perception is not None and self.perception.in_nats
+        return q != DISTORTION
 
     def verdict(self, tolerance: float) -> Verdict:
         """The whole check; see :func:`drcopt.checker.check`."""
         p, q, claim = self.problem, self.aim, self.data["claim"]
-        still = min(p.n, p.m) == 1 or (q != RATE and self.budgets[RATE] == 0)
+        alone = p.n == 1 or (p.m == 1 and not self.message)
+        still = alone or (q != RATE and self.budgets[RATE] == 0)
         infeasible = isinstance(claim, dict) and "infeasible" in claim
         schema.record("claim of infeasibility" if infeasible else "claim of bounds", claim)
         found = region(self.data["evidence"], self.evidence, self.kind, still)
+        any_law = " with any law" * (p.PY is None and self.perception is None)
         least, note = self.least(found), found.note
         said = [
-            f"problem {p.fingerprint}: {p.n} letters of X, {p.m} of Y, {p.k} classes",
+            f"problem {p.fingerprint}: {p.n} letters of X, {p.m} of Y{any_law}, {p.k} classes",
             self.proved(least),
         ]
         if infeasible:
@@ -123,7 +156,7 @@ class Question:
         if self.data["point"] is not None:
             spent = self.point()
             said.append(
-                "the file's point has " + self.each([(i, spent[i], True) for i in range(3)])
+                "the file's point has " + self.each([(i, spent[i], True) for i in self.measured()])
             )
             over = [i for i in self.others() if not spent[i] <= self.budgets[i]]
             excess = bool(over)
@@ -159,9 +192,12 @@ class Question:
         """What the file's point spends."""
         p, many = self.problem, 1 if self.kind == "single-letter" else None
         parts = schema.listed(self.data["point"], many)
-        read = point.maps if self.kind == "one-shot" else point.couplings
-        self.evidence.spend(float(len(parts)) * p.n * p.m * (p.k + 4.0))
-        return read(p, parts, None if self.aim == RATE else self.budgets[RATE], self.by_part)
+        columns = len(parts[0]["coupling"][0]) if self.message else p.m
+        self.evidence.spend(float(len(parts)) * p.n * (p.m + columns) * (p.k + 4.0))
+        rate, phi = (None if self.aim == i else self.budgets[i] for i in (RATE, PERCEPTION))
+        if self.kind == "one-shot":
+            return point.maps(p, parts, rate, self.evidence.by_part)
+        return point.couplings(p, self.perception, parts, (rate, phi), self.message)
 
     # -- in words, each true as printed --------------------------------------------------
 
@@ -197,7 +233,7 @@ class Question:
         excess = value - self.budgets[q]
         if excess <= tolerance * self.size(q):
             return ""
-        by, unit = to_float(excess, True), "" if q == DISTORTION else " nats"
+        by, unit = to_float(excess, True), " nats" * self.in_nats(q)
         start = "the point is not proved to meet the budgets"
         return f"{start}: it may exceed that of {self.names[q]} by {by:.3g}{unit}"
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from flint import fmpq
 
-VERSION = 1
+#: The latest version; a file whose law of Y is given and read by the classifier is of version 1.
+VERSION = 2
 #: Most entries of an array, and operations on balls that a file may ask for.
 MOST_ENTRIES, MOST_OPERATIONS = 2**18, 2**26
 #: Most bits of a sum of probabilities. Doubles need 2,200.
@@ -21,20 +22,24 @@ OBJECTS: dict[str, tuple[str, str]] = {
     "proof": (
         "drcopt-proof problem formulation classifier_sees rate_budget classification_budget "
         "objective claim point evidence",
-        "distortion_budget",
+        "distortion_budget perception perception_budget",
     ),
+    "perception": ("kind target", "ground order"),
     "problem": ("px py ps_given_x d", ""),
     "claim of bounds": ("lower upper", "excess"),
     "claim of infeasibility": ("infeasible", ""),
-    "part with a coupling": ("weight coupling", ""),
+    "part with a coupling": ("weight coupling", "letters plan"),
     "part with a map": ("weight map", ""),
     "posterior-tree": ("kind nodes", ""),
     "map-tree": ("kind nodes", ""),
     "cell-dual": ("kind f nu rate conditional cells", "distortion"),
-    "independent": ("kind", ""),
+    "independent": ("kind", "perception level"),
     "data-processing": ("kind", ""),
     "split of a tree": ("y s at", ""),
-    "leaf of a posterior tree": ("f rate classification convex cells", "distortion"),
+    "leaf of a posterior tree": (
+        "f rate classification convex cells",
+        "distortion perception level",
+    ),
     "leaf of a map tree": ("nu rate conditional posterior slopes", "distortion"),
     "split of a cell": ("s at", ""),
     "cell of posteriors": ("nu", ""),

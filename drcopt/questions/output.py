@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -77,11 +77,20 @@ class Near:
 
     def least(self, g: FloatArray) -> float:
         """Ψ_Q(g), rounded down."""
-        return KINDS[self.kind].bound(self, np.asarray(g, dtype=np.float64))[0]
+        return self.answer(g).value
 
     def argmin(self, g: FloatArray) -> FloatArray:
         """A law of the ball that all but attains it."""
-        return self.inside(KINDS[self.kind].bound(self, np.asarray(g, dtype=np.float64))[1])
+        return self.inside(self.answer(g).law)
+
+    def answer(self, g: FloatArray) -> Answer:
+        """Both, with the multipliers that prove the bound."""
+        return KINDS[self.kind].bound(self, np.asarray(g, dtype=np.float64))
+
+    def plan(self, q: FloatArray) -> FloatArray:
+        """What a cheap way to move q to the target moves from letter to letter, shape (m, m), for "wasserstein"."""
+        plan = _plan(self, q)
+        return np.outer(q, self.target) if plan is None else plan
 
     def divergence(self, q: FloatArray) -> float:
         """φ(q, t); inf where it is infinite."""
@@ -128,8 +137,17 @@ class Near:
         return self.divergence(q) * (1.0 + 1e-14) + 1e-15 <= self.budget
 
 
-#: A bound on Ψ_Q(g), and a law that all but attains it.
-Answer = tuple[float, FloatArray]
+class Answer(NamedTuple):
+    """A bound on Ψ_Q(g), and a law that all but attains it.
+
+    With the multipliers ω of φ(q, t) ≤ P and λ of Σ q = 1, it is the least ⟨g + λ, q⟩ + ω (φ(q, t) − P) − λ over q ≥ 0;
+    ``level`` is |λ + min g|, the least over the letters that the kind allows, where λ is not the best by itself.
+    """
+
+    value: float
+    law: FloatArray
+    weight: float = 0.0
+    level: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -185,7 +203,7 @@ def _tv_bound(law: Near, g: FloatArray) -> Answer:
         if left <= 0:
             break
     value = math.fsum([g[best], *(t * np.minimum(g - g[best], gamma)), -gamma * law.budget])
-    return lowered(value, float(np.abs(g).max()), gamma), q
+    return Answer(lowered(value, float(np.abs(g).max()), gamma), q, gamma)
 
 
 def _cost(law: Near) -> FloatArray:
@@ -193,20 +211,23 @@ def _cost(law: Near) -> FloatArray:
     return law.ground
 
 
-def _wasserstein(law: Near, q: FloatArray) -> float:
+def _plan(law: Near, q: FloatArray) -> FloatArray | None:
     from scipy.optimize import linprog
+    from scipy.sparse import eye_array, kron, vstack
 
-    cost, m = _cost(law), len(q)
-    rows = np.kron(np.eye(m), np.ones((1, m)))
-    columns = np.kron(np.ones((1, m)), np.eye(m))
-    total = q.sum() / law.target.sum()
+    m = len(q)
+    ones, eye = np.ones((1, m)), eye_array(m)
+    goals = np.concatenate([q, law.target * (q.sum() / law.target.sum())])
     tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
-    goals = np.concatenate([q, law.target * total])
-    answer = linprog(cost.ravel(), A_eq=np.vstack([rows, columns]), b_eq=goals, options=tight)
-    if answer.status != 0:
-        return math.inf
-    plan = round_onto_marginals(np.maximum(answer.x, 0.0).reshape(m, m), q, law.target)
-    return math.fsum(np.ravel(plan * cost))
+    answer = linprog(
+        _cost(law).ravel(), A_eq=vstack([kron(eye, ones), kron(ones, eye)]).tocsr(), b_eq=goals, options=tight
+    )
+    return None if answer.status != 0 else round_onto_marginals(np.maximum(answer.x, 0).reshape(m, m), q, law.target)
+
+
+def _wasserstein(law: Near, q: FloatArray) -> float:
+    plan = _plan(law, q)
+    return math.inf if plan is None else math.fsum(np.ravel(plan * _cost(law)))
 
 
 def _wasserstein_bound(law: Near, g: FloatArray) -> Answer:
@@ -231,7 +252,7 @@ def _wasserstein_bound(law: Near, g: FloatArray) -> Answer:
     least = g == g.min()
     near = np.flatnonzero(least)[cost[least].argmin(axis=0)]  # of the letters of least g the nearest
     if spent(near) <= law.budget:
-        return value(0.0), law_of(near)
+        return Answer(value(0.0), law_of(near))
     positive = cost[cost > 0].min()
     gamma_low, gamma_high = _root(
         lambda gamma: spent(plan(gamma)) > law.budget,
@@ -242,7 +263,8 @@ def _wasserstein_bound(law: Near, g: FloatArray) -> Answer:
     much, little = spent(dear), spent(cheap)
     share = 0.0 if much <= little else min(max((law.budget - little) / (much - little), 0.0), 1.0)
     q = share * law_of(dear) + (1.0 - share) * law_of(cheap)
-    return max(value(gamma_low), value(gamma_high)), q
+    best = max(gamma_low, gamma_high, key=value)
+    return Answer(value(best), q, best)
 
 
 # -- Kullback and Leibler, Rényi --------------------------------------------------------------------------------------
@@ -255,7 +277,9 @@ def _relative(p: FloatArray, q: FloatArray) -> float:
         return math.inf
     # p log(p/q) − p + q has no negative terms: what is small is not lost in what cancels.
     ratio = (q[here] - p[here]) / p[here]
-    return math.fsum([*(p[here] * (ratio - np.log1p(ratio))), *q[~here], math.fsum(p) - math.fsum(q)])
+    # Far from 1 the quotient has the digits that 1 + ratio has lost.
+    logs = np.where(np.abs(ratio) < 0.5, np.log1p(np.maximum(ratio, -0.5)), np.log(q[here]) - np.log(p[here]))
+    return math.fsum([*(p[here] * (ratio - logs)), *q[~here], math.fsum(p) - math.fsum(q)])
 
 
 def _kl(law: Near, q: FloatArray) -> float:
@@ -279,9 +303,9 @@ def _kl_bound(law: Near, g: FloatArray) -> Answer:
 
     least = np.where(here & (g == low), law.target, 0.0)
     if width == 0.0 or -math.log(math.fsum(least)) <= law.budget:
-        return low, least / least.sum()
+        return Answer(low, least / least.sum())
     _, gamma = _root(lambda gamma: _kl(law, tilted(gamma)) > law.budget, 1e-6 * width, 1e12 * width)
-    return max(value(gamma), low - width), tilted(gamma)
+    return Answer(max(value(gamma), low - width), tilted(gamma), gamma)
 
 
 def _renyi_order(law: Near) -> tuple[float, float]:
@@ -322,7 +346,7 @@ def _renyi_bound(law: Near, g: FloatArray) -> Answer:
     t, here = law.target, law.target > 0
     low, width = float(g.min()), float(np.ptp(g))
     if width == 0.0:
-        return low, t
+        return Answer(low, t)
     r = 1.0 - 1.0 / rho
 
     def mean(a: FloatArray) -> float:
@@ -339,6 +363,11 @@ def _renyi_bound(law: Near, g: FloatArray) -> Answer:
         middle = math.exp(-radius) * mean(a)
         return lowered(middle - x + low, abs(low), x, width, size * (1.0 + radius) * middle)
 
+    def answer(x: float, q: FloatArray) -> Answer:
+        ends = math.exp(-radius) * mean((g[here] - low) + x)  # −d bound / d radius
+        weight = {"reverse-chi2": ends / (1.0 + law.budget), "hellinger": 2.0 * ends / (1.0 - law.budget)}
+        return Answer(max(value(x), low), q, weight.get(law.kind, ends), x)
+
     def tilted(x: float) -> FloatArray:
         q = np.zeros(len(g))
         a = (g[here] - low) + x
@@ -352,13 +381,13 @@ def _renyi_bound(law: Near, g: FloatArray) -> Answer:
         there = ball.divergence(q)
         if there < radius:
             keep = math.exp(there - radius)
-            return value(0.0), keep * q + (1.0 - keep) * _unit(len(g), int(best[0]))
+            return answer(0.0, keep * q + (1.0 - keep) * _unit(len(g), int(best[0])))
     elif rho < 1:
         q = np.where(here & (g == low), t, 0.0)
         if ball.divergence(q / q.sum()) <= radius:
-            return low, q / q.sum()
+            return Answer(low, q / q.sum())
     _, x = _root(lambda x: ball.divergence(tilted(x)) > radius, 1e-14 * width, 1e12 * width)
-    return max(value(x), low), tilted(x)
+    return answer(x, tilted(x))
 
 
 # -- χ² ---------------------------------------------------------------------------------------------------------------
@@ -390,7 +419,7 @@ def _chi2_bound(law: Near, g: FloatArray) -> Answer:
         room = 1.0 + law.budget - 1.0 / T
         if spread[size - 1] <= 0.0 and room >= 0.0:  # all of equal g
             q[order[:size]] = t[:size] / mass[size - 1]
-            return low, q
+            return Answer(low, q)
         if room <= 0.0:
             break
         twice = math.sqrt(T * float(spread[size - 1]) / room)
@@ -402,9 +431,10 @@ def _chi2_bound(law: Near, g: FloatArray) -> Answer:
             value = math.fsum([low, level, -gamma * law.budget, *(t * h)])
             q[order[:size]] = t[:size] * inner
             size_of = float(np.abs(a).max()) + float((a * a).max()) / (4.0 * gamma)
-            return max(low, lowered(value, abs(low), size_of, abs(level), gamma * (1.0 + law.budget))), q / q.sum()
+            bound = lowered(value, abs(low), size_of, abs(level), gamma * (1.0 + law.budget))
+            return Answer(max(low, bound), q / q.sum(), gamma, level)
     q[order[0]] = 1.0
-    return low, q
+    return Answer(low, q)
 
 
 #: Every divergence by name.
