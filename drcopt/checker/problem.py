@@ -127,8 +127,8 @@ class Problem:
     def onto_marginals(self, P: Any, letters: Any) -> tuple[Any, Any]:
         """A coupling of px and py near P, whose columns have these letters, in two terms.
 
-        Heavy rows, then letters, are shrunk (by dyadic factors); what is missing is the other term,
-        (n, m), but goes where the point has mass if it would be dear and each letter has one column.
+        Heavy rows, then letters, are shrunk (by dyadic factors); what is missing is the other term
+        (n, m), but goes where the point has mass if it is dear and each letter has one column.
         """
 
         def factors(goals: Any, totals: Any) -> Any:
