@@ -1,20 +1,15 @@
-"""The laws that Y may have. A bound meets them in one place only: Ψ_Q(g) = min {⟨g, q⟩ : q ∈ Q}.
-
-Where Q is a ball around a target t, Ψ_Q is a concave maximum over one or two multipliers (Lagrange, Hölder), and
-*every* value of those is a lower bound: they are found to a few digits, and what they prove is rounded down.
-"""
+"""The laws that Y may have. A bound meets them in one place only: Ψ_Q(g) = min {⟨g, q⟩ : q ∈ Q}."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from drcopt.coupling import round_onto_marginals
-from drcopt.questions.region import lowered
+from drcopt.questions.divergences import KINDS as KINDS
+from drcopt.questions.divergences import Answer, cost_of, plan, unit
 from drcopt.support.check import FloatArray
 
 #: Laws aim this far inside their ball, relative and absolute, so that rounding keeps them there.
@@ -58,7 +53,7 @@ class Free:
 
     def argmin(self, g: FloatArray) -> FloatArray:
         """All mass on the letter of least g."""
-        return _unit(len(g), int(g.argmin()))
+        return unit(len(g), int(g.argmin()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +84,8 @@ class Near:
 
     def plan(self, q: FloatArray) -> FloatArray:
         """What a cheap way to move q to the target moves from letter to letter, shape (m, m), for "wasserstein"."""
-        plan = _plan(self, q)
-        return np.outer(q, self.target) if plan is None else plan
+        found = plan(self, q)
+        return np.outer(q, self.target) if found is None else found
 
     def divergence(self, q: FloatArray) -> float:
         """φ(q, t); inf where it is infinite."""
@@ -106,7 +101,7 @@ class Near:
         """What no law exceeds of which the divergence is finite; inf where there is no such number."""
         least = float(self.target[self.target > 0].min())
         if self.kind == "wasserstein":
-            return float(_cost(self).max())
+            return float(cost_of(self).max())
         return {"tv": 1.0, "hellinger": 1.0, "kl": -math.log(least), "chi2": 1.0 / least - 1.0}.get(self.kind, math.inf)
 
     def inside(self, q: FloatArray) -> FloatArray:
@@ -135,316 +130,3 @@ class Near:
     def holds(self, q: FloatArray) -> bool:
         """Whether q lies in the ball, rounding against it."""
         return self.divergence(q) * (1.0 + 1e-14) + 1e-15 <= self.budget
-
-
-class Answer(NamedTuple):
-    """A bound on Ψ_Q(g), and a law that all but attains it.
-
-    With the multipliers ω of φ(q, t) ≤ P and λ of Σ q = 1, it is the least ⟨g + λ, q⟩ + ω (φ(q, t) − P) − λ over q ≥ 0;
-    ``level`` is |λ + min g|, the least over the letters that the kind allows, where λ is not the best by itself.
-    """
-
-    value: float
-    law: FloatArray
-    weight: float = 0.0
-    level: float = 0.0
-
-
-@dataclass(frozen=True)
-class Divergence:
-    """φ(q, t), the support function of its balls, and whether it is measured in bits or nats."""
-
-    words: str
-    value: Callable[[Near, FloatArray], float]
-    bound: Callable[[Near, FloatArray], Answer]
-    informational: bool = False
-
-
-def _unit(m: int, y: int) -> FloatArray:
-    q = np.zeros(m)
-    q[y] = 1.0
-    return q
-
-
-def _root(rises: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
-    """The bracket (low, high] of positive numbers where ``rises`` turns from True to False, by bisecting logarithms."""
-    a, b = math.log(low), math.log(high)
-    for _ in range(100):
-        middle = 0.5 * (a + b)
-        if rises(math.exp(middle)):
-            a = middle
-        else:
-            b = middle
-        if b - a <= 1e-15 * max(1.0, abs(a)):
-            break
-    return math.exp(a), math.exp(b)
-
-
-# -- total variation, and transport -----------------------------------------------------------------------------------
-
-
-def _tv(law: Near, q: FloatArray) -> float:
-    return 0.5 * math.fsum(np.abs(q - law.target))
-
-
-def _tv_bound(law: Near, g: FloatArray) -> Answer:
-    """max over γ of min g + Σ t min(g − min g, γ) − γP: mass P moves from the largest g to the least."""
-    t, best = law.target, int(g.argmin())
-    q, left, gamma = t.copy(), law.budget, 0.0
-    for y in np.argsort(-g, kind="stable"):
-        if g[y] <= g[best]:
-            gamma = 0.0
-            break
-        moved = min(q[y], left)
-        q[y] -= moved
-        q[best] += moved
-        left -= moved
-        gamma = float(g[y] - g[best])
-        if left <= 0:
-            break
-    value = math.fsum([g[best], *(t * np.minimum(g - g[best], gamma)), -gamma * law.budget])
-    return Answer(lowered(value, float(np.abs(g).max()), gamma), q, gamma)
-
-
-def _cost(law: Near) -> FloatArray:
-    assert law.ground is not None
-    return law.ground
-
-
-def _plan(law: Near, q: FloatArray) -> FloatArray | None:
-    from scipy.optimize import linprog
-    from scipy.sparse import eye_array, kron, vstack
-
-    m = len(q)
-    ones, eye = np.ones((1, m)), eye_array(m)
-    goals = np.concatenate([q, law.target * (q.sum() / law.target.sum())])
-    tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
-    answer = linprog(
-        _cost(law).ravel(), A_eq=vstack([kron(eye, ones), kron(ones, eye)]).tocsr(), b_eq=goals, options=tight
-    )
-    return None if answer.status != 0 else round_onto_marginals(np.maximum(answer.x, 0).reshape(m, m), q, law.target)
-
-
-def _wasserstein(law: Near, q: FloatArray) -> float:
-    plan = _plan(law, q)
-    return math.inf if plan is None else math.fsum(np.ravel(plan * _cost(law)))
-
-
-def _wasserstein_bound(law: Near, g: FloatArray) -> Answer:
-    """max over γ of Σ t(y') min_y [g(y) + γ c(y, y')] − γP."""
-    t, cost = law.target, _cost(law)
-    letters = np.arange(len(t))
-
-    def plan(gamma: float) -> np.ndarray:
-        return np.asarray((g[:, None] + gamma * cost).argmin(axis=0))
-
-    def spent(to: np.ndarray) -> float:
-        return float(t @ cost[to, letters])
-
-    def law_of(to: np.ndarray) -> FloatArray:
-        return np.asarray(np.bincount(to, t, len(t)), dtype=np.float64)
-
-    def value(gamma: float) -> float:
-        ends = (g[:, None] + gamma * cost).min(axis=0)
-        return lowered(math.fsum([*(t * ends), -gamma * law.budget]), float(np.abs(g).max()), gamma * law.budget)
-
-    cheap = plan(0.0)
-    least = g == g.min()
-    near = np.flatnonzero(least)[cost[least].argmin(axis=0)]  # of the letters of least g the nearest
-    if spent(near) <= law.budget:
-        return Answer(value(0.0), law_of(near))
-    positive = cost[cost > 0].min()
-    gamma_low, gamma_high = _root(
-        lambda gamma: spent(plan(gamma)) > law.budget,
-        1e-12 * (float(np.ptp(g)) or 1.0) / float(cost.max()),
-        2.0 * (float(np.ptp(g)) or 1.0) / float(positive),
-    )
-    dear, cheap = plan(gamma_low), plan(gamma_high)
-    much, little = spent(dear), spent(cheap)
-    share = 0.0 if much <= little else min(max((law.budget - little) / (much - little), 0.0), 1.0)
-    q = share * law_of(dear) + (1.0 - share) * law_of(cheap)
-    best = max(gamma_low, gamma_high, key=value)
-    return Answer(value(best), q, best)
-
-
-# -- Kullback and Leibler, Rényi --------------------------------------------------------------------------------------
-
-
-def _relative(p: FloatArray, q: FloatArray) -> float:
-    """D(p‖q) in nats."""
-    here = p > 0
-    if (q[here] <= 0).any():
-        return math.inf
-    # p log(p/q) − p + q has no negative terms: what is small is not lost in what cancels.
-    ratio = (q[here] - p[here]) / p[here]
-    # Far from 1 the quotient has the digits that 1 + ratio has lost.
-    logs = np.where(np.abs(ratio) < 0.5, np.log1p(np.maximum(ratio, -0.5)), np.log(q[here]) - np.log(p[here]))
-    return math.fsum([*(p[here] * (ratio - logs)), *q[~here], math.fsum(p) - math.fsum(q)])
-
-
-def _kl(law: Near, q: FloatArray) -> float:
-    return _relative(q, law.target)
-
-
-def _kl_bound(law: Near, g: FloatArray) -> Answer:
-    """max over γ of −γ log Σ t e^{−g/γ} − γP."""
-    here = law.target > 0
-    t, cost = law.target[here], g[here]
-    low, width = float(cost.min()), float(np.ptp(cost))
-
-    def tilted(gamma: float) -> FloatArray:
-        q = np.zeros(len(g))
-        q[here] = t * np.exp(-(cost - low) / gamma)
-        return np.asarray(q / q.sum())
-
-    def value(gamma: float) -> float:
-        total = math.fsum(t * np.exp(-(cost - low) / gamma))
-        return lowered(low - gamma * (math.log(total) + law.budget), abs(low), width, gamma * (1.0 + law.budget))
-
-    least = np.where(here & (g == low), law.target, 0.0)
-    if width == 0.0 or -math.log(math.fsum(least)) <= law.budget:
-        return Answer(low, least / least.sum())
-    _, gamma = _root(lambda gamma: _kl(law, tilted(gamma)) > law.budget, 1e-6 * width, 1e12 * width)
-    return Answer(max(value(gamma), low - width), tilted(gamma), gamma)
-
-
-def _renyi_order(law: Near) -> tuple[float, float]:
-    """Order ρ and radius of the ball as one in D_ρ(t‖q)."""
-    if law.kind == "reverse-kl":
-        return 1.0, law.budget
-    if law.kind == "reverse-chi2":
-        return 2.0, math.log1p(law.budget)
-    if law.kind == "hellinger":
-        return 0.5, -2.0 * math.log1p(-law.budget)
-    return law.order, law.budget
-
-
-def _renyi(law: Near, q: FloatArray) -> float:
-    t = law.target
-    if law.kind == "reverse-kl":
-        return _relative(t, q)
-    here = t > 0
-    if law.kind == "hellinger":
-        return 0.5 * math.fsum((np.sqrt(q) - np.sqrt(t)) ** 2)
-    rho = _renyi_order(law)[0]
-    if (q[here] <= 0).any() and rho >= 1:
-        return math.inf
-    if law.kind == "reverse-chi2":
-        return math.fsum([*((q - t)[here] ** 2 / q[here]), *q[~here]])
-    if rho == 1.0:
-        return _relative(t, q)
-    with np.errstate(divide="ignore"):
-        terms = t[here] * (np.exp((1.0 - rho) * (np.log(q[here]) - np.log(t[here]))) - 1.0)
-    total = math.fsum(terms)
-    return math.inf if total <= -1.0 else math.log1p(total) / (rho - 1.0)
-
-
-def _renyi_bound(law: Near, g: FloatArray) -> Answer:
-    """max over λ ≥ −min g of e^{−P} M(g + λ) − λ, M the t-weighted power mean of order 1 − 1/ρ."""
-    rho, radius = _renyi_order(law)
-    ball = Near("renyi", law.target, radius, order=rho)
-    t, here = law.target, law.target > 0
-    low, width = float(g.min()), float(np.ptp(g))
-    if width == 0.0:
-        return Answer(low, t)
-    r = 1.0 - 1.0 / rho
-
-    def mean(a: FloatArray) -> float:
-        if r <= 0 and (a <= 0).any():
-            return 0.0
-        top = float(a.max())
-        if r == 0:
-            return top * math.exp(math.fsum(t[here] * np.log(a / top)))
-        return top * float(math.fsum(t[here] * (a / top) ** r) ** (1.0 / r))
-
-    def value(x: float) -> float:  # λ = x − min g
-        a = (g[here] - low) + x
-        size = 1.0 + (1.0 / abs(r) if r else 1.0)
-        middle = math.exp(-radius) * mean(a)
-        return lowered(middle - x + low, abs(low), x, width, size * (1.0 + radius) * middle)
-
-    def answer(x: float, q: FloatArray) -> Answer:
-        ends = math.exp(-radius) * mean((g[here] - low) + x)  # −d bound / d radius
-        weight = {"reverse-chi2": ends / (1.0 + law.budget), "hellinger": 2.0 * ends / (1.0 - law.budget)}
-        return Answer(max(value(x), low), q, weight.get(law.kind, ends), x)
-
-    def tilted(x: float) -> FloatArray:
-        q = np.zeros(len(g))
-        a = (g[here] - low) + x
-        q[here] = t[here] * (a / a.min()) ** (-1.0 / rho)
-        return np.asarray(q / q.sum())
-
-    outside = g[here].min() > low  # the least g is off the target's support: mass may go there
-    best = np.flatnonzero(g == low)
-    if outside:
-        q = tilted(0.0)
-        there = ball.divergence(q)
-        if there < radius:
-            keep = math.exp(there - radius)
-            return answer(0.0, keep * q + (1.0 - keep) * _unit(len(g), int(best[0])))
-    elif rho < 1:
-        q = np.where(here & (g == low), t, 0.0)
-        if ball.divergence(q / q.sum()) <= radius:
-            return Answer(low, q / q.sum())
-    _, x = _root(lambda x: ball.divergence(tilted(x)) > radius, 1e-14 * width, 1e12 * width)
-    return answer(x, tilted(x))
-
-
-# -- χ² ---------------------------------------------------------------------------------------------------------------
-
-
-def _chi2(law: Near, q: FloatArray) -> float:
-    here = law.target > 0
-    if (q[~here] > 0).any():
-        return math.inf
-    return math.fsum((q - law.target)[here] ** 2 / law.target[here])
-
-
-def _chi2_bound(law: Near, g: FloatArray) -> Answer:
-    """max over γ, λ of λ − γP + Σ t h(g − λ), h(a) = a − a²/4γ for a ≤ 2γ, else γ.
-
-    The law is t(1 − (g − λ)/2γ) on the letters of least g: with mass T and variance V of g there,
-    2γ = √(TV/(1 + P − 1/T)).
-    """
-    support = np.flatnonzero(law.target > 0)
-    order = support[np.argsort(g[support], kind="stable")]
-    low = float(g[order[0]])
-    t, cost = law.target[order], g[order] - low
-    mass, first, second = np.cumsum(t), np.cumsum(t * cost), np.cumsum(t * cost * cost)
-    mean = first / mass
-    spread = np.maximum(second / mass - mean * mean, 0.0)
-    q = np.zeros(len(g))
-    for size in range(len(order), 0, -1):
-        T = min(float(mass[size - 1]), 1.0)
-        room = 1.0 + law.budget - 1.0 / T
-        if spread[size - 1] <= 0.0 and room >= 0.0:  # all of equal g
-            q[order[:size]] = t[:size] / mass[size - 1]
-            return Answer(low, q)
-        if room <= 0.0:
-            break
-        twice = math.sqrt(T * float(spread[size - 1]) / room)
-        inner = 1.0 / T - (cost[:size] - mean[size - 1]) / twice
-        if inner[-1] >= 0.0:
-            gamma, level = 0.5 * twice, float(mean[size - 1]) + twice * (1.0 / T - 1.0)
-            a = cost - level
-            h = np.where(a <= twice, a - a * a / (4.0 * gamma), gamma)
-            value = math.fsum([low, level, -gamma * law.budget, *(t * h)])
-            q[order[:size]] = t[:size] * inner
-            size_of = float(np.abs(a).max()) + float((a * a).max()) / (4.0 * gamma)
-            bound = lowered(value, abs(low), size_of, abs(level), gamma * (1.0 + law.budget))
-            return Answer(max(low, bound), q / q.sum(), gamma, level)
-    q[order[0]] = 1.0
-    return Answer(low, q)
-
-
-#: Every divergence by name.
-KINDS = {
-    "tv": Divergence("total variation ½ Σ|q − t|", _tv, _tv_bound),
-    "kl": Divergence("D(pY‖t)", _kl, _kl_bound, True),
-    "reverse-kl": Divergence("D(t‖pY)", _renyi, _renyi_bound, True),
-    "chi2": Divergence("Σ (q − t)²/t", _chi2, _chi2_bound),
-    "reverse-chi2": Divergence("Σ (q − t)²/q", _renyi, _renyi_bound),
-    "hellinger": Divergence("1 − Σ √(qt)", _renyi, _renyi_bound),
-    "renyi": Divergence("the Rényi divergence of t from pY", _renyi, _renyi_bound, True),
-    "wasserstein": Divergence("the least E ground(Y, T)", _wasserstein, _wasserstein_bound),
-}
