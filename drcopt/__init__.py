@@ -29,6 +29,8 @@ from drcopt.solve import solve_drc as solve_drc
 from drcopt.special_cases import information_bottleneck as information_bottleneck
 from drcopt.special_cases import rate_distortion as rate_distortion
 from drcopt.sweep import sweep as sweep
+from drcopt.sweeps.surface import Surface as Surface
+from drcopt.sweeps.surface import surface as surface
 
 __version__ = "0.1.0"
 
@@ -38,10 +40,10 @@ _LAZY = ("checker", "export", "neural", "plotting", "proof", "statistics", "tabl
 #: What a user imports; ``dir(drcopt)`` shows this and nothing else.
 __all__ = [
     "CheckpointError", "DrcoptError", "InfeasibleError", "InputError", "MissingExtraError", "NotSolvedError",
-    "OutputError", "Perception", "Problem", "Solution", "best_map", "checker", "closed_forms", "distortion", "export",
-    "information", "information_bottleneck", "min_classification_loss", "min_perception", "min_rate", "neural",
-    "plotting", "proof", "rate_distortion", "solve", "solve_drc", "sources", "statistics", "sweep", "tables",
-    "theorems",
+    "OutputError", "Perception", "Problem", "Solution", "Surface", "best_map", "checker", "closed_forms", "distortion",
+    "export", "information", "information_bottleneck", "min_classification_loss", "min_perception", "min_rate",
+    "neural", "plotting", "proof", "rate_distortion", "solve", "solve_drc", "sources", "statistics", "surface", "sweep",
+    "tables", "theorems",
 ]  # fmt: skip
 
 

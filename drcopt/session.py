@@ -80,6 +80,8 @@ class Session:
         self.time_limit = check.positive("time_limit", time_limit, allow_none=True)
         self.verify = _verify.setting(verify)
         self.warm: dict[str, Any] | None = None
+        #: Whether a gap of ``tol`` will do however small the value is.
+        self.coarse = False
         self._enter()
         self._engines: dict[str, Engine] = {}
         #: What was proposed for a question with fewer limits: its bounds hold, and its point may do.
@@ -188,6 +190,14 @@ class Session:
 
     # -- asking ------------------------------------------------------------------------------------------------
 
+    def question(self, objective: Quantity) -> Question:
+        """What is asked, about letters with mass, where nothing is limited."""
+        return self._question(objective, (math.inf, math.inf, math.inf))
+
+    def restored(self, coupling: FloatArray) -> FloatArray:
+        """A coupling of letters with mass as one of all letters."""
+        return self._support.restore(coupling)
+
     def _question(self, objective: Quantity, budgets: tuple[float, float, float]) -> Question:
         distortion, rate, loss = budgets
         if self.formulation == "one-shot":
@@ -212,7 +222,8 @@ class Session:
     def _enough(self, objective: Quantity, value: float) -> float:
         """The gap of an answer of this value that is "optimal", in nats or the unit of d."""
         if objective is DISTORTION:
-            return self._stakes.enough(self.tol, value)
+            stakes = self._stakes
+            return max(self.tol * stakes.stake, stakes.digit) if self.coarse else stakes.enough(self.tol, value)
         return objective.inside(self.tol, self.units)
 
     def _unit(self, objective: Quantity) -> float:

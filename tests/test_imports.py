@@ -67,6 +67,7 @@ PUBLIC = [
     "solve_drc",
     "solve",
     "sweep",
+    "surface",
     "min_classification_loss",
     "min_rate",
     "min_perception",

@@ -40,12 +40,16 @@ class DataProcessing:
     """S - X - Y is a Markov chain: H(S|Y) ≥ H(S|X), and ηI(X;Y) + H(S|Y) ≥ H(S) with p(s|x)'s contraction η."""
 
     def bound(self, question: Question) -> float:
+        return max(map(question.bound, self.pieces(question)))
+
+    def pieces(self, question: Question) -> list[Piece]:
+        """Half-spaces of all points."""
         problem = question.problem
         least, all_of_it = problem.entropy_s_given_x, problem.entropy_s
         pieces = [Piece((0.0, 0.0, 1.0), lowered(least, least + 1.0))]
         if question.name != "one-shot":  # time-sharing averages the inequality over a variable independent of X
             pieces.append(Piece((0.0, problem.contraction, 1.0), lowered(all_of_it, all_of_it + 1.0)))
-        return max(question.bound(piece) for piece in pieces)
+        return pieces
 
     def framed(self, change: Standard) -> DataProcessing:
         return self
@@ -56,8 +60,12 @@ class Cheapest:
     """Every letter x at its cheapest y, and what that leaves to every y; and the same from the other side."""
 
     def bound(self, question: Question) -> float:
+        return max(map(question.bound, self.pieces(question)))
+
+    def pieces(self, question: Question) -> list[Piece]:
+        """Half-spaces of all points."""
         levels = (level + question.law.least(rest) for level, rest in question.problem.floors)
-        return max(question.bound(Piece((1.0, 0.0, 0.0), lowered(level, level))) for level in levels)
+        return [Piece((1.0, 0.0, 0.0), lowered(level, level)) for level in levels]
 
     def framed(self, change: Standard) -> Cheapest:
         return self

@@ -78,14 +78,9 @@ class PosteriorTree:
                 stack.append((child, part))
 
     def bound(self, question: Question) -> float:
-        """The least leaf bound. Time-sharing mixes couplings of different leaves, so it asks for one direction."""
-        try:
-            leaves = list(self.leaves(question.problem))
-        except ValueError:
-            return -math.inf  # a split of nothing
-        if question.classifier_sees == "message" and isinstance(self.root, Split):
-            return -math.inf  # the posteriors of one letter may lie in several boxes
-        if question.name == "time-sharing" and len({_weights(leaf) for leaf, _ in leaves}) > 1:
+        """The least leaf bound."""
+        leaves = self._proving(question)
+        if not leaves:
             return -math.inf
         # Sharp pricing is dear, and only the least bound counts: roughly first, then the least until it is a sharp one.
         heap: list[tuple[float, int, bool]] = []
@@ -102,6 +97,35 @@ class PosteriorTree:
             heapq.heapreplace(heap, (max(bound, question.bound(piece)), i, True))
         return heap[0][0]
 
+    def pieces(self, question: Question) -> list[Piece]:
+        """A half-space for every leaf, priced roughly: each point of the problem lies in one; [] if one is missing.
+
+        They hold at all budgets, and the least of what they say of an objective is a bound on it.
+        """
+        found: list[Piece] = []
+        cells: Partition | None = None
+        for leaf, box in self._proving(question):
+            if clock.expired():
+                return []
+            piece, cells = _leaf_piece(question, leaf, box, _ROUGH, cells)
+            found.append(piece)
+        return found
+
+    def _proving(self, question: Question) -> list[tuple[Leaf, FloatArray]]:
+        """The leaves with their boxes; none where they prove nothing of the question.
+
+        Time-sharing mixes couplings of different leaves, so it asks for one direction.
+        """
+        try:
+            leaves = list(self.leaves(question.problem))
+        except ValueError:
+            return []  # a split of nothing
+        if question.classifier_sees == "message" and isinstance(self.root, Split):
+            return []  # the posteriors of one letter may lie in several boxes
+        if question.name == "time-sharing" and len({_weights(leaf) for leaf, _ in leaves}) > 1:
+            return []
+        return leaves
+
     def framed(self, change: Standard) -> PosteriorTree:
         def visit(node: Node) -> Node:
             if isinstance(node, Split):
@@ -117,6 +141,35 @@ class PosteriorTree:
 
 def _weights(leaf: Leaf) -> tuple[float, float, float]:
     return float(leaf.distortion), float(leaf.rate), float(leaf.classification)
+
+
+def packed(tree: Node) -> dict[str, FloatArray]:
+    """A tree in preorder: "splits" (N, 3) of y, s and at (y = −1: a leaf), "leaves" (L, n + 3) of f, w, α and β."""
+    splits, leaves, stack = [], [], [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Leaf):
+            splits.append((-1.0, 0.0, 0.0))
+            leaves.append(np.concatenate([node.f, _weights(node)]))
+        else:
+            splits.append((node.y, node.s, node.at))
+            stack += [node.high, node.low]
+    return {"splits": np.array(splits, dtype=np.float64), "leaves": np.array(leaves)}
+
+
+def unpacked(splits: FloatArray, leaves: FloatArray) -> Node:
+    """What :func:`packed` made arrays of."""
+    rows, zs = iter(splits.tolist()), iter(leaves)
+
+    def node() -> Node:
+        y, s, at = next(rows)
+        if y < 0:
+            z = next(zs)
+            return Leaf(z[:-3].copy(), float(z[-2]), float(z[-1]), float(z[-3]))
+        low = node()
+        return Split(int(y), int(s), at, low, node())
+
+    return node()
 
 
 def whole_box(problem: Problem) -> FloatArray:

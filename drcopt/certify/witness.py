@@ -114,7 +114,7 @@ def spent(formulation: Question, parts: Sequence[Part], budgets: Budgets | None 
     # A budget in bits is a hair off in nats: take the least that it can be.
     limits = [information.to_nats(b, budgets.units) * (1.0 - 4 * _UNIT) for b in (budgets.rate, budgets.loss)]
     limits.insert(0, budgets.distortion)
-    room = _allowances(formulation, parts, *values)
+    room = allowances(formulation, parts, *values)
     if room[0] > _ROUGH * values[0] and _affordable(
         formulation, parts
     ):  # stand-ins for infinity, of which a hair counts
@@ -127,7 +127,7 @@ def spent(formulation: Question, parts: Sequence[Part], budgets: Budgets | None 
     return Spent(*values, *excess)
 
 
-def _allowances(
+def allowances(
     formulation: Question, parts: Sequence[Part], distortion: float, rate: float, loss: float
 ) -> tuple[float, float, float]:
     """How much more than the doubles say E d, the rate and the loss of the coupling that is meant can be."""

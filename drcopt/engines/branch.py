@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from drcopt.bounds import Evidence, Leaf, PosteriorTree, Split
-from drcopt.bounds.posterior import Node
+from drcopt.bounds import Evidence, PosteriorTree
+from drcopt.bounds.posterior import Node, packed, unpacked
 from drcopt.bounds.pricing.vertices import most_candidates
-from drcopt.engines.ascent import Columns, Lagrangian, leaf, multipliers
+from drcopt.engines.ascent import Columns, Lagrangian, leaf
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
 from drcopt.engines.descent import Descent
 from drcopt.engines.inverse_points import InversePoints
@@ -167,38 +167,13 @@ def _remember(warm: Any, best: Descent | None, search: Search) -> Any:
             "letters": search.columns.y.astype(np.float64),
             "posteriors": search.columns.p,
         }
-        | _packed(search.tree())
+        | packed(search.tree())
     )
 
 
-def _packed(tree: Node) -> dict[str, FloatArray]:
-    """A tree in preorder: "splits" (N, 3) of y, s and at (y = −1 for a leaf) and the leaves' z (L, n + 3)."""
-    splits, leaves, stack = [], [], [tree]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Leaf):
-            splits.append((-1.0, 0.0, 0.0))
-            leaves.append(multipliers(node))
-        else:
-            splits.append((node.y, node.s, node.at))
-            stack += [node.high, node.low]
-    return {"splits": np.array(splits, dtype=np.float64), "leaves": np.array(leaves)}
-
-
 def _unpacked(splits: FloatArray, leaves: FloatArray) -> Node | None:
-    """What :func:`_packed` made an array of; None where a tree is too small, or has grown too large, to save work."""
-    if not _FEWEST_LEAVES <= len(leaves) <= _MOST_LEAVES:
-        return None
-    rows, zs = iter(splits.tolist()), iter(leaves)
-
-    def node() -> Node:
-        y, s, at = next(rows)
-        if y < 0:
-            return leaf(next(zs))
-        low = node()
-        return Split(int(y), int(s), at, low, node())
-
-    return node()
+    """The tree, unless it is too small, or has grown too large, to save work."""
+    return unpacked(splits, leaves) if _FEWEST_LEAVES <= len(leaves) <= _MOST_LEAVES else None
 
 
 def _late(points: Points | InversePoints) -> Proposal:

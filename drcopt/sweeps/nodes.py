@@ -1,0 +1,154 @@
+"""What is asked at one place of a surface: a whole answer with its proof, or only a point, by a short descent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from drcopt.bounds import PosteriorTree
+from drcopt.certify.certificate import repair
+from drcopt.engines.base import INTERRUPTED, Limits
+from drcopt.engines.descent import descend, lower_rate, reduce_loss, reduce_loss_within
+from drcopt.formulations import Part, Question, SingleLetter
+from drcopt.law_session import session_for
+from drcopt.perception import Perception
+from drcopt.problem import Problem
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE, Quantity
+from drcopt.session import Session
+from drcopt.stakes import Stakes
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
+from drcopt.support.workers import follow_parent
+from drcopt.sweeps.envelopes import Found, Proved, found
+
+#: Descents aim this far inside the loss budget, relative to H(S), so that what they find holds there once rounded.
+_MARGIN = 1e-11
+_SHARPLY = 1e-9
+
+_NO_TREE = {"splits": np.full((1, 3), -1.0), "leaves": np.zeros((1, 1))}
+
+#: A coupling of the problem with mass, and the multipliers (f, w, α, β) of the standard form there.
+Start = tuple[FloatArray, FloatArray]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Budgets (D, R, C) in nats and the unit of d; ``full``: with a proof, else a descent from ``starts`` alone."""
+
+    problem: Problem
+    settings: Mapping[str, Any]
+    perception: Perception | None
+    objective: Quantity
+    budgets: tuple[float, float, float]
+    full: bool
+    starts: Sequence[Start] = ()
+    warm: Mapping[str, FloatArray] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What came of a task: points, trees, what a descent from there starts from, and what a solve does."""
+
+    points: tuple[Found, ...] = ()
+    trees: tuple[Proved, ...] = ()
+    start: Start | None = None
+    warm: Mapping[str, FloatArray] | None = None
+    status: str = ""
+    failure: str = ""
+
+
+def session(task: Task) -> Session:
+    """The session that answers a task."""
+    return session_for(task.problem, perception=task.perception, units="nats", **task.settings)
+
+
+def run(tasks: Sequence[Task]) -> list[Answer]:
+    """Answer tasks one after another; one that fails says so, and the others do not suffer."""
+    answers = []
+    for task in tasks:
+        try:
+            answers.append(_solved(task) if task.full else _descended(task))
+        except Exception as error:
+            answers.append(Answer(failure=f"{type(error).__name__}: {error}"))
+    return answers
+
+
+def run_aside(tasks: Sequence[Task]) -> list[Answer]:
+    """:func:`run` in another process, which must not outlive the one that asked."""
+    follow_parent()
+    return run(tasks)
+
+
+def _solved(task: Task) -> Answer:
+    one = session(task)
+    one.coarse = True
+    # Not the tree: with all its boxes it would make every place as dear as the worst.
+    one.warm = None if task.warm is None else dict(task.warm) | _NO_TREE
+    limits = {q.budget: b for q, b in zip((DISTORTION, RATE, CLASSIFICATION_LOSS), task.budgets, strict=True)}
+    del limits[task.objective.budget]
+    solution = one.ask(task.objective, **limits, on_failure="return")
+    if solution.termination.startswith(INTERRUPTED):
+        raise KeyboardInterrupt
+    certificate = solution.certificate
+    question, spent = certificate.formulation, certificate.spent
+    points: tuple[Found, ...] = ()
+    if certificate.parts is not None and spent is not None:
+        excess = (spent.distortion_excess, spent.rate_excess, spent.loss_excess)
+        points = (found(question, certificate.parts, spent.values, excess),)
+    trees = []
+    asked = [question] if certificate.relaxed is None else [question, question.with_problem(certificate.relaxed)]
+    for evidence in certificate.evidence:
+        if isinstance(evidence, PosteriorTree):
+            trees += [Proved.of(evidence, pieces) for each in asked if (pieces := evidence.pieces(each))]
+    warm, start = one.warm, None
+    if isinstance(warm, dict) and "coupling" in warm:
+        start = (np.array(warm["coupling"]), np.array(warm["multipliers"]))
+    elif points and len(points[0].parts) == 1:
+        start = (points[0].parts[0].coupling, np.zeros(question.problem.n + 3))
+    return Answer(points, tuple(trees), start, warm, solution.status)
+
+
+def descends(question: Question) -> bool:
+    """Whether there are descents for questions like this."""
+    return type(question) is SingleLetter and question.laws is None
+
+
+def _descended(task: Task) -> Answer:
+    problem = task.problem.reduced()
+    distortion, rate, loss = task.budgets
+    question = SingleLetter(problem, rate, loss, distortion_budget=distortion, objective=task.objective)
+    standard, change = Stakes(problem).standard
+    offset = float(change.row @ problem.px + change.column @ problem.py)
+    limit = (distortion - offset) / change.scale
+    rate, loss = (min(b, most) for b, most in zip((rate, loss), question.most[1:], strict=True))
+    loss -= min(_MARGIN, 1e-3 * loss)
+    limits = Limits(_SHARPLY, clock.now() + clock.remaining())
+    best: Answer = Answer()
+    value = math.inf
+    for P, z in task.starts:
+        if task.objective is DISTORTION:
+            multipliers = (z[:-3], max(float(z[-2]), 1e-6), float(z[-1])) if z.any() else None
+            answer = descend(standard, standard.d, rate, loss, P, limits, multipliers=multipliers, tol=1e-8)
+            if answer is None:
+                lower = reduce_loss(standard, rate, P, limits, target=loss)
+                answer = descend(standard, standard.d, rate, loss, lower.P, limits, tol=1e-8)
+        elif task.objective is RATE:
+            answer = lower_rate(standard, limit * (1.0 - 1e-12), loss, P, limits, tol=1e-8)
+        elif limit >= float(standard.d.max()):
+            answer = reduce_loss(standard, rate, P, limits)
+        else:
+            answer = reduce_loss_within(standard, rate, limit * (1.0 - 1e-12), P, limits)
+        if answer is None:
+            continue
+        point = repair(question, [Part(1.0, answer.P)])
+        if point is None or not point.spent.values[task.objective.place] < value:
+            continue
+        spent = point.spent
+        value = spent.values[task.objective.place]
+        excess = (spent.distortion_excess, spent.rate_excess, spent.loss_excess)
+        best = Answer((found(question, point.parts, spent.values, excess),), (), (answer.P, answer.z), None, "feasible")
+    return best

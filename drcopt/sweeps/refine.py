@@ -1,0 +1,345 @@
+"""Where to ask next: boxes of budgets are halved until what is known pins the objective down in each of them.
+
+:mod:`drcopt.sweeps.envelopes` says why its corners are enough for a box. A corner where ceiling and floor lie apart is
+asked about: first by a descent, which is cheap and may lower the ceiling, then by a whole answer, which brings a proof.
+A box whose corners are known but which is not is halved: its halves may do with other tangents and trees.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from drcopt.bounds import Cheapest, DataProcessing
+from drcopt.formulations import Question
+from drcopt.questions import CLASSIFICATION_LOSS, Quantity
+from drcopt.support.check import FloatArray
+from drcopt.sweeps.envelopes import Ceiling, Floor, Proved
+from drcopt.sweeps.nodes import Answer, Start
+
+#: Tangents that are tried in a box, and points that a descent starts from.
+_TANGENTS, _STARTS = 4, 2
+#: A corner is known where its gap is this share of what is asked for.
+_CORNER = 0.5
+#: Descents and whole answers asked for at once, whoever answers: what is asked next must not depend on that. They lie
+#: so far apart, as shares of the axes.
+_DESCENTS, _SOLVES, _APART, _FAR = 24, 6, 0.02, 0.08
+#: Near the edge of what is feasible corners of boxes no thinner than this are asked about.
+_EDGE = 0.1
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to minimise at which budgets (D, R, C), whether with a proof, and what an answer may start from."""
+
+    objective: Quantity
+    budgets: tuple[float, float, float]
+    full: bool
+    starts: tuple[Start, ...] = ()
+    warm: Mapping[str, FloatArray] | None = None
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A quantity whose budget varies from ``low`` to ``high``, in nats or the unit of d; boxes are no thinner than
+    ``resolution`` of that."""
+
+    quantity: Quantity
+    low: float
+    high: float
+    resolution: float
+
+    def at(self, share: float) -> float:
+        """The budget at this share of the way."""
+        return self.high if share == 1.0 else self.low + share * (self.high - self.low)
+
+
+@dataclass(eq=False)
+class Box:
+    """Shares of the axes from ``low`` to ``high``.
+
+    ``gap`` is proved all over it, with the τ of the point ``tangent``, or with the best point at its tightest corner
+    where that is −1.
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    gap: float = math.inf
+    tangent: int = -1
+    infeasible: bool = False
+
+    @property
+    def share(self) -> float:
+        """Of the whole."""
+        return math.prod(h - lo for lo, h in zip(self.low, self.high, strict=True))
+
+    @property
+    def middle(self) -> tuple[float, ...]:
+        """Its middle."""
+        return tuple(0.5 * (lo + h) for lo, h in zip(self.low, self.high, strict=True))
+
+    def corners(self) -> list[tuple[float, ...]]:
+        """All corners, the tightest first and the loosest last."""
+        found: list[tuple[float, ...]] = [()]
+        for lo, h in zip(self.low, self.high, strict=True):
+            found = [(*c, end) for c in found for end in (lo, h)]
+        return found
+
+    def halves(self, axis: int) -> tuple[Box, Box]:
+        """Cut across an axis."""
+        at = self.middle[axis]
+        low, high = list(self.low), list(self.high)
+        low[axis] = high[axis] = at
+        return Box(self.low, tuple(high)), Box(tuple(low), self.high)
+
+
+@dataclass(eq=False)
+class Known:
+    """All that has been learnt about a problem: it serves every objective and all budgets."""
+
+    question: Question
+    floor: Floor = field(init=False)
+    ceiling: Ceiling = field(init=False)
+    starts: list[tuple[FloatArray, Start]] = field(default_factory=list)
+    warms: list[tuple[FloatArray, Mapping[str, FloatArray]]] = field(default_factory=list)
+    asked: set[tuple[Quantity, tuple[float, float, float], bool]] = field(default_factory=set)
+    solves: int = 0
+    descents: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.floor, self.ceiling = Floor(self.question), Ceiling(self.question)
+        for always in (DataProcessing(), Cheapest()):
+            for piece in always.pieces(self.question):
+                self.floor.add(Proved.of(None, [piece]))
+
+    def learn(self, wanted: Wanted, answer: Answer) -> None:
+        """Take in an answer."""
+        budgets = np.array(wanted.budgets)
+        self.solves += wanted.full
+        self.descents += not wanted.full
+        if answer.failure:
+            self.failures.append(answer.failure)
+        for tree in answer.trees:
+            self.floor.add(tree)
+        for point in answer.points:
+            self.ceiling.add(point)
+        if answer.start is not None:
+            self.starts.append((budgets, answer.start))
+        if answer.warm is not None:
+            self.warms.append((budgets, answer.warm))
+
+    def far(self, a: FloatArray, b: FloatArray) -> float:
+        """How far budgets lie apart, in units of the most that any point needs."""
+        most = self.floor.most
+        return float((((np.minimum(a, most) - np.minimum(b, most)) / most) ** 2).sum())
+
+
+Ask = Callable[[Sequence[Wanted]], list[Answer]]
+Node = tuple[float, ...]
+
+
+class Refinement:
+    """Boxes over one or two axes, other budgets fixed (``fixed``, (3,)), refined until the gap is ≤ ``tol``."""
+
+    def __init__(self, known: Known, objective: Quantity, axes: Sequence[Axis], fixed: FloatArray, tol: float) -> None:
+        self.known, self.objective, self.axes, self.fixed, self.tol = known, objective, tuple(axes), fixed, tol
+        self.boxes = [Box((0.0,) * len(axes), (1.0,) * len(axes))]
+        self.done: list[Box] = []
+
+    def budgets(self, nodes: Sequence[Node]) -> FloatArray:
+        """Of nodes given by shares, (Q, 3)."""
+        found = np.tile(self.fixed, (len(nodes), 1))
+        for j, axis in enumerate(self.axes):
+            found[:, axis.quantity.place] = [axis.at(node[j]) for node in nodes]
+        return found
+
+    def run(self, ask: Ask, enough: Callable[[], bool]) -> None:
+        """Until every box is closed or no larger than the resolution, or ``enough``."""
+        box = self.boxes[0]
+        for node in (box.high, box.middle, box.low):
+            self._ask(ask, self._new([self._at(node, True)]))
+        while True:
+            self._judge()
+            if enough() or not self.boxes:
+                return
+            self._ask(ask, self._turn())
+
+    def _ask(self, ask: Ask, wanted: list[Wanted]) -> None:
+        for one, answer in zip(wanted, ask(wanted) if wanted else [], strict=True):
+            self.known.learn(one, answer)
+
+    # -- judging -------------------------------------------------------------------------------------------------
+
+    def _judge(self) -> None:
+        """Find each open box's gap; close those that are known, or as small as they get."""
+        known, boxes = self.known, self.boxes
+        places: dict[Node, int] = {}
+        corners = np.array([[places.setdefault(c, len(places)) for c in box.corners()] for box in boxes])
+        self.nodes = list(places)
+        budgets = self.budgets(self.nodes)
+        lower = known.floor.by_tree(self.objective, budgets)
+        best = known.ceiling.staircase(self.objective, budgets)
+        self.lower, self.upper = lower.max(axis=0), best.copy()
+        with np.errstate(invalid="ignore"):
+            # The tightest corner's best point against the loosest corner's floor.
+            gaps = best[corners[:, 0]] - self.lower[corners[:, -1]]
+        gaps = np.where(np.isnan(gaps), np.inf, gaps)
+        tangents = np.full(len(boxes), -1)
+        by_box = lower[:, corners]  # (T, B, c)
+        nearest = self._nearest(self.budgets([box.middle for box in boxes]))
+        for k in np.unique(nearest):
+            mine = np.flatnonzero((nearest == k).any(axis=1))
+            nodes = np.unique(corners[mine])
+            upper = np.full(len(places), np.inf)
+            upper[nodes] = known.ceiling.mixed(self.objective, budgets[nodes], int(k))
+            self.upper = np.minimum(self.upper, upper)
+            with np.errstate(invalid="ignore"):
+                trial = (upper[corners[mine]] - by_box[:, mine]).max(axis=2)
+            trial = np.where(np.isnan(trial), np.inf, trial).min(axis=0)
+            better = trial < gaps[mine]
+            gaps[mine[better]], tangents[mine[better]] = trial[better], k
+        # A bound above a point would be a contradiction; both carry rounding of the last digits.
+        infeasible = np.isposinf(self.lower[corners[:, -1]])
+        open_, left = [], []
+        for i, box in enumerate(boxes):
+            box.gap, box.tangent = max(0.0, float(gaps[i])), int(tangents[i])
+            box.infeasible = bool(infeasible[i])
+            if box.infeasible:
+                box.gap = 0.0
+            small = all(h - lo <= a.resolution for lo, h, a in zip(box.low, box.high, self.axes, strict=True))
+            if box.gap <= self.tol or small:
+                self.done.append(box)
+            else:
+                open_.append(box)
+                left.append(i)
+        self.boxes, self._corners = open_, corners[left]
+
+    def _nearest(self, middles: FloatArray) -> np.ndarray:
+        """The points whose posteriors are tried near each place (B, t)."""
+        points = self.known.ceiling.points
+        if not points or self.known.ceiling.linear:
+            return np.zeros((len(middles), min(1, len(points))), dtype=int)
+        at = self.known.ceiling.values
+        distance = np.zeros((len(middles), len(points)))
+        for axis in self.axes:
+            j = axis.quantity.place
+            distance += ((middles[:, j, None] - at[:, j]) / (axis.high - axis.low)) ** 2
+        return np.argsort(distance, axis=1, kind="stable")[:, :_TANGENTS]
+
+    # -- answering -----------------------------------------------------------------------------------------------
+
+    def ceiling(self, budgets: FloatArray) -> FloatArray:
+        """What points are known to reach within budgets (Q, 3)."""
+        found, ceiling = self.known.ceiling.staircase(self.objective, budgets), self.known.ceiling
+        if ceiling.points:
+            tangents = np.column_stack([self._of_box(budgets), self._nearest(budgets)[:, :1]])
+            for k in np.unique(tangents[tangents >= 0]):
+                mine = (tangents == k).any(axis=1)
+                found[mine] = np.minimum(found[mine], ceiling.mixed(self.objective, budgets[mine], int(k)))
+        return found
+
+    def mixture(self, budgets: FloatArray) -> list[tuple[int, float]] | None:
+        """Points and their shares of a mixture that has the ceiling at one place (1, 3); None if there is none."""
+        ceiling = self.known.ceiling
+        best, value = ceiling.best(self.objective, budgets)
+        shares = [(best, 1.0)] if best >= 0 else None
+        for k in {int(self._of_box(budgets)[0]), *(self._nearest(budgets)[0, :1].tolist() if ceiling.points else [])}:
+            if k >= 0 and (found := ceiling.mixture(self.objective, budgets, k)) is not None and found[1] < value:
+                shares, value = found
+        return shares
+
+    def _of_box(self, budgets: FloatArray) -> np.ndarray:
+        """The tangent of the box that each place lies in; −1 where there is none."""
+        shares = np.column_stack([(budgets[:, a.quantity.place] - a.low) / (a.high - a.low) for a in self.axes])
+        tangents = np.full(len(budgets), -1)
+        for box in (*self.boxes, *self.done):
+            if box.tangent >= 0:
+                tangents[((shares >= box.low) & (shares <= box.high)).all(axis=1)] = box.tangent
+        return tangents
+
+    # -- asking --------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> list[Wanted]:
+        """What to ask next; boxes with nothing to ask at their corners are halved."""
+        with np.errstate(invalid="ignore"):
+            gaps = self.upper - self.lower
+        gaps[np.isposinf(self.lower)] = 0.0
+        unknown = gaps > _CORNER * self.tol
+        open_, descents, solves, edges = [], {}, {}, {}
+        for box, corners in zip(self.boxes, self._corners, strict=True):
+            size = max(h - lo for lo, h in zip(box.low, box.high, strict=True))
+            asking = False
+            for i in corners:
+                if not unknown[i] or (math.isinf(gaps[i]) and size < _EDGE):
+                    continue
+                node, gap = self.nodes[i], float(gaps[i])
+                if math.isinf(gap) and (edge := self._edge(node)) is not None:
+                    edges[node] = edge
+                    asking = True
+                elif (self.descending and math.isfinite(gap)) and self._fresh(one := self._at(node, False)):
+                    descents[node] = (gap, one)
+                    asking = True
+                elif self._fresh(one := self._at(node, True)):
+                    solves[node] = (gap, one)
+                    asking = True
+            open_ += [box] if asking else list(self._cut(box))
+        self.boxes = open_
+        chosen = self._apart(descents, _DESCENTS, _APART)
+        if not chosen:
+            chosen = [*list(edges.values())[:1], *self._apart(solves, _SOLVES, _FAR)]
+        return self._new(chosen)
+
+    descending = True
+
+    def _apart(self, wanted: dict[Node, tuple[float, Wanted]], most: int, apart: float) -> list[Wanted]:
+        """Those of the largest gaps, none too near another."""
+        chosen: list[Node] = []
+        for node in sorted(wanted, key=lambda node: -wanted[node][0]):
+            if all(max(abs(a - b) for a, b in zip(node, other, strict=True)) >= apart for other in chosen):
+                chosen.append(node)
+                if len(chosen) == most:
+                    break
+        return [wanted[node][1] for node in chosen]
+
+    def _edge(self, node: Node) -> Wanted | None:
+        """The least loss at the other budget of a node, if that limits the loss and it was not asked."""
+        if self.objective is CLASSIFICATION_LOSS:
+            return None
+        budgets = self.budgets([node])[0]
+        budgets[CLASSIFICATION_LOSS.place] = math.inf
+        one = self._wanted(CLASSIFICATION_LOSS, budgets, True)
+        return one if self._fresh(one) else None
+
+    def _cut(self, box: Box) -> tuple[Box, Box]:
+        """Across the axis along which the ceiling falls more, or the longer."""
+        able = [j for j, a in enumerate(self.axes) if box.high[j] - box.low[j] > a.resolution]
+        sizes = [(box.high[j] - box.low[j], -j, j) for j in able]
+        return box.halves(max(sizes)[-1])
+
+    def _at(self, node: Node, full: bool) -> Wanted:
+        return self._wanted(self.objective, self.budgets([node])[0], full)
+
+    def _wanted(self, objective: Quantity, budgets: FloatArray, full: bool) -> Wanted:
+        place = (float(budgets[0]), float(budgets[1]), float(budgets[2]))
+        return Wanted(objective, place, full)
+
+    def _new(self, wanted: list[Wanted]) -> list[Wanted]:
+        """Those that were not asked before, with what they may start from."""
+        known, new = self.known, []
+        for one in wanted:
+            if not self._fresh(one):
+                continue
+            known.asked.add((one.objective, one.budgets, one.full))
+            at = np.array(one.budgets)
+            near = sorted(known.starts, key=lambda pair: known.far(pair[0], at))[:_STARTS]
+            warms = sorted(known.warms, key=lambda pair: known.far(pair[0], at))[:1]
+            new.append(replace(one, starts=tuple(s for _, s in near), warm=warms[0][1] if warms else None))
+        return new
+
+    def _fresh(self, one: Wanted) -> bool:
+        asked = self.known.asked
+        return not any((one.objective, one.budgets, full) in asked for full in {one.full, True})

@@ -1,0 +1,248 @@
+"""Surfaces: a floor and a ceiling that hold everywhere, refined until they lie close together."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import drcopt
+from drcopt.bounds import PosteriorTree
+from drcopt.errors import CheckpointError, InputError
+from drcopt.questions import DISTORTION, QUANTITIES, Piece
+from drcopt.session import Session
+from drcopt.sweeps.envelopes import Ceiling, Floor, Found, Proved
+
+
+def problem(seed: int = 1, n: int = 3, m: int = 3, k: int = 2) -> drcopt.Problem:
+    rng = np.random.default_rng(seed)
+    channel = rng.dirichlet(np.ones(k), n)
+    return drcopt.Problem(rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(m)), channel, rng.random((n, m)))
+
+
+@pytest.fixture(scope="module")
+def sheet() -> drcopt.Surface:
+    source = drcopt.sources.bernoulli()
+    return drcopt.surface(source, R=(0.3, 0.8), C=(0.75, 0.9), tol=5e-3, resolution=1 / 16)
+
+
+@pytest.fixture(scope="module")
+def curve() -> drcopt.Surface:
+    return drcopt.surface(problem(), R=(0.05, 1.0), tol=1e-3)
+
+
+class TestWhatIsProved:
+    def test_a_solve_lies_between_floor_and_ceiling(self, sheet: drcopt.Surface) -> None:
+        rng = np.random.default_rng(0)
+        for R, C in rng.uniform((0.2, 0.7), (0.9, 1.0), (6, 2)):
+            answer = drcopt.solve(sheet.problem, R=R, C=C, on_failure="return")
+            lower, upper = float(sheet.lower(R, C)), float(sheet.upper(R, C))
+            if answer.status == "infeasible":
+                assert upper == math.inf
+            else:
+                assert lower <= answer.value + 1e-12
+                assert upper >= answer.lower_bound - 1e-12
+
+    def test_the_gap_is_that_everywhere_in_known_boxes(self, sheet: drcopt.Surface) -> None:
+        assert sheet.known > 0.8
+        assert sheet.infeasible > 0.05
+        rng = np.random.default_rng(1)
+        for box in sheet.refinement.done:
+            if box.gap > sheet.refinement.tol or box.infeasible:
+                continue
+            shares = rng.uniform(box.low, box.high, (5, 2))
+            budgets = sheet.refinement.budgets([tuple(s) for s in shares.tolist()])
+            lower = sheet.refinement.known.floor.at(DISTORTION, budgets)
+            assert (sheet.refinement.ceiling(budgets) - lower <= box.gap + 1e-12).all()
+
+    def test_the_coupling_has_the_ceiling_and_meets_the_budgets(self, sheet: drcopt.Surface) -> None:
+        R, C = 0.61, 0.83
+        P = sheet.coupling(R, C)
+        assert P is not None
+        source = sheet.problem
+        bits = drcopt.information.NATS_PER["bits"]
+        assert source.distortion(P) <= float(sheet.upper(R, C)) + 1e-12
+        assert source.rate(P) / bits <= R + 1e-12
+        assert source.classification_loss(P) / bits <= C + 1e-12
+
+    def test_a_curve_is_known_between_its_points(self, curve: drcopt.Surface) -> None:
+        assert curve.known == 1.0
+        R = np.linspace(0.05, 1.0, 200)
+        lower, upper = curve.lower(R), curve.upper(R)
+        assert (lower <= upper).all()
+        assert (upper - lower <= curve.tolerance).all()
+        answer = drcopt.solve(curve.problem, R=0.4321)
+        assert float(curve.lower(0.4321)) <= answer.value <= float(curve.upper(0.4321)) + 1e-12
+
+    def test_the_edge_holds_the_least_loss(self, sheet: drcopt.Surface) -> None:
+        least = drcopt.min_classification_loss(sheet.problem, R=0.55)
+        lower, upper = sheet.edge(0.55)
+        assert lower <= least.value + 1e-12
+        assert upper >= least.lower_bound - 1e-12
+
+    @pytest.mark.parametrize("objective", ["rate", pytest.param("classification_loss", marks=pytest.mark.slow)])
+    def test_the_inverses(self, objective: str) -> None:
+        source, limits = problem(), {"D": (0.3, 0.6)} | ({"C": 0.8} if objective == "rate" else {"R": 0.8})
+        found = drcopt.surface(source, objective=objective, tol=5e-2, resolution=1 / 8, **limits)
+        ask = drcopt.min_rate if objective == "rate" else drcopt.min_classification_loss
+        held = {name: value for name, value in limits.items() if not isinstance(value, tuple)}
+        answer = ask(source, D=0.45, **held, on_failure="return")
+        assert float(found.lower(0.45)) <= answer.value + 1e-12
+        assert float(found.upper(0.45)) >= answer.lower_bound - 1e-12
+
+    def test_time_sharing_and_a_free_law(self) -> None:
+        source = problem()
+        shared = drcopt.surface(source, R=(0.2, 0.8), C=0.7, formulation="time-sharing", tol=1e-2)
+        free = drcopt.Problem(source.px, None, source.ps_given_x, source.d)
+        loose = drcopt.surface(free, R=(0.2, 0.8), tol=1e-2)
+        assert shared.known == loose.known == 1.0
+        answer = drcopt.solve(source, R=0.5, C=0.7, formulation="time-sharing")
+        assert float(shared.lower(0.5)) <= answer.value + 1e-12
+        assert float(shared.upper(0.5)) >= answer.lower_bound - 1e-12
+        answer = drcopt.solve(free, R=0.5)
+        assert float(loose.lower(0.5)) <= answer.value + 1e-12 <= float(loose.upper(0.5)) + 2e-12
+
+
+class TestFloor:
+    def test_it_says_what_a_question_says(self) -> None:
+        source, rng = problem(), np.random.default_rng(0)
+        question = Session(source, units="nats").question(DISTORTION)
+        pieces = [Piece(tuple(w), float(level)) for w, level in zip(rng.random((9, 3)), rng.random(9), strict=True)]
+        pieces.append(Piece((0.0, 0.2, 0.5), 0.3))
+        floor = Floor(question)
+        for piece in pieces:
+            floor.add(Proved.of(None, [piece]))
+        for objective in QUANTITIES:
+            budgets = rng.random((20, 3))
+            found = floor.by_tree(objective, budgets)
+            for j, (D, R, C) in enumerate(budgets):
+                limits = {"distortion_budget": D, "rate_budget": R, "classification_budget": C}
+                del limits[("distortion_budget", "rate_budget", "classification_budget")[objective.place]]
+                asked = question.minimising(objective, **limits)
+                for i, piece in enumerate(pieces):
+                    said, most = asked.bound(piece), asked.most[objective.place]
+                    if said > most * (1 + 1e-9):
+                        said = math.inf
+                    assert found[i, j] == pytest.approx(said, rel=1e-12, abs=1e-12)
+                    assert found[i, j] <= said + 1e-14
+
+    def test_a_tree_is_as_good_as_its_worst_leaf(self) -> None:
+        question = Session(problem(), units="nats").question(DISTORTION)
+        floor = Floor(question)
+        floor.add(Proved.of(None, [Piece((1.0, 0.0, 0.0), 0.3), Piece((1.0, 0.0, 0.0), 0.1)]))
+        assert floor.at(DISTORTION, np.full((1, 3), math.inf))[0] <= 0.1
+
+
+class TestCeiling:
+    def test_a_mixture_counts_its_own_loss(self) -> None:
+        """H(S|Y) is concave: halves of two points can lose more than the mean of what they lose."""
+        source = problem(3)
+        question = Session(source, units="nats").question(DISTORTION)
+        reduced = question.problem
+        ceiling = Ceiling(question)
+        rng = np.random.default_rng(0)
+        for _ in range(12):
+            from drcopt.coupling import round_onto_marginals
+            from drcopt.formulations import Part
+
+            P = round_onto_marginals(reduced.px[:, None] * rng.dirichlet(np.ones(3) * 0.3, 3), reduced.px, reduced.py)
+            values = np.array(question.values([Part(1.0, P)]))
+            ceiling.add(Found((Part(1.0, P),), values, np.full(3, math.inf), 1e-14))
+        for k in range(12):
+            for _ in range(20):
+                budgets = np.array([[math.inf, rng.uniform(0, 1), rng.uniform(0.2, 0.7)]])
+                found = ceiling.mixture(DISTORTION, budgets, k)
+                if found is None:
+                    continue
+                shares, value = found
+                P = sum(w * ceiling.points[i].parts[0].coupling for i, w in shares)
+                assert reduced.rate(P) <= budgets[0, 1] + 1e-12
+                assert reduced.classification_loss(P) <= budgets[0, 2] + 1e-12
+                assert reduced.distortion(P) <= value + 1e-12
+
+    def test_a_point_holds_where_it_is_and_at_looser_budgets_alone(self) -> None:
+        question = Session(problem(), units="nats").question(DISTORTION)
+        ceiling = Ceiling(question)
+        from drcopt.formulations import Part
+
+        P = question.problem.independent
+        ceiling.add(Found((Part(1.0, P),), np.array([0.5, 0.2, 0.6]), np.full(3, math.inf), 0.0))
+        at = np.array([[0, 0.2, 0.6], [0, 0.19, 0.6], [0, 0.2, 0.59], [0, 3.0, 3.0]])
+        assert ceiling.staircase(DISTORTION, at).tolist() == [0.5, math.inf, math.inf, 0.5]
+
+
+class TestHowItRuns:
+    def test_an_executor_changes_nothing(self, curve: drcopt.Surface) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            other = drcopt.surface(problem(), R=(0.05, 1.0), tol=1e-3, executor=pool)
+        R = np.linspace(0.05, 1.0, 50)
+        np.testing.assert_array_equal(other.lower(R), curve.lower(R))
+        np.testing.assert_array_equal(other.upper(R), curve.upper(R))
+
+    def test_it_resumes(self, tmp_path: Path, curve: drcopt.Surface, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "surface.jsonl"
+        first = drcopt.surface(problem(), R=(0.05, 1.0), tol=1e-3, checkpoint=path)
+        content = path.read_bytes()
+        path.write_bytes(b"\n".join(content.split(b"\n")[:4]) + b"\n")  # killed after three answers
+        again = drcopt.surface(problem(), R=(0.05, 1.0), tol=1e-3, checkpoint=path)
+        R = np.linspace(0.05, 1.0, 50)
+        np.testing.assert_array_equal(again.lower(R), first.lower(R))
+        np.testing.assert_array_equal(again.upper(R), first.upper(R))
+        assert path.read_bytes() == content
+        monkeypatch.setattr("drcopt.sweeps.asking.run", lambda tasks: pytest.fail("answered anew"))
+        drcopt.surface(problem(), R=(0.05, 1.0), tol=1e-3, checkpoint=path)
+        with pytest.raises(CheckpointError, match=r"tol is 0\.001 there and 0\.01 here"):
+            drcopt.surface(problem(), R=(0.05, 1.0), tol=1e-2, checkpoint=path)
+
+    def test_a_time_limit_leaves_what_is_known(self) -> None:
+        found = drcopt.surface(problem(), R=(0.05, 1.0), C=(0.5, 0.6), tol=1e-6, time_limit=0.01)
+        assert found.termination == "the time limit was reached"
+        assert found.known < 1.0
+        answer = drcopt.solve(problem(), R=0.7, C=0.65)
+        assert float(found.lower(0.7, 0.65)) <= answer.value <= float(found.upper(0.7, 0.65))
+
+    def test_a_table_says_what_is_known(self, sheet: drcopt.Surface) -> None:
+        table = sheet.table(4, 3)
+        assert len(table) == 12
+        assert set(table["status"]) <= {"known", "open", "unknown", "infeasible"}
+        known = table[table["status"] == "known"]
+        assert (known["lower_bound"] <= known["value"]).all()
+        assert (known["gap"] <= sheet.tolerance).all()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({}, "one or two of R, C and D must be ranges"),
+            ({"R": (0.5,)}, "R must be \\(least, most\\)"),
+            ({"R": (0.5, 0.1)}, "R must be \\(least, most\\) with least < most"),
+            ({"R": (0.1, math.inf)}, "finite"),
+            ({"R": (-0.1, 0.5)}, "R\\[0\\] must be nonnegative"),
+            ({"R": (0.1, 0.5), "D": 0.1}, "D must not be given where the distortion is minimised"),
+            ({"R": (0.1, 0.5), "formulation": "one-shot"}, "Sweep it instead"),
+            ({"R": (0.1, 0.5), "tol": 0.0}, "tol must be positive"),
+            ({"R": (0.1, 0.5), "objective": "height"}, "objective must be one of"),
+        ],
+    )
+    def test_bad_input(self, arguments: dict[str, object], message: str) -> None:
+        with pytest.raises(InputError, match=message):
+            drcopt.surface(problem(), **arguments)  # type: ignore[arg-type]
+
+    def test_budgets_asked_for(self, sheet: drcopt.Surface) -> None:
+        with pytest.raises(InputError, match="budgets must be given for R and C; there are 1"):
+            sheet.lower(0.5)
+        with pytest.raises(InputError, match="R must be nonnegative"):
+            sheet.upper(-0.5, 0.8)
+        assert "known to" in repr(sheet)
+
+
+def test_the_pieces_of_a_tree_bound_as_it_does() -> None:
+    source = problem()
+    certificate = drcopt.solve(source, R=0.5, C=0.75).certificate
+    for evidence in certificate.evidence:
+        assert isinstance(evidence, PosteriorTree)
+        question = certificate.formulation
+        rough = min(map(question.bound, evidence.pieces(question)))
+        assert rough == pytest.approx(evidence.bound(question), abs=1e-5)
