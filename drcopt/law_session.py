@@ -268,7 +268,9 @@ class LawSession(Session):
 
         standard = self._standardised(question)
         assert isinstance(standard, SingleLetter)
-        return guarded(AnyLaw.name, lambda: AnyLaw().propose(standard, limits)), AnyLaw.name
+        proposal = guarded(AnyLaw.name, lambda: AnyLaw().propose(standard, limits, self.warm))
+        self.warm = proposal.warm
+        return proposal, AnyLaw.name
 
     def _solution(self, certificate: Certificate, proposal: Proposal, *rest: Any) -> Solution:
         solution = super()._solution(certificate, proposal, *rest)

@@ -27,6 +27,7 @@ class Independent:
             distortion = question.laws.least(problem.px @ problem.d)
         loss = problem.entropy_s
         return max(
+            question.bound(Piece((0.0, 1.0, 0.0), 0.0)),
             question.bound(Piece((1.0, 0.0, 0.0), lowered(distortion, float(problem.d.max())))),
             question.bound(Piece((0.0, 0.0, 1.0), lowered(loss, loss + 1.0))),
         )

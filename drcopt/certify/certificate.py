@@ -203,8 +203,10 @@ def _with_own_law(
     some = P.sum(axis=0) > _NO_MASS
     P, letters = P[:, some], letters[some]
     rows = P.sum(axis=1)
-    if not P.size or not rows.all():
+    if not P.size:
         return None
+    lost = np.flatnonzero(rows == 0.0)  # what has next to no mass itself, and had a letter of its own
+    P[lost, problem.d[np.ix_(lost, letters)].argmin(axis=1)] = rows[lost] = 1.0
     P = P * (problem.px / rows)[:, None]
     if isinstance(laws, Near):
         law = _law_of(P, letters, problem.m)

@@ -16,6 +16,7 @@ from scipy.special import rel_entr
 from drcopt.bounds import PosteriorTree
 from drcopt.engines.ascent import Ascent, Columns, Lagrangian, ascend, leaf, more_laws
 from drcopt.engines.base import Limits, Proposal
+from drcopt.engines.free_law import FreeLaw
 from drcopt.engines.inverse_points import InversePoints
 from drcopt.engines.newton import Newton
 from drcopt.engines.points import Points
@@ -23,7 +24,7 @@ from drcopt.engines.search import Search
 from drcopt.formulations import Message, Part, Question, SingleLetter
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION
-from drcopt.questions.output import Near
+from drcopt.questions.output import Free, Near
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
@@ -51,6 +52,8 @@ class AnyLaw:
         above = question.most[question.objective.place] * (1.0 + _PAST) + _PAST
         start = np.concatenate([problem.d.min(axis=1), [1.0, 0.3, 0.1]])
         unlimited = question.classification_budget >= problem.entropy_s
+        if unlimited and isinstance(question.laws, Free) and question.objective is not CLASSIFICATION_LOSS:
+            return FreeLaw().propose(question, limits, warm)
         convex = isinstance(question, Message) or (unlimited and question.objective is not CLASSIFICATION_LOSS)
         if not convex:
             return self._search(question, lagrangian, start, above, limits)
