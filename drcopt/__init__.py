@@ -10,6 +10,7 @@ from drcopt import closed_forms as closed_forms
 from drcopt import distortion as distortion
 from drcopt import information as information
 from drcopt import sources as sources
+from drcopt import words as words
 from drcopt.engines.best_map import best_map as best_map
 from drcopt.errors import CheckpointError as CheckpointError
 from drcopt.errors import DrcoptError as DrcoptError
@@ -43,7 +44,7 @@ __all__ = [
     "OutputError", "Perception", "Problem", "Solution", "Surface", "best_map", "checker", "closed_forms", "distortion",
     "export", "information", "information_bottleneck", "min_classification_loss", "min_perception", "min_rate",
     "neural", "plotting", "proof", "rate_distortion", "solve", "solve_drc", "sources", "statistics", "surface", "sweep",
-    "tables", "theorems",
+    "tables", "theorems", "words",
 ]  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 
 from drcopt.support.check import FloatArray
 
+__all__ = ["leaves_first", "round_along_support", "round_onto_marginals", "send_along"]
+
 
 def round_onto_marginals(P: FloatArray, px: FloatArray, py: FloatArray) -> FloatArray:
     """The coupling in Γ(px, py) near P: shrink rows, then columns, that are too heavy; add the rest rank-one."""

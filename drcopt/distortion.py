@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from drcopt import words
 from drcopt.errors import InputError
 from drcopt.support.check import FloatArray, choice, freeze, real_array, shown
 
 __all__ = ["LARGEST", "NAMES", "from_function", "hamming", "matrix", "squared_error"]
 
-NAMES = ("hamming", "squared-error")
+NAMES = words.DISTORTIONS
 
 #: Distortions above this could overflow where they are multiplied by a multiplier.
 LARGEST = 1e300
@@ -63,7 +64,7 @@ def from_function(d: Callable[[Any, Any], float], x: Sequence[Any], y: Sequence[
 
 
 def matrix(
-    d: ArrayLike | str | Callable[[Any, Any], float],
+    d: ArrayLike | words.Distortion | Callable[[Any, Any], float],
     n: int,
     m: int,
     x: Sequence[Any] | None = None,
@@ -99,7 +100,9 @@ def matrix(
     return freeze(array)
 
 
-def any_law(d: ArrayLike | str | Callable[[Any, Any], float], n: int, y: Sequence[Any] | None) -> FloatArray:
+def any_law(
+    d: ArrayLike | words.Distortion | Callable[[Any, Any], float], n: int, y: Sequence[Any] | None
+) -> FloatArray:
     """A law of Y that is not given, NaN for every letter: those named, else those of d, else as many as X has."""
     if isinstance(d, str) or callable(d):
         return freeze(np.full(n if y is None else len(y), math.nan))

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+__all__ = [
+    "CheckpointError", "DrcoptError", "InfeasibleError", "InputError", "MissingExtraError", "NotSolvedError",
+    "OutputError",
+]  # fmt: skip
+
 
 class DrcoptError(Exception):
     """Base class of every error raised on purpose by drcopt."""

@@ -21,10 +21,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drcopt import words
 from drcopt.errors import InputError
 from drcopt.plotting import series
 from drcopt.plotting.series import column, require
@@ -149,7 +150,7 @@ def latex(
     return "\n".join(lines)
 
 
-def pgfplots(table: pd.DataFrame, *, x: Literal["R", "C", "D", "P"] | None = None) -> str:
+def pgfplots(table: pd.DataFrame, *, x: words.Budget | None = None) -> str:
     r"""The curves of a sweep ``table`` as a ``tikzpicture`` with its data (``\usepackage{pgfplots}``).
 
     ``x`` is the budget on the horizontal axis (default: as in :func:`drcopt.plotting.plot`). Points without a value
@@ -196,7 +197,7 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def write(table: pd.DataFrame, path: Any, *, x: Literal["R", "C", "D", "P"] | None = None) -> None:
+def write(table: pd.DataFrame, path: Any, *, x: words.Budget | None = None) -> None:
     """Write ``table`` in the format that the suffix of ``path`` names (:data:`FORMATS`), whole or not at all."""
     from pathlib import Path
 

@@ -7,13 +7,13 @@ Every function takes nonnegative arrays and sums over the axes it names. :data:`
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import rel_entr, xlogy
 
 from drcopt.support.check import FloatArray, choice
+from drcopt.words import UNITS, Units
 
 __all__ = [
     "NATS_PER",
@@ -28,24 +28,21 @@ __all__ = [
     "to_nats",
 ]
 
-#: Units of information, as arguments name them.
-Units = Literal["bits", "nats"]
-
 #: Nats in one unit of information.
-NATS_PER = {"bits": math.log(2.0), "nats": 1.0}
+NATS_PER: dict[Units, float] = {"bits": math.log(2.0), "nats": 1.0}
 
 #: Pairs of rows, and entries of these, over which a contraction coefficient is searched; entries at once.
 _PAIRS, _ENTRIES, _AT_ONCE = 20_000, 10**7, 2**18
 
 
-def to_nats(value: float, units: str) -> float:
+def to_nats(value: float, units: Units) -> float:
     """``value`` given in ``units`` ("bits" or "nats"), in nats."""
-    return value * NATS_PER[choice("units", units, NATS_PER)]
+    return value * NATS_PER[choice("units", units, UNITS)]
 
 
-def from_nats(value: float, units: str) -> float:
+def from_nats(value: float, units: Units) -> float:
     """``value`` given in nats, in ``units`` ("bits" or "nats")."""
-    return value / NATS_PER[choice("units", units, NATS_PER)]
+    return value / NATS_PER[choice("units", units, UNITS)]
 
 
 def entropy(p: ArrayLike) -> float:

@@ -12,6 +12,8 @@ from drcopt.errors import InputError
 from drcopt.samples import Counted
 from drcopt.support.check import shown
 
+__all__ = ["AXES", "Labels", "Letters", "align", "carried", "check_lengths", "given", "names"]
+
 #: The names of an alphabet's letters, in order; None where they have none.
 Letters = tuple[Hashable, ...] | None
 

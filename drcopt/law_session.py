@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from drcopt import information
+from drcopt import information, words
 from drcopt.bounds import Independent
 from drcopt.certify.certificate import FLOORS, Certificate, best_bound
 from drcopt.certify.witness import Budgets
@@ -22,7 +22,7 @@ from drcopt.perception import Perception
 from drcopt.problem import Problem, Support
 from drcopt.questions import DISTORTION, PERCEPTION, QUANTITIES, Quantity
 from drcopt.questions.output import KINDS, Fixed, Free, Near, OutputLaw
-from drcopt.session import EDGE_SECONDS, ON_FAILURE, Session, missed_by
+from drcopt.session import EDGE_SECONDS, Session, missed_by
 from drcopt.solution import Message as Atoms
 from drcopt.solution import Multipliers, Residuals, Solution
 from drcopt.stakes import Stakes
@@ -30,13 +30,13 @@ from drcopt.support import check, clock
 from drcopt.support.check import FloatArray
 
 
-def session_for(problem: Problem, *, perception: Any = None, units: str = "bits", **settings: Any) -> Session:
+def session_for(problem: Problem, *, perception: Any = None, units: words.Units = "bits", **settings: Any) -> Session:
     """The session for a problem: an ordinary one where Y's law is given and the classifier sees it."""
     message = settings.get("classifier_sees") == "message"
     law: OutputLaw | None = None
     wanted = None if perception is None else Perception.of(perception)
     if isinstance(problem, Problem):
-        check.choice("units", units, information.NATS_PER)
+        check.choice("units", units, words.UNITS)
         if wanted is not None:
             law = wanted.law(problem, units)
         elif problem.free:
@@ -93,7 +93,7 @@ class LawSession(Session):
         if self.engine != "auto":
             raise InputError(f"{what} needs engine='auto'; engine is {self.engine!r}. Leave it out.")
 
-    def _reader(self, classifier_sees: str) -> str:
+    def _reader(self, classifier_sees: words.ClassifierSees) -> words.ClassifierSees:
         return check.choice("classifier_sees", classifier_sees, ("Y", "message"))
 
     def _enter(self) -> None:
@@ -122,12 +122,12 @@ class LawSession(Session):
         D: float | None = None,
         R: float | None = None,
         C: float | None = None,
-        on_failure: str = "raise",
+        on_failure: words.OnFailure = "raise",
     ) -> Solution:
         """The least value of a quantity within budgets on the others, in the session's units."""
         if objective is not PERCEPTION:
             return super().ask(objective, D=D, R=R, C=C, on_failure=on_failure)
-        check.choice("on_failure", on_failure, ON_FAILURE)
+        check.choice("on_failure", on_failure, words.ON_FAILURE)
         solution, missed, least = self._least_perception((D, R, C))
         if on_failure == "raise":
             raise_failure(solution, missed, least, self._remark())
@@ -200,7 +200,8 @@ class LawSession(Session):
         base = last if point is None else point
         value = math.nan if point is None else point.perception
         if math.isinf(found.lower):
-            status, value = "infeasible", math.inf
+            status: words.Status = "infeasible"
+            value = math.inf
         elif point is None:
             status = "unknown"
         else:

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from drcopt import information
+from drcopt import information, words
 from drcopt.formulations import Part, Question
 from drcopt.problem import Problem
 from drcopt.solution import Component, Mixture
 
 
-def mixture(problem: Problem, question: Question, parts: tuple[Part, ...], units: str) -> Mixture:
+def mixture(problem: Problem, question: Question, parts: tuple[Part, ...], units: words.Units) -> Mixture:
     """The parts of a point, on letters with mass, as components on all letters of ``problem``."""
     support = problem.support
 

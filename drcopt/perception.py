@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from drcopt import information
+from drcopt import information, words
 from drcopt.errors import InputError
 from drcopt.problem import Problem
 from drcopt.questions.output import KINDS, Fixed, Free, Near, OutputLaw
 from drcopt.support import check
+
+__all__ = ["Perception"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +51,14 @@ class Perception:
     (0.417674, [0.72, 0.28])
     """
 
-    kind: str
+    kind: words.Divergence
     budget: float
     target: ArrayLike | None = None
     ground: ArrayLike | None = None
     order: float = 2.0
 
     def __post_init__(self) -> None:
-        check.choice("perception kind", self.kind, KINDS)
+        check.choice("perception kind", self.kind, words.DIVERGENCES)
         object.__setattr__(self, "budget", check.budget("perception budget", self.budget))
         if self.target is not None:
             object.__setattr__(self, "target", check.pmf("perception target", self.target)[0])
@@ -105,7 +107,7 @@ class Perception:
             )
         return target
 
-    def law(self, problem: Problem, units: str) -> OutputLaw:
+    def law(self, problem: Problem, units: words.Units) -> OutputLaw:
         """The laws that it allows."""
         target = self.target_of(problem)
         budget = self.budget * information.NATS_PER[units] if KINDS[self.kind].informational else self.budget

@@ -5,3 +5,5 @@ from drcopt.certify.proof import interval as interval
 from drcopt.certify.proof import save as save
 from drcopt.certify.proof import to_dict as to_dict
 from drcopt.certify.proof import verdict as verdict
+
+__all__ = ["differences", "interval", "save", "to_dict", "verdict"]

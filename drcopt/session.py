@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from drcopt import information
+from drcopt import information, words
 from drcopt.bounds import Evidence
 from drcopt.certify import verify as _verify
 from drcopt.certify.certificate import FLOORS, Certificate, best_bound, best_of, certify, repair
@@ -17,7 +17,7 @@ from drcopt.engines import ENGINES, able
 from drcopt.engines.base import INTERRUPTED, Engine, Limits, Proposal, independent
 from drcopt.errors import InputError
 from drcopt.failures import guarded, raise_failure
-from drcopt.formulations import CLASSIFIER_SEES, NAMES, OneShot, Question, SingleLetter, TimeSharing
+from drcopt.formulations import CLASSIFIER_SEES, OneShot, Question, SingleLetter, TimeSharing
 from drcopt.mixtures import mixture
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE, Quantity
@@ -25,8 +25,6 @@ from drcopt.solution import Multipliers, Residuals, Solution
 from drcopt.stakes import Stakes
 from drcopt.support import check, clock
 from drcopt.support.check import FloatArray
-
-ON_FAILURE = ("raise", "return")
 
 #: Seconds an InfeasibleError may spend on finding the least loss it names.
 EDGE_SECONDS = 5.0
@@ -51,13 +49,13 @@ class Session:
         self,
         problem: Problem,
         *,
-        formulation: str = "single-letter",
-        classifier_sees: str = "Y",
-        units: str = "bits",
-        engine: str = "auto",
+        formulation: words.Formulation = "single-letter",
+        classifier_sees: words.ClassifierSees = "Y",
+        units: words.Units = "bits",
+        engine: words.Engine = "auto",
         tol: float = 1e-6,
         time_limit: float | None = None,
-        verify: str | None = None,
+        verify: words.Verify | None = None,
     ) -> None:
         if not isinstance(problem, Problem):
             raise InputError(
@@ -65,15 +63,15 @@ class Session:
                 "Build one with Problem(px, py, ps_given_x, d)."
             )
         self.problem = problem
-        self.formulation = check.choice("formulation", formulation, NAMES)
+        self.formulation = check.choice("formulation", formulation, words.FORMULATIONS)
         self.classifier_sees = self._reader(classifier_sees)
         if classifier_sees == "YU" and formulation != "one-shot":
             raise InputError(
                 f'classifier_sees="YU" needs formulation="one-shot"; formulation is {formulation!r}. '
                 "Only one-shot codes have common randomness U."
             )
-        self.units = check.choice("units", units, information.NATS_PER)
-        self.engine = check.choice("engine", engine, ("auto", *ENGINES))
+        self.units = check.choice("units", units, words.UNITS)
+        self.engine = check.choice("engine", engine, words.ENGINES)
         if engine != "auto" and formulation not in ENGINES[engine].formulations:
             raise InputError(f"engine {engine!r} does not take formulation {formulation!r}. {able(formulation)}")
         self.tol = check.positive("tol", tol) or 0.0
@@ -87,7 +85,7 @@ class Session:
         #: What was proposed for a question with fewer limits: its bounds hold, and its point may do.
         self._known: list[Proposal] = []
 
-    def _reader(self, classifier_sees: str) -> str:
+    def _reader(self, classifier_sees: words.ClassifierSees) -> words.ClassifierSees:
         """What the classifier sees, and whether this session can do that."""
         if self.problem.free:
             raise InputError(
@@ -107,7 +105,7 @@ class Session:
         self._reduced = self.problem.reduced()
         self._stakes = Stakes(self._reduced)
 
-    def solve(self, R: float | None, C: float | None, *, on_failure: str = "raise") -> Solution:
+    def solve(self, R: float | None, C: float | None, *, on_failure: words.OnFailure = "raise") -> Solution:
         """The least distortion at one pair of budgets, in the session's units."""
         return self.ask(DISTORTION, R=R, C=C, on_failure=on_failure)
 
@@ -118,10 +116,10 @@ class Session:
         D: float | None = None,
         R: float | None = None,
         C: float | None = None,
-        on_failure: str = "raise",
+        on_failure: words.OnFailure = "raise",
     ) -> Solution:
         """The least value of a quantity within budgets on the others, in the session's units."""
-        check.choice("on_failure", on_failure, ON_FAILURE)
+        check.choice("on_failure", on_failure, words.ON_FAILURE)
         self.require(objective)
         started = clock.now()
         given = [check.budget(q.budget, v) for q, v in zip(QUANTITIES, (D, R, C), strict=True)]
@@ -249,7 +247,7 @@ class Session:
         if only and self.formulation != "one-shot":
             return independent(question), "analytic"
         standard = self._standardised(question)
-        name = self.engine
+        name: str = self.engine
         if name == "auto" or not ENGINES[name].active_classification:
             name, settled = self._choose(standard, limits)
             if settled is not None:
@@ -332,6 +330,7 @@ class Session:
         def unit(nats: float) -> float:
             return information.from_nats(nats, self.units)
 
+        status: words.Status
         if certificate.infeasible:
             status, distortion = "infeasible", math.inf if objective is DISTORTION else math.nan
         elif parts is None:

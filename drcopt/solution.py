@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from drcopt import words
 from drcopt.errors import InputError
 from drcopt.labels import Labels
 from drcopt.problem import Problem
@@ -18,8 +19,10 @@ from drcopt.support.check import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["STATUSES", "Component", "Message", "Mixture", "Multipliers", "Residuals", "Solution"]
+
 #: Every status and what it promises.
-STATUSES: Mapping[str, str] = {
+STATUSES: Mapping[words.Status, str] = {
     "optimal": "a coupling that meets every budget, and a proof that none is better by more than tol",
     "feasible": "a coupling that meets every budget and a valid lower bound, further apart than tol",
     "near-feasible": "a coupling that may exceed a budget by the excess shown (rounding), and a valid lower bound",
@@ -225,7 +228,7 @@ class Solution(_ReadOnly):
     Arrays are read-only.
     """
 
-    status: str
+    status: words.Status
     termination: str
     distortion: float
     lower_bound: float
@@ -236,12 +239,12 @@ class Solution(_ReadOnly):
     residuals: Residuals
     engine: str
     seconds: float
-    formulation: str
-    classifier_sees: str
+    formulation: words.Formulation
+    classifier_sees: words.ClassifierSees
     rate_budget: float
     classification_budget: float
-    units: str
-    objective: str = "distortion"
+    units: words.Units
+    objective: words.Objective = "distortion"
     distortion_budget: float = math.inf
     mixture: Mixture | None = None
     certificate: Any = None
@@ -251,7 +254,7 @@ class Solution(_ReadOnly):
     verified: bool | None = None
     problem: Problem | None = None
     perception: float = math.nan
-    perception_kind: str = ""
+    perception_kind: words.Divergence | Literal[""] = ""
     perception_budget: float = math.inf
     message: Message | None = None
 

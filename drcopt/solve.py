@@ -6,11 +6,14 @@ import math
 
 from numpy.typing import ArrayLike
 
+from drcopt import words
 from drcopt.law_session import session_for
 from drcopt.perception import Perception
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, PERCEPTION, RATE
 from drcopt.solution import Solution
+
+__all__ = ["min_classification_loss", "min_perception", "min_rate", "solve", "solve_drc"]
 
 
 def solve_drc(
@@ -20,16 +23,16 @@ def solve_drc(
     R: float | None,
     C: float | None,
     *,
-    d: ArrayLike | str = "hamming",
-    formulation: str = "single-letter",
-    classifier_sees: str = "Y",
-    perception: Perception | tuple[str, float] | None = None,
-    units: str = "bits",
-    engine: str = "auto",
+    d: ArrayLike | words.Distortion = "hamming",
+    formulation: words.Formulation = "single-letter",
+    classifier_sees: words.ClassifierSees = "Y",
+    perception: Perception | tuple[words.Divergence, float] | None = None,
+    units: words.Units = "bits",
+    engine: words.Engine = "auto",
     tol: float = 1e-6,
     time_limit: float | None = None,
-    verify: str | None = None,
-    on_failure: str = "raise",
+    verify: words.Verify | None = None,
+    on_failure: words.OnFailure = "raise",
 ) -> Solution:
     """The least E d(X,Y) with I(X;Y) ≤ R and H(S|Y) ≤ C, with a coupling and a proved lower bound.
 
@@ -108,15 +111,15 @@ def solve(
     *,
     R: float | None = None,
     C: float | None = None,
-    formulation: str = "single-letter",
-    classifier_sees: str = "Y",
-    perception: Perception | tuple[str, float] | None = None,
-    units: str = "bits",
-    engine: str = "auto",
+    formulation: words.Formulation = "single-letter",
+    classifier_sees: words.ClassifierSees = "Y",
+    perception: Perception | tuple[words.Divergence, float] | None = None,
+    units: words.Units = "bits",
+    engine: words.Engine = "auto",
     tol: float = 1e-6,
     time_limit: float | None = None,
-    verify: str | None = None,
-    on_failure: str = "raise",
+    verify: words.Verify | None = None,
+    on_failure: words.OnFailure = "raise",
 ) -> Solution:
     """:func:`solve_drc` for a :class:`Problem`; keywords as there."""
     session = session_for(
@@ -138,15 +141,15 @@ def min_rate(
     *,
     D: float | None = None,
     C: float | None = None,
-    formulation: str = "single-letter",
-    classifier_sees: str = "Y",
-    perception: Perception | tuple[str, float] | None = None,
-    units: str = "bits",
-    engine: str = "auto",
+    formulation: words.Formulation = "single-letter",
+    classifier_sees: words.ClassifierSees = "Y",
+    perception: Perception | tuple[words.Divergence, float] | None = None,
+    units: words.Units = "bits",
+    engine: words.Engine = "auto",
     tol: float = 1e-6,
     time_limit: float | None = None,
-    verify: str | None = None,
-    on_failure: str = "raise",
+    verify: words.Verify | None = None,
+    on_failure: words.OnFailure = "raise",
 ) -> Solution:
     """The least I(X;Y) of a coupling with E d(X,Y) ≤ D and H(S|Y) ≤ C: the function R(D, C).
 
@@ -200,15 +203,15 @@ def min_classification_loss(
     *,
     R: float | None = None,
     D: float | None = None,
-    formulation: str = "single-letter",
-    classifier_sees: str = "Y",
-    perception: Perception | tuple[str, float] | None = None,
-    units: str = "bits",
-    engine: str = "auto",
+    formulation: words.Formulation = "single-letter",
+    classifier_sees: words.ClassifierSees = "Y",
+    perception: Perception | tuple[words.Divergence, float] | None = None,
+    units: words.Units = "bits",
+    engine: words.Engine = "auto",
     tol: float = 1e-6,
     time_limit: float | None = None,
-    verify: str | None = None,
-    on_failure: str = "raise",
+    verify: words.Verify | None = None,
+    on_failure: words.OnFailure = "raise",
 ) -> Solution:
     """The least H(S|Y) of a coupling with I(X;Y) ≤ R and E d(X,Y) ≤ D: the edge of the feasible set, C_min(R, D).
 
@@ -260,18 +263,18 @@ def min_classification_loss(
 def min_perception(
     problem: Problem,
     *,
-    kind: str = "tv",
+    kind: words.Divergence = "tv",
     R: float | None = None,
     D: float | None = None,
     C: float | None = None,
     target: ArrayLike | None = None,
     ground: ArrayLike | None = None,
     order: float = 2.0,
-    classifier_sees: str = "Y",
-    units: str = "bits",
+    classifier_sees: words.ClassifierSees = "Y",
+    units: words.Units = "bits",
     tol: float = 1e-6,
     time_limit: float | None = None,
-    on_failure: str = "raise",
+    on_failure: words.OnFailure = "raise",
 ) -> Solution:
     """The least divergence φ(pY, t) of Y's law from a target, of a coupling within budgets: the function P(R, D, C).
 

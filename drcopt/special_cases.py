@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from drcopt import words
 from drcopt.errors import InputError
 from drcopt.problem import Distortion, Problem
 from drcopt.solution import Solution
 from drcopt.solve import min_classification_loss, min_rate, solve
 from drcopt.support import check
+
+__all__ = ["information_bottleneck", "rate_distortion"]
 
 
 def rate_distortion(
@@ -22,10 +25,10 @@ def rate_distortion(
     *,
     R: float | None = None,
     D: float | None = None,
-    units: str = "bits",
+    units: words.Units = "bits",
     tol: float = 1e-6,
     time_limit: float | None = None,
-    on_failure: str = "raise",
+    on_failure: words.OnFailure = "raise",
 ) -> Solution:
     """Shannon's D(R) = min {E d(X,Y) : I(X;Y) ≤ R}, or R(D) = min {I(X;Y) : E d(X,Y) ≤ D}, with a proof.
 
@@ -72,10 +75,10 @@ def information_bottleneck(
     *,
     R: float | None = None,
     C: float | None = None,
-    units: str = "bits",
+    units: words.Units = "bits",
     tol: float = 1e-6,
     time_limit: float | None = None,
-    on_failure: str = "raise",
+    on_failure: words.OnFailure = "raise",
 ) -> Solution:
     """The information bottleneck min {H(S|T) : I(X;T) ≤ R} over S − X − T, or min {I(X;T) : H(S|T) ≤ C}, with a proof.
 

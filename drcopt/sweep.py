@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
+from drcopt import words
 from drcopt.engines.base import INTERRUPTED
 from drcopt.errors import InputError
-from drcopt.information import NATS_PER, from_nats, to_nats
+from drcopt.information import from_nats, to_nats
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, Quantity, quantity
 from drcopt.session import Session
@@ -31,6 +32,8 @@ from drcopt.tables import frame
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = ["SLICE", "Block", "Budgets", "following", "plan", "solve_points", "solve_slice", "sweep", "version"]
 
 Budgets = float | None | Iterable[float | None]
 
@@ -100,14 +103,14 @@ def sweep(
     R: Budgets = None,
     C: Budgets = None,
     D: Budgets = None,
-    objective: str = "distortion",
-    formulation: str = "single-letter",
-    classifier_sees: str = "Y",
-    units: str = "bits",
-    engine: str = "auto",
+    objective: words.Objective = "distortion",
+    formulation: words.Formulation = "single-letter",
+    classifier_sees: words.ClassifierSees = "Y",
+    units: words.Units = "bits",
+    engine: words.Engine = "auto",
     tol: float = 1e-6,
     time_limit: float | None = None,
-    verify: str | None = None,
+    verify: words.Verify | None = None,
     executor: Submits | None = None,
     checkpoint: str | PathLike[str] | None = None,
     progress: bool | None = None,
@@ -186,7 +189,7 @@ def sweep(
             f"Build one: drcopt.Problem(px, py, ps_given_x, d)."
         )
     runner = executor_of(executor)
-    check.choice("units", units, NATS_PER)
+    check.choice("units", units, words.UNITS)
     minimised = quantity(objective)
     given = {q: _budgets(q, value, units) for q, value in zip(QUANTITIES, (D, R, C), strict=True)}
     if given[minimised] != [math.inf]:
@@ -362,7 +365,7 @@ def _lose(block: Block, error: Exception, keep: Callable[..., None]) -> None:
         keep(block, place, Record(cells(asked, answer), None), lost=True)
 
 
-def _budgets(of: Quantity, value: Budgets, units: str) -> list[float]:
+def _budgets(of: Quantity, value: Budgets, units: words.Units) -> list[float]:
     name = of.budget
     if not isinstance(value, Iterable) or isinstance(value, str) or (isinstance(value, np.ndarray) and not value.ndim):
         budgets = [check.budget(name, value)]

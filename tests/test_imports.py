@@ -20,7 +20,7 @@ PACKAGE = Path(drcopt.__file__).parent
 
 #: A module imports from lines above its own, and a subpackage from itself. What is not listed comes last.
 LAYERS = (
-    {"errors"},
+    {"errors", "words"},
     {"support", "checker"},  # the checker shares no code with what it checks
     {"information", "coupling"},
     {"samples"},

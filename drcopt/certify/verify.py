@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from drcopt import information
+from drcopt import information, words
 from drcopt.certify.proof import verdict
 from drcopt.errors import InputError, MissingExtraError
 from drcopt.solution import Solution
@@ -59,7 +59,7 @@ def verified(solution: Solution) -> Solution:
     )
 
 
-def below(nats: float, units: str) -> float:
+def below(nats: float, units: words.Units) -> float:
     """``nats`` in ``units``, rounded down: the unit and the quotient are each off by half a last digit at most."""
     value = information.from_nats(nats, units)
     if units != "nats":

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from drcopt import information
+from drcopt import information, words
 from drcopt.coupling import leaves_first, round_onto_marginals, send_along
 from drcopt.formulations import Part, Question
 from drcopt.support import clock
@@ -59,7 +59,7 @@ class Budgets:
     distortion: float
     rate: float
     loss: float
-    units: str = "nats"
+    units: words.Units = "nats"
 
     @classmethod
     def of(cls, question: Question) -> Budgets:
@@ -72,7 +72,7 @@ class Budgets:
         return self.distortion, _up(self.rate, self.units), _up(self.loss, self.units)
 
 
-def _up(value: float, units: str) -> float:
+def _up(value: float, units: words.Units) -> float:
     if units == "nats" or not 0.0 < value < math.inf:
         return value
     exact = decimal.Context(prec=DIGITS).multiply(Decimal(value), _TWO)

@@ -34,6 +34,8 @@ from drcopt.errors import InputError, MissingExtraError
 if TYPE_CHECKING:
     from drcopt.checker.question import Verdict
 
+__all__ = ["check", "load"]
+
 #: Most bytes of a file, and values in it (numbers, lists, objects).
 MOST_BYTES, MOST_VALUES = 2**26, 2**21
 #: A rejected proof is checked again with so many times the bits, if few operations are asked for.

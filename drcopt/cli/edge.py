@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from drcopt import words
 from drcopt.cli.options import Ended, Grid, accuracy, columns, force, load, plain, refuse_existing
 
 
@@ -23,13 +24,13 @@ from drcopt.cli.options import Ended, Grid, accuracy, columns, force, load, plai
 def edge(
     source: str,
     R: list[float] | None,
-    units: str,
+    units: words.Units,
     time_limit: float | None,
     as_json: bool,
     out: Path | None,
     force: bool,
     tol: float,
-    verify: str | None,
+    verify: words.Verify | None,
     **how: Any,
 ) -> None:
     """Print the edge of the feasible set: the least H(S|Y) at each rate, with its proof.

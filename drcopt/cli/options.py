@@ -14,7 +14,7 @@ import click
 
 from drcopt.errors import InputError
 from drcopt.formulations import CLASSIFIER_SEES
-from drcopt.formulations import NAMES as FORMULATIONS
+from drcopt.words import FORMULATIONS
 
 if TYPE_CHECKING:
     from drcopt.problem import Problem

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from drcopt import words
 from drcopt.cli.options import force, refuse_existing
 from drcopt.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: As drcopt.plotting.KINDS and the keys of its budgets, which import NumPy.
-KINDS, BUDGETS = ("auto", "curve", "surface"), ("R", "C", "D", "P")
 
 _tables = click.argument("tables", nargs=-1, required=True, metavar="TABLE...", type=click.Path(path_type=Path))
 
@@ -22,8 +20,8 @@ _tables = click.argument("tables", nargs=-1, required=True, metavar="TABLE...", 
 @click.command()
 @_tables
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The .png, .svg or .pdf to write.")
-@click.option("--kind", type=click.Choice(KINDS), default="auto", show_default=True)
-@click.option("--x", "x", type=click.Choice(BUDGETS), help="Horizontal axis of curves.  [default: R, or D or C]")
+@click.option("--kind", type=click.Choice(words.PICTURES), default="auto", show_default=True)
+@click.option("--x", "x", type=click.Choice(words.BUDGETS), help="Horizontal axis of curves.  [default: R, or D or C]")
 @click.option("--points", type=click.Path(path_type=Path), help="A CSV with columns rate, distortion, loss, accuracy.")
 @click.option("--edge", type=click.Path(path_type=Path), help="What 'drcopt edge --out' wrote.")
 @click.option("--title", default=None, help="Above the picture.")
@@ -76,7 +74,7 @@ def plot(
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="A .tex, .tikz or (long form) .csv file."
 )
-@click.option("--x", "x", type=click.Choice(BUDGETS), help="Of curves in .tikz.  [default: R, or D or C]")
+@click.option("--x", "x", type=click.Choice(words.BUDGETS), help="Of curves in .tikz.  [default: R, or D or C]")
 @force
 def export(tables: tuple[Path, ...], out: Path, x: Any, force: bool) -> None:
     """Turn sweep tables into LaTeX (booktabs), a pgfplots picture, or long form.

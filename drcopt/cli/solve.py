@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from drcopt import words
 from drcopt.cli.options import Ended, accuracy, columns, force, load, minimize, plain, refuse_existing, settings
 from drcopt.errors import InputError
 
@@ -102,7 +103,7 @@ def solve(
 
 
 @contextmanager
-def _reported(problem: Problem, objective: Quantity, units: str, progress: bool | None) -> Iterator[None]:
+def _reported(problem: Problem, objective: Quantity, units: words.Units, progress: bool | None) -> Iterator[None]:
     """Say on stderr how far a long solve is: the best point, the bound and the gap, after the first second."""
     terminal = sys.stderr.isatty()
     if not (terminal if progress is None else progress):

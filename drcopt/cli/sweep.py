@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from drcopt import words
 from drcopt.cli.options import Ended, Grid, accuracy, columns, force, load, minimize, refuse_existing, settings
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ SWEEP_LOSSES = (0.75, 0.5)
 SWEEP_TIME_LIMIT = 2.0
 
 
-def default_rates(problem: Problem, units: str = "bits") -> list[float]:
+def default_rates(problem: Problem, units: words.Units = "bits") -> list[float]:
     """Evenly spaced rates from 0 to just past min(H(X), H(Y)), the step rounded up to two digits."""
     from drcopt.information import from_nats
 
@@ -38,7 +39,7 @@ def default_rates(problem: Problem, units: str = "bits") -> list[float]:
     return [float(i * math.ceil(Decimal(step) / unit) * unit) for i in range(SWEEP_RATES)]
 
 
-def default_losses(problem: Problem, units: str = "bits") -> list[float]:
+def default_losses(problem: Problem, units: words.Units = "bits") -> list[float]:
     """No classification budget, then some between H(S|X) and H(S) that bind harder and harder."""
     from drcopt.information import from_nats
 
@@ -54,7 +55,9 @@ def default_distortions(problem: Problem) -> list[float]:
     return [low + (high - low) * i / steps for i in range(steps + 1)] if high > low else [low]
 
 
-def grids(problem: Problem, objective: Quantity, given: dict[str, list[float] | None], units: str) -> dict[str, Any]:
+def grids(
+    problem: Problem, objective: Quantity, given: dict[str, list[float] | None], units: words.Units
+) -> dict[str, Any]:
     """The budgets given, and where there are none those of before: none on what is minimised."""
     from drcopt.sweeps.rows import limited
 
@@ -91,7 +94,7 @@ def grids(problem: Problem, objective: Quantity, given: dict[str, list[float] | 
 @click.option("--progress/--no-progress", default=None, help="Progress bar on stderr.  [default: on a terminal]")
 def sweep(
     source: str,
-    minimize: str,
+    minimize: words.Objective,
     D: list[float] | None,
     R: list[float] | None,
     C: list[float] | None,
@@ -106,7 +109,7 @@ def sweep(
     y: str | None,
     weights: str | None,
     d: str | None,
-    units: str,
+    units: words.Units,
     **how: Any,
 ) -> None:
     """Solve a problem over a grid of budgets and write a table.

@@ -13,3 +13,8 @@ from drcopt.closed_forms import gaussian_perception as gaussian_perception
 from drcopt.closed_forms import uniform as uniform
 from drcopt.closed_forms import vector_gaussian as vector_gaussian
 from drcopt.closed_forms._result import ClosedForm as ClosedForm
+
+__all__ = [
+    "ClosedForm", "bernoulli", "binary", "binary_perception", "erasure", "gaussian", "gaussian_perception",
+    "uniform", "vector_gaussian",
+]  # fmt: skip

@@ -19,12 +19,15 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from drcopt import words
 from drcopt.closed_forms._arguments import probability
 from drcopt.closed_forms._binary import divergence, flip, reach
 from drcopt.closed_forms._result import SLACK, ClosedForm, infeasible
 from drcopt.errors import InputError
 from drcopt.information import binary_entropy, to_nats
 from drcopt.support.check import budget, choice
+
+__all__ = ["Family", "as_printed", "exact"]
 
 
 def exact(
@@ -34,9 +37,9 @@ def exact(
     R: float | None,
     C: float | None,
     *,
-    formulation: str = "single-letter",
-    classifier_sees: str = "Y",
-    units: str = "bits",
+    formulation: words.Formulation = "single-letter",
+    classifier_sees: words.ClassifierSees = "Y",
+    units: words.Units = "bits",
 ) -> ClosedForm:
     """The true distortion-rate-classification function of the Bernoulli family, for all px, py, p1 in [0, 1].
 
@@ -107,7 +110,9 @@ def exact(
     return _one_parameter(family, rate, needed, one_shot)
 
 
-def as_printed(px: float, py: float, p1: float, R: float | None, C: float | None, *, units: str = "bits") -> ClosedForm:
+def as_printed(
+    px: float, py: float, p1: float, R: float | None, C: float | None, *, units: words.Units = "bits"
+) -> ClosedForm:
     """The formula printed in the talk on [1]_, evaluated as it stands; it is not the optimum (see `exact`).
 
     With D_ind = px(1−py) + py(1−px), τ_R = R/H(X) and τ_C = (H(S) − C) / (H(S) − H(S|X)), for C ≥ H(S|X):

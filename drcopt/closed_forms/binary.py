@@ -24,15 +24,18 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from drcopt import words
 from drcopt.closed_forms._arguments import probability
 from drcopt.closed_forms._binary import drop, flip, gain, inverse_entropy, tilt
 from drcopt.closed_forms._result import SLACK, ClosedForm, infeasible
 from drcopt.information import binary_entropy, from_nats, to_nats
 from drcopt.support.check import budget
 
+__all__ = ["Source", "classification_loss", "exact", "rate"]
+
 
 def exact(
-    p: float, *, R: float | None = None, C: float | None = None, p1: float = 0.0, units: str = "bits"
+    p: float, *, R: float | None = None, C: float | None = None, p1: float = 0.0, units: words.Units = "bits"
 ) -> ClosedForm:
     """The least P(X≠Y) with I(X;Y) ≤ R and H(S|Y) ≤ C, the law of Y free: h⁻¹(h(p) − R) if C ≥ h(p1 * that).
 
@@ -74,7 +77,9 @@ def exact(
     return ClosedForm(distortion, True, regime, formula, source.mass_of_y(distortion))
 
 
-def rate(p: float, *, D: float | None = None, C: float | None = None, p1: float = 0.0, units: str = "bits") -> float:
+def rate(
+    p: float, *, D: float | None = None, C: float | None = None, p1: float = 0.0, units: words.Units = "bits"
+) -> float:
     """The least rate, in ``units``, with P(X≠Y) ≤ D and H(S|Y) ≤ C: max(0, h(p) − h(min(D, D_C))); see the module.
 
     Parameters
@@ -109,7 +114,7 @@ def rate(p: float, *, D: float | None = None, C: float | None = None, p1: float 
     return from_nats(source.rate(least), units) if least >= 0.0 else math.inf
 
 
-def classification_loss(p: float, p1: float, R: float | None, *, units: str = "bits") -> float:
+def classification_loss(p: float, p1: float, R: float | None, *, units: words.Units = "bits") -> float:
     """The information bottleneck, the least H(S|Y) with I(X;Y) ≤ R, in ``units``: h(p1 * h⁻¹(h(p) − R)).
 
     Parameters

@@ -20,14 +20,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from drcopt import words
 from drcopt.closed_forms import bernoulli
 from drcopt.closed_forms._result import ClosedForm
 from drcopt.closed_forms.binary import Source
 from drcopt.information import from_nats, to_nats
 from drcopt.support.check import budget
 
+__all__ = ["exact", "rate"]
 
-def exact(p: float, *, R: float | None = None, P: float | None = None, units: str = "bits") -> ClosedForm:
+
+def exact(p: float, *, R: float | None = None, P: float | None = None, units: words.Units = "bits") -> ClosedForm:
     """The least P(X≠Y) with I(X;Y) ≤ R and |P(X=1) − P(Y=1)| ≤ P; see the module.
 
     Parameters
@@ -69,7 +72,7 @@ def exact(p: float, *, R: float | None = None, P: float | None = None, units: st
     return ClosedForm(near.distortion, True, "perception-limited", formula, 1.0 - q if source.turned else q)
 
 
-def rate(p: float, *, D: float | None = None, P: float | None = None, units: str = "bits") -> float:
+def rate(p: float, *, D: float | None = None, P: float | None = None, units: words.Units = "bits") -> float:
     """The least rate, in ``units``, with P(X≠Y) ≤ D and |P(X=1) − P(Y=1)| ≤ P; see the module.
 
     Parameters

@@ -19,22 +19,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from scipy.optimize import brentq
 
+from drcopt import words
 from drcopt.closed_forms._arguments import probability
 from drcopt.closed_forms._binary import EPS, flip, inverse_entropy
 from drcopt.closed_forms._result import SLACK, ClosedForm, infeasible
 from drcopt.information import binary_entropy, from_nats, to_nats
 from drcopt.support.check import budget, choice
 
+__all__ = ["SEES", "Sees", "exact", "rate"]
+
 #: What the classifier may read here.
-SEES = ("message", "Y")
+Sees = Literal["message", "Y"]
+SEES: tuple[Sees, ...] = get_args(Sees)
 _BIT = math.log(2.0)
 
 
 def exact(
-    p1: float, *, R: float | None = None, C: float | None = None, classifier_sees: str = "message", units: str = "bits"
+    p1: float,
+    *,
+    R: float | None = None,
+    C: float | None = None,
+    classifier_sees: Sees = "message",
+    units: words.Units = "bits",
 ) -> ClosedForm:
     """The least P(erased) with I(X;V) ≤ R and H(S|V) ≤ C, V the message or Y; see the module.
 
@@ -90,7 +100,12 @@ def exact(
 
 
 def rate(
-    p1: float, *, D: float | None = None, C: float | None = None, classifier_sees: str = "message", units: str = "bits"
+    p1: float,
+    *,
+    D: float | None = None,
+    C: float | None = None,
+    classifier_sees: Sees = "message",
+    units: words.Units = "bits",
 ) -> float:
     """The least rate, in ``units``, with P(erased) ≤ D and H(S|V) ≤ C, V the message or Y.
 

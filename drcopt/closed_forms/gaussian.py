@@ -19,11 +19,14 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from drcopt import words
 from drcopt.closed_forms._arguments import deviation, finite, real_budget
 from drcopt.closed_forms._result import SLACK, ClosedForm, infeasible
 from drcopt.errors import InputError
 from drcopt.information import to_nats
 from drcopt.support.check import budget
+
+__all__ = ["FEASIBLE", "Family", "as_printed", "exact"]
 
 FEASIBLE = "C ≥ h(S) + ½ log(1 − r²(1 − e^{−2R}))"
 
@@ -38,7 +41,7 @@ def exact(
     sigma_s: float = 1.0,
     mu_x: float = 0.0,
     mu_y: float = 0.0,
-    units: str = "bits",
+    units: words.Units = "bits",
 ) -> ClosedForm:
     """The true distortion-rate-classification function of jointly Gaussian X and S, Gaussian Y.
 
@@ -109,7 +112,7 @@ def as_printed(
     sigma_s: float = 1.0,
     mu_x: float = 0.0,
     mu_y: float = 0.0,
-    units: str = "bits",
+    units: words.Units = "bits",
 ) -> ClosedForm:
     """The three printed cases of [1]_, evaluated as they stand; they are not the optimum (see `exact`).
 

@@ -29,10 +29,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from scipy.optimize import brentq
 
+from drcopt import words
 from drcopt.closed_forms._arguments import deviation, finite, real_budget
 from drcopt.closed_forms._binary import EPS
 from drcopt.closed_forms._discs import Path, crossing, narrowest
@@ -42,8 +43,11 @@ from drcopt.errors import InputError
 from drcopt.information import from_nats, to_nats
 from drcopt.support.check import budget, choice
 
+__all__ = ["KINDS", "Kind", "as_printed", "classification_loss", "exact", "perception", "rate"]
+
 #: Distances of the law of Y from its target.
-KINDS = ("wasserstein", "kl")
+Kind = Literal["wasserstein", "kl"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def exact(
@@ -51,14 +55,14 @@ def exact(
     R: float | None = None,
     P: float | None = None,
     C: float | None = None,
-    kind: str = "wasserstein",
+    kind: Kind = "wasserstein",
     theta: float = 0.0,
     sigma_x: float = 1.0,
     sigma_s: float = 1.0,
     mu_x: float = 0.0,
     sigma_t: float | None = None,
     mu_t: float | None = None,
-    units: str = "bits",
+    units: words.Units = "bits",
 ) -> ClosedForm:
     """The least E(X−Y)² with I(X;Y) ≤ R, the law of Y within P of its target, and h(S|Y) ≤ C; see the module.
 
@@ -123,14 +127,14 @@ def rate(
     D: float | None = None,
     P: float | None = None,
     C: float | None = None,
-    kind: str = "wasserstein",
+    kind: Kind = "wasserstein",
     theta: float = 0.0,
     sigma_x: float = 1.0,
     sigma_s: float = 1.0,
     mu_x: float = 0.0,
     sigma_t: float | None = None,
     mu_t: float | None = None,
-    units: str = "bits",
+    units: words.Units = "bits",
 ) -> float:
     """The least rate, in ``units``, with E(X−Y)² ≤ D, the law of Y within P of its target, and h(S|Y) ≤ C.
 
@@ -171,14 +175,14 @@ def perception(
     R: float | None = None,
     D: float | None = None,
     C: float | None = None,
-    kind: str = "wasserstein",
+    kind: Kind = "wasserstein",
     theta: float = 0.0,
     sigma_x: float = 1.0,
     sigma_s: float = 1.0,
     mu_x: float = 0.0,
     sigma_t: float | None = None,
     mu_t: float | None = None,
-    units: str = "bits",
+    units: words.Units = "bits",
 ) -> float:
     """The least distance of the law of Y from its target with I(X;Y) ≤ R, E(X−Y)² ≤ D and h(S|Y) ≤ C.
 
@@ -222,7 +226,7 @@ def classification_loss(
     theta: float,
     sigma_x: float = 1.0,
     sigma_s: float = 1.0,
-    units: str = "bits",
+    units: words.Units = "bits",
 ) -> float:
     """The Gaussian information bottleneck, the least h(S|Y) with I(X;Y) ≤ R: h(S) + ½ log(1 − r²(1 − e^{−2R})).
 
@@ -258,7 +262,7 @@ def as_printed(
     P: float | None = None,
     sigma_x: float = 1.0,
     sigma_s: float = 1.0,
-    units: str = "bits",
+    units: words.Units = "bits",
 ) -> ClosedForm:
     """Theorem 7 of [1]_ (relative entropy to the law of X), and the poster's form (P = None); not the optimum.
 
@@ -323,7 +327,7 @@ def as_printed(
 class _Family:
     """The checked parameters; information in nats."""
 
-    kind: str
+    kind: Kind
     sigma_x: float
     sigma_t: float
     #: mu_x − mu_t.
@@ -344,7 +348,7 @@ class _Family:
             )
         return cls(kind, sx, st, shift, Family.checked(theta, sx, sx, sigma_s, 0.0, 0.0))
 
-    def radius(self, P: Any, units: str) -> float:
+    def radius(self, P: Any, units: words.Units) -> float:
         number = budget("P", P)
         return to_nats(number, units) if self.kind == "kl" else number
 

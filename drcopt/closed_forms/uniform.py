@@ -6,14 +6,17 @@ any other alike, has equality.
 
 from __future__ import annotations
 
+from drcopt import words
 from drcopt.closed_forms import _binary
 from drcopt.closed_forms._arguments import letters
 from drcopt.closed_forms._result import ClosedForm
 from drcopt.information import from_nats, to_nats
 from drcopt.support.check import budget
 
+__all__ = ["exact", "rate"]
 
-def exact(q: int, *, R: float | None, units: str = "bits") -> ClosedForm:
+
+def exact(q: int, *, R: float | None, units: words.Units = "bits") -> ClosedForm:
     """The least P(X≠Y) with I(X;Y) ≤ R: the D with log q − h(D) − D log(q−1) = R, 0 from R = log q on.
 
     Parameters
@@ -46,7 +49,7 @@ def exact(q: int, *, R: float | None, units: str = "bits") -> ClosedForm:
     return ClosedForm(D, True, regime, formula, D / (size - 1))
 
 
-def rate(q: int, *, D: float | None, units: str = "bits") -> float:
+def rate(q: int, *, D: float | None, units: words.Units = "bits") -> float:
     """The least rate, in ``units``, with P(X≠Y) ≤ D: log q − h(D) − D log(q−1), 0 from D = 1 − 1/q on.
 
     Parameters

@@ -24,11 +24,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
+from drcopt import words
 from drcopt.closed_forms._binary import EPS
 from drcopt.closed_forms._result import ClosedForm
 from drcopt.errors import InputError
 from drcopt.information import from_nats, to_nats
 from drcopt.support.check import FloatArray, budget, real_array
+
+__all__ = ["exact", "rate"]
 
 #: How far a covariance may be from symmetric, and its eigenvalues below 0, relative to its largest: rounding.
 _ROUNDING = 1e-10
@@ -41,7 +44,7 @@ def exact(
     R: float | None,
     mean_x: ArrayLike | None = None,
     mean_y: ArrayLike | None = None,
-    units: str = "bits",
+    units: words.Units = "bits",
 ) -> ClosedForm:
     """The least E|X−Y|² with I(X;Y) ≤ R, for Y ~ N(mean_y, cov_y), or for any Y; see the module.
 
@@ -99,7 +102,7 @@ def rate(
     D: float | None,
     mean_x: ArrayLike | None = None,
     mean_y: ArrayLike | None = None,
-    units: str = "bits",
+    units: words.Units = "bits",
 ) -> float:
     """The least rate, in ``units``, with E|X−Y|² ≤ D, for Y ~ N(mean_y, cov_y), or for any Y; see the module.
 

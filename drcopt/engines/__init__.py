@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from drcopt.engines.base import Engine
 from drcopt.questions import DISTORTION, QUANTITIES, RATE, Quantity
 
+__all__ = ["ENGINES", "Kind", "able"]
+
 
 @dataclass(frozen=True)
 class Kind:

@@ -18,6 +18,14 @@ from drcopt.formulations.one_shot import OneShot as OneShot
 from drcopt.formulations.single_letter import Message as Message
 from drcopt.formulations.single_letter import SingleLetter as SingleLetter
 from drcopt.formulations.time_sharing import TimeSharing as TimeSharing
+from drcopt.words import FORMULATIONS, ClassifierSees
 
-NAMES = ("single-letter", "time-sharing", "one-shot")
-CLASSIFIER_SEES = ("Y", "YU")
+__all__ = [
+    "CLASSIFIER_SEES", "NAMES", "Formulation", "Message", "OneShot", "Part", "Question", "SingleLetter",
+    "TimeSharing",
+]  # fmt: skip
+
+NAMES = FORMULATIONS
+
+#: What the classifier may see where py is given and the decoder's letter is all that it gets.
+CLASSIFIER_SEES: tuple[ClassifierSees, ...] = ("Y", "YU")

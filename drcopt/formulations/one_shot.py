@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drcopt import information
+from drcopt import information, words
 from drcopt.formulations.base import Part, Question
 from drcopt.problem import Problem
 
@@ -16,7 +16,7 @@ from drcopt.problem import Problem
 class OneShot(Question):
     """Rate Σ λ_f H(f(X)) = H(Y|U); loss H(S|Y) of the mixture ("Y") or Σ λ_f H(S|f(X)) = H(S|Y,U) ("YU")."""
 
-    classifier_sees: str = "Y"  # type: ignore[misc]
+    classifier_sees: words.ClassifierSees = "Y"  # type: ignore[misc]
     name = "one-shot"
 
     def rate(self, parts: Sequence[Part]) -> float:

@@ -8,12 +8,15 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
+from drcopt import words
 from drcopt.errors import InputError
 from drcopt.sources._arguments import number, whole
 from drcopt.support.check import choice
 
+__all__ = ["COMMON_RANDOMNESS", "DEVICES", "PRESETS", "PUBLISHED", "TASKS", "Settings", "Task", "fingerprint"]
+
 #: The degradations, and what each does to a clean image.
-TASKS: dict[str, str] = {
+TASKS: dict[words.Degradation, str] = {
     "super-resolution": "down by `factor` and up again, both bicubic, clipped to [0, 1]",
     "denoising": "Gaussian noise of standard deviation `noise` added, not clipped",
     "inpainting": "a centred square set to 0, its side `mask` times the shorter side",

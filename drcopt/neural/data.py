@@ -20,6 +20,8 @@ from drcopt.sources import idx
 from drcopt.sources._arguments import whole
 from drcopt.support.check import choice, require, shown
 
+__all__ = ["MOST_BYTES", "NAMES", "Dataset", "Images", "Labels", "Part", "from_arrays", "load"]
+
 #: The datasets that have a name, and what is read.
 NAMES: dict[str, str] = {
     "digits": "the 1797 grey 8x8 digits that scikit-learn carries",

@@ -25,6 +25,8 @@ from drcopt.sources._arguments import whole
 from drcopt.sources.images import cell_means, cells
 from drcopt.support.check import FloatArray, freeze
 
+__all__ = ["Alphabet", "Point", "alphabet", "least", "place"]
+
 
 @dataclass(frozen=True, eq=False)
 class Alphabet:

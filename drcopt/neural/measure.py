@@ -19,6 +19,11 @@ from drcopt.neural.config import Task
 from drcopt.neural.data import Dataset
 from drcopt.neural.degradation import clean, degrade
 
+__all__ = [
+    "Measured", "Prepared", "conditional_mean", "evaluate", "index_entropy", "judge", "prepare", "sliced_w1",
+    "untouched",
+]  # fmt: skip
+
 #: Directions of the sliced Wasserstein distance, and their seed.
 _DIRECTIONS, _DIRECTION_SEED = 128, 7
 #: The dither of what is reported; the seeds of the noise of denoising.

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from drcopt.neural.experiments import Results
 
+__all__ = ["MEASURES", "MOST_COLUMNS", "curves", "reconstructions"]
+
 #: Restored images in a row.
 MOST_COLUMNS = 12
 #: What curves show, with its label.

@@ -18,6 +18,11 @@ from drcopt.support.files import atomic_write
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = [
+    "COLUMNS", "GROUP", "MEANINGS", "STATUSES", "TEXT_COLUMNS", "check_destination", "frame", "print_csv",
+    "read_table", "summary", "write_table",
+]  # fmt: skip
+
 #: Every column of a table, in order, and what it means. A name that sweep tables have too means the same.
 MEANINGS: Mapping[str, str] = {
     "task": "dataset:degradation, with -supervised where the decoder was trained towards clean images",

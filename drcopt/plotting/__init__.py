@@ -10,11 +10,12 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from drcopt import words
 from drcopt.errors import InputError
 from drcopt.plotting import series
 from drcopt.plotting.series import LOSS, MOST_CURVES, NEEDED, RATE, column, require
@@ -32,7 +33,7 @@ __all__ = [
     "mixture", "plot", "save", "surface",
 ]  # fmt: skip
 
-KINDS = ("auto", "curve", "surface")
+KINDS = words.PICTURES
 SUFFIXES = (".png", ".svg", ".pdf")
 #: Components of a mixture that are drawn; the others are counted.
 MOST_COMPONENTS = 8
@@ -43,7 +44,7 @@ Size = tuple[float, float]
 def curve(
     table: pd.DataFrame,
     *,
-    x: Literal["R", "C", "D", "P"] = "R",
+    x: words.Budget = "R",
     overlays: Mapping[str, pd.DataFrame] | None = None,
     points: Mapping[str, pd.DataFrame] | pd.DataFrame | None = None,
     edge: pd.DataFrame | None = None,
@@ -281,9 +282,7 @@ def mixture(
     return figure  # type: ignore[no-any-return]
 
 
-def plot(
-    table: pd.DataFrame, kind: Literal["auto", "curve", "surface"] = "auto", *, title: str | None = None, **options: Any
-) -> Figure:
+def plot(table: pd.DataFrame, kind: words.Picture = "auto", *, title: str | None = None, **options: Any) -> Figure:
     """:func:`surface` if the table spans at least four finite R and four finite C of one formulation, else `curve`.
 
     ``kind`` "curve" or "surface" settles it; ``title`` and the other options are those of the one that is drawn. With

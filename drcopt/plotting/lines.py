@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drcopt import words
 from drcopt.errors import InputError
 from drcopt.plotting import series
 from drcopt.plotting.series import BUDGETS, OBJECTIVES, RATE, Curve, column, require
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: The names under which a table of points of one's own may hold what a budget limits.
-MEASURED: Mapping[str, tuple[str, ...]] = {
+MEASURED: Mapping[words.Budget, tuple[str, ...]] = {
     "R": ("rate_bits", "rate"),
     "C": ("classification_loss_bits", "classification_loss", "loss"),
     "D": ("distortion",),
@@ -30,7 +31,7 @@ def draw_curves(
     ax: Any,
     table: pd.DataFrame,
     *,
-    x: str,
+    x: words.Budget,
     overlays: Mapping[str, pd.DataFrame] | None,
     points: Mapping[str, pd.DataFrame] | pd.DataFrame | None,
     edge: pd.DataFrame | None,
@@ -119,7 +120,7 @@ def _styles(draw: Any, curves: list[Curve]) -> list[dict[str, Any]]:
     return styles
 
 
-def _domain(curve: Curve, x: str, exact: float | None) -> str:
+def _domain(curve: Curve, x: words.Budget, exact: float | None) -> str:
     """What the legend says of the budgets at which a curve does not exist."""
     if exact is not None:
         return f" ({x} ≥ {exact:.4g})"
@@ -134,7 +135,7 @@ def _span(curves: list[Curve]) -> float:
     return float(np.ptp(values)) if len(values) else 0.0
 
 
-def _overlay(draw: Any, ax: Any, overlays: Mapping[str, pd.DataFrame] | None, x: str) -> None:
+def _overlay(draw: Any, ax: Any, overlays: Mapping[str, pd.DataFrame] | None, x: words.Budget) -> None:
     where = BUDGETS[x].column
     for place, (label, rows) in enumerate((overlays or {}).items()):
         require(rows, f"overlays[{label!r}]", (where, "distortion"))
@@ -150,7 +151,7 @@ def _overlay(draw: Any, ax: Any, overlays: Mapping[str, pd.DataFrame] | None, x:
         )
 
 
-def measured(points: Any, x: str, objective: str) -> list[tuple[str, Any, Any, list[str]]]:
+def measured(points: Any, x: words.Budget, objective: str) -> list[tuple[str, Any, Any, list[str]]]:
     """Label, places, heights and texts of points that others have reached."""
     if points is None:
         return []

@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drcopt import words
 from drcopt.errors import InputError
 from drcopt.support import check
 from drcopt.support.check import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = [
+    "BUDGETS", "MOST_CURVES", "NEEDED", "OBJECTIVES", "Budget", "Curve", "answered", "axis", "coincident", "column",
+    "curves", "edge_of", "formulation", "objective_of", "require", "source",
+]  # fmt: skip
 
 RATE, LOSS = "rate_budget_bits", "classification_budget_bits"
 
@@ -30,7 +36,7 @@ class Budget:
 
 
 #: The budgets, by the letter that `x=` takes.
-BUDGETS: Mapping[str, Budget] = {
+BUDGETS: Mapping[words.Budget, Budget] = {
     "R": Budget(RATE, "rate budget R (bits)", "R", "bits"),
     "C": Budget(LOSS, "classification budget C (bits)", "C", "bits"),
     "D": Budget("distortion_budget", "distortion budget D", "D", ""),
@@ -73,7 +79,7 @@ class Curve:
     domain: str = ""
 
 
-def curves(table: pd.DataFrame, x: str = "R") -> tuple[str, list[Curve]]:
+def curves(table: pd.DataFrame, x: words.Budget = "R") -> tuple[str, list[Curve]]:
     """What was minimised, and the curves of a table over one budget.
 
     Rows of different problems, formulations or other budgets are different curves.
@@ -83,7 +89,7 @@ def curves(table: pd.DataFrame, x: str = "R") -> tuple[str, list[Curve]]:
     InputError
         If the table lacks a column, has no finite budget on that axis, mixes objectives or holds too many curves.
     """
-    budget = BUDGETS[check.choice("x", x, BUDGETS)]
+    budget = BUDGETS[check.choice("x", x, words.BUDGETS)]
     require(table, "table", (*NEEDED, budget.column))
     objective = objective_of(table)
     table = table[np.isfinite(column(table, budget.column))].sort_values(budget.column, kind="stable")
@@ -99,7 +105,8 @@ def curves(table: pd.DataFrame, x: str = "R") -> tuple[str, list[Curve]]:
         kinds.insert(-1, "formulation")
     others = [b for b in BUDGETS.values() if b is not budget and b.column in table.columns]
     own = {"distortion": "D", "rate": "R", "classification_loss": "C"}.get(objective)
-    default = next(BUDGETS[letter] for letter in "RDC" if letter not in (x, own))
+    usual: tuple[words.Budget, ...] = ("R", "D", "C")
+    default = next(BUDGETS[letter] for letter in usual if letter not in (x, own))
     levels = [b for b in others if b is default or _varies(table, b.column)]
     by = ["curve"] if named else [*kinds, *(b.column for b in levels)]
     groups = [rows for _, rows in table.groupby(by, sort=not named, dropna=False)]
@@ -168,7 +175,7 @@ def coincident(found: list[Curve]) -> dict[int, int]:
     return same
 
 
-def edge_of(curve: Curve, edge: pd.DataFrame | None, x: str) -> float | None:
+def edge_of(curve: Curve, edge: pd.DataFrame | None, x: words.Budget) -> float | None:
     """Where the curve begins exactly, if a row of ``edge`` has its budget."""
     if edge is None or len(curve.level) != 1 or x not in ("R", "C"):
         return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from drcopt.errors import InputError
 from drcopt.information import NATS_PER
+from drcopt.words import OBJECTIVES, Objective, Units
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Quantity:
         Whether it is measured in bits or nats; else it has the unit of d.
     """
 
-    name: str
+    name: Objective
     place: int
     symbol: str
     budget: str
@@ -52,11 +53,11 @@ class Quantity:
             "Drop it, or minimise something else."
         )
 
-    def inside(self, value: float, units: str) -> float:
+    def inside(self, value: float, units: Units) -> float:
         """A value in ``units`` in nats, where it is information."""
         return value * NATS_PER[units] if self.informational else value
 
-    def outside(self, value: float, units: str) -> float:
+    def outside(self, value: float, units: Units) -> float:
         """A value in nats in ``units``, where it is information."""
         return value / NATS_PER[units] if self.informational else value
 
@@ -84,5 +85,4 @@ def quantity(name: str) -> Quantity:
     for one in (*QUANTITIES, PERCEPTION):
         if one.name == name:
             return one
-    names = [one.name for one in (*QUANTITIES, PERCEPTION)]
-    raise InputError(f"objective must be one of {names}; it is {name!r}.")
+    raise InputError(f"objective must be one of {list(OBJECTIVES)}; it is {name!r}.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from drcopt.problem import Problem
 from drcopt.sources._arguments import number
 
+__all__ = ["bernoulli"]
+
 
 def bernoulli(px: float = 0.3, py: float = 0.25, p1: float = 0.2) -> Problem:
     """X ~ Bern(px), Y ~ Bern(py), S = X ⊕ S₁ with S₁ ~ Bern(p1) independent of X; Hamming distortion.

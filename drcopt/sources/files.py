@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from drcopt import words
 from drcopt.checker.reading import read_bytes, strict_json
 from drcopt.errors import InputError
 from drcopt.problem import Problem
@@ -28,6 +29,8 @@ from drcopt.sources.gaussian import gaussian_grid
 from drcopt.sources.images import images
 from drcopt.support import check
 from drcopt.support.files import atomic_write
+
+__all__ = ["NAMES", "named", "read_json", "save"]
 
 #: Every named source and what it is, in a line.
 NAMES: dict[str, str] = {
@@ -41,7 +44,7 @@ NAMES: dict[str, str] = {
 _BUILDERS: dict[str, Callable[..., Problem]] = {
     "bernoulli": bernoulli,
     "gaussian": gaussian_grid,
-    **{name: partial(images, name.partition(":")[2]) for name in NAMES if name.startswith("digits:")},
+    **{f"digits:{task}": partial(images, task) for task in words.DEGRADATIONS},
 }
 
 _KEYS = ("px", "py", "ps_given_x", "d")

@@ -11,6 +11,8 @@ from drcopt.problem import Problem
 from drcopt.sources._arguments import number, whole
 from drcopt.support.check import FloatArray
 
+__all__ = ["gaussian_grid", "standard_grid"]
+
 
 def standard_grid(points: int, span: float) -> tuple[FloatArray, FloatArray]:
     """Letters z and masses p, each of shape (points,), of N(0, 1) on equal bins over ±span.

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from drcopt.checker.reading import read_bytes
 from drcopt.errors import InputError
 
+__all__ = ["read"]
+
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MOST_AXES = 32
 #: Most bytes of a file.

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from drcopt import words
 from drcopt.errors import InputError
 from drcopt.problem import Problem
 from drcopt.sources._arguments import number, whole
 from drcopt.support.check import FloatArray, choice, freeze, require
 
+__all__ = ["TASKS", "ImageSource", "cell_means", "cells", "image_source", "images"]
+
 #: Each task's one setting and its default.
-TASKS: dict[str, tuple[str, float]] = {
+TASKS: dict[words.Degradation, tuple[str, float]] = {
     "super-resolution": ("factor", 2),
     "denoising": ("noise", 0.5),
     "inpainting": ("mask", 0.5),
@@ -68,7 +71,7 @@ class ImageSource:
 
 
 def image_source(
-    task: str = "super-resolution",
+    task: words.Degradation = "super-resolution",
     *,
     x_letters: int = 32,
     y_letters: int = 32,
@@ -152,7 +155,7 @@ def image_source(
 
 
 def images(
-    task: str = "super-resolution",
+    task: words.Degradation = "super-resolution",
     *,
     x_letters: int = 32,
     y_letters: int = 32,
@@ -177,7 +180,7 @@ def images(
     ).problem
 
 
-def _setting(task: str, given: dict[str, Any]) -> Any:
+def _setting(task: words.Degradation, given: dict[str, Any]) -> Any:
     """The setting of the task; those of other tasks are refused, not ignored."""
     own, default = TASKS[task]
     for name, value in given.items():
@@ -234,7 +237,7 @@ def _array(name: str, value: ArrayLike) -> NDArray[Any]:
         raise InputError(f"{name} must be an array; it could not be read as one ({reason}). Pass one array.") from None
 
 
-def _degrade(task: str, clean: FloatArray, setting: Any, seed: int) -> FloatArray:
+def _degrade(task: words.Degradation, clean: FloatArray, setting: Any, seed: int) -> FloatArray:
     count, height, width = clean.shape
     if task == "super-resolution":
         factor = whole("factor", setting, 2)

@@ -23,6 +23,8 @@ from drcopt.labels import align
 from drcopt.solution import Solution
 from drcopt.statistics.means import Interval, level, whole
 
+__all__ = ["delta_interval"]
+
 
 def delta_interval(solution: Solution, counts: ArrayLike, *, confidence: float = 0.95) -> Interval:
     """D(R, C) ± z standard errors, an **approximation** for many draws.

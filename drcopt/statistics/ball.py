@@ -18,12 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from drcopt import information
+from drcopt import information, words
 from drcopt.errors import InputError
 from drcopt.problem import Distortion, Problem
 from drcopt.solve import solve
 from drcopt.statistics.means import Interval, level, whole
 from drcopt.support import check
+
+__all__ = ["tv_interval", "tv_radius"]
 
 
 def tv_radius(samples: int, letters: int, *, confidence: float = 0.95) -> float:
@@ -59,7 +61,7 @@ def tv_interval(
     C: float | None = None,
     py: ArrayLike | None = None,
     confidence: float = 0.95,
-    units: str = "bits",
+    units: words.Units = "bits",
     **settings: Any,
 ) -> Interval:
     """An interval for D(R, C) of the law that the pairs (x, s) were drawn from, single-letter.
@@ -102,7 +104,7 @@ def tv_interval(
     N = int(table.sum())
     radius = tv_radius(N, table.size, confidence=confidence)
     letters = problem.n if settings.get("classifier_sees") == "message" else min(problem.n, problem.m)
-    scale = information.NATS_PER[check.choice("units", units, information.NATS_PER)]
+    scale = information.NATS_PER[check.choice("units", units, words.UNITS)]
     times = 1.0 if py is None else 2.0
     spread = times * radius * float(np.ptp(problem.d))
     budgets = np.array([check.budget("R", R), check.budget("C", C)])

@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 from scipy.special import rel_entr, xlogy
 
-from drcopt import information
+from drcopt import information, words
 from drcopt.bounds.posterior import Leaf, leaf_piece, whole_box
 from drcopt.bounds.pricing import price
 from drcopt.errors import InputError
@@ -38,6 +38,8 @@ from drcopt.questions.output import Free
 from drcopt.solution import Multipliers
 from drcopt.statistics.means import Bound, level, whole
 from drcopt.support import check
+
+__all__ = ["lower_bound", "plug_in"]
 
 #: Rounds of column generation, and the gap that ends them, relative to the range of d.
 _ROUNDS, _GAP = 200, 1e-6
@@ -51,7 +53,7 @@ def lower_bound(
     R: float | None = None,
     C: float | None = None,
     confidence: float = 0.95,
-    units: str = "bits",
+    units: words.Units = "bits",
 ) -> Bound:
     """A lower bound on D(R, C) of the law that N pairs (x, s) were drawn from, Y's law free.
 
@@ -86,7 +88,7 @@ def lower_bound(
     (0.046, 0.103)
     """
     table = whole("counts", counts)
-    N, scale = int(table.sum()), information.NATS_PER[check.choice("units", units, information.NATS_PER)]
+    N, scale = int(table.sum()), information.NATS_PER[check.choice("units", units, words.UNITS)]
     budgets = [check.budget(name, value) for name, value in (("R", R), ("C", C))]
     alpha, beta = _weights(multipliers, budgets)
     problem = Problem.from_joint(table, None, d)

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from drcopt import words
 from drcopt.errors import InputError
 from drcopt.support import check
 from drcopt.support.check import FloatArray
 
-METHODS = ("best", "bernstein", "hoeffding")
+__all__ = ["Bound", "Interval", "bernstein_excess", "level", "upper_mean", "whole"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def upper_mean(
     *,
     counts: ArrayLike | None = None,
     confidence: float = 0.95,
-    method: str = "best",
+    method: words.Inequality = "best",
 ) -> Bound:
     """An upper bound on the mean of independent draws that lie in [low, high].
 
@@ -119,7 +120,7 @@ def upper_mean(
             "Pass the least and the greatest value that a draw could have."
         )
     delta = 1.0 - level(confidence)
-    check.choice("method", method, METHODS)
+    check.choice("method", method, words.INEQUALITIES)
     N, b = int(weights.sum()), high - low
     mean = float(weights @ v) / N
     if method == "best":

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from drcopt import information
+from drcopt import information, words
 from drcopt.errors import InputError
 from drcopt.statistics.ball import tv_radius
 from drcopt.statistics.means import bernstein_excess, level
 from drcopt.support import check
+
+__all__ = ["samples_needed"]
 
 #: More draws than anyone has.
 _MOST = 2**60
@@ -18,13 +20,13 @@ _MOST = 2**60
 def samples_needed(
     width: float,
     *,
-    method: str = "hoeffding",
+    method: words.SampleCount = "hoeffding",
     span: float = 1.0,
     sd: float | None = None,
     letters: int | None = None,
     multipliers: tuple[float, float] = (0.0, 0.0),
     confidence: float = 0.95,
-    units: str = "bits",
+    units: words.Units = "bits",
 ) -> int:
     """The least N for which a bound lies within ``width`` of what the draws show.
 
@@ -63,9 +65,9 @@ def samples_needed(
     """
     check.positive("width", width)
     delta = 1.0 - level(confidence)
-    check.choice("method", method, ("hoeffding", "bernstein", "tv", "concavity"))
+    check.choice("method", method, words.SAMPLE_COUNTS)
     check.positive("span", span)
-    scale = information.NATS_PER[check.choice("units", units, information.NATS_PER)]
+    scale = information.NATS_PER[check.choice("units", units, words.UNITS)]
     need: Callable[[int], float]
     if method == "hoeffding":
         return max(1, math.ceil(span**2 * -math.log(delta) / (2.0 * width**2)))

@@ -19,14 +19,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from drcopt import information
+from drcopt import information, words
 from drcopt.errors import InputError
 from drcopt.labels import align
 from drcopt.problem import Problem
 from drcopt.solution import Solution
-from drcopt.statistics.means import METHODS, Bound, level, upper_mean, whole
+from drcopt.statistics.means import Bound, level, upper_mean, whole
 from drcopt.support import check
 from drcopt.support.check import FloatArray
+
+__all__ = ["Holdout", "holdout"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Holdout:
     classification_loss: Bound
     error: Bound
     confidence: float
-    units: str
+    units: words.Units
 
 
 def holdout(
@@ -52,8 +54,8 @@ def holdout(
     *,
     floor: float = 0.01,
     confidence: float = 0.95,
-    method: str = "best",
-    units: str = "bits",
+    method: words.Inequality = "best",
+    units: words.Units = "bits",
 ) -> Holdout:
     """What a channel found on other data has at most of distortion, rate, classification loss and error.
 
@@ -88,13 +90,13 @@ def holdout(
     if not isinstance(problem, Problem):
         raise InputError(f"problem must be a drcopt.Problem; it is a {type(problem).__name__}. Pass the training one.")
     K, d = _channel(problem, channel)
-    check.choice("units", units, information.NATS_PER)
+    check.choice("units", units, words.UNITS)
     if not 0.0 < check.real_number("floor", floor, "Pass e.g. 0.01.") < 1.0 / max(problem.k, 2):
         raise InputError(f"floor must lie between 0 and 1/k = {1 / max(problem.k, 2):.3g}; it is {floor}. Pass 0.01.")
     aligned, _ = align({"pxs": counts}, problem.labels)
     table = whole("counts", aligned["pxs"], (problem.n, problem.k))
     each = 1.0 - (1.0 - level(confidence)) / 4.0
-    check.choice("method", method, METHODS)
+    check.choice("method", method, words.INEQUALITIES)
     joint = problem.px[:, None] * K
     law = joint.sum(axis=0)
     T = problem.ps_given_x.T @ joint
@@ -114,7 +116,7 @@ def holdout(
     return Holdout(confidence=confidence, units=units, **found)
 
 
-def _bounded(values: FloatArray, counts: FloatArray, confidence: float, method: str) -> Bound:
+def _bounded(values: FloatArray, counts: FloatArray, confidence: float, method: words.Inequality) -> Bound:
     return upper_mean(
         values, float(values.min()), float(values.max()), counts=counts, confidence=confidence, method=method
     )

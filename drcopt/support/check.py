@@ -7,7 +7,7 @@ import importlib
 import math
 from collections.abc import Iterable
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +21,8 @@ SUM_TOLERANCE = 1e-6
 SHAPES = {1: "(n,)", 2: "(rows, columns)"}
 
 FloatArray = NDArray[np.float64]
+
+Word = TypeVar("Word", bound=str)
 
 
 def real_array(name: str, value: ArrayLike, ndim: int, *, nonnegative: bool = True) -> FloatArray:
@@ -156,7 +158,7 @@ def positive(name: str, value: Any, *, allow_none: bool = False) -> float | None
     return number
 
 
-def choice(name: str, value: Any, options: Iterable[str]) -> str:
+def choice(name: str, value: Any, options: Iterable[Word]) -> Word:
     """One of a few names."""
     known = list(options)
     if not isinstance(value, str) or value not in known:

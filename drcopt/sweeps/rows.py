@@ -12,6 +12,7 @@ from functools import cache
 from importlib import metadata
 from typing import Any, Literal
 
+from drcopt import words
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE, Quantity
 from drcopt.solution import Solution
@@ -163,7 +164,7 @@ def names(*kinds: Kind) -> tuple[str, ...]:
     return tuple(column.name for column in (*ALL, *PROVED) if column.kind in kinds)
 
 
-def table(verify: str | None) -> tuple[Column, ...]:
+def table(verify: words.Verify | None) -> tuple[Column, ...]:
     """The columns of a sweep's table."""
     return ALL if verify is None else (*ALL, *PROVED)
 

@@ -25,3 +25,9 @@ from drcopt.theorems._report import to_csv as to_csv
 from drcopt.theorems._report import to_markdown as to_markdown
 from drcopt.theorems._report import validate as validate
 from drcopt.theorems._report import write_verdicts as write_verdicts
+
+__all__ = [
+    "FIGURES", "MEANINGS", "Comparison", "bernoulli_figure", "check_destination", "compare", "describe", "forget",
+    "gaussian_convergence", "gaussian_figure", "names", "random_problem", "select", "theorem", "to_csv",
+    "to_markdown", "validate", "write_verdicts",
+]  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drcopt import information
+from drcopt import information, words
 from drcopt.problem import Problem
 from drcopt.solution import Solution
 from drcopt.solve import solve
@@ -31,7 +31,7 @@ class Instance:
     C: float | None
     name: str = ""
 
-    def solve(self, formulation: str) -> Solution:
+    def solve(self, formulation: words.Formulation) -> Solution:
         return solve(self.problem, R=self.R, C=self.C, formulation=formulation, on_failure="return")
 
     @property

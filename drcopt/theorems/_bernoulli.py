@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from drcopt import information, sources
+from drcopt import information, sources, words
 from drcopt.closed_forms import ClosedForm, bernoulli
 from drcopt.problem import Problem
 from drcopt.solution import Solution
@@ -79,7 +79,9 @@ class Instance:
         loss = problem.classification_loss(np.array([[1 - px - py + a, py - a], [px - a, a]]))
         return information.from_nats(loss, "bits") <= (self.C or 0.0) or self.out_of_reach
 
-    def solve(self, formulation: str = "one-shot", classifier_sees: str = "YU") -> Solution:
+    def solve(
+        self, formulation: words.Formulation = "one-shot", classifier_sees: words.ClassifierSees = "YU"
+    ) -> Solution:
         """Certified."""
         return solve(
             self.problem,
@@ -90,7 +92,7 @@ class Instance:
             on_failure="return",
         )
 
-    def exact(self, formulation: str = "one-shot", classifier_sees: str = "YU") -> float:
+    def exact(self, formulation: words.Formulation = "one-shot", classifier_sees: words.ClassifierSees = "YU") -> float:
         """The corrected closed form."""
         return float(
             bernoulli.exact(
@@ -267,7 +269,9 @@ def printed_monotone(rng: np.random.Generator, instances: int) -> Iterator[Compa
         )
 
 
-def _register_exact(name: str, statement: str, definition: str, formulation: str, classifier_sees: str) -> None:
+def _register_exact(
+    name: str, statement: str, definition: str, formulation: words.Formulation, classifier_sees: words.ClassifierSees
+) -> None:
     @theorem(name=name, statement=statement, where="drcopt.closed_forms.bernoulli.exact", definition=definition)
     def exact(rng: np.random.Generator, instances: int) -> Iterator[Comparison]:
         for instance in [*SLIDE, *OTHERS, *draw(rng, instances)]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from drcopt import information
+from drcopt import information, words
 from drcopt.problem import Problem
 from drcopt.solution import Solution
 from drcopt.solve import solve
@@ -17,18 +17,17 @@ from drcopt.theorems._one_shot import program
 from drcopt.theorems._registry import Comparison, compare, mean, random_problem, theorem
 
 SLIDES = "slides, implied by the definitions"
+Kind = tuple[words.Formulation, words.ClassifierSees]
 #: (formulation, classifier_sees)
-ALL = (("single-letter", "Y"), ("time-sharing", "Y"), ("one-shot", "Y"), ("one-shot", "YU"))
+ALL: tuple[Kind, ...] = (("single-letter", "Y"), ("time-sharing", "Y"), ("one-shot", "Y"), ("one-shot", "YU"))
 
 
-def answer(problem: Problem, R: float | None, C: float | None, kind: tuple[str, str] = ALL[0]) -> Solution:
+def answer(problem: Problem, R: float | None, C: float | None, kind: Kind = ALL[0]) -> Solution:
     """Certified, budgets in bits."""
     return solve(problem, R=R, C=C, formulation=kind[0], classifier_sees=kind[1], on_failure="return")
 
 
-def label(
-    problem: Problem, R: float | None, C: float | None, *kinds: tuple[str, str], **more: object
-) -> dict[str, object]:
+def label(problem: Problem, R: float | None, C: float | None, *kinds: Kind, **more: object) -> dict[str, object]:
     """What an instance was."""
     text = " against ".join(" ".join(kind) if kind[0] == "one-shot" else kind[0] for kind in kinds)
     return {"source": problem, "R": R, "C": C, **more, "formulation": text}
@@ -83,7 +82,7 @@ def convex_in_rate(rng: np.random.Generator, instances: int) -> Iterator[Compari
         yield compare(middle, mean(low, high), label(problem, R, None, kind, ends=[R / 2, 3 * R / 2]), relation="<=")
 
 
-def _register_order(name: str, lower: tuple[str, str], upper: tuple[str, str], statement: str) -> None:
+def _register_order(name: str, lower: Kind, upper: Kind, statement: str) -> None:
     @theorem(name=name, statement=statement, where=SLIDES, definition="at the same R and C, in bits")
     def order(rng: np.random.Generator, instances: int) -> Iterator[Comparison]:
         for problem, R, C in draw(rng, instances):

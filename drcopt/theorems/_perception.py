@@ -166,6 +166,7 @@ _register(
     ),
 )
 def gaussian_output(rng: np.random.Generator, instances: int) -> Iterator[Comparison]:
+    fixed: list[tuple[gaussian_perception.Kind, float, float, float]]
     fixed = [("wasserstein", 0.5, 0.01, 1.0), ("kl", 0.5, 0.01, 1.0), ("kl", 1.0, 0.01, 1.0), ("kl", 1.0, 0.1, 0.5)]
     drawn = [
         (kind, float(rng.integers(1, 31)) / 10, float(rng.integers(1, 40)) / 100, float(rng.integers(4, 21)) / 10)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from drcopt import words
 from drcopt.errors import InputError
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS
@@ -17,7 +18,6 @@ from drcopt.solution import Solution
 from drcopt.support import check
 
 #: How computed and predicted are claimed to relate.
-RELATIONS = ("==", "<=", ">=")
 
 #: Values within this of each other agree, unless a theorem says otherwise; certified gaps are below 2e-6.
 TOLERANCE = 1e-5
@@ -49,7 +49,7 @@ class Comparison:
     computed: Interval
     predicted: Interval
     instance: str
-    relation: str
+    relation: words.Relation
     condition: bool | None
     certificate: str
 
@@ -80,7 +80,7 @@ def compare(
     predicted: Any,
     instance: Any,
     *,
-    relation: str = "==",
+    relation: words.Relation = "==",
     condition: bool | None = None,
     proof: str = "",
 ) -> Comparison:
@@ -104,7 +104,7 @@ def compare(
     InputError
         If a number is missing or an interval is empty.
     """
-    check.choice("relation", relation, RELATIONS)
+    check.choice("relation", relation, words.RELATIONS)
     return Comparison(
         computed=interval("computed", computed),
         predicted=interval("predicted", predicted),
