@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
+from drcopt import words
 from drcopt.errors import InputError
 from drcopt.formulations import Question
 from drcopt.information import NATS_PER
@@ -72,9 +73,9 @@ class Surface:
     """
 
     problem: Problem
-    objective: str
+    objective: words.Objective
     ranges: Mapping[str, float | tuple[float, float]]
-    units: str
+    units: words.Units
     tol: float
     tolerance: float
     seconds: float
@@ -241,11 +242,11 @@ def surface(
     R: Limit = None,
     C: Limit = None,
     D: Limit = None,
-    objective: str = "distortion",
-    formulation: str = "single-letter",
-    classifier_sees: str = "Y",
-    perception: Perception | tuple[str, float] | None = None,
-    units: str = "bits",
+    objective: words.Objective = "distortion",
+    formulation: words.Formulation = "single-letter",
+    classifier_sees: words.ClassifierSees = "Y",
+    perception: Perception | tuple[words.Divergence, float] | None = None,
+    units: words.Units = "bits",
     tol: float = 1e-3,
     resolution: float | None = None,
     time_limit: float | None = None,
@@ -304,7 +305,7 @@ def surface(
     check.positive("tol", tol)
     check.positive("time_limit", time_limit, allow_none=True)
     check.positive("resolution", resolution, allow_none=True)
-    check.choice("units", units, NATS_PER)
+    check.choice("units", units, words.UNITS)
     minimised = quantity(objective)
     if minimised not in QUANTITIES:
         names = [q.name for q in QUANTITIES]
@@ -363,7 +364,7 @@ def surface(
     )
 
 
-def _axes(given: Mapping[Quantity, Any], units: str, resolution: float | None) -> tuple[list[Axis], FloatArray]:
+def _axes(given: Mapping[Quantity, Any], units: words.Units, resolution: float | None) -> tuple[list[Axis], FloatArray]:
     """The budgets that vary, in the order of a sweep's, and those that do not, in nats."""
     fixed, ends = np.full(3, math.inf), {}
     for q in BUDGETS:
