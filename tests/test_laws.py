@@ -10,6 +10,7 @@ import drcopt
 from drcopt import InputError, Perception, Problem, min_classification_loss, min_rate, solve
 from drcopt.bounds import Leaf, PosteriorTree, Split
 from drcopt.certify.certificate import best_bound, repair
+from drcopt.certify.exactly import meets
 from drcopt.formulations import Message, Part, SingleLetter
 from drcopt.law_session import LawSession, session_for
 from drcopt.questions.output import KINDS, Free, Near
@@ -45,7 +46,7 @@ def test_support_function_is_a_bound_that_its_law_attains(kind):
         law = near(kind, t, float(rng.choice([0.003, 0.05, 0.3])), rng)
         least, q = law.least(g), law.argmin(g)
         size = np.abs(g).max()
-        assert law.holds(q) and q.min() >= 0 and abs(q.sum() - 1.0) <= 1e-14
+        assert meets(law, np.arange(len(q)), q) and q.min() >= 0 and abs(q.sum() - 1.0) <= 1e-14
         assert least <= q @ g <= least + 1e-9 * size
         for _ in range(10):
             some = rng.dirichlet(np.ones(m))
@@ -63,7 +64,7 @@ def test_support_function_at_its_edges(kind):
     assert near(kind, np.ones(1), 0.1, rng).least(np.array([4.0])) == pytest.approx(4.0, abs=1e-12)
     tiny = near(kind, t, 1e-13, rng)
     assert tiny.least(g) <= t @ g and tiny.least(g) == pytest.approx(t @ g, abs=1e-4)
-    assert tiny.holds(tiny.argmin(g))
+    assert meets(tiny, np.arange(len(g)), tiny.argmin(g))
     wide = near(kind, t, 0.9 if kind == "hellinger" else 50.0, rng)
     assert -1.0 - 1e-12 <= wide.least(g) <= (0.5 if kind in ("hellinger", "reverse-chi2") else -0.9)
 
@@ -257,7 +258,7 @@ def test_points_are_judged_by_their_own_law():
     laws = Near("tv", np.array([0.5, 0.5]), 0.05)
     P = np.array([[0.6, 0.0], [0.0, 0.4]])
     found = repair(SingleLetter(problem, math.inf, math.inf, laws=laws), [Part(1.0, P)])
-    assert found is not None and laws.holds(found.parts[0].coupling.sum(axis=0))
+    assert found is not None and meets(laws, np.arange(2), found.parts[0].coupling.sum(axis=0))
     assert repair(SingleLetter(problem, math.inf, 0.1, laws=laws), [Part(1.0, P)]) is None
     for wrong in (np.full((2, 2), math.nan), np.zeros((2, 2)), np.zeros((3, 2))):
         assert repair(SingleLetter(problem, 1.0, 1.0, laws=laws), [Part(1.0, wrong)]) is None

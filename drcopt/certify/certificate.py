@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from drcopt.bounds import Cheapest, DataProcessing, Evidence, bound_of
+from drcopt.certify.exactly import meets
 from drcopt.certify.witness import Budgets, Spent, inside
 from drcopt.coupling import round_along_support, round_onto_marginals
 from drcopt.formulations import Message, OneShot, Part, Question, SingleLetter
@@ -187,7 +188,8 @@ def _with_own_law(
     """A point whose law of Y, or of V, is one of several: judged as a coupling with just that law.
 
     Rows are scaled to px. Where the law lies outside its ball, mixing with px·tᵀ brings it in: every divergence from
-    the target t is convex and 0 there, and the rate falls by the same factor.
+    the target t is convex and 0 there, and the rate falls by the same factor. That it is in is then proved with
+    rounding against it (:mod:`drcopt.certify.exactly`).
     """
     problem, laws, message = question.problem, question.laws, isinstance(question, Message)
     try:
@@ -200,7 +202,7 @@ def _with_own_law(
         return None
     if letters.min() < 0 or letters.max() >= problem.m:
         return None
-    some = P.sum(axis=0) > _NO_MASS
+    some = P.sum(axis=0) > (0.0 if laws is None else _NO_MASS)
     P, letters = P[:, some], letters[some]
     rows = P.sum(axis=1)
     if not P.size:
@@ -208,34 +210,23 @@ def _with_own_law(
     lost = np.flatnonzero(rows == 0.0)  # what has next to no mass itself, and had a letter of its own
     P[lost, problem.d[np.ix_(lost, letters)].argmin(axis=1)] = rows[lost] = 1.0
     P = P * (problem.px / rows)[:, None]
+    weights = P.sum(axis=0)
     if isinstance(laws, Near):
-        law = _law_of(P, letters, problem.m)
-        share = laws.share(law)
-        if share > 0.0:
-            mixed = np.outer(problem.px, laws.target)
-            if message:
-                P, letters = np.hstack([(1.0 - share) * P, share * mixed]), np.append(letters, np.arange(problem.m))
-            else:
-                full = np.zeros((problem.n, problem.m))
-                full[:, letters] = P
-                P, letters = (1.0 - share) * full + share * mixed, np.arange(problem.m)
-            some = P.sum(axis=0) > 0.0
-            P, letters = P[:, some], letters[some]
+        P, letters, weights = _drawn_in(laws, problem.px, P, letters, message)
     elif laws is None:
-        law = _law_of(P, letters, problem.m)
+        law = _law_of(weights, letters, problem.m)
         if not law.all():
             return None
         P = P * (problem.py / law)[letters]
+        weights = P.sum(axis=0)
     if isinstance(question, Message):
-        fixed = question.of_atoms(letters, P.sum(axis=0))
+        fixed = question.of_atoms(letters, weights)
     else:
-        fixed = question.at(_law_of(P, letters, problem.m))
+        fixed = question.at(_law_of(weights, letters, problem.m))
     point = repair(fixed, [Part(1.0, P)], budgets, lower_loss=lower_loss)
-    if point is None:
+    if point is None or (isinstance(laws, Near) and not meets(laws, letters, fixed.problem.py)):
         return None
     P = point.parts[0].coupling
-    if isinstance(laws, Near) and not laws.holds(_law_of(P, letters, problem.m)):
-        return None
     if message:
         return replace(point, parts=(Part(1.0, P, letters=letters),))
     full = np.zeros((problem.n, problem.m))
@@ -243,9 +234,31 @@ def _with_own_law(
     return replace(point, parts=(Part(1.0, full),))
 
 
-def _law_of(P: FloatArray, letters: np.ndarray, m: int) -> FloatArray:
-    """The law of Y of a coupling whose columns have these letters."""
-    return np.asarray(np.bincount(letters, P.sum(axis=0), m), dtype=np.float64)
+def _drawn_in(
+    laws: Near, px: FloatArray, P: FloatArray, letters: np.ndarray, message: bool
+) -> tuple[FloatArray, np.ndarray, FloatArray]:
+    """The coupling, mixed with a letter of the target until its law is in the ball: columns, letters and weights."""
+    every, alone = np.arange(len(laws.target)), np.outer(px, laws.target)
+    share = laws.share(_law_of(P.sum(axis=0), letters, len(every)))
+    if share > 0.0 and message:
+        P, letters = np.hstack([(1.0 - share) * P, share * alone]), np.append(letters, every)
+    elif share > 0.0:
+        alone *= share
+        alone[:, letters] += (1.0 - share) * P
+        P, letters = alone, every
+    some = P.sum(axis=0) > 0.0
+    P, letters = P[:, some], letters[some]
+    weights = P.sum(axis=0)
+    if not meets(laws, letters, weights / weights.sum()):  # a ball so small that rounding leaves it
+        letters = np.flatnonzero(laws.target)
+        weights = laws.target[letters]
+        P = np.outer(px, weights)
+    return P, letters, weights
+
+
+def _law_of(weights: FloatArray, letters: np.ndarray, m: int) -> FloatArray:
+    """The law of Y of columns with these weights and letters."""
+    return np.asarray(np.bincount(letters, weights, m), dtype=np.float64)
 
 
 def _balanced(formulation: OneShot, parts: list[Part]) -> list[Part]:

@@ -294,9 +294,9 @@ class _Meant:
     def __init__(self, formulation: Question, parts: Sequence[Part], units: str) -> None:
         problem = formulation.problem
         self.bits, self.formulation = units == "bits", formulation
-        self.px, self.py = _pmf(problem.px), _pmf(problem.py)
-        self.W, self.d = np.array([_pmf(row) for row in problem.ps_given_x]), _exact(problem.d)
-        weights = _pmf(np.array([part.weight for part in parts]))
+        self.px, self.py = decimal_pmf(problem.px), decimal_pmf(problem.py)
+        self.W, self.d = np.array([decimal_pmf(row) for row in problem.ps_given_x]), decimals(problem.d)
+        weights = decimal_pmf(np.array([part.weight for part in parts]))
         if formulation.name == "one-shot":
             self._maps(weights, parts)
         else:
@@ -309,7 +309,7 @@ class _Meant:
             self.independent = all(independent)
 
     def _onto(self, coupling: FloatArray) -> Any:
-        P = _exact(coupling)
+        P = decimals(coupling)
         for goals in (self.px, self.py):
             sums = P.sum(axis=1)
             factors = [goal / total if total > goal else Decimal(1) for goal, total in zip(goals, sums, strict=True)]
@@ -373,14 +373,15 @@ def _ratios(P: Any, Q: Any) -> Iterator[tuple[Decimal, Decimal]]:
     return ((t, t / u) for t, u in zip(P.ravel(), Q.ravel(), strict=True) if t)
 
 
-def _exact(array: FloatArray) -> Any:
+def decimals(array: FloatArray) -> Any:
     """Doubles as decimals, unrounded."""
-    decimals = np.empty(array.size, dtype=object)
-    decimals[:] = [Decimal(v) for v in np.ravel(array).tolist()]
-    return decimals.reshape(array.shape)
+    found = np.empty(array.size, dtype=object)
+    found[:] = [Decimal(v) for v in np.ravel(array).tolist()]
+    return found.reshape(array.shape)
 
 
-def _pmf(p: FloatArray) -> Any:
-    exact = _exact(p)
+def decimal_pmf(p: FloatArray) -> Any:
+    """Doubles as decimals, divided by their sum."""
+    exact = decimals(p)
     total = exact.sum()
     return exact if total == 1 else exact / total

@@ -221,7 +221,7 @@ def _renyi(law: Near, q: FloatArray) -> float:
     if rho == 1.0:
         return _relative(t, q)
     with np.errstate(divide="ignore"):
-        terms = t[here] * (np.exp((1.0 - rho) * (np.log(q[here]) - np.log(t[here]))) - 1.0)
+        terms = t[here] * np.expm1((1.0 - rho) * (np.log(q[here]) - np.log(t[here])))
     total = math.fsum(terms)
     return math.inf if total <= -1.0 else math.log1p(total) / (rho - 1.0)
 

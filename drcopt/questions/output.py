@@ -126,7 +126,3 @@ class Near:
             if high - low <= 1e-16 + 1e-13 * high:
                 break
         return high
-
-    def holds(self, q: FloatArray) -> bool:
-        """Whether q lies in the ball, rounding against it."""
-        return self.divergence(q) * (1.0 + 1e-14) + 1e-15 <= self.budget
