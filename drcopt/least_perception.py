@@ -16,7 +16,6 @@ from typing import Any
 
 from drcopt.certify.certificate import FLOORS, Certificate, best_bound, repair
 from drcopt.certify.witness import Budgets
-from drcopt.errors import InputError
 from drcopt.formulations import Part, Question
 from drcopt.questions import Near, Quantity
 from drcopt.solution import Solution
@@ -65,12 +64,15 @@ class PerceptionCertificate:
         """Whether the evidence, evaluated again, proves ``lower``."""
         return self.lower <= 0.0 or best_bound(self.formulation, (*FLOORS, *self.evidence)) > self.limit
 
+    @property
+    def relaxed(self) -> None:
+        """Bounds are those of the problem's own d."""
+
     def save(self, path: Any) -> None:
-        """There is no proof file about a least divergence."""
-        raise InputError(
-            "a proof file must be about a distortion, a rate or a classification loss; this answer is the least "
-            "perception. Save what drcopt.solve, min_rate or min_classification_loss says with perception=(kind, P)."
-        )
+        """Write everything needed to believe this to a JSON file; ``drcopt check`` verifies it independently."""
+        from drcopt.certify import proof_of_perception
+
+        proof_of_perception.save(self, path)
 
 
 @dataclass(frozen=True, eq=False)

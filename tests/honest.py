@@ -76,7 +76,7 @@ def bare(form: Any, evidence: Any) -> Certificate:
 
 def shown(form: Any, evidence: Any) -> Proof:
     """The file of a bare bound, with this evidence even where something simpler proves more."""
-    return proof.to_dict(bare(form, evidence)) | {"evidence": proof._Writer(form, 0.0).evidence(evidence)}
+    return proof.to_dict(bare(form, evidence)) | {"evidence": proof.Writer(form, 0.0).evidence(evidence)}
 
 
 def least_loss(p: drcopt.Problem, R: float) -> Certificate:

@@ -12,7 +12,7 @@ import pytest
 
 import drcopt
 from drcopt import Perception
-from drcopt.certify import proof
+from drcopt.certify import proof, proof_of_perception
 from drcopt.questions.output import KINDS, Near
 
 pytest.importorskip("flint")
@@ -149,6 +149,60 @@ class TestPerceptionInBalls:
                     assert not spent.is_finite()
                 else:
                     assert float(spent) == pytest.approx(known, abs=1e-14, rel=1e-9)
+
+
+class TestLeastPerception:
+    """Files that say how far Y's law must be from the target."""
+
+    @staticmethod
+    def least(kind: str, **limits: Any) -> tuple[drcopt.Solution, Any]:
+        solution = drcopt.min_perception(
+            problem(), kind=kind, ground=ground(3) if kind == "wasserstein" else None, on_failure="return", **limits
+        )
+        return solution, check(proof_of_perception.to_dict(solution.certificate))  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        "kind",
+        [k if k in ("tv", "hellinger", "wasserstein") else pytest.param(k, marks=pytest.mark.slow) for k in KINDS],
+    )
+    @pytest.mark.parametrize("limits", [{"D": 1.6, "R": 0.5}, {"D": 1.7, "R": 0}])
+    def test_is_accepted(self, kind: str, limits: Any) -> None:
+        solution, verdict = self.least(kind, **limits)
+        assert verdict.accepted, verdict.reason
+        unit = math.log(2.0) if KINDS[kind].informational else 1.0
+        assert verdict.lower == pytest.approx(solution.lower_bound * unit, abs=1e-7)
+        assert verdict.upper == pytest.approx(solution.value * unit, abs=1e-11)
+
+    def test_what_no_law_meets(self) -> None:
+        solution, verdict = self.least("kl", D=0.5, R=0.1)
+        assert solution.status == "infeasible" and verdict.accepted and verdict.lower == math.inf
+
+    def test_survives_a_file(self, tmp_path: Path) -> None:
+        solution, verdict = self.least("tv", D=1.6, R=0.5)
+        solution.certificate.save(tmp_path / "proof.json")
+        assert check(tmp_path / "proof.json") == verdict
+
+
+class TestAboutWhichProblem:
+    """A target stands for py."""
+
+    def test_of_its_own(self) -> None:
+        p = problem()
+        data = file_of(drcopt.solve(p, R=0.3, perception=near("tv")))
+        assert proof.differences(data, p) == []
+        assert proof.differences(data, problem(free=True)) == []
+        other = drcopt.Problem(p.px, p.py[::-1], p.ps_given_x, p.d)
+        assert proof.differences(data, other)[0].startswith("py[0] is 0x")
+
+    def test_of_any_law(self) -> None:
+        data = file_of(drcopt.solve(problem(free=True), R=0.3))
+        assert proof.differences(data, problem(free=True)) == []
+        assert proof.differences(data, problem()) == ["Y has any law in the proof and a given law in the problem"]
+        given = file_of(drcopt.solve(problem(), R=0.3))
+        assert proof.differences(given, problem(free=True)) == [
+            "Y has a given law in the proof and any law in the problem"
+        ]
+        assert len(proof.differences(data, problem(1, free=True))) == 3
 
 
 def test_old_files_stay_of_version_one(tmp_path: Path) -> None:

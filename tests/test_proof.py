@@ -163,13 +163,13 @@ class TestStrictness:
         """By no more than shows beside the gap, what they prove is what is claimed; beyond that the check must fail."""
         certificate = honest()["tree"]
         certificate = replace(certificate, upper=certificate.lower + gap)
-        real = proof._Writer.evidence
+        real = proof.Writer.evidence
 
         def evidence(self: Any, found: Any) -> Any:
             data, self.reached = real(self, found), certificate.lower - short
             return data
 
-        monkeypatch.setattr(proof._Writer, "evidence", evidence)
+        monkeypatch.setattr(proof.Writer, "evidence", evidence)
         lower = float.fromhex(proof.to_dict(certificate)["claim"]["lower"])
         assert lower == pytest.approx(certificate.lower - short * claimed, abs=1e-11)
 

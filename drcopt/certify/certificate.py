@@ -238,8 +238,10 @@ def _drawn_in(
     laws: Near, px: FloatArray, P: FloatArray, letters: np.ndarray, message: bool
 ) -> tuple[FloatArray, np.ndarray, FloatArray]:
     """The coupling, mixed with a letter of the target until its law is in the ball: columns, letters and weights."""
-    every, alone = np.arange(len(laws.target)), np.outer(px, laws.target)
-    share = laws.share(_law_of(P.sum(axis=0), letters, len(every)))
+    every, alone, weights = np.arange(len(laws.target)), np.outer(px, laws.target), P.sum(axis=0)
+    if meets(laws, letters, weights):
+        return P, letters, weights
+    share = laws.share(_law_of(weights, letters, len(every)))
     if share > 0.0 and message:
         P, letters = np.hstack([(1.0 - share) * P, share * alone]), np.append(letters, every)
     elif share > 0.0:
@@ -249,7 +251,7 @@ def _drawn_in(
     some = P.sum(axis=0) > 0.0
     P, letters = P[:, some], letters[some]
     weights = P.sum(axis=0)
-    if not meets(laws, letters, weights / weights.sum()):  # a ball so small that rounding leaves it
+    if not meets(laws, letters, weights):  # a ball so small that rounding leaves it
         letters = np.flatnonzero(laws.target)
         weights = laws.target[letters]
         P = np.outer(px, weights)

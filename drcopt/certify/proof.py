@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -40,8 +41,8 @@ ROOM, SHORTFALL, SHARE = 1e-12, 2e-8, 1e-3
 EDGE_ROOM = 1e-7
 
 
-class Certificate(Protocol):
-    """What a proof is written from: see :class:`drcopt.certify.certificate.Certificate`."""
+class Evident(Protocol):
+    """What has evidence about a question."""
 
     @property
     def formulation(self) -> Question: ...
@@ -50,17 +51,22 @@ class Certificate(Protocol):
     @property
     def evidence(self) -> tuple[Evidence, ...]: ...
     @property
-    def objective(self) -> Quantity: ...
-    @property
     def upper(self) -> float: ...
     @property
     def lower(self) -> float: ...
     @property
+    def relaxed(self) -> Problem | None: ...
+
+
+class Certificate(Evident, Protocol):
+    """What a proof is written from: see :class:`drcopt.certify.certificate.Certificate`."""
+
+    @property
+    def objective(self) -> Quantity: ...
+    @property
     def excess(self) -> float: ...
     @property
     def infeasible(self) -> bool: ...
-    @property
-    def relaxed(self) -> Problem | None: ...
 
 
 def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
@@ -73,7 +79,12 @@ def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
     OutputError
         If writing fails half-way, as on a full disk.
     """
-    text = json.dumps(to_dict(certificate), indent=None, separators=(",", ":"))
+    write(to_dict(certificate), path)
+
+
+def write(proof: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write the contents of a proof file; see :func:`save`."""
+    text = json.dumps(proof, indent=None, separators=(",", ":"))
     with atomic_write(path) as handle:
         handle.write(text + "\n")
 
@@ -106,18 +117,29 @@ def differences(proof: dict[str, Any], problem: Problem) -> list[str]:
     """Where the arrays of a proof differ from a problem's, on letters with mass, entry by entry and exactly.
 
     An empty list means that the proof is about this problem. A hash that matches is not asked: it could be made to.
-    Needs python-flint; ``proof`` must be one that :func:`drcopt.checker.check` could read.
+    Where Y may have any law, the target of a perception stands for py, if the problem has one. Needs python-flint;
+    ``proof`` must be one that :func:`drcopt.checker.check` could read.
     """
-    from drcopt.checker.schema import number
+    from drcopt.checker.schema import number as read
 
-    found, reduced = [], problem.reduced()
-    for name in ("px", "py", "ps_given_x", "d"):
-        texts, array = np.array(proof["problem"][name], dtype=object), getattr(reduced, name)
+    found, given, some = [], proof["problem"], problem.support
+    x, s = some.x, some.s
+    y = some.y if given["py"] is not None else np.arange(problem.m)
+    arrays = {"px": problem.px[x], "ps_given_x": problem.ps_given_x[np.ix_(x, s)], "d": problem.d[np.ix_(x, y)]}
+    pairs = {name: (given[name], array) for name, array in arrays.items()}
+    target = proof["perception"]["target"] if "perception" in proof else given["py"]
+    if (target is None) != problem.free and not ("perception" in proof and problem.free):
+        words = ("any law", "a given law")
+        found.append(f"Y has {words[target is not None]} in the proof and {words[not problem.free]} in the problem")
+    elif not problem.free:
+        pairs["py"] = (target, problem.py[y])
+    for name, (written, array) in pairs.items():
+        texts = np.array(written, dtype=object)
         if texts.shape != array.shape:
             found.append(f"{name} has shape {texts.shape} in the proof and {array.shape} in the problem")
             continue
         for where in np.ndindex(texts.shape):
-            if number(texts[where]) != number(_number(float(array[where]))):
+            if read(texts[where]) != read(number(float(array[where]))):
                 entry = f"{name}[{', '.join(map(str, where))}]"
                 found.append(f"{entry} is {texts[where]} in the proof and {array[where]!r} in the problem")
                 break
@@ -130,10 +152,10 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
     problem = formulation.problem
     question, goal = _missed(certificate) if infeasible else (formulation, certificate.lower)
     room = ROOM * (max(Stakes(problem).scale, abs(certificate.lower)) if question.objective is DISTORTION else 1.0)
-    best, least = _best(certificate, question)
+    found, least = best(certificate, question)
     # What cannot be met is shown by the least value known, but not to its last digits.
-    writer = _Writer(question, max(goal, least - EDGE_ROOM) if infeasible else goal - 0.5 * room, certificate.relaxed)
-    evidence = writer.evidence(best)
+    writer = Writer(question, max(goal, least - EDGE_ROOM) if infeasible else goal - 0.5 * room, certificate.relaxed)
+    evidence = writer.evidence(found)
     claim: dict[str, Any] = {"infeasible": True}
     parts = None
     if not infeasible:
@@ -144,31 +166,49 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
             lower = writer.reached
         # A point that exceeds a budget is shown for what it is worth, and the checker says so; it bounds nothing.
         upper = math.inf if certificate.excess else certificate.upper + max(room, ROOM * abs(certificate.upper))
-        claim = {"lower": _number(lower - room), "upper": _number(upper)}
+        claim = {"lower": number(lower - room), "upper": number(upper)}
     if certificate.parts is not None:
-        parts = [_part(part) for part in certificate.parts]
-        if isinstance(formulation.laws, Near) and formulation.laws.ground is not None:
-            parts[0]["plan"] = _numbers(formulation.laws.plan(formulation.coupling(certificate.parts).sum(axis=0)))
-    limits = {} if formulation.distortion_budget == math.inf else {"distortion_budget": formulation.distortion_budget}
-    limits |= {"rate_budget": formulation.rate_budget, "classification_budget": formulation.classification_budget}
-    arrays = {name: _numbers(getattr(problem, name)) for name in ("px", "py", "ps_given_x", "d")}
-    plain = formulation.laws is None and formulation.classifier_sees != "message"
+        parts = points(formulation, certificate.parts)
+    return contents(formulation, formulation_limits(formulation), question.objective, claim, parts, evidence)
+
+
+def formulation_limits(question: Question) -> dict[str, float]:
+    """The budgets of a file about the question."""
+    limits = {} if question.distortion_budget == math.inf else {"distortion_budget": question.distortion_budget}
+    limits |= {"rate_budget": question.rate_budget, "classification_budget": question.classification_budget}
+    return limits | ({"perception_budget": question.laws.budget} if isinstance(question.laws, Near) else {})
+
+
+def contents(
+    question: Question, limits: dict[str, float], objective: Quantity, claim: Any, parts: Any, evidence: Any
+) -> dict[str, Any]:
+    """The fields of a file in their order."""
+    arrays = {name: _numbers(getattr(question.problem, name)) for name in ("px", "py", "ps_given_x", "d")}
+    plain = question.laws is None and question.classifier_sees != "message"
     return {
         "drcopt-proof": VERSION if plain else LAWS_VERSION,
-        "problem": arrays if formulation.laws is None else arrays | {"py": None},
-        "formulation": formulation.name,
-        "classifier_sees": formulation.classifier_sees,
-        **{name: _number(limit) for name, limit in limits.items()},
-        **_perception(formulation),
-        "objective": question.objective.name.replace("_", "-"),
+        "problem": arrays if question.laws is None else arrays | {"py": None},
+        "formulation": question.name,
+        "classifier_sees": question.classifier_sees,
+        **{name: number(limit) for name, limit in limits.items()},
+        **_perception(question),
+        "objective": objective.name.replace("_", "-"),
         "claim": claim,
         "point": parts,
         "evidence": evidence,
     }
 
 
+def points(question: Question, parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """The parts of a point, and how its law is moved to the target if that must be shown."""
+    written = [_part(part) for part in parts]
+    if isinstance(question.laws, Near) and question.laws.ground is not None:
+        written[0]["plan"] = _numbers(question.laws.plan(question.coupling(parts).sum(axis=0)))
+    return written
+
+
 def _part(part: Part) -> dict[str, Any]:
-    written: dict[str, Any] = {"weight": _number(part.weight)}
+    written: dict[str, Any] = {"weight": number(part.weight)}
     if part.map is not None:
         return written | {"map": part.map.tolist()}
     letters = {} if part.letters is None else {"letters": part.letters.tolist()}
@@ -184,8 +224,8 @@ def _perception(question: Question) -> dict[str, Any]:
     if laws.ground is not None:
         ball["ground"] = _numbers(laws.ground)
     if laws.kind == "renyi":
-        ball["order"] = _number(laws.order)
-    return {"perception": ball, "perception_budget": _number(laws.budget)}
+        ball["order"] = number(laws.order)
+    return {"perception": ball}
 
 
 def _missed(certificate: Certificate) -> tuple[Question, float]:
@@ -193,12 +233,12 @@ def _missed(certificate: Certificate) -> tuple[Question, float]:
     asked = certificate.formulation
     ways = [(asked.minimising(q), b) for q, b in zip(QUANTITIES, asked.budgets, strict=True) if math.isfinite(b)]
     for question, limit in reversed(ways):  # the classification loss where it will do
-        if _best(certificate, question)[1] > limit:
+        if best(certificate, question)[1] > limit:
             return question, limit
     return ways[-1]
 
 
-def _best(certificate: Certificate, question: Question) -> tuple[Evidence, float]:
+def best(certificate: Evident, question: Question) -> tuple[Evidence, float]:
     """The evidence that bounds the question's objective best, what holds of every problem included, and that bound."""
     problem, relaxed = question.problem, certificate.relaxed
     floors: list[Evidence] = [DataProcessing()]
@@ -217,24 +257,25 @@ def _normalised(leaf: Leaf, objective: Quantity) -> Leaf:
     return Leaf(leaf.f / weight, leaf.rate / weight, leaf.classification / weight, leaf.distortion / weight)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A double as the format writes it."""
     return float(value).hex() if math.isfinite(value) else str(float(value))
 
 
 def _numbers(values: ArrayLike) -> Any:
     array = np.asarray(values, dtype=np.float64)
-    return [_numbers(row) for row in array] if array.ndim > 1 else [_number(v) for v in array.tolist()]
+    return [_numbers(row) for row in array] if array.ndim > 1 else [number(v) for v in array.tolist()]
 
 
 def _written(tree: _cells.CellTree) -> list[dict[str, Any]]:
     """A tree of cells with its numbers as text."""
     return [
-        {"s": node["s"], "at": _number(node["at"])} if "at" in node else {k: _numbers(v) for k, v in node.items()}
+        {"s": node["s"], "at": number(node["at"])} if "at" in node else {k: _numbers(v) for k, v in node.items()}
         for node in tree
     ]
 
 
-class _Writer:
+class Writer:
     """Writes evidence with the cells that let the checker prove a bound of ``goal`` if there is one.
 
     ``reached`` is what the cells give, in doubles (inf where the checker needs none). Cells are chosen for a d that is
@@ -245,6 +286,10 @@ class _Writer:
         self.formulation, self.problem, self.goal = formulation, formulation.problem, goal
         self.d = (relaxed or self.problem).d
         self.reached = math.inf
+        #: The weight of E d that a file need not say.
+        self.unsaid = float(formulation.objective is DISTORTION)
+        #: Where the budget on what is minimised is ``limit``: the perception that leaves prove to be missed.
+        self.limit, self.farther = 0.0, math.inf
 
     def bound(self, weights: tuple[float, float, float], level: float) -> float:
         """What a half-space says of the objective, without the care for rounding that a proof takes."""
@@ -254,15 +299,21 @@ class _Writer:
 
     def share(self, weight: float) -> dict[str, str]:
         """The weight of E d, where it is not the one that a file about this objective need not say."""
-        return {} if weight == float(self.formulation.objective is DISTORTION) else {"distortion": _number(weight)}
+        return {} if weight == self.unsaid else {"distortion": number(weight)}
 
-    def law(self, g: FloatArray) -> dict[str, str]:
-        """The multipliers with which a perception budget bounds ⟨g, q⟩."""
-        laws = self.formulation.laws
+    def law(self, weights: tuple[float, float, float], rest: float, g: FloatArray) -> dict[str, str]:
+        """The multipliers with which perception bounds ⟨g, q⟩ in a half-space with these weights."""
+        laws, question = self.formulation.laws, self.formulation
         if not isinstance(laws, Near):
             return {}
         answer = laws.answer(g)
-        return {"perception": _number(answer.weight), "level": _number(answer.level)} if answer.weight > 0 else {}
+        if not answer.weight > 0:
+            return {}
+        terms = [rest, answer.value, *(-w * cap for w, cap in zip(weights, question.caps, strict=True))]
+        terms += [answer.weight * laws.budget, -weights[question.objective.place] * self.limit]
+        slack = 1e-13 * sum(map(abs, terms))
+        self.farther = min(self.farther, (math.fsum(terms) - slack) / answer.weight)
+        return {"perception": number(answer.weight), "level": number(answer.level)}
 
     def evidence(self, evidence: Evidence | None) -> dict[str, Any] | None:
         """Evidence of any kind."""
@@ -277,7 +328,7 @@ class _Writer:
         if isinstance(evidence, DataProcessing):
             return {"kind": "data-processing"}
         if isinstance(evidence, Independent):
-            return {"kind": "independent", **self.law(self.problem.px @ self.problem.d)}
+            return {"kind": "independent", **self.law((1.0, 0.0, 0.0), 0.0, self.problem.px @ self.problem.d)}
         raise TypeError(f"there is no way to write evidence of type {type(evidence).__name__}")
 
     def map_tree(self, tree: MapTree) -> dict[str, Any]:
@@ -289,11 +340,11 @@ class _Writer:
             node = stack.pop()
             if isinstance(node, MapLeaf):
                 vectors = {name: _numbers(getattr(node, name)) for name in ("nu", "conditional", "posterior", "slopes")}
-                nodes.append(vectors | {"rate": _number(node.rate)} | self.share(node.distortion))
+                nodes.append(vectors | {"rate": number(node.rate)} | self.share(node.distortion))
                 sizes = np.abs(node.nu), np.abs(node.slopes), node.conditional, node.posterior, np.array([node.rate])
                 largest = max(largest, sum(float(v.max(initial=0.0)) for v in sizes))
             else:
-                nodes.append({"y": int(node.y), "s": int(node.s), "at": _number(node.at)})
+                nodes.append({"y": int(node.y), "s": int(node.s), "at": number(node.at)})
                 stack += [node.high, node.low]
         self.reached = min(self.reached, self.goal - (2 * n + 8 * m + 16) * 2.0**-50 * largest)
         return {"kind": "map-tree", "nodes": nodes}
@@ -316,8 +367,8 @@ class _Writer:
             "kind": "cell-dual",
             "f": _numbers(dual.f),
             "nu": _numbers(dual.nu),
-            "rate": _number(dual.rate),
-            "conditional": _number(dual.conditional),
+            "rate": number(dual.rate),
+            "conditional": number(dual.conditional),
             **self.share(dual.distortion),
             "cells": [_written(tree) for tree in trees],
         }
@@ -331,7 +382,7 @@ class _Writer:
             if isinstance(node, Leaf):
                 nodes.append(self.posterior_leaf(node, box))
                 continue
-            nodes.append({"y": int(node.y), "s": int(node.s), "at": _number(node.at)})
+            nodes.append({"y": int(node.y), "s": int(node.s), "at": number(node.at)})
             for child, side in ((node.high, 0), (node.low, 1)):
                 part = box.copy()
                 part[node.y, node.s, side] = (min if side else max)(part[node.y, node.s, side], node.at)
@@ -383,10 +434,10 @@ class _Writer:
                 cells[y] = _written(tree)
         return {
             "f": _numbers(f),
-            "rate": _number(alpha),
-            "classification": _number(beta),
+            "rate": number(alpha),
+            "classification": number(beta),
             **self.share(leaf.distortion),
-            **self.law(prices),
-            "convex": _number(convex),
+            **self.law((leaf.distortion, alpha, beta), float(f @ problem.px), prices),
+            "convex": number(convex),
             "cells": cells,
         }
