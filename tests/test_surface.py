@@ -150,7 +150,7 @@ class TestCeiling:
 
             P = round_onto_marginals(reduced.px[:, None] * rng.dirichlet(np.ones(3) * 0.3, 3), reduced.px, reduced.py)
             values = np.array(question.values([Part(1.0, P)]))
-            ceiling.add(Found((Part(1.0, P),), values, np.full(3, math.inf), 1e-14))
+            ceiling.add(Found((Part(1.0, P),), values, np.full(3, math.inf), np.full(3, 1e-14)))
         for k in range(12):
             for _ in range(20):
                 budgets = np.array([[math.inf, rng.uniform(0, 1), rng.uniform(0.2, 0.7)]])
@@ -169,7 +169,7 @@ class TestCeiling:
         from drcopt.formulations import Part
 
         P = question.problem.independent
-        ceiling.add(Found((Part(1.0, P),), np.array([0.5, 0.2, 0.6]), np.full(3, math.inf), 0.0))
+        ceiling.add(Found((Part(1.0, P),), np.array([0.5, 0.2, 0.6]), np.full(3, math.inf), np.zeros(3)))
         at = np.array([[0, 0.2, 0.6], [0, 0.19, 0.6], [0, 0.2, 0.59], [0, 3.0, 3.0]])
         assert ceiling.staircase(DISTORTION, at).tolist() == [0.5, math.inf, math.inf, 0.5]
 

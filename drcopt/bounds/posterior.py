@@ -122,8 +122,9 @@ class PosteriorTree:
             return []  # a split of nothing
         if question.classifier_sees == "message" and isinstance(self.root, Split):
             return []  # the posteriors of one letter may lie in several boxes
-        if question.name == "time-sharing" and len({_weights(leaf) for leaf, _ in leaves}) > 1:
-            return []
+        several = question.laws is not None or len({_weights(leaf) for leaf, _ in leaves}) > 1
+        if question.name == "time-sharing" and isinstance(self.root, Split) and several:
+            return []  # the laws of the parts may differ as well
         return leaves
 
     def framed(self, change: Standard) -> PosteriorTree:

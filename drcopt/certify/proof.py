@@ -183,7 +183,7 @@ def contents(
     question: Question, limits: dict[str, float], objective: Quantity, claim: Any, parts: Any, evidence: Any
 ) -> dict[str, Any]:
     """The fields of a file in their order."""
-    arrays = {name: _numbers(getattr(question.problem, name)) for name in ("px", "py", "ps_given_x", "d")}
+    arrays = {name: numbers(getattr(question.problem, name)) for name in ("px", "py", "ps_given_x", "d")}
     plain = question.laws is None and question.classifier_sees != "message"
     return {
         "drcopt-proof": VERSION if plain else LAWS_VERSION,
@@ -191,7 +191,7 @@ def contents(
         "formulation": question.name,
         "classifier_sees": question.classifier_sees,
         **{name: number(limit) for name, limit in limits.items()},
-        **_perception(question),
+        **perception_of(question),
         "objective": objective.name.replace("_", "-"),
         "claim": claim,
         "point": parts,
@@ -203,7 +203,7 @@ def points(question: Question, parts: Sequence[Part]) -> list[dict[str, Any]]:
     """The parts of a point, and how its law is moved to the target if that must be shown."""
     written = [_part(part) for part in parts]
     if isinstance(question.laws, Near) and question.laws.ground is not None:
-        written[0]["plan"] = _numbers(question.laws.plan(question.coupling(parts).sum(axis=0)))
+        written[0]["plan"] = numbers(question.laws.plan(question.coupling(parts).sum(axis=0)))
     return written
 
 
@@ -212,17 +212,17 @@ def _part(part: Part) -> dict[str, Any]:
     if part.map is not None:
         return written | {"map": part.map.tolist()}
     letters = {} if part.letters is None else {"letters": part.letters.tolist()}
-    return written | {"coupling": _numbers(part.coupling)} | letters
+    return written | {"coupling": numbers(part.coupling)} | letters
 
 
-def _perception(question: Question) -> dict[str, Any]:
+def perception_of(question: Question) -> dict[str, Any]:
     """The ball that Y's law lies in, if it does."""
     laws = question.laws
     if not isinstance(laws, Near):
         return {}
-    ball: dict[str, Any] = {"kind": laws.kind, "target": _numbers(laws.target)}
+    ball: dict[str, Any] = {"kind": laws.kind, "target": numbers(laws.target)}
     if laws.ground is not None:
-        ball["ground"] = _numbers(laws.ground)
+        ball["ground"] = numbers(laws.ground)
     if laws.kind == "renyi":
         ball["order"] = number(laws.order)
     return {"perception": ball}
@@ -262,15 +262,15 @@ def number(value: float) -> str:
     return float(value).hex() if math.isfinite(value) else str(float(value))
 
 
-def _numbers(values: ArrayLike) -> Any:
+def numbers(values: ArrayLike) -> Any:
     array = np.asarray(values, dtype=np.float64)
-    return [_numbers(row) for row in array] if array.ndim > 1 else [number(v) for v in array.tolist()]
+    return [numbers(row) for row in array] if array.ndim > 1 else [number(v) for v in array.tolist()]
 
 
 def _written(tree: _cells.CellTree) -> list[dict[str, Any]]:
     """A tree of cells with its numbers as text."""
     return [
-        {"s": node["s"], "at": number(node["at"])} if "at" in node else {k: _numbers(v) for k, v in node.items()}
+        {"s": node["s"], "at": number(node["at"])} if "at" in node else {k: numbers(v) for k, v in node.items()}
         for node in tree
     ]
 
@@ -339,7 +339,7 @@ class Writer:
         while stack:
             node = stack.pop()
             if isinstance(node, MapLeaf):
-                vectors = {name: _numbers(getattr(node, name)) for name in ("nu", "conditional", "posterior", "slopes")}
+                vectors = {name: numbers(getattr(node, name)) for name in ("nu", "conditional", "posterior", "slopes")}
                 nodes.append(vectors | {"rate": number(node.rate)} | self.share(node.distortion))
                 sizes = np.abs(node.nu), np.abs(node.slopes), node.conditional, node.posterior, np.array([node.rate])
                 largest = max(largest, sum(float(v.max(initial=0.0)) for v in sizes))
@@ -365,8 +365,8 @@ class Writer:
         self.reached = min(self.reached, bound(least))
         return {
             "kind": "cell-dual",
-            "f": _numbers(dual.f),
-            "nu": _numbers(dual.nu),
+            "f": numbers(dual.f),
+            "nu": numbers(dual.nu),
             "rate": number(dual.rate),
             "conditional": number(dual.conditional),
             **self.share(dual.distortion),
@@ -433,7 +433,7 @@ class Writer:
             for y, tree in zip(rows, trees, strict=True):
                 cells[y] = _written(tree)
         return {
-            "f": _numbers(f),
+            "f": numbers(f),
             "rate": number(alpha),
             "classification": number(beta),
             **self.share(leaf.distortion),

@@ -78,6 +78,7 @@ def check(
         ) from None
     from drcopt.checker import schema
     from drcopt.checker.question import Question
+    from drcopt.checker.surface import Surface
 
     allowed = schema.MOST_OPERATIONS if operations is None else operations
     try:
@@ -85,7 +86,8 @@ def check(
         for precision in (bits, MORE_BITS * bits):
             # What overflows proves nothing, and is caught.
             with flint.ctx.workprec(precision), np.errstate(all="ignore"):
-                question = Question(data, allowed)
+                whole = isinstance(data, dict) and "drcopt-surface" in data
+                question = Surface(data, allowed) if whole else Question(data, allowed)
                 verdict = question.verdict(tolerance)
             if verdict.accepted or allowed - question.evidence.budget > FEW_OPERATIONS:
                 break

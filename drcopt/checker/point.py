@@ -53,6 +53,14 @@ def couplings(
     return (p.D * mixed).sum(), rate, loss, phi
 
 
+def joint(p: Problem, point: Any, message: bool) -> Any:
+    """p(s, y) of a mixture of couplings, moved onto the marginals."""
+    weights = ball(_weights(point))
+    moved = [_moved(p, part, message) for part in point]
+    pairs = zip(weights, moved, strict=True)
+    return p.W.T @ sum(w * by_letter(P, letters, p.m) for w, (P, letters) in pairs)
+
+
 def _moved(p: Problem, part: Any, message: bool) -> tuple[Any, Any]:
     """A coupling in balls with px, and with py where that is given, and its columns' letters."""
     letters = np.arange(p.m)

@@ -24,6 +24,13 @@ OBJECTS: dict[str, tuple[str, str]] = {
         "objective claim point evidence",
         "distortion_budget perception perception_budget",
     ),
+    "surface": (
+        "drcopt-surface problem formulation classifier_sees objective ranges gap known infeasible "
+        "points evidence boxes",
+        "distortion_budget rate_budget classification_budget perception perception_budget",
+    ),
+    "known box": ("low high tree tau corners", ""),
+    "infeasible box": ("low high tree", ""),
     "perception": ("kind target", "ground order"),
     "problem": ("px py ps_given_x d", ""),
     "claim of bounds": ("lower upper", "excess"),

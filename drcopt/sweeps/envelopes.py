@@ -64,13 +64,14 @@ class Proved:
 class Found:
     """A point: its parts, the most that it spends of each quantity, and the budgets that it was found for (3,).
 
-    ``room`` is how much more than doubles say its loss may be.
+    ``room`` (3,) is how much more than doubles say that may be, which ``values`` allow for where it is not proved that
+    the budgets are met.
     """
 
     parts: tuple[Part, ...]
     values: FloatArray
     asked: FloatArray
-    room: float
+    room: FloatArray
 
 
 def found(question: Question, parts: Sequence[Part], spent: Sequence[float], excess: Sequence[float]) -> Found:
@@ -84,10 +85,10 @@ def found(question: Question, parts: Sequence[Part], spent: Sequence[float], exc
         (part,) = parts
         law = part.coupling.sum(axis=0)
         about, whole = question.at(law), [Part(1.0, part.coupling[:, law > 0])]  # type: ignore[attr-defined]
-    room = allowances(about, whole, spent[0], spent[1], spent[2])
-    values = (np.array(spent) + np.array(room)) * (1.0 + _LAST_DIGITS)
+    room = np.array(allowances(about, whole, spent[0], spent[1], spent[2]))
+    values = (np.array(spent) + room) * (1.0 + _LAST_DIGITS)
     met = np.array(excess) == 0.0
-    return Found(tuple(parts), np.where(met, np.minimum(values, asked), values), asked, room[2])
+    return Found(tuple(parts), np.where(met, np.minimum(values, asked), values), asked, room)
 
 
 class Floor:
@@ -173,7 +174,7 @@ class Ceiling:
         if self._losses is None:
             flat = np.array([self.question.coupling(p.parts).ravel() for p in self.points])
             ell = np.array([t.ravel() for t in self._tangents])
-            room = [p.room for p in self.points]
+            room = [p.room[2] for p in self.points]
             rounding = flat.shape[1] * 2.0**-52
             found = ell @ flat.T
             self._losses = found * (1.0 + rounding) + (1.0 + ell.max(axis=1, keepdims=True)) * (np.array(room) + 1e-15)

@@ -53,12 +53,12 @@ def _arrays(answer: Answer) -> tuple[dict[str, Any], dict[str, FloatArray]]:
     arrays: dict[str, FloatArray] = {}
     text["points"] = []
     for i, point in enumerate(answer.points):
-        arrays |= {f"p{i}.values": point.values, f"p{i}.asked": point.asked}
+        arrays |= {f"p{i}.{name}": getattr(point, name) for name in ("values", "asked", "room")}
         for j, part in enumerate(point.parts):
             arrays[f"p{i}.{j}"] = part.coupling
             if part.letters is not None:
                 arrays[f"p{i}.{j}.letters"] = np.asarray(part.letters, dtype=np.float64)
-        text["points"].append([point.room, *(float(part.weight) for part in point.parts)])
+        text["points"].append([float(part.weight) for part in point.parts])
     text["trees"] = len(answer.trees)
     for i, proved in enumerate(answer.trees):
         arrays |= {f"t{i}.weights": proved.weights, f"t{i}.levels": proved.levels}
@@ -73,13 +73,13 @@ def _arrays(answer: Answer) -> tuple[dict[str, Any], dict[str, FloatArray]]:
 
 def _answer(text: dict[str, Any], arrays: dict[str, FloatArray]) -> Answer:
     points = []
-    for i, (room, *weights) in enumerate(text["points"]):
+    for i, weights in enumerate(text["points"]):
         parts = []
         for j, weight in enumerate(weights):
             letters = arrays.get(f"p{i}.{j}.letters")
             named = None if letters is None else letters.astype(np.intp)
             parts.append(Part(weight, arrays[f"p{i}.{j}"], letters=named))
-        points.append(Found(tuple(parts), arrays[f"p{i}.values"], arrays[f"p{i}.asked"], room))
+        points.append(Found(tuple(parts), *(arrays[f"p{i}.{name}"] for name in ("values", "asked", "room"))))
     trees = []
     for i in range(text["trees"]):
         splits = arrays.get(f"t{i}.splits")

@@ -27,6 +27,8 @@ _CORNER = 0.5
 #: Descents and whole answers asked for at once, whoever answers: what is asked next must not depend on that. They lie
 #: so far apart, as shares of the axes.
 _DESCENTS, _SOLVES, _APART, _FAR = 24, 6, 0.02, 0.08
+#: Points are asked for this much inside the budgets, relative, so that they are met beyond doubt.
+_INSIDE = 1e-11
 #: Near the edge of what is feasible corners of boxes no thinner than this are asked about.
 _EDGE = 0.1
 
@@ -324,8 +326,8 @@ class Refinement:
         return self._wanted(self.objective, self.budgets([node])[0], full)
 
     def _wanted(self, objective: Quantity, budgets: FloatArray, full: bool) -> Wanted:
-        place = (float(budgets[0]), float(budgets[1]), float(budgets[2]))
-        return Wanted(objective, place, full)
+        D, R, C = (budgets * (1.0 - _INSIDE)).tolist()
+        return Wanted(objective, (D, R, C), full)
 
     def _new(self, wanted: list[Wanted]) -> list[Wanted]:
         """Those that were not asked before, with what they may start from."""

@@ -202,6 +202,20 @@ class Surface:
         columns["status"] = np.where(np.isposinf(lower), "infeasible", states)
         return pd.DataFrame(columns)
 
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write everything needed to believe this to one file, for ``drcopt check`` to verify.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be written.
+        OutputError
+            If writing fails half-way, as on a full disk.
+        """
+        from drcopt.sweeps.surface_proof import save
+
+        save(self, path)
+
     def _budgets(self, given: Sequence[ArrayLike]) -> tuple[FloatArray, tuple[int, ...]]:
         axes = self.refinement.axes
         names = [axis.quantity.budget for axis in axes]
@@ -265,8 +279,8 @@ def surface(
     problem : Problem
         What to solve.
     R, C, D : (float, float), float or None
-        Ranges of budgets, in ``units`` and the unit of d; one or two of them. A number holds a budget, None is none.
-        What is minimised takes none.
+        Ranges of budgets, in ``units`` and the unit of d; one or two of them, refined up to where no point needs more.
+        A number holds a budget, None is none. What is minimised takes none.
     objective : {"distortion", "rate", "classification_loss"}
         What is minimised: D(R, C), R(D, C) or C(R, D).
     tol : float
@@ -319,8 +333,8 @@ def surface(
     given = dict(zip(QUANTITIES, (D, R, C), strict=True))
     if given[minimised] is not None:
         raise minimised.limited_itself(check.shown(given[minimised]))
-    axes, fixed = _axes(given, units, resolution)
     question = first.question(minimised)
+    axes, fixed = _axes(given, units, resolution, question.most)
     tolerance = tol * Stakes(question.problem).scale if minimised is DISTORTION else minimised.inside(tol, units)
     refinement = Refinement(Known(question), minimised, axes, fixed, max(tolerance, 1e-300))
     refinement.descending = descends(question)
@@ -364,7 +378,9 @@ def surface(
     )
 
 
-def _axes(given: Mapping[Quantity, Any], units: words.Units, resolution: float | None) -> tuple[list[Axis], FloatArray]:
+def _axes(
+    given: Mapping[Quantity, Any], units: words.Units, resolution: float | None, most: Sequence[float]
+) -> tuple[list[Axis], FloatArray]:
     """The budgets that vary, in the order of a sweep's, and those that do not, in nats."""
     fixed, ends = np.full(3, math.inf), {}
     for q in BUDGETS:
@@ -378,7 +394,13 @@ def _axes(given: Mapping[Quantity, Any], units: words.Units, resolution: float |
                     f"{q.budget} must be (least, most) with least < most, finite; it is {check.shown(value)}. "
                     "Pass e.g. (0.5, 1.0), or a number to hold it."
                 )
-            ends[q] = q.inside(low, units), q.inside(high, units)
+            reach = most[q.place]
+            if not q.inside(low, units) < reach:
+                raise InputError(
+                    f"{q.budget} must begin below {q.outside(reach, units):.6g}, which no point exceeds; it is "
+                    f"{check.shown(value)}. Nothing changes from there on: pass a smaller least, or None."
+                )
+            ends[q] = q.inside(low, units), min(q.inside(high, units), reach)
         else:
             fixed[q.place] = q.inside(check.budget(q.budget, value), units)
     if not 1 <= len(ends) <= 2:
