@@ -48,7 +48,7 @@ def leaves_first(P: FloatArray) -> Iterator[tuple[int, int]]:
     Nodes are the n rows, then the columns.
     """
     n, m = P.shape
-    x, y = np.nonzero(P)
+    x, y = (v.astype(np.int32) for v in np.nonzero(P))  # the indices that every scipy's spanning trees take
     graph = csr_array((1.0 - np.log(P[x, y]), (x, n + y)), (n + m, n + m))
     edges: list[set[int]] = [set() for _ in range(n + m)]
     for a, b in zip(*(v.tolist() for v in minimum_spanning_tree(graph).nonzero()), strict=True):

@@ -285,7 +285,8 @@ class Session:
                     return "global", proposal
             return "global", None
         free = replace(standard, classification_budget=math.inf)
-        proposal = self._propose("newton", free, limits)
+        first = "newton" if self.engine == "auto" else self.engine
+        proposal = self._propose(first, free, limits)
         self._known.append(proposal)
         settled = standard.classification_budget >= standard.problem.entropy_s
         if not settled:
@@ -294,7 +295,7 @@ class Session:
             settled = met or best_bound(standard, proposal.evidence) == math.inf
         if settled:
             self.warm = proposal.warm
-            return "newton", proposal
+            return first, proposal
         return "global", None
 
     def _use(self, name: str) -> Engine:
