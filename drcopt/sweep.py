@@ -8,25 +8,30 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import product
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from drcopt import words
 from drcopt.engines.base import INTERRUPTED
 from drcopt.errors import InputError
 from drcopt.information import from_nats, to_nats
+from drcopt.law_session import session_for
+from drcopt.perception import Perception
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, Quantity, quantity
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, PERCEPTION, QUANTITIES, Quantity, quantity
+from drcopt.questions.output import KINDS
 from drcopt.session import Session
 from drcopt.support import check
 from drcopt.support.executors import Submits, executor_of, submitted
 from drcopt.support.workers import follow_parent
 from drcopt.sweeps.checkpoint import Checkpoint, Record, Warm
 from drcopt.sweeps.monotone import agreed, infeasible_as
-from drcopt.sweeps.rows import IDENTITY, Asked, answered, cells, identity, limited, table, unanswered
+from drcopt.sweeps.rows import IDENTITY, Asked, answered, cells, identity, limited, outer, table, unanswered
 from drcopt.sweeps.rows import version as version
 from drcopt.tables import frame
 
@@ -47,21 +52,34 @@ SLICE = 0.5
 class Block:
     """A chain of points and, by their places in it, those that are known; what goes to a worker.
 
-    It ascends in the first of the :func:`drcopt.sweeps.rows.limited` quantities and holds the other at ``limit``.
+    It ascends in the first of the :func:`drcopt.sweeps.rows.limited` quantities, holds the other at ``limit`` and the
+    :func:`drcopt.sweeps.rows.outer` one at ``last``.
     """
 
-    session: type[Session]
+    session: Callable[..., Session]
     problem: Problem
     settings: Mapping[str, Any]
     objective: Quantity
     limit: float
     budgets: tuple[float, ...]
     known: Mapping[int, Record] = field(default_factory=dict)
+    last: float = math.inf
+    perception: Perception | None = None
+
+    def open(self) -> Session:
+        """What answers its points."""
+        law = {} if self.perception is None else {"perception": self.perception}
+        return self.session(self.problem, **self.settings, **law)
+
+    def at(self, place: int) -> tuple[float, float, float]:
+        """The budgets of a point: on the outer quantity, the one held and the one it ascends in."""
+        return self.last, self.limit, self.budgets[place]
 
     def asked(self, place: int) -> Asked:
         """What a point of it asks."""
         ascending, held = limited(self.objective)
-        return Asked(self.problem, self.settings, self.objective, {ascending: self.budgets[place], held: self.limit})
+        budgets = dict(zip((outer(self.objective), held, ascending), self.at(place), strict=True))
+        return Asked(self.problem, self.settings, self.objective, budgets, self.perception)
 
     def with_known(self, records: Mapping[int, Record]) -> Block:
         """It, with these answers too."""
@@ -103,7 +121,12 @@ def sweep(
     R: Budgets = None,
     C: Budgets = None,
     D: Budgets = None,
+    P: Budgets = None,
     objective: words.Objective = "distortion",
+    kind: words.Divergence = "tv",
+    target: ArrayLike | None = None,
+    ground: ArrayLike | None = None,
+    order: float = 2.0,
     formulation: words.Formulation = "single-letter",
     classifier_sees: words.ClassifierSees = "Y",
     units: words.Units = "bits",
@@ -115,7 +138,7 @@ def sweep(
     checkpoint: str | PathLike[str] | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
-    """Solve a problem at every pair of budgets and tabulate the answers.
+    """Solve a problem at every combination of budgets and tabulate the answers.
 
     Parameters
     ----------
@@ -124,8 +147,14 @@ def sweep(
     R, C, D : float, None or sequence of them
         Rate and classification budgets in ``units``, and distortion budgets in the unit of d; None or inf means no
         such budget. What is minimised takes none.
-    objective : {"distortion", "rate", "classification_loss"}
-        What to minimise at each pair of budgets on the other two: D(R, C), R(D, C) or the edge C_min(R, D).
+    P : float, None or sequence of them
+        Perception budgets; None (the whole argument): none, and Y has the problem's law, or any where its py is None.
+        In a sequence None or inf is a row where Y may have any law.
+    objective : {"distortion", "rate", "classification_loss", "perception"}
+        What to minimise at each combination of budgets on the others: D(R, C, P), R(D, C, P), the edge C_min(R, D, P)
+        or P(R, D, C).
+    kind, target, ground, order
+        How perception is measured, as in :class:`drcopt.Perception`; the target is the problem's py unless given.
     formulation, classifier_sees, engine, tol, time_limit
         As in :func:`drcopt.solve`, for every point.
     verify : {None, "interval"}
@@ -148,11 +177,11 @@ def sweep(
     Returns
     -------
     pandas.DataFrame
-        A row per pair: for each C as given, for each R (or D) as given; for the classification loss for each D, for
-        each R. :data:`drcopt.tables.MEANINGS` explains the columns. A point that fails is a row with status "unknown"
-        whose ``termination`` says why. A point that was found at tighter budgets, and a bound that was proved at
-        looser ones, serve a row too if they are better than its own, and a row is infeasible if a looser one is:
-        ``termination`` then names that row.
+        A row per combination: for each P as given, for each C, for each R (or D); for the classification loss for each
+        P, each D, each R; for the perception for each C, each D, each R. :data:`drcopt.tables.MEANINGS` explains the
+        columns. A point that fails is a row with status "unknown" whose ``termination`` says why. A point that was
+        found at tighter budgets, and a bound that was proved at looser ones, serve a row too if they are better than
+        its own, and a row is infeasible if a looser one is: ``termination`` then names that row.
 
     Raises
     ------
@@ -182,6 +211,12 @@ def sweep(
        distortion_budget     value   status
     0                0.1  0.412295  optimal
     1                0.2  0.174918  optimal
+    >>> table = sweep(sources.bernoulli(px=0.3), R=0.5, P=[0, 0.05, None])
+    >>> print(table[["perception_budget", "law", "distortion"]].round(6).to_string())
+       perception_budget   law  distortion
+    0               0.00  near    0.077448
+    1               0.05  near    0.074169
+    2                inf  free    0.074169
     """
     if not isinstance(problem, Problem):
         raise InputError(
@@ -191,9 +226,15 @@ def sweep(
     runner = executor_of(executor)
     check.choice("units", units, words.UNITS)
     minimised = quantity(objective)
-    given = {q: _budgets(q, value, units) for q, value in zip(QUANTITIES, (D, R, C), strict=True)}
+    letters = {"D": D, "R": R, "C": C, "P": P}
+    given = {q: _budgets(q, letters[q.budget], units) for q in (*QUANTITIES, PERCEPTION)}
     if given[minimised] != [math.inf]:
-        raise minimised.limited_itself(check.shown({"D": D, "R": R, "C": C}[minimised.budget]))
+        raise minimised.limited_itself(check.shown(letters[minimised.budget]))
+    perception = None
+    if P is not None or minimised is PERCEPTION:
+        perception = Perception(kind, math.inf, target, ground, order)
+        if KINDS[kind].informational:
+            given[PERCEPTION] = [from_nats(to_nats(budget, units), "bits") for budget in given[PERCEPTION]]
     settings: dict[str, Any] = {
         "formulation": formulation,
         "classifier_sees": classifier_sees,
@@ -205,24 +246,37 @@ def sweep(
     if verify is not None:  # a checkpoint of a sweep without it says nothing of it
         settings["verify"] = verify
     columns = tuple(column.name for column in table(verify))
+    plain = perception is None and not problem.free and classifier_sees != "message"
+    opening: Callable[..., Session] = Session if plain else session_for
+    ascending, held, third = *limited(minimised), outer(minimised)
+    chains = []
+    for last, (limit, budgets) in product(
+        dict.fromkeys(given[third]), plan(given[ascending], given[held], formulation, minimised)
+    ):
+        law = perception if minimised is PERCEPTION or perception is None else replace(perception, budget=last)
+        chains.append(Block(opening, problem, settings, minimised, limit, budgets, last=last, perception=law))
     # Refuses what it cannot solve now, rather than once for every row.
-    Session(problem, **settings).require(minimised)
-    ascending, held = limited(minimised)
+    chains[0].open().require(minimised)
     header: dict[str, Any] = {
         "problem": problem.fingerprint,
         **{name: settings[name] for name in ("engine", "tol", "time_limit", "verify") if name in settings},
         "identity": [column.name for column in IDENTITY],
         "columns": list(columns),
     }
+    if perception is not None:  # what rows do not say of how it is measured
+        header |= {
+            name: np.asarray(value).tolist()
+            for name, value in (("target", perception.target), ("ground", perception.ground), ("order", order))
+            if value is not None and (name != "order" or kind == "renyi")
+        }
     text = {column.name for column in table(verify) if column.text}
     with nullcontext() if checkpoint is None else Checkpoint(checkpoint, header, text) as book:
         done = {} if book is None else book.done
         blocks = []
-        for limit, budgets in plan(given[ascending], given[held], formulation, minimised):
-            block = Block(Session, problem, settings, minimised, limit, budgets)
-            keys = enumerate(identity(block.asked(place)) for place in range(len(budgets)))
+        for block in chains:
+            keys = enumerate(identity(block.asked(place)) for place in range(len(block.budgets)))
             blocks.append(block.with_known({place: done[key] for place, key in keys if key in done}))
-        rows = {(block.limit, block.budgets[p]): r.cells for block in blocks for p, r in block.known.items()}
+        rows = {block.at(place): r.cells for block in blocks for place, r in block.known.items()}
         total = sum(len(block.budgets) for block in blocks)
         disable = None if progress is None else not progress
         with tqdm(total=total, initial=len(rows), unit="point", disable=disable) as bar:
@@ -230,7 +284,7 @@ def sweep(
             def keep(block: Block, place: int, record: Record, *, lost: bool = False) -> None:
                 if book is not None and not lost:
                     book.append(record)
-                rows[block.limit, block.budgets[place]] = record.cells
+                rows[block.at(place)] = record.cells
                 bar.update()
 
             blocks = [block for block in blocks if block.next() is not None]
@@ -240,7 +294,7 @@ def sweep(
                         keep(block, place, record)
             else:
                 _run(blocks, runner, keep)
-    found = [rows[limit, budget] for limit in given[held] for budget in given[ascending]]
+    found = [rows[at] for at in product(given[third], given[held], given[ascending])]
     tolerance = settings["tol"] * (float(problem.reduced().d.max()) if minimised is DISTORTION else 1.0)
     return frame(agreed(found, tolerance), columns)
 
@@ -256,7 +310,8 @@ def plan(
     chains = []
     points = sorted(set(ascending))
     for limit in dict.fromkeys(held):
-        cheap = objective is not CLASSIFICATION_LOSS and math.isinf(limit) and formulation == "single-letter"
+        dear = objective in (CLASSIFICATION_LOSS, PERCEPTION)
+        cheap = not dear and math.isinf(limit) and formulation == "single-letter"
         length = LONG_CHAIN if cheap else SHORT_CHAIN
         chains += [(limit, tuple(points[start : start + length])) for start in range(0, len(points), length)]
     return chains
@@ -293,11 +348,11 @@ def solve_points(block: Block) -> Iterator[tuple[int, Record]]:
                 answer = {**answer, "seconds": time.perf_counter() - started}
             else:
                 if session is None:
-                    session = block.session(block.problem, **block.settings)
+                    session = block.open()
                 # Set even where it would be the same: a resumed chain has nothing else to start from.
                 start = block.start(place)
                 session.warm = None if start is None else dict(start)
-                limits = {q.budget: limit for q, limit in asked.budgets.items()}
+                limits = {q.budget: limit for q, limit in asked.budgets.items() if q is not PERCEPTION}
                 solution = session.ask(block.objective, **limits, on_failure="return")
                 if solution.termination.startswith(INTERRUPTED):
                     raise KeyboardInterrupt  # a single solve hands back what it has; a sweep stops

@@ -29,7 +29,8 @@ def agreed(rows: Sequence[Row], tolerance: float) -> list[dict[str, Any]]:
     exceed its budgets ("near-feasible") serves no other row: its excess is not theirs. A row that failed (no bound at
     all) stays visible as such, unless a looser one is infeasible.
     """
-    budgets = np.array([[row[name] for name in columns.BUDGETS.values()] for row in rows], dtype=np.float64)
+    limits = (*columns.BUDGETS.values(), "perception_budget")
+    budgets = np.array([[row[name] for name in limits] for row in rows], dtype=np.float64)
     values = np.array([_finite(row["value"], math.inf) for row in rows])
     bounds = np.array([_finite(row["lower_bound"], -math.inf) for row in rows])
     met = np.array([row["status"] != "near-feasible" for row in rows])
@@ -108,4 +109,5 @@ def _finite(value: float, otherwise: float) -> float:
 
 def _named(row: Row) -> str:
     of = [(q.budget, row[columns.BUDGETS[q]]) for q in QUANTITIES if q.name != row["objective"]]
-    return ", ".join(f"{letter} = {budget:.6g}" for letter, budget in of) + " bits"
+    near = "" if math.isinf(row["perception_budget"]) else f"P = {row['perception_budget']:.6g}, "
+    return near + ", ".join(f"{letter} = {budget:.6g}" for letter, budget in of) + " bits"

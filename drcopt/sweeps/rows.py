@@ -13,8 +13,9 @@ from importlib import metadata
 from typing import Any, Literal
 
 from drcopt import words
+from drcopt.perception import Perception
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE, Quantity
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, PERCEPTION, RATE, Quantity
 from drcopt.solution import Solution
 
 #: The budgets of a row, in the order in which a sweep goes through them: the first that is limited fastest.
@@ -29,13 +30,19 @@ MEASURED: Mapping[Quantity, str] = {
     DISTORTION: "distortion",
     RATE: "rate_bits",
     CLASSIFICATION_LOSS: "classification_loss_bits",
+    PERCEPTION: "perception",
 }
 
 
 def limited(objective: Quantity) -> tuple[Quantity, Quantity]:
-    """The two quantities that a sweep limits: the one that its chains ascend in, then the one they hold."""
-    first, second = (q for q in BUDGETS if q is not objective)
+    """Two quantities that a sweep limits: the one that its chains ascend in, then the one they hold."""
+    first, second, *_ = (q for q in BUDGETS if q is not objective)
     return first, second
+
+
+def outer(objective: Quantity) -> Quantity:
+    """The third, which a sweep goes through last."""
+    return CLASSIFICATION_LOSS if objective is PERCEPTION else PERCEPTION
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +53,14 @@ class Asked:
     settings: Mapping[str, Any]
     objective: Quantity
     budgets: Mapping[Quantity, float]
+    perception: Perception | None = None
+
+    @property
+    def law(self) -> str:
+        """What Y's law is held to."""
+        if self.perception is not None and math.isfinite(self.budget(PERCEPTION)):
+            return "near"
+        return "given" if self.perception is None and not self.problem.free else "free"
 
     def budget(self, quantity: Quantity) -> float:
         """The budget on a quantity; inf: none."""
@@ -97,7 +112,7 @@ def _version(package: str, title: str) -> Column:
 #: Every column of a sweep table, in order. Information is in bits throughout.
 ALL: tuple[Column, ...] = (
     _setting("formulation", "single-letter, time-sharing or one-shot", text=True),
-    _setting("classifier_sees", "Y or YU: what the classifier is given", text=True),
+    _setting("classifier_sees", "Y, YU or message: what the classifier is given", text=True),
     _limit(RATE, "R; inf: no such budget"),
     _limit(CLASSIFICATION_LOSS, "C; inf: no such budget"),
     _found("point", "distortion", "E d(X,Y) of the best point found; nan: none found, inf: infeasible, "
@@ -123,20 +138,22 @@ ALL: tuple[Column, ...] = (
     _version("drcopt", "drcopt"),
     _version("numpy", "NumPy"),
     _version("scipy", "SciPy"),
-    _asked("objective", "what was minimised: distortion, rate or classification_loss",
+    _asked("objective", "what was minimised: distortion, rate, classification_loss or perception",
            lambda asked: asked.objective.name, text=True, before="distortion"),
     _found("point", "value", "the objective at the point found, an upper bound on the least: in the unit of d, or in "
            "bits; inf: infeasible, nan: none found", lambda s: s.value, before=math.nan),
     _limit(DISTORTION, "D, in the unit of d; inf: no such budget", before=math.inf),
-    _asked("perception_kind", "how perception was measured; empty: it was not limited", lambda _: "", text=True,
-           before=""),
-    _asked("perception_budget", "P; inf: no such budget", lambda _: math.inf, before=math.inf),
-    _found("point", "perception", "perception of the point found; nan: not measured", lambda _: math.nan,
+    _asked("perception_kind", "how perception was measured; empty: it was not limited",
+           lambda asked: "" if asked.perception is None else asked.perception.kind, text=True, before=""),
+    _asked("perception_budget", "P, in bits for kl, reverse-kl and renyi; inf: no such budget",
+           lambda asked: asked.budget(PERCEPTION), before=math.inf),
+    _found("point", "perception", "perception of the point found; nan: not measured", lambda s: float(s.perception),
            before=math.nan),
     _found("point", "accuracy", "how often the best classifier of the point found is right: sum over y of "
            "max_s p(s,y)", lambda s: s.accuracy, before=math.nan),
     _found("slope", "distortion_multiplier", "-d value / d D, in bits per unit of d",
            lambda s: float(s.multipliers.distortion), before=math.nan),
+    _asked("law", "Y's law: given, near the target, or free", lambda asked: asked.law, text=True, before="given"),
 )  # fmt: skip
 
 #: The columns that follow them in a table of ``sweep(..., verify="interval")``.
