@@ -279,7 +279,9 @@ class LawSession(Session):
         if (wanted := self._perception) is not None:
             changes |= {"perception_kind": wanted.kind, "perception_budget": wanted.budget}
             if not np.isnan(solution.coupling).any():
-                changes["perception"] = self._divergence(wanted, solution.output_law)
+                # The coupling that is meant has the target's law exactly.
+                exact = wanted.budget == 0.0
+                changes["perception"] = 0.0 if exact else self._divergence(wanted, solution.output_law)
         if certificate.parts is not None and isinstance(certificate.formulation, Message):
             changes["message"] = self._atoms(certificate.parts[0])
         return replace(solution, **changes)

@@ -194,7 +194,7 @@ class Search:
             self._template = certificate.formulation
         if certificate.parts is not None:
             met = repair(certificate.formulation, certificate.parts, self.budgets, lower_loss=False)
-            value = self.near.divergence(answer.output_law)
+            value = 0.0 if P == 0.0 else self.near.divergence(answer.output_law)
             if met is not None and met.spent.excess == 0.0 and value < self.value:
                 self.value, self.point = value, answer
             if certificate.upper > self.limit:

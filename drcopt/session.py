@@ -303,6 +303,13 @@ class Session:
             self._engines[name] = ENGINES[name].build()
         return self._engines[name]
 
+    def counted(self, objective: Quantity) -> tuple[float, float]:
+        """What an engine's unit of an objective is in the caller's, and where its 0 is."""
+        if objective.informational:
+            return objective.outside(1.0, self.units), 0.0
+        change, problem = self._stakes.standard[1], self._reduced
+        return change.scale, float(problem.px @ change.row + problem.py @ change.column)
+
     # -- judging -----------------------------------------------------------------------------------------------
 
     def _certify(self, question: Question, proposal: Proposal, limits: Limits, budgets: Budgets) -> Certificate:

@@ -274,6 +274,13 @@ class Solution(_ReadOnly):
         return check.freeze(self.coupling.sum(axis=0))
 
     @property
+    def law(self) -> Literal["given", "near", "free"]:
+        """What Y's law was held to: that of the problem, to lie near a target, or nothing."""
+        if math.isfinite(self.perception_budget):
+            return "near"
+        return "free" if self.perception_kind or (self.problem is not None and self.problem.free) else "given"
+
+    @property
     def accuracy(self) -> float:
         """How often the best (MAP) classifier is right: Σ_y max_s p(s,y), or given what else C counts (U, a message).
 

@@ -31,7 +31,7 @@ sys.exit(drcopt.cli.main())
 
 @pytest.fixture
 def fake(monkeypatch):
-    for name in ("drcopt.sweep", "drcopt.session"):
+    for name in ("drcopt.sweep", "drcopt.session", "drcopt.law_session"):
         monkeypatch.setattr(importlib.import_module(name), "Session", FakeSession)
 
 

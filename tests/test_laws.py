@@ -14,6 +14,7 @@ from drcopt.certify.exactly import meets
 from drcopt.formulations import Message, Part, SingleLetter
 from drcopt.law_session import LawSession, session_for
 from drcopt.questions.output import KINDS, Free, Near
+from drcopt.session import Session
 
 NATS = math.log(2.0)
 BSC1, BSC2 = [[0.9, 0.1], [0.1, 0.9]], [[0.8, 0.2], [0.2, 0.8]]
@@ -297,7 +298,7 @@ def test_free_problems():
     assert pickle.loads(pickle.dumps(problem)) == problem != toy(TOY[0])
     assert Problem.from_joint([[1, 2], [3, 4]], None).free
     with pytest.raises(InputError, match="py must be given here"):
-        drcopt.sweep(problem, R=[0.1, 0.2])
+        Session(problem)
     for formulation in ("time-sharing", "one-shot"):
         with pytest.raises(InputError, match="needs formulation='single-letter'"):
             solve(problem, R=0.5, formulation=formulation)
@@ -332,7 +333,7 @@ def test_bad_arguments():
     with pytest.raises(InputError, match="classifier_sees"):
         solve(toy(), R=0.5, classifier_sees="YU")
     with pytest.raises(InputError, match="classifier_sees='message' is for"):
-        drcopt.sweep(toy(TOY[0]), R=[0.1], classifier_sees="message")
+        Session(toy(TOY[0]), classifier_sees="message")
 
 
 def test_exact_targets_are_given_laws():

@@ -39,7 +39,7 @@ def test_columns_are_the_contract():
         *("classification_multiplier", "status", "termination", "engine", "seconds", "problem_fingerprint", "tol"),
         *("drcopt_version", "numpy_version", "scipy_version"),
         *("objective", "value", "distortion_budget", "perception_kind", "perception_budget", "perception", "accuracy"),
-        "distortion_multiplier",
+        *("law", "distortion_multiplier"),
     )
     assert contract == COLUMNS
     assert all(meaning and "\n" not in meaning for meaning in MEANINGS.values())

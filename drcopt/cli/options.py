@@ -96,7 +96,7 @@ def with_options(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]],
 
 
 #: As drcopt.questions.QUANTITIES, which import NumPy; either spelling of the last.
-OBJECTIVES = ("distortion", "rate", "classification-loss", "classification_loss")
+OBJECTIVES = ("distortion", "rate", "classification-loss", "perception", "classification_loss")
 
 #: What to solve for: `solve` and `sweep` share it, and hand on the name that the package uses.
 minimize = click.option(
@@ -104,7 +104,7 @@ minimize = click.option(
     type=click.Choice(OBJECTIVES),
     default=OBJECTIVES[0],
     callback=lambda _context, _option, name: name.replace("-", "_"),
-    metavar=f"[{'|'.join(OBJECTIVES[:3])}]",
+    metavar=f"[{'|'.join(OBJECTIVES[:4])}]",
     help=f"What to minimise; the others can be limited.  [default: {OBJECTIVES[0]}]",
 )
 
@@ -113,10 +113,18 @@ settings = with_options(
     click.option("--formulation", type=click.Choice(FORMULATIONS), default=FORMULATIONS[0], show_default=True),
     click.option(
         "--classifier-sees",
-        type=click.Choice(CLASSIFIER_SEES),
+        type=click.Choice((*CLASSIFIER_SEES, "message")),
         default="Y",
         show_default=True,
-        help="What the classifier is given; YU with --formulation one-shot only.",
+        help="What the classifier is given; YU with --formulation one-shot only, message with single-letter only.",
+    ),
+    click.option(
+        "--py",
+        "py",
+        type=click.Choice(["given", "free"]),
+        default="given",
+        show_default=True,
+        help="Whether Y has the source's law or any.",
     ),
     click.option("--engine", default="auto", show_default=True, help="Which engine solves."),
 )
@@ -138,6 +146,40 @@ accuracy = with_options(
     click.option("--units", type=click.Choice(["bits", "nats"]), default="bits", show_default=True, help="Of budgets."),
 )
 
+
+class Near(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """The type of ``--perception``: a kind of divergence, perhaps with a budget or a grid of them after a colon."""
+
+    name = "kind:P"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """(kind, budgets), or a usage error."""
+        if not isinstance(value, str):
+            return value
+        kind, _, budgets = value.partition(":")
+        try:
+            return kind, parse_grid(budgets) if budgets else None
+        except InputError:
+            self.fail(f"{value!r} must read kind:budget, such as tv:0.05.", param, ctx)
+
+
+def perceived(problem: Problem, near: tuple[str, list[float] | None] | None, objective: str) -> dict[str, Any]:
+    """What ``--perception`` says of how perception is measured: kind, ground and budgets (None: it is minimised)."""
+    if near is None:
+        if objective == "perception":
+            raise InputError("--minimize perception must come with --perception KIND; it is missing. Add e.g. tv.")
+        return {}
+    kind, budgets = near
+    if (budgets is None) != (objective == "perception"):
+        raise InputError(
+            f"--perception must have a budget, KIND:P, unless it is minimised; it is {kind!r}"
+            f"{'' if budgets is None else ' with a budget, and it is'}. "
+            + ("Write e.g. tv:0.05." if budgets is None else "Drop the budget.")
+        )
+    # Moving mass costs what d says of the two letters.
+    return {"kind": kind, "budgets": budgets, "ground": problem.d if kind == "wasserstein" else None}
+
+
 #: Where a problem in a table of samples has its letters.
 columns = with_options(
     click.option("--x", "x", help="SOURCE is a CSV: the column of source letters (several: a,b)."),
@@ -150,14 +192,24 @@ columns = with_options(
 force = click.option("--force", is_flag=True, help="Overwrite files that exist.")
 
 
-def load(source: str, **how: Any) -> Problem:
-    """The problem that SOURCE means: a name, perhaps with parameters, a file, or "-" for stdin.
+def load(source: str, py: str = "given", **how: Any) -> Problem:
+    """The problem that SOURCE means: a name, perhaps with parameters, a file, or "-" for stdin; ``py`` "free": any law.
 
     Raises
     ------
     InputError
         If there is no such source, or columns are named where there are none.
     """
+    problem = _load(source, **how)
+    if py == "given":
+        return problem
+    from drcopt.problem import Problem
+
+    p = problem
+    return Problem(p.px, None, p.ps_given_x, p.d, labels=p.labels, name=p.name, units=p.units)
+
+
+def _load(source: str, **how: Any) -> Problem:
     from drcopt import sources
 
     how = {name: value for name, value in how.items() if value is not None}

@@ -13,13 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drcopt import words
-from drcopt.cli.options import Ended, accuracy, columns, force, load, minimize, plain, refuse_existing, settings
+from drcopt.cli.options import (
+    Ended,
+    Near,
+    accuracy,
+    columns,
+    force,
+    load,
+    minimize,
+    perceived,
+    plain,
+    refuse_existing,
+    settings,
+)
 from drcopt.errors import InputError
 
 if TYPE_CHECKING:
     from drcopt.problem import Problem
     from drcopt.questions.quantities import Quantity
+    from drcopt.session import Session
     from drcopt.solution import Solution
 
 #: Seconds before the first line of progress, and between two where stderr is no terminal.
@@ -32,6 +44,7 @@ PATIENCE, QUIET = 1.0, 10.0
 @click.option("--D", "D", type=float, help="Distortion budget; without it, none.")
 @click.option("--R", "R", type=float, help="Rate budget; without it, none.")
 @click.option("--C", "C", type=float, help="Classification budget: a limit on H(S|Y); without it, none.")
+@click.option("--perception", type=Near(), help="KIND:P, such as tv:0.05: Y's law lies within P of the source's.")
 @settings
 @accuracy
 @click.option("--time-limit", type=float, help="Seconds; without it, none.")
@@ -47,6 +60,8 @@ def solve(
     D: float | None,
     R: float | None,
     C: float | None,
+    perception: tuple[str, list[float] | None] | None,
+    py: str,
     as_json: bool,
     coupling: Path | None,
     certificate: Path | None,
@@ -59,7 +74,7 @@ def solve(
     d: str | None,
     **how: Any,
 ) -> None:
-    """Solve one problem within budgets: the least distortion, or the least rate or classification loss.
+    """Solve one problem within budgets: the least distortion, or the least rate, classification loss or perception.
 
     A table of samples needs the columns of its letters: people.csv --x hair --s eyes.
 
@@ -71,20 +86,23 @@ def solve(
       drcopt solve bernoulli --R 0.3 --C 0.9 --coupling coupling.csv
       drcopt solve bernoulli:px=0.3,p1=0.1 --R 0.5
       drcopt solve bernoulli --minimize rate --D 0.1 --C 0.9
+      drcopt solve bernoulli --R 0.5 --py free --classifier-sees message
+      drcopt solve bernoulli --R 0.5 --perception tv:0.05
+      drcopt solve bernoulli --minimize perception --perception kl --R 0.2 --D 0.2
     """
     if coupling is not None and coupling.suffix.lower() not in (".csv", ".npy"):
         raise InputError(f"--coupling must end in .csv or .npy; it is {str(coupling)!r}. Give it one of them.")
     refuse_existing(force, coupling, certificate)
     from drcopt.engines.base import INTERRUPTED
+    from drcopt.law_session import session_for
     from drcopt.questions.quantities import quantity
-    from drcopt.session import Session
 
-    problem = load(source, x=x, s=s, y=y, weights=weights, d=d)
-    session = Session(problem, **how)
+    problem = load(source, py, x=x, s=s, y=y, weights=weights, d=d)
+    session = session_for(problem, perception=_perception(problem, perception, minimize), **how)
     # JSON has all its fields whatever happened; a person gets the sentence that the exception holds.
     lenient = as_json or certificate is not None
     objective = quantity(minimize)
-    with _reported(problem, objective, how["units"], progress):
+    with _reported(session, objective, progress):
         solution = session.ask(objective, D=D, R=R, C=C, on_failure="return" if lenient else "raise")
         if solution.status == "infeasible":
             solution = session.with_edge(solution)
@@ -102,20 +120,29 @@ def solve(
         raise Ended(solution.termination, 1)
 
 
+def _perception(problem: Problem, near: Any, objective: str) -> Any:
+    """The drcopt.Perception that is asked for; None: none."""
+    how = perceived(problem, near, objective)
+    if not how:
+        return None
+    from drcopt.perception import Perception
+
+    budgets = how["budgets"] or [math.inf]
+    if len(budgets) > 1:
+        raise InputError(f"--perception must have one budget; it has {len(budgets)}. Use drcopt sweep for several.")
+    return Perception(how["kind"], budgets[0], ground=how["ground"])
+
+
 @contextmanager
-def _reported(problem: Problem, objective: Quantity, units: words.Units, progress: bool | None) -> Iterator[None]:
+def _reported(session: Session, objective: Quantity, progress: bool | None) -> Iterator[None]:
     """Say on stderr how far a long solve is: the best point, the bound and the gap, after the first second."""
     terminal = sys.stderr.isatty()
-    if not (terminal if progress is None else progress):
+    if not (terminal if progress is None else progress) or objective.name == "perception":  # asked in other words
         yield
         return
     from drcopt.support import watch
 
-    reduced = problem.reduced()
-    _, change = reduced.standardised()  # a search counts in its units
-    scale, offset = change.scale, float(reduced.px @ change.row + reduced.py @ change.column)
-    if objective.informational:
-        scale, offset = objective.outside(1.0, units), 0.0
+    scale, offset = session.counted(objective)  # a search counts in its units
     started, last, said = time.monotonic(), 0.0, False
 
     def tell(upper: float, lower: float) -> None:
@@ -141,8 +168,9 @@ def _reported(problem: Problem, objective: Quantity, units: words.Units, progres
 
 def _fields(solution: Solution, problem: Problem) -> dict[str, Any]:
     names = ["status", "termination", "objective", "value", "distortion", "lower_bound", "gap", "excess"]
-    names += ["rate", "classification_loss", "accuracy", "bayes_error"]
-    asked = ("formulation", "classifier_sees", "distortion_budget", "rate_budget", "classification_budget", "units")
+    names += ["rate", "classification_loss", "perception", "accuracy", "bayes_error"]
+    asked = ["formulation", "classifier_sees", "distortion_budget", "rate_budget", "classification_budget", "units"]
+    asked += ["law", "perception_kind", "perception_budget"]
     fields = {
         **{name: getattr(solution, name) for name in names},
         "multipliers": vars(solution.multipliers),
@@ -152,11 +180,14 @@ def _fields(solution: Solution, problem: Problem) -> dict[str, Any]:
         "least_classification_loss": _least_loss(solution),
         "problem": {"name": problem.name, "n": problem.n, "m": problem.m, "k": problem.k},
         "labels": {axis: letters for axis in "xys" if (letters := getattr(problem.labels, axis)) is not None},
+        "output_law": solution.output_law,
         "coupling": solution.coupling,
         "stats": dict(solution.stats),
     }
     if solution.mixture is not None:
         fields["mixture"] = [vars(part) for part in solution.mixture]
+    if solution.message is not None:
+        fields["message"] = vars(solution.message)
     if solution.verified is not None:
         proved = {name: getattr(solution, name) for name in ("proved_lower_bound", "proved_distortion")}
         fields |= proved | {"verified": "yes" if solution.verified else "no"}
@@ -183,7 +214,7 @@ def _report(solution: Solution) -> str:
     if math.isfinite(solution.distortion_budget):
         least += f" (budget {solution.distortion_budget:.9g})"
     if solution.objective != "distortion":
-        bound += f" {units}, of the {what}"
+        bound += f"{'' if solution.objective == 'perception' else f' {units}'}, of the {what}"
     guessed = f"{solution.accuracy:.6g}, of the best classifier (Bayes error {solution.bayes_error:.6g})"
     worths = [
         ("distortion", multipliers.distortion, "unit of d"),
@@ -201,12 +232,30 @@ def _report(solution: Solution) -> str:
         "classification loss": (
             f"{solution.classification_loss:.9g} {units} (budget {solution.classification_budget:.9g})"
         ),
+        **_of_law(solution),
         **({} if math.isnan(solution.accuracy) else {"accuracy": guessed}),
         **{f"{name} multiplier": f"{worth:.6g} {what} per {each}" for name, worth, each in worths if name not in what},
         "engine": f"{solution.engine}: {' '.join(solution.termination.split())}",
         "seconds": f"{solution.seconds:.3g}",
     }
     return "\n".join(f"{name:27}{value}" for name, value in lines.items())
+
+
+def _of_law(solution: Solution) -> dict[str, str]:
+    """What the report says of a law of Y that is not just given, and of messages."""
+    lines = {}
+    if solution.law != "given":
+        text = {"near": "near that of the source", "free": "any"}[solution.law]
+        law = solution.output_law
+        shown = f": {', '.join(f'{q:.6g}' for q in law)}" if len(law) <= 8 and not math.isnan(float(law[0])) else ""
+        lines["law of Y"] = text + shown
+    if solution.perception_kind:
+        limit = solution.perception_budget
+        budget = f" (budget {limit:.9g})" if math.isfinite(limit) else ""
+        lines["perception"] = f"{solution.perception:.9g}, {solution.perception_kind}{budget}"
+    if solution.message is not None:
+        lines["message"] = f"{len(solution.message.weights)} letters, which the classifier reads"
+    return lines
 
 
 def _proved(solution: Solution) -> str:

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drcopt import words
-from drcopt.cli.options import Ended, Grid, accuracy, columns, force, load, minimize, refuse_existing, settings
+from drcopt.cli.options import (
+    Ended,
+    Grid,
+    Near,
+    accuracy,
+    columns,
+    force,
+    load,
+    minimize,
+    perceived,
+    refuse_existing,
+    settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +44,8 @@ def default_rates(problem: Problem, units: words.Units = "bits") -> list[float]:
     """Evenly spaced rates from 0 to just past min(H(X), H(Y)), the step rounded up to two digits."""
     from drcopt.information import from_nats
 
-    step = from_nats(min(problem.entropy_x, problem.entropy_y), units) / (SWEEP_RATES - 1)
+    most = problem.entropy_x if problem.free else min(problem.entropy_x, problem.entropy_y)
+    step = from_nats(most, units) / (SWEEP_RATES - 1)
     if step < 1e-9:
         return [0.0]
     unit = Decimal(10) ** (math.floor(math.log10(step)) - 1)
@@ -50,7 +63,8 @@ def default_losses(problem: Problem, units: words.Units = "bits") -> list[float]
 
 def default_distortions(problem: Problem) -> list[float]:
     """Evenly spaced distortions from what the cheapest letters cost to that of independent X and Y."""
-    low, high = float(problem.px @ problem.d.min(axis=1)), problem.distortion(problem.independent)
+    low = float(problem.px @ problem.d.min(axis=1))
+    high = float((problem.px @ problem.d).min()) if problem.free else problem.distortion(problem.independent)
     steps = SWEEP_RATES - 1
     return [low + (high - low) * i / steps for i in range(steps + 1)] if high > low else [low]
 
@@ -62,10 +76,11 @@ def grids(
     from drcopt.sweeps.rows import limited
 
     first, _ = limited(objective)
+    law = objective.budget == "P"
     usual: dict[str, Callable[[], list[float]]] = {
-        "R": lambda: default_rates(problem, units),
-        "D": lambda: default_distortions(problem) if first.budget == "D" else [math.inf],
-        "C": lambda: default_losses(problem, units),
+        "R": lambda: [math.inf] if law else default_rates(problem, units),
+        "D": lambda: default_distortions(problem) if law or first.budget == "D" else [math.inf],
+        "C": lambda: [math.inf] if law else default_losses(problem, units),
     }
     return {
         letter: given[letter] or (None if letter == objective.budget else default())
@@ -79,6 +94,9 @@ def grids(
 @click.option("--D", "D", type=Grid(), help=f"Distortion budgets; for a rate {SWEEP_RATES} by default, else none.")
 @click.option("--R", "R", type=Grid(), help=f"Rate budgets; default: {SWEEP_RATES} from 0 to min(H(X),H(Y)).")
 @click.option("--C", "C", type=Grid(), help="Classification budgets; default: inf and two that bind.")
+@click.option(
+    "--perception", type=Near(), help="KIND:GRID, such as tv:0,0.05,inf: Y's law lies within P of the source's."
+)
 @settings
 @accuracy
 @click.option(
@@ -98,6 +116,8 @@ def sweep(
     D: list[float] | None,
     R: list[float] | None,
     C: list[float] | None,
+    perception: tuple[str, list[float] | None] | None,
+    py: str,
     time_limit: float | None,
     jobs: int | None,
     checkpoint: Path | None,
@@ -123,6 +143,7 @@ def sweep(
       drcopt sweep digits:super-resolution --out digits.csv
       drcopt sweep bernoulli --R 0:1:0.05 --C 0.8,0.9,inf --checkpoint rows.jsonl
       drcopt sweep bernoulli --minimize rate --D 0.05:0.3:0.05 --C 0.85,inf
+      drcopt sweep bernoulli:px=0.3 --minimize rate --C inf --perception tv:0,0.02,inf
     """
     from drcopt import tables
     from drcopt.questions import quantity
@@ -134,7 +155,9 @@ def sweep(
     if out is not None:
         tables.check_destination(out)
         refuse_existing(force, out)
-    problem = load(source, x=x, s=s, y=y, weights=weights, d=d)
+    problem = load(source, py, x=x, s=s, y=y, weights=weights, d=d)
+    near = perceived(problem, perception, minimize)
+    many = near.pop("budgets", None)
     objective = quantity(minimize)
     budgets = grids(problem, objective, {"D": D, "R": R, "C": C}, units)
     if time_limit is None and not all(map(math.isinf, budgets["C"] or [0.0])):
@@ -142,13 +165,16 @@ def sweep(
     if time_limit == math.inf:
         time_limit = None
     ascending, held = (budgets[q.budget] for q in limited(objective))
-    jobs = min(jobs or cores(), len(plan(ascending, held, how["formulation"], objective)))
+    more = budgets["C"] if minimize == "perception" else many or [math.inf]
+    jobs = min(jobs or cores(), len(more) * len(plan(ascending, held, how["formulation"], objective)))
     try:
         with workers(jobs) as executor:
             table = run(
                 problem,
                 **budgets,
+                P=many,
                 objective=minimize,
+                **near,
                 units=units,
                 time_limit=time_limit,
                 executor=executor,

@@ -30,7 +30,7 @@ def agreed(rows: Sequence[Row], tolerance: float) -> list[dict[str, Any]]:
     all) stays visible as such, unless a looser one is infeasible.
     """
     limits = (*columns.BUDGETS.values(), "perception_budget")
-    budgets = np.array([[row[name] for name in limits] for row in rows], dtype=np.float64)
+    budgets = np.array([[row.get(name, math.inf) for name in limits] for row in rows], dtype=np.float64)
     values = np.array([_finite(row["value"], math.inf) for row in rows])
     bounds = np.array([_finite(row["lower_bound"], -math.inf) for row in rows])
     met = np.array([row["status"] != "near-feasible" for row in rows])
@@ -109,5 +109,6 @@ def _finite(value: float, otherwise: float) -> float:
 
 def _named(row: Row) -> str:
     of = [(q.budget, row[columns.BUDGETS[q]]) for q in QUANTITIES if q.name != row["objective"]]
-    near = "" if math.isinf(row["perception_budget"]) else f"P = {row['perception_budget']:.6g}, "
+    P = row.get("perception_budget", math.inf)
+    near = "" if math.isinf(P) else f"P = {P:.6g}, "
     return near + ", ".join(f"{letter} = {budget:.6g}" for letter, budget in of) + " bits"

@@ -151,9 +151,9 @@ ALL: tuple[Column, ...] = (
            before=math.nan),
     _found("point", "accuracy", "how often the best classifier of the point found is right: sum over y of "
            "max_s p(s,y)", lambda s: s.accuracy, before=math.nan),
+    _asked("law", "Y's law: given, near the target, or free", lambda asked: asked.law, text=True, before="given"),
     _found("slope", "distortion_multiplier", "-d value / d D, in bits per unit of d",
            lambda s: float(s.multipliers.distortion), before=math.nan),
-    _asked("law", "Y's law: given, near the target, or free", lambda asked: asked.law, text=True, before="given"),
 )  # fmt: skip
 
 #: The columns that follow them in a table of ``sweep(..., verify="interval")``.
