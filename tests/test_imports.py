@@ -22,7 +22,7 @@ PACKAGE = Path(drcopt.__file__).parent
 LAYERS = (
     {"errors", "words"},
     {"support", "checker"},  # the checker shares no code with what it checks
-    {"information", "coupling"},
+    {"information", "coupling", "components"},
     {"samples"},
     {"distortion", "labels"},
     {"problem"},
