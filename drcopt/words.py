@@ -35,7 +35,9 @@ Distortion = Literal["hamming", "squared-error"]
 #: The letters of budgets, which name the axes of pictures too.
 Budget = Literal["R", "C", "D", "P"]
 #: What is drawn of a table.
-Picture = Literal["auto", "curve", "surface"]
+Picture = Literal["auto", "curve", "surface", "3d"]
+#: From where a surface is seen.
+View = Literal["map", "3d"]
 #: How images are degraded.
 Degradation = Literal["super-resolution", "denoising", "inpainting"]
 #: Which inequality bounds a mean; "best": the better of the two.
@@ -57,6 +59,7 @@ DIVERGENCES: tuple[Divergence, ...] = get_args(Divergence)
 DISTORTIONS: tuple[Distortion, ...] = get_args(Distortion)
 BUDGETS: tuple[Budget, ...] = get_args(Budget)
 PICTURES: tuple[Picture, ...] = get_args(Picture)
+VIEWS: tuple[View, ...] = get_args(View)
 DEGRADATIONS: tuple[Degradation, ...] = get_args(Degradation)
 INEQUALITIES: tuple[Inequality, ...] = get_args(Inequality)
 SAMPLE_COUNTS: tuple[SampleCount, ...] = get_args(SampleCount)
@@ -65,6 +68,7 @@ RELATIONS: tuple[Relation, ...] = get_args(Relation)
 __all__ = [
     "BUDGETS", "CLASSIFIER_SEES", "DEGRADATIONS", "DISTORTIONS", "DIVERGENCES", "ENGINES", "FORMULATIONS",
     "INEQUALITIES", "OBJECTIVES", "ON_FAILURE", "PICTURES", "RELATIONS", "SAMPLE_COUNTS", "STATUSES", "UNITS",
-    "VERIFY", "Budget", "ClassifierSees", "Degradation", "Distortion", "Divergence", "Engine", "Formulation",
-    "Inequality", "Objective", "OnFailure", "Picture", "Relation", "SampleCount", "Status", "Units", "Verify",
+    "VERIFY", "VIEWS", "Budget", "ClassifierSees", "Degradation", "Distortion", "Divergence", "Engine",
+    "Formulation", "Inequality", "Objective", "OnFailure", "Picture", "Relation", "SampleCount", "Status", "Units",
+    "Verify", "View",
 ]  # fmt: skip

@@ -202,7 +202,7 @@ def test_a_curve_that_lies_on_another_says_so():
 def test_distortion_against_the_classification_budget():
     figure = plotting.curve(grid()[lambda t: t.rate_budget_bits >= 0.5], x="C")
     assert figure.axes[0].get_xlabel() == "classification budget C (bits)"
-    assert list(labelled(figure)) == ["R = 0.5 bits", "R = 0.75 bits", "R = 1 bits"]
+    assert list(labelled(figure)) == ["R = 0.5 bits", "R = 0.75 bits", "R = 1 bit"]
 
 
 def test_rate_against_the_classification_budget():
@@ -240,7 +240,7 @@ def test_the_legend_names_every_mark():
 def test_points_of_a_codec():
     points = pd.DataFrame({"rate": [0.25, 0.5], "distortion": [0.5, 0.4], "accuracy": [0.9, 0.95], "label": "mine $x"})
     figure = plotting.curve(grid(), points=points)
-    line = labelled(figure)["mine $x"]
+    line = labelled(figure)["mine $x (with accuracy)"]
     assert (list(line.get_xdata()), line.get_linestyle()) == ([0.25, 0.5], "None")
     assert [text.get_text() for text in figure.axes[0].texts] == ["0.9", "0.95"]
     assert "mine" in labelled(
@@ -334,6 +334,40 @@ def test_surface_refuses_repeats_and_lines():
         plotting.surface(pd.concat([grid(), grid(formulation="one-shot")]))
     with pytest.raises(InputError, match="at least two finite R and two finite C; it spans 5 and 1"):
         plotting.surface(grid()[lambda t: t.classification_budget_bits >= 0.9])
+
+
+def test_a_surface_from_the_side():
+    table = grid()
+    points = pd.DataFrame({"rate": [0.5], "loss": [0.7], "distortion": [0.35]})
+    edge = pd.DataFrame({"rate_budget_bits": [-1.0, 0.1, 0.3], "classification_budget_bits": [1.9, 0.8, 0.6]})
+    figure = plotting.plot(table, "3d", points={"codec": points}, edge=edge, size=(3.4, 2.8))
+    ax = figure.axes[0]
+    assert (ax.get_xlabel(), ax.get_zlabel()) == ("rate budget R (bits)", "distortion E d(X,Y)")
+    assert legend_of(figure) == ["edge", "codec"]
+    assert [list(map(list, line.get_data_3d())) for line in ax.get_lines()] == [
+        [[0.1, 0.3], [0.8, 0.6], [0.0, 0.0]], [[0.5], [0.7], [0.35]],
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="ax must be three-dimensional"):
+        plotting.surface(table, view="3d", ax=plotting.coupling(np.eye(2) / 2).axes[0])
+    with pytest.raises(InputError, match="view must be one of 'map', '3d'"):
+        plotting.surface(table, view="side")
+    none = frame([row(R, C, math.inf, status="infeasible") for R in (0, 1) for C in (0, 1)])
+    assert "infeasible" in plotting.surface(none, view="3d").axes[0].texts[0].get_text()
+
+
+def test_a_surface_of_rates_is_over_distortion_and_loss():
+    table = grid()
+    table["objective"], table["value"] = "rate", table["distortion"]
+    table["distortion_budget"], table["rate_budget_bits"] = table["rate_budget_bits"], math.inf
+    assert plotting.plot(table).axes[0].get_xlabel() == "distortion budget D"
+    assert plotting.plot(table).axes[1].get_ylabel() == "rate (bits)"
+
+
+def test_one_row_stands_in_the_middle_of_its_axes():
+    figure = plotting.curve(frame([row(0.5, 0.8, 0.07, lower=0.07 - 1e-12)]))
+    low, high = figure.axes[0].get_ylim()
+    assert 0.05 < low < 0.07 < high < 0.09
+    assert legend_of(figure) == ["C = 0.8 bits"], "a gap of rounding is no band"
 
 
 def test_kind_is_chosen_by_the_grid():

@@ -49,7 +49,7 @@ def plot(
     Examples:
       drcopt plot table.csv -o curve.png
       drcopt plot table.csv -o column.pdf --size 3.4x2.6 --points codec.csv
-      drcopt plot table.csv -o surface.svg --kind surface
+      drcopt plot table.csv -o surface.svg --kind 3d
     """
     from drcopt import plotting
     from drcopt.support import check

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from drcopt import words
 from drcopt.errors import InputError
 from drcopt.plotting import series
-from drcopt.plotting.series import LOSS, MOST_CURVES, NEEDED, RATE, column, require
+from drcopt.plotting.series import MOST_CURVES, NEEDED, column, require
 from drcopt.solution import Mixture, Solution
 from drcopt.support import check
 from drcopt.support.files import atomic_write
@@ -108,22 +108,28 @@ def curve(
 def surface(
     table: pd.DataFrame,
     *,
+    view: words.View = "map",
     points: Mapping[str, pd.DataFrame] | pd.DataFrame | None = None,
     edge: pd.DataFrame | None = None,
     title: str | None = None,
     ax: Axes | None = None,
     size: Size | None = None,
 ) -> Figure:
-    """D(R, C) as a heat map with contours; pairs of budgets proved infeasible are hatched.
+    """D(R, C) as a heat map with contours, or as a relief; pairs of budgets proved infeasible are hatched, or left out.
 
-    Rows where R or C is inf have no place on the axes and are left out.
+    Of a table that minimised the rate it is R(D, C), of one that minimised the loss C(R, D). Rows where one of the two
+    budgets is inf have no place on the axes and are left out.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        A sweep table of one formulation, over at least two finite R and two finite C.
+        A sweep table of one formulation, over at least two finite values of either budget; also that of
+        ``drcopt.surface(...).table()``.
+    view : {"map", "3d"}
+        From above or from the side. ``ax`` must then be three-dimensional.
     points : DataFrame or mapping of str to DataFrame, optional
-        Points that something else has reached, with columns ``rate`` and ``classification_loss``, in bits.
+        Points that something else has reached, with columns ``rate`` and ``classification_loss`` (or ``distortion``),
+        in bits. In 3-D they need the column of what was minimised too.
     edge : pandas.DataFrame, optional
         The exact edge of the feasible set, as in :func:`curve`; drawn as a line.
     title : str, optional
@@ -137,54 +143,23 @@ def surface(
         If the table lacks a column, repeats a pair of budgets, or spans too few.
     MissingExtraError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> table = drcopt.sweep(drcopt.sources.bernoulli(), R=[0.5, 0.7], C=[0.85, 0.9])
+    >>> surface(table, size=(3.4, 2.6)).axes[0].get_ylabel()
+    'classification budget C (bits)'
     """
     draw = _draw()
-    require(table, "table", NEEDED)
-    rows = table[np.isfinite(column(table, RATE)) & np.isfinite(column(table, LOSS))]
-    objective = series.objective_of(table)
-    value = "distortion" if objective == "distortion" else "value"
-    if rows.duplicated([RATE, LOSS]).any():
-        raise InputError(
-            "table must hold each pair of budgets once; it repeats some. Select one formulation first, e.g. "
-            "table[table.formulation == 'single-letter']."
-        )
-    grids = series.answered(rows).pivot(index=LOSS, columns=RATE, values=[value, "status"])
-    distortion, status = grids[value], grids["status"]
-    if min(distortion.shape) < 2:
-        raise InputError(
-            f"table must span at least two finite R and two finite C; it spans {distortion.shape[1]} and "
-            f"{distortion.shape[0]}. Draw a curve, or sweep both budgets."
-        )
-    R, C = distortion.columns.to_numpy(dtype=np.float64), distortion.index.to_numpy(dtype=np.float64)
-    values = np.ma.masked_invalid(distortion.to_numpy(dtype=np.float64))
-    infeasible = (status == "infeasible").to_numpy()
-    figure, axes = draw.place(ax, size or (6.4, 4.8), grid=False)
-    notes = []
-    if infeasible.any():
-        draw.hatch(axes)
-        notes.append(draw.hatched("infeasible"))
-    missing = np.ma.getmaskarray(values) & ~infeasible
-    if missing.any():
-        notes.append(draw.blank(axes, R, C, missing))
-    if values.count():
-        mesh = axes.pcolormesh(R, C, values, shading="nearest", cmap="cividis", rasterized=True)
-        figure.colorbar(mesh, ax=axes, label=series.OBJECTIVES[objective][0])
-        if values.max() > values.min():
-            draw.contours(axes, R, C, values)
-    if title is None:
-        title = series.formulation(rows.iloc[0]) if "formulation" in table.columns else ""
-    if edge is not None:
-        require(edge, "edge", (RATE, LOSS))
-        line = edge.sort_values(RATE)
-        axes.plot(column(line, RATE), column(line, LOSS), color=draw.ink(), linewidth=1.6, label="edge")
-    if points is not None:
-        from drcopt.plotting.lines import measured
+    from drcopt.plotting.surfaces import draw_surface, grid_of
 
-        for place, (label, x, y, _) in enumerate(measured(points, "R", "classification_loss")):
-            axes.plot(x, y, linestyle="", label=label, **draw.point(place))
-    axes.set(xlim=R[[0, -1]], ylim=C[[0, -1]], xlabel=series.BUDGETS["R"].axis, ylabel=series.BUDGETS["C"].axis)
-    draw.title(axes, title)
-    draw.legend(None if ax is not None else figure, axes, notes)
+    check.choice("view", view, words.VIEWS)
+    grid = grid_of(table)
+    figure, axes = draw.place(ax, size or (6.4, 4.8), grid=False, deep=view == "3d")
+    if title is None:
+        title = series.formulation(grid.rows.iloc[0]) if "formulation" in table.columns else ""
+    draw_surface(draw, figure, axes, grid, view=view, points=points, edge=edge, title=title, own=ax is None)
     return figure  # type: ignore[no-any-return]
 
 
@@ -270,31 +245,48 @@ def mixture(
         given = np.divide(part.coupling, totals, out=np.zeros_like(part.coupling), where=totals > 0)
         draw.heat(figure, ax, given, top=1.0)
         draw.letters(ax, x, y)
-        ax.set_title(f"weight {part.weight:.3g}\nd {part.distortion:.3g}, rate {part.rate:.3g}", fontsize=9)
+        between = ", " if figure.get_figwidth() >= 1.7 * columns else "\n"
+        about = f"weight {part.weight:.3g}\nd {part.distortion:.3g}{between}rate {part.rate:.3g}"
+        ax.set_title(about, fontsize=9 if figure.get_figwidth() >= draw.NARROW else 7)
     rest = parts[MOST_COMPONENTS:]
     if rest:
         more = f"{len(rest)} more of total weight {sum(part.weight for part in rest):.2g}"
         title = f"{title} ({more})" if title else f"The heaviest {len(shown)}; {more}"
     if title:
         draw.title(figure, title)
-    figure.supxlabel("reconstruction y", fontsize=10)
-    figure.supylabel("source letter x", fontsize=10)
+    text = 10 if figure.get_figwidth() >= draw.NARROW else 8
+    figure.supxlabel("reconstruction y", fontsize=text)
+    figure.supylabel("source letter x", fontsize=text)
     return figure  # type: ignore[no-any-return]
 
 
 def plot(table: pd.DataFrame, kind: words.Picture = "auto", *, title: str | None = None, **options: Any) -> Figure:
-    """:func:`surface` if the table spans at least four finite R and four finite C of one formulation, else `curve`.
+    """:func:`surface` if the table spans four finite values of both budgets of one formulation, else :func:`curve`.
 
-    ``kind`` "curve" or "surface" settles it; ``title`` and the other options are those of the one that is drawn. With
-    the option ``x`` it is a curve.
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A sweep table.
+    kind : {"auto", "curve", "surface", "3d"}
+        What to draw; "3d" is a surface seen from the side. With the option ``x``, "auto" is a curve.
+    title, **options
+        As in the function that draws.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> table = drcopt.sweep(drcopt.sources.bernoulli(), R=[0.2, 0.5], C=None)
+    >>> plot(table).axes[0].get_ylabel()
+    'distortion E d(X,Y)'
     """
     require(table, "table", NEEDED)
     if check.choice("kind", kind, KINDS) == "auto":
-        budgets = column(table, RATE), column(table, LOSS)
-        kind = "surface" if min(len(np.unique(values[np.isfinite(values)])) for values in budgets) >= 4 else "curve"
-        kind = "curve" if table.duplicated([RATE, LOSS]).any() or "x" in options else kind
-    if kind == "surface":
-        return surface(table, title=title, **options)
+        pair = [series.BUDGETS[letter].column for letter in series.limited(table)]
+        budgets = [column(table, name) for name in pair]
+        wide = min(len(np.unique(values[np.isfinite(values)])) for values in budgets) >= 4
+        kind = "surface" if wide and "x" not in options and not table.duplicated(pair).any() else "curve"
+    if kind in ("surface", "3d"):
+        return surface(table, title=title, view="3d" if kind == "3d" else "map", **options)
     return curve(table, title=title or "", **{"x": series.axis(table), **options})
 
 

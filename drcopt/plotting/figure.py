@@ -36,22 +36,33 @@ def dark() -> bool:
     return sum(to_rgb(rcParams["figure.facecolor"])) < 1.5
 
 
+def faint() -> float:
+    """How opaque a shade is that must leave curves and grid to be seen."""
+    return 0.25 if dark() else 0.12
+
+
 def ink() -> str:
     """The colour of text, softened where it is matplotlib's black."""
     colour = str(rcParams["text.color"])
     return INK if colour == "black" else colour
 
 
-def place(ax: Any, size: tuple[float, float], *, grid: bool = True) -> tuple[Any, Any]:
-    """The caller's axes and their figure, or new ones of that size."""
+def place(ax: Any, size: tuple[float, float], *, grid: bool = True, deep: bool = False) -> tuple[Any, Any]:
+    """The caller's axes and their figure, or new ones of that size; ``deep``: with a third dimension."""
     if ax is not None:
         return ax.figure, ax
     figure = picture(*size)
-    made = axes(figure, grid=grid)
+    made = figure.add_subplot(projection="3d") if deep else axes(figure, grid=grid)
+    if deep:
+        for axis in (made.xaxis, made.yaxis):
+            axis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
     if size[0] < NARROW:
-        made.tick_params(labelsize=8)
-        for text in (made.xaxis.label, made.yaxis.label):
-            text.set_fontsize(8)
+        made.tick_params(labelsize=7 if deep else 8, **({"pad": -1} if deep else {}))
+        for axis in (made.xaxis, made.yaxis, *([made.zaxis] if deep else [])):
+            axis.label.set_fontsize(7 if deep else 8)
+            axis.set_major_locator(MaxNLocator(nbins=4 if deep else 6, steps=[1, 2, 5, 10]))
+    if deep:
+        made.set_box_aspect(None, zoom=0.72 if size[0] < NARROW else 0.85)  # or its labels leave the figure
     return figure, made
 
 
@@ -200,8 +211,9 @@ def blank(ax: Any, x: Any, y: Any, where: Any) -> Patch:
 
 def contours(ax: Any, x: Any, y: Any, values: Any) -> None:
     """Labelled contours that can be read on light and dark."""
-    lines = ax.contour(x, y, values, levels=8, colors="white", linewidths=1.0)
-    for text in ax.clabel(lines, fontsize=8, fmt="%.3g"):
+    narrow = ax.figure.get_figwidth() < NARROW
+    lines = ax.contour(x, y, values, levels=5 if narrow else 8, colors="white", linewidths=1.0)
+    for text in ax.clabel(lines, fontsize=7 if narrow else 8, fmt="%.3g"):
         text.set_path_effects([Stroke(linewidth=2.0, foreground=INK), Normal()])
 
 
@@ -211,4 +223,17 @@ def heat(figure: Figure, ax: Any, values: Any, label: str = "", top: float | Non
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(integer=True, nbins=10))
     if label:
-        figure.colorbar(image, ax=ax, label=label)
+        colourbar(figure, ax, image, label)
+
+
+def colourbar(figure: Figure, ax: Any, of: Any, label: str) -> None:
+    """What the colours of a map mean, in the text size of its axes."""
+    bar = figure.colorbar(of, ax=ax)
+    bar.set_label(label, fontsize=ax.yaxis.label.get_fontsize())
+    bar.ax.tick_params(labelsize=ax.yaxis.get_ticklabels()[0].get_fontsize())
+
+
+def relief(ax: Any, x: Any, y: Any, z: Any) -> None:
+    """A surface in three dimensions, with holes where it is nan; colours as in a map."""
+    ax.plot_surface(x, y, ma.masked_invalid(z), cmap="cividis", rstride=1, cstride=1, linewidth=0.3, edgecolor=INK)
+    ax.view_init(elev=28, azim=35)

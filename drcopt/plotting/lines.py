@@ -45,7 +45,7 @@ def draw_curves(
     everything = np.concatenate([curve.x for curve in curves])
     marks = measured(points, x, objective)
     extent = np.concatenate([everything, *(places for _, places, _, _ in marks)])
-    margin = 0.02 * float(np.ptp(extent)) or 0.02
+    margin = 0.02 * float(np.ptp(extent)) or 0.1 * abs(float(extent[0])) or 0.1
     left, right = float(extent.min()) - margin, float(extent.max()) + margin
     if x != "C":
         left = min(left, -margin)
@@ -62,15 +62,17 @@ def draw_curves(
         if exact is None and curve.infeasible.any() and not curve.infeasible.all():
             exact = float(curve.x[curve.infeasible].max())
         if exact is not None:
-            ax.axvspan(left, exact, alpha=0.12, linewidth=0, color=style["color"])
+            ax.axvspan(left, exact, alpha=draw.faint(), linewidth=0, color=style["color"])
             ax.axvline(exact, linestyle=style["linestyle"], linewidth=1.0, alpha=0.6, color=style["color"])
             notes["shaded"] = draw.shaded("infeasible (by colour)")
     _overlay(draw, ax, overlays, x)
     for place, (label, places, heights, said) in enumerate(marks):
+        label += " (with accuracy)" * any(said)
         ax.plot(places, heights, linestyle="", label=label, **draw.point(place))
         for a, b, text in zip(places, heights, said, strict=True):
             if text:
-                ax.annotate(text, (a, b), xytext=(5, 4), textcoords="offset points", fontsize=8)
+                ax.annotate(text, (a, b), xytext=(6, 5), textcoords="offset points", fontsize=8 if own else "small")
+    _room(ax, span, curves)
     if all(curve.infeasible.all() for curve in curves):
         draw.note(ax, f"infeasible at every {BUDGETS[x].symbol} of the table")
     ax.set(xlim=(left, right), xlabel=BUDGETS[x].axis, ylabel=OBJECTIVES[objective][0])
@@ -86,11 +88,13 @@ def _one(draw: Any, ax: Any, curve: Curve, style: dict[str, Any], rank: float, s
     ax.plot(curve.x, curve.upper, linewidth=width, markersize=4, **style)
     point = np.isfinite(curve.upper)
     bounded = np.isfinite(curve.lower)
-    ax.fill_between(curve.x, curve.lower, curve.upper, where=point & bounded, alpha=0.25, linewidth=0, **colour)
+    ax.fill_between(
+        curve.x, curve.lower, curve.upper, where=point & bounded, alpha=2 * draw.faint(), linewidth=0, **colour
+    )
     wide = point & bounded & (np.nan_to_num(curve.upper - curve.lower) > 2e-3 * span)
     ax.vlines(curve.x[wide], curve.lower[wide], curve.upper[wide], linewidth=1.0, alpha=0.5, **colour)
     if wide.any():
-        notes["band"] = draw.shaded("from the proved bound to the best point", alpha=0.25)
+        notes["band"] = draw.shaded("from the proved bound to the best point", alpha=2 * draw.faint())
     bare = ~point & bounded & ~curve.infeasible
     ax.plot(curve.x[bare], curve.lower[bare], linestyle="", marker="^", markerfacecolor="none", **colour)
     if bare.any():
@@ -129,10 +133,23 @@ def _domain(curve: Curve, x: words.Budget, exact: float | None) -> str:
     return " (infeasible)" if curve.infeasible.all() else f" (none at {x} ≤ {curve.x[curve.infeasible].max():.3g})"
 
 
+def _room(ax: Any, span: float, curves: list[Curve]) -> None:
+    """Not an axis of roundings: where all values are one, it stands in the middle."""
+    values = np.concatenate([curve.upper for curve in curves])
+    values = values[np.isfinite(values)]
+    if len(values) and np.ptp(ax.get_ylim()) < 2 * span:
+        middle = 0.5 * float(values.min() + values.max())
+        half = max(span, 0.1 * abs(middle)) or 0.1
+        if np.ptp(values) < 0.1 * half:
+            ax.set_ylim(middle - half, middle + half)
+
+
 def _span(curves: list[Curve]) -> float:
     values = np.concatenate([np.concatenate([curve.upper, curve.lower]) for curve in curves])
     values = values[np.isfinite(values)]
-    return float(np.ptp(values)) if len(values) else 0.0
+    if len(values) == 0:
+        return 0.0
+    return max(float(np.ptp(values)), 1e-3 * float(np.abs(values).max()))  # what is constant has a rounding's span
 
 
 def _overlay(draw: Any, ax: Any, overlays: Mapping[str, pd.DataFrame] | None, x: words.Budget) -> None:

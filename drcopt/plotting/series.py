@@ -143,6 +143,12 @@ def axis(table: pd.DataFrame) -> Any:
     return next((letter for letter in known if np.isfinite(column(table, BUDGETS[letter].column)).any()), "R")
 
 
+def limited(table: pd.DataFrame) -> tuple[words.Budget, words.Budget]:
+    """The two budgets that a surface of a table spans."""
+    pairs: Mapping[str, tuple[words.Budget, words.Budget]] = {"rate": ("D", "C"), "classification_loss": ("R", "D")}
+    return pairs.get(objective_of(table), ("R", "C"))
+
+
 def objective_of(table: pd.DataFrame) -> str:
     """What every row of the table minimised."""
     if "objective" not in table.columns or len(table) == 0:
@@ -229,4 +235,5 @@ def _varies(table: pd.DataFrame, name: str) -> bool:
 def _limit(budget: Budget, value: float) -> str:
     if not math.isfinite(value):
         return f"{budget.symbol} = ∞"
-    return f"{budget.symbol} = {value:.4g} {budget.unit}".strip()
+    unit = budget.unit.rstrip("s") if value == 1.0 else budget.unit
+    return f"{budget.symbol} = {value:.4g} {unit}".strip()

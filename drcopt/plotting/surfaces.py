@@ -1,0 +1,144 @@
+"""One quantity over two budgets: from above, or from the side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drcopt import words
+from drcopt.errors import InputError
+from drcopt.plotting import series
+from drcopt.plotting.lines import measured
+from drcopt.plotting.series import BUDGETS, LOSS, NEEDED, OBJECTIVES, RATE, column, require
+from drcopt.support.check import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A table as a matrix: a column for each value of the first budget, a row for each of the second."""
+
+    rows: pd.DataFrame
+    objective: str
+    axes: tuple[words.Budget, words.Budget]
+    x: FloatArray
+    y: FloatArray
+    #: nan where there is no point.
+    values: FloatArray
+    infeasible: np.ndarray
+
+
+def grid_of(table: pd.DataFrame) -> Grid:
+    """The matrix of a sweep table.
+
+    Raises
+    ------
+    InputError
+        If the table lacks a column, repeats a pair of budgets, or spans too few.
+    """
+    require(table, "table", NEEDED)
+    objective = series.objective_of(table)
+    axes = series.limited(table)
+    (first, second), (one, two) = axes, (BUDGETS[letter].column for letter in axes)
+    require(table, "table", (one, two))
+    rows = table[np.isfinite(column(table, one)) & np.isfinite(column(table, two))]
+    if rows.duplicated([one, two]).any():
+        raise InputError(
+            "table must hold each pair of budgets once; it repeats some. Select one formulation first, e.g. "
+            "table[table.formulation == 'single-letter']."
+        )
+    value = "distortion" if objective == "distortion" else "value"
+    grids = series.answered(rows).pivot(index=two, columns=one, values=[value, "status"])
+    values, status = grids[value], grids["status"]
+    if min(values.shape) < 2:
+        raise InputError(
+            f"table must span at least two finite {first} and two finite {second}; it spans {values.shape[1]} and "
+            f"{values.shape[0]}. Draw a curve, or sweep both budgets."
+        )
+    found = values.to_numpy(dtype=np.float64)
+    return Grid(
+        rows, objective, axes,
+        values.columns.to_numpy(dtype=np.float64), values.index.to_numpy(dtype=np.float64),
+        np.where(np.isfinite(found), found, np.nan), (status == "infeasible").to_numpy(),
+    )  # fmt: skip
+
+
+def draw_surface(
+    draw: Any,
+    figure: Any,
+    ax: Any,
+    grid: Grid,
+    *,
+    view: words.View,
+    points: Mapping[str, pd.DataFrame] | pd.DataFrame | None,
+    edge: pd.DataFrame | None,
+    title: str,
+    own: bool,
+) -> None:
+    """Draw it on axes; ``own`` says whether the figure is ours to put a legend under."""
+    if view == "3d" and not hasattr(ax, "plot_surface"):
+        raise InputError("ax must be three-dimensional for view='3d'; it is flat. Make it with projection='3d'.")
+    line = None
+    if edge is not None and grid.axes == ("R", "C"):
+        require(edge, "edge", (RATE, LOSS))
+        edge = edge.sort_values(RATE)
+        line = column(edge, RATE), column(edge, LOSS)
+    first, second = grid.axes
+    heights = {"C": "classification_loss", "D": "distortion", "P": "perception"}[second]
+    marks = measured(points, first, heights)
+    notes = (_relief if view == "3d" else _map)(draw, figure, ax, grid, line)
+    for place, (label, x, y, _) in enumerate(marks):
+        where = [x, y]
+        if view == "3d":
+            where.append(
+                np.concatenate([z for name, _, z, _ in measured(points, first, grid.objective) if name == label])
+            )
+        ax.plot(*where, linestyle="", label=label, **draw.point(place))
+    ax.set(xlabel=BUDGETS[first].axis, ylabel=BUDGETS[second].axis)
+    draw.title(ax, title)
+    draw.legend(figure if own else None, ax, notes)
+
+
+def _map(draw: Any, figure: Any, ax: Any, grid: Grid, line: tuple[FloatArray, FloatArray] | None) -> list[Any]:
+    notes = []
+    if grid.infeasible.any():
+        draw.hatch(ax)
+        notes.append(draw.hatched("infeasible"))
+    missing = np.isnan(grid.values) & ~grid.infeasible
+    if missing.any():
+        notes.append(draw.blank(ax, grid.x, grid.y, missing))
+    values = np.ma.masked_invalid(grid.values)
+    if values.count():
+        mesh = ax.pcolormesh(grid.x, grid.y, values, shading="nearest", cmap="cividis", rasterized=True)
+        draw.colourbar(figure, ax, mesh, OBJECTIVES[grid.objective][0])
+        if values.max() > values.min():
+            draw.contours(ax, grid.x, grid.y, values)
+    if line is not None:
+        ax.plot(*line, color=draw.ink(), linewidth=1.6, label="edge")
+    ax.set(xlim=grid.x[[0, -1]], ylim=grid.y[[0, -1]])
+    return notes
+
+
+def _relief(draw: Any, figure: Any, ax: Any, grid: Grid, line: tuple[FloatArray, FloatArray] | None) -> list[Any]:
+    floor = 0.0
+    if np.isfinite(grid.values).any():
+        x, y = np.meshgrid(grid.x, grid.y)
+        floor = min(0.0, float(np.nanmin(grid.values)))
+        draw.relief(ax, x, y, grid.values)
+    else:
+        ax.text2D(0.5, 0.5, "infeasible at every pair of budgets", transform=ax.transAxes, ha="center")
+    if line is not None:
+        (a, b), (c, d) = grid.x[[0, -1]], grid.y[[0, -1]]
+        x, y = line
+        inside = (a <= x) & (x <= b) & (c <= y) & (y <= d)  # three-dimensional axes do not clip
+        ax.plot(x[inside], y[inside], np.full(inside.sum(), floor), color=draw.ink(), linewidth=1.6, label="edge")
+    ax.set(xlim=grid.x[[0, -1]], ylim=grid.y[[0, -1]])
+    ax.zaxis.set_rotate_label(False)
+    ax.set_zlabel(OBJECTIVES[grid.objective][0], rotation=90)
+    ax.set_zlim(bottom=floor)
+    return []
