@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from drcopt.bounds.pricing import Partition, price
+from drcopt.bounds.pricing.corners import Known
 from drcopt.bounds.pricing.gibbs import softmin
 from drcopt.formulations import Question
 from drcopt.problem import Problem, Standard
@@ -34,12 +35,17 @@ _SHARP, _ROUGH = 1e-9, 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Leaf:
-    """Multipliers for one box: f of shape (n,), and the weights of rate, classification loss and distortion."""
+    """Multipliers for one box: f of shape (n,), and the weights of rate, classification loss and distortion.
+
+    With ``tangents``, a pmf t_y on X for every letter, shape (n, m), the rate counts by D(p‖px) ≥ Σ p log(t_y/px): a
+    weaker bound, but what is left to minimise is concave, and its least value at a corner of the box.
+    """
 
     f: FloatArray
     rate: float
     classification: float
     distortion: float = 1.0
+    tangents: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,15 +91,16 @@ class PosteriorTree:
         # Sharp pricing is dear, and only the least bound counts: roughly first, then the least until it is a sharp one.
         heap: list[tuple[float, int, bool]] = []
         cells: list[Partition | None] = [None]
+        known = Known()
         for i, (leaf, box) in enumerate(leaves):  # neighbours in the tree share the boxes of all letters but one
             if clock.expired() and i > 0:
                 return -math.inf  # a leaf without a bound: there is nothing to say of the whole
-            piece, partition = _leaf_piece(question, leaf, box, _ROUGH, cells[-1])
+            piece, partition = _leaf_piece(question, leaf, box, _ROUGH, cells[-1], known)
             cells.append(partition)
             heapq.heappush(heap, (question.bound(piece), i, False))
         while not heap[0][2] and not clock.expired():
             bound, i, _ = heap[0]
-            piece, _ = _leaf_piece(question, *leaves[i], _SHARP, cells[i + 1])
+            piece, _ = _leaf_piece(question, *leaves[i], _SHARP, cells[i + 1], known)
             heapq.heapreplace(heap, (max(bound, question.bound(piece)), i, True))
         return heap[0][0]
 
@@ -135,7 +142,7 @@ class PosteriorTree:
                 return node  # does not mention d
             # The minimum over p absorbs the columns' part.
             f = change.scale * node.f + node.distortion * change.row
-            return Leaf(f, change.scale * node.rate, change.scale * node.classification, node.distortion)
+            return replace(node, f=f, rate=change.scale * node.rate, classification=change.scale * node.classification)
 
         return replace(self, root=visit(self.root))
 
@@ -195,7 +202,12 @@ _NOTHING = Piece((0.0, 0.0, 0.0), -math.inf)
 
 
 def _leaf_piece(
-    question: Question, leaf: Leaf, box: FloatArray, tol: float, start: Partition | None
+    question: Question,
+    leaf: Leaf,
+    box: FloatArray,
+    tol: float,
+    start: Partition | None,
+    known: Known | None = None,
 ) -> tuple[Piece, Partition | None]:
     """The half-space, of which pricing may leave ``tol`` unproved, and what the next pricing may start from."""
     problem = question.problem
@@ -203,12 +215,18 @@ def _leaf_piece(
     if not (f.shape == (problem.n,) and np.isfinite(f).all() and all(0 <= v < math.inf for v in (w, alpha, beta))):
         return _NOTHING, None
     cost = w * problem.d - f[:, None]
+    curved = alpha  # the weight of D(p‖px) itself
+    if leaf.tangents is not None and alpha > 0:
+        tangents = np.asarray(leaf.tangents, dtype=np.float64)
+        if tangents.shape != cost.shape or not (np.isfinite(tangents).all() and tangents.min() > 0):
+            return _NOTHING, None
+        cost, curved = cost + alpha * np.log(tangents / (tangents.sum(axis=0) * problem.px[:, None])), 0.0
     room = 0.0 if problem.k == 2 and tol == _SHARP else tol * (float(np.ptp(cost)) + beta)
     partition = None
     if beta == 0 and (box == whole_box(problem)).all():
-        least = softmin(cost, np.log(problem.px), alpha)  # what price would say, without the posteriors
+        least = softmin(cost, np.log(problem.px), curved)  # what price would say, without the posteriors
     else:
-        priced = price(problem, cost, alpha, beta, box, tol=room, start=start)
+        priced = price(problem, cost, curved, beta, box, tol=room, start=start, known=known)
         least, partition = priced.lower, priced.partition
     weights = (w, alpha, beta)
     if (empty := np.isposinf(least)).any():

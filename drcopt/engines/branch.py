@@ -16,6 +16,7 @@ from drcopt.bounds.posterior import Node, packed, unpacked
 from drcopt.bounds.pricing.vertices import most_candidates
 from drcopt.engines.ascent import Columns, Lagrangian, leaf
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
+from drcopt.engines.corner_search import CornerSearch
 from drcopt.engines.descent import Descent
 from drcopt.engines.inverse_points import InversePoints
 from drcopt.engines.newton import Newton
@@ -55,7 +56,11 @@ class Global:
         points = Points(question, limits) if objective is DISTORTION else InversePoints(question, limits)
         stats: dict[str, Any] = {}
         edge = ""
-        points.start() if last is None else points.start(last.coupling, last.z)
+        cornered = _cornered(question, limits, points)
+        if last is not None:
+            points.start(last.coupling, last.z)
+        elif points.best is None:
+            points.start()
         evidence: list[Evidence] = []
         if limits.expired:
             return _late(points)
@@ -72,17 +77,19 @@ class Global:
                 # Closer to the least loss than can be told apart: a bound is all there is to find.
                 limits = replace(limits, node_limit=min(limits.node_limit or _AT_THE_EDGE, _AT_THE_EDGE))
                 edge = f"C is within {least.upper - least.lower:.1g} nats of the least classification loss"
-        lagrangian = Lagrangian.of(question, rate=_rate_weights(question))
-        search = Search(lagrangian, limits, points.improve, points.value, _above(question))
-        points.watch(search)
-        z = points.multipliers()
-        if last is None or not z.any():
-            search.run(z)
-        else:
-            search.run(z, Columns.of(problem, last.letters, last.posteriors), last.tree)
+        if cornered is not None:
+            cornered.upper = points.value
+            points.watch(cornered)
+            cornered.run()
+        search: CornerSearch | Search | None = cornered
+        if cornered is not None and cornered.stuck:
+            stats["programs"] = cornered.nodes
+            evidence.append(PosteriorTree(cornered.tree()))
+            search = None
+        search = _by_posteriors(question, limits, points, last) if search is None else search
         stats |= {"nodes": search.nodes, "pricings": search.priced, "descents": points.descents}
         best = points.best
-        w, alpha, beta = (search.root.z if best is None else best.z)[-3:].tolist()
+        w, alpha, beta = (search.multipliers if best is None else best.z)[-3:].tolist()
         return Proposal(
             parts=None if best is None else [Part(1.0, best.P)],
             evidence=(*evidence, PosteriorTree(search.tree())),
@@ -93,6 +100,31 @@ class Global:
             stats=stats,
             warm=_remember(warm, best, search),
         )
+
+
+def _cornered(question: Question, limits: Limits, points: Points | InversePoints) -> CornerSearch | None:
+    """A search by linear programs where the rate looks slack, and points for it; None where they do not suit."""
+    if not CornerSearch.suits(question) or not isinstance(points, Points):
+        return None
+    search = CornerSearch(question, limits, points.slide, points.explore)
+    if not search.rate_is_slack():
+        return None
+    points.start_from_vertices()
+    return search
+
+
+def _by_posteriors(question: Question, limits: Limits, points: Points | InversePoints, last: _Last | None) -> Search:
+    """A search that prices posteriors at every node, from the last point's tree where that is worth it."""
+    search = Search(
+        Lagrangian.of(question, rate=_rate_weights(question)), limits, points.improve, points.value, _above(question)
+    )
+    points.watch(search)
+    z = points.multipliers()
+    if last is None or not z.any():
+        search.run(z)
+    else:
+        search.run(z, Columns.of(question.problem, last.letters, last.posteriors), last.tree)
+    return search
 
 
 def _least_loss(question: Question, limits: Limits, points: Points | InversePoints) -> Search:
@@ -156,7 +188,7 @@ class _Last:
         return last if last.coupling.shape == (problem.n, problem.m) else None
 
 
-def _remember(warm: Any, best: Descent | None, search: Search) -> Any:
+def _remember(warm: Any, best: Descent | None, search: Search | CornerSearch) -> Any:
     if best is None:
         return warm
     return (
@@ -164,10 +196,10 @@ def _remember(warm: Any, best: Descent | None, search: Search) -> Any:
         | {
             "coupling": best.P,
             "multipliers": best.z,
-            "letters": search.columns.y.astype(np.float64),
-            "posteriors": search.columns.p,
+            "letters": search.columns.y.astype(np.float64) if isinstance(search, Search) else np.zeros(0),
+            "posteriors": search.columns.p if isinstance(search, Search) else np.zeros((0, len(best.P))),
         }
-        | packed(search.tree())
+        | packed(search.tree() if isinstance(search, Search) else leaf(best.z))
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.base import Limits
+from drcopt.engines.corner_search import CornerSearch
 from drcopt.engines.descent import Descent, lower_rate
 from drcopt.engines.newton import Newton
 from drcopt.engines.points import MARGIN
@@ -35,7 +36,7 @@ class InversePoints:
         self.value = math.inf
         self.low = self.problem.independent
         self.descents = 0
-        self._search: Search | None = None
+        self._search: Search | CornerSearch | None = None
         self._tried: list[FloatArray] = []
 
     @property
@@ -124,7 +125,7 @@ class InversePoints:
             math.inf if q is self.question.objective else limit for q, limit in zip(QUANTITIES, limits, strict=True)
         )
 
-    def watch(self, search: Search) -> None:
+    def watch(self, search: Search | CornerSearch) -> None:
         """Tell ``search`` of every better point."""
         self._search = search
 

@@ -10,11 +10,13 @@ import numpy as np
 
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.base import Limits
+from drcopt.engines.corner_search import CornerSearch
 from drcopt.engines.descent import Descent, descend, reduce_loss
 from drcopt.engines.newton import Newton
 from drcopt.engines.search import Search
 from drcopt.engines.sequential import step_by_step
 from drcopt.engines.starts import guesses, jump, lowest_loss
+from drcopt.engines.vertex_descent import VertexDescent
 from drcopt.formulations import Question, SingleLetter
 from drcopt.questions import CLASSIFICATION_LOSS, RATE, ROUNDING
 from drcopt.support import clock
@@ -33,6 +35,10 @@ _TIED, _AT_THE_EDGE = 24, 1e-6
 _SHARE = 0.4
 #: Jumps that follow one descent.
 _JUMPS = 10
+#: Starts by small linear programs, and the concentrations of the random p(y|x) that they begin with.
+_VERTICES, _SPREADS = 20, (0.1, 0.3, 1.0)
+#: Of such descents that the rate does not allow, one of so many is followed by a search step by step.
+_WALKS = 4
 #: How far within its budgets, relative, a step-by-step search aims, which meets them to its own tolerance only.
 _WITHIN = 1e-8
 #: Where a descent from afar stops, and how near the best value it must be to be taken to its end (d in [0, 1]).
@@ -53,7 +59,9 @@ class Points:
         self.value = math.inf
         self.low = problem.independent
         self.descents = self.suggested = 0
-        self._search: Search | None = None
+        self._search: Search | CornerSearch | None = None
+        self._vertices: VertexDescent | None = None
+        self._slid = 0
         self._tried: list[FloatArray] = []
         self._best_is_safe = False
         self._polished: FloatArray | None = None
@@ -81,6 +89,26 @@ class Points:
                 self.explore(_TIED)
         elif self.best is not None and not self._best_is_safe:
             self.explore(_TIED)
+
+    def start_from_vertices(self) -> None:
+        """From random couplings by small linear programs, which do not look at the rate."""
+        rng = np.random.default_rng(0)
+        for i in range(_VERTICES):
+            spread = _SPREADS[i % len(_SPREADS)]
+            self.slide(rng.dirichlet(np.full(self.problem.m, spread), size=self.problem.n) * self.problem.px[:, None])
+
+    def slide(self, P: FloatArray) -> None:
+        """A descent from P by small linear programs; where the rate does not allow what it finds, step by step."""
+        if self._vertices is None:
+            self._vertices = VertexDescent(self.problem)
+        found = None if self.limits.expired else self._vertices.descend(P, self.budget)
+        if found is not None and self.problem.rate(found.P) <= self.rate:
+            self._keep(found)
+            return
+        self._slid += 1
+        near = self._stepped(P) if self._slid % _WALKS == 1 else None
+        if near is not None and self.problem.distortion(near) < self.value - self.limits.tol:
+            self.try_from(near)
 
     def start_from(self, found: Descent | None) -> None:
         """Descend from a coupling that meets the budget, and keep it."""
@@ -206,7 +234,7 @@ class Points:
                 high = middle
         return P_
 
-    def watch(self, search: Search) -> None:
+    def watch(self, search: Search | CornerSearch) -> None:
         """Tell ``search`` of every better point."""
         self._search = search
 
@@ -224,7 +252,7 @@ class Points:
         if search is not None and search.lower < self.value - self.limits.tol:
             self.explore(self._due(search))
 
-    def _due(self, search: Search) -> int:
+    def _due(self, search: Search | CornerSearch) -> int:
         """How many starts to make now."""
         if self._idle >= _IDLE or self._explored >= _MANY:
             return int(search.nodes % _SELDOM == 0)

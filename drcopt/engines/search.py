@@ -187,6 +187,11 @@ class Search:
             for child, side in zip(node.place.children, (1, 0), strict=True):
                 visit(halved(node.box, *node.cut, side), node.ascent, child, bound)
 
+    @property
+    def multipliers(self) -> FloatArray:
+        """Those of the root."""
+        return self.root.z
+
     def tree(self) -> Node:
         """The tree so far, with the multipliers of every leaf."""
         return self.root.freeze()

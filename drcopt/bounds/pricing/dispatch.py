@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import xlogy
 
+from drcopt.bounds.pricing.corners import Known
 from drcopt.bounds.pricing.gibbs import Partition, Priced, gibbs, joined, softmin
 from drcopt.bounds.pricing.line import Line, price_line
 from drcopt.bounds.pricing.spatial import price_spatial, unit_of
@@ -32,6 +33,7 @@ def price(
     *,
     tol: float = 0.0,
     start: Partition | None = None,
+    known: Known | None = None,
 ) -> Priced:
     """min over pmfs p with Wᵀp in ``box[y]`` of ⟨cost[:, y], p⟩ + α D(p‖px) + β H(Wᵀp), for every letter y.
 
@@ -49,14 +51,16 @@ def price(
         How far below the least value the proved bound may stay (0: as close as arithmetic allows).
     start : Partition or None
         That of an earlier answer, for other multipliers or a larger box.
+    known : Known or None
+        Corners of boxes of the same problem, for α = 0; it takes in those that were missing.
     """
     if box is not None and beta > 0:
-        known: dict[bytes, int] = {}
+        rank: dict[bytes, int] = {}
         rows = np.column_stack([cost.T, box.reshape(len(box), -1)])
-        copies = np.array([known.setdefault(row.tobytes(), len(known)) for row in rows])
-        if len(known) < len(copies):  # as when only the classification loss counts, in boxes not yet cut
+        copies = np.array([rank.setdefault(row.tobytes(), len(rank)) for row in rows])
+        if len(rank) < len(copies):  # as when only the classification loss counts, in boxes not yet cut
             first = np.unique(copies, return_index=True)[1]
-            return _expanded(price(problem, cost[:, first], alpha, beta, box[first], tol=tol), copies)
+            return _expanded(price(problem, cost[:, first], alpha, beta, box[first], tol=tol, known=known), copies)
     log_px = np.log(problem.px)
     W = problem.ps_given_x
     free = box is None or bool((box[:, :, 0] <= W.min(axis=0)).all() and (box[:, :, 1] >= W.max(axis=0)).all())
@@ -72,7 +76,7 @@ def price(
         box = np.broadcast_to(np.stack([W.min(axis=0), W.max(axis=0)], axis=-1), (cost.shape[1], problem.k, 2))
     if alpha == 0:
         if max(count(own, W) for own in box) * max(1.0, problem.n / 100) <= MOST_VERTICES:
-            return price_vertices(cost, beta, W, box)
+            return price_vertices(cost, beta, W, box, known)
         # D(p‖px) ≤ log 1/min px: pay for a little entropy instead of visiting that many vertices.
         alpha = 1e-8 * max(float(np.ptp(cost)), beta)
         priced = price(problem, cost, alpha, beta, box, tol=tol)

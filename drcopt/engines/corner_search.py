@@ -1,0 +1,201 @@
+"""Branch and bound on class posteriors with linear programs: for questions whose rate is slack, or nearly.
+
+There the best multipliers are α = 0, the root's bound is about that of optimal transport, since splitting letters meets
+C for free, and only branching helps: many cheap boxes (:mod:`drcopt.engines.corner_program`), each a part of a
+millisecond, in place of the few dear ones of :mod:`drcopt.engines.search`. Best bound first; the letter whose
+entropy the program undercounts most is cut.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.special import xlogy
+
+from drcopt.bounds import Leaf, Split
+from drcopt.bounds.posterior import Node
+from drcopt.engines.ascent import multipliers
+from drcopt.engines.base import INTERRUPTED, Limits
+from drcopt.engines.corner_program import Program, Relaxed
+from drcopt.formulations import Question
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE
+from drcopt.support import clock, watch
+from drcopt.support.check import FloatArray
+
+#: Corners of one box in all beyond which its program is no longer cheap, and masses of X and Y.
+MOST_CORNERS, MOST_LETTERS = 3_000, 64
+#: Rows for the rate that a box may add, the first one and one where nothing else is left to do.
+_ROWS, _FIRST, _LAST = 3, 12, 30
+#: An entropy undercounted by less is not worth a cut, where the loss is worth 1.
+_LITTLE = 1e-11
+#: Where a box is cut: so much of the way from its middle to the solution, and so far from its ends.
+_TOWARDS, _INSET = 0.7, 0.1
+#: The least gap asked for.
+_ROUNDING = 1e-12
+#: Of the first boxes every solution is a start for a descent, then one of so many; for as
+#: many more there is a start from elsewhere.
+_EACH, _SOME, _SELDOM = 20, 8, 64
+#: The certificate prices a box in so much of the time that the search took for it.
+_RECKONED = 1.0
+
+
+@dataclass(eq=False)
+class _Spot:
+    """A place in the tree: a leaf until it is split."""
+
+    leaf: Leaf
+    split: tuple[int, int, float] | None = None
+    children: tuple[_Spot, _Spot] | None = None
+
+    def freeze(self) -> Node:
+        """The finished tree."""
+        if self.split is None or self.children is None:
+            return self.leaf
+        low, high = (child.freeze() for child in self.children)
+        return Split(*self.split, low, high)
+
+
+@dataclass(eq=False)
+class CornerSearch:
+    """One branch and bound, of a question about the least distortion.
+
+    ``upper`` and what :meth:`run` leaves: see :class:`drcopt.engines.search.Search`. ``slide``, called with solutions,
+    and ``explore``, with a number of starts, may lower ``upper``. ``stuck`` counts boxes that only more rows for the
+    rate could close.
+    """
+
+    question: Question
+    limits: Limits
+    slide: Callable[[FloatArray], None]
+    explore: Callable[[int], None]
+    upper: float = math.inf
+    nodes: int = 0
+    stuck: int = 0
+    lower: float = field(init=False, default=-math.inf)
+    termination: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        rate, budget = self.question.caps[RATE.place], self.question.caps[CLASSIFICATION_LOSS.place]
+        self.program = Program(self.question.problem, rate, budget)
+        self._root = self.program.whole()
+        self._spot = _Spot(self._root.leaf)
+        self._spent = 0.0
+
+    @classmethod
+    def suits(cls, question: Question) -> bool:
+        """Whether the programs are small."""
+        problem = question.problem
+        few = problem.n + problem.m <= MOST_LETTERS and problem.n * problem.m <= MOST_CORNERS
+        return few and question.objective is DISTORTION and question.laws is None and question.name == "single-letter"
+
+    @property
+    def priced(self) -> int:
+        """Nothing is priced but by linear programs."""
+        return 0
+
+    def rate_is_slack(self) -> bool:
+        """Whether the root's solution meets the budget on the rate."""
+        self.program.solve(self._root, self._cutoff, 0)
+        self._spot.leaf, self.lower, self.nodes = self._root.leaf, self._root.bound, 1
+        P = self._root.P
+        return P is None or self.question.problem.rate(P) <= self.program.rate
+
+    @property
+    def multipliers(self) -> FloatArray:
+        """Those of the root."""
+        return multipliers(self._root.leaf)
+
+    @property
+    def _cutoff(self) -> float:
+        return self.upper - 0.5 * max(self.limits.tol, _ROUNDING)
+
+    def run(self) -> None:
+        """Search; also when interrupted the tree holds."""
+        try:
+            self._run()
+        except KeyboardInterrupt:
+            self.termination = INTERRUPTED
+
+    def tree(self) -> Node:
+        """The tree so far."""
+        return self._spot.freeze()
+
+    def _run(self) -> None:
+        ticket = itertools.count()
+        heap: list[tuple[float, int, Relaxed, _Spot]] = []
+        closed = math.inf
+
+        def visit(node: Relaxed, spot: _Spot, rows: int) -> None:
+            nonlocal closed
+            started = clock.now()
+            self.program.solve(node, self._cutoff, rows)
+            self._spent += clock.now() - started
+            spot.leaf = node.leaf
+            often = self.nodes <= _EACH or self.nodes % _SOME == 0
+            if often and node.P is not None and node.bound < self._cutoff:
+                self.slide(node.P)
+                if self.nodes % _SELDOM == 0:
+                    self.explore(1)
+            if node.P is None or node.bound >= self._cutoff:
+                closed = min(closed, node.bound)
+            else:
+                heapq.heappush(heap, (node.bound, next(ticket), node, spot))
+
+        self.nodes = max(self.nodes, 1)
+        visit(self._root, self._spot, _FIRST)
+        while True:
+            self.lower = max(self.lower, min(closed, heap[0][0] if heap else math.inf))
+            watch.tell(self.upper, self.lower)
+            if not heap:
+                self.termination = "the tree is exhausted"
+                break
+            if self.lower >= self.upper - max(self.limits.tol, _ROUNDING):
+                self.termination = "the gap is closed"
+                break
+            if self.limits.remaining <= _RECKONED * self._spent or clock.expired():
+                self.termination = "the time limit was reached"
+                break
+            if self.limits.node_limit is not None and self.nodes >= self.limits.node_limit:
+                self.termination = "the node limit was reached"
+                break
+            bound, _, node, spot = heapq.heappop(heap)
+            if bound >= self._cutoff:
+                closed = min(closed, bound)
+                continue
+            where = self._where(node)
+            if where is None:
+                self.program.solve(node, self._cutoff, _LAST)
+                spot.leaf = node.leaf
+                where = self._where(node)
+                if node.bound >= self._cutoff or where is None:
+                    self.stuck += node.bound < self._cutoff
+                    closed = min(closed, node.bound)
+                    continue
+            spot.split = where
+            spot.children = _Spot(spot.leaf), _Spot(spot.leaf)
+            for child, side in zip(spot.children, (1, 0), strict=True):
+                part = self.program.cut(node, *where, side)
+                if part is not None:
+                    self.nodes += 1
+                    visit(part, child, _ROWS)
+
+    def _where(self, node: Relaxed) -> tuple[int, int, float] | None:
+        """The letter that the program undercounts most, cut across the class whose chord does; None if none."""
+        if node.P is None or node.lost is None or node.lost.max() <= _LITTLE:
+            return None
+        y = int(node.lost.argmax())
+        T = self.program.W.T @ node.P[:, y]
+        ends = node.corners[y].tau
+        low, high = ends.min(axis=0), ends.max(axis=0)
+        width, tau = np.maximum(high - low, 1e-15), (T / T.sum()).clip(low, high)
+        chord = xlogy(low, low) + (xlogy(high, high) - xlogy(low, low)) * (tau - low) / width
+        s = int((chord - xlogy(tau, tau)).argmax())
+        if high[s] - low[s] < 1e-9:
+            return None
+        at = _TOWARDS * tau[s] + (1.0 - _TOWARDS) * 0.5 * (low[s] + high[s])
+        return y, s, float(at.clip(low[s] + _INSET * width[s], high[s] - _INSET * width[s]))
