@@ -379,7 +379,7 @@ class TestEvidence:
         case = known(3)
         leaves = [Leaf(np.zeros(3), 0.1, float(i)) for i in range(2)]
 
-        def fake(question: Any, leaf: Leaf, box: Any, tol: float, start: Any) -> tuple[Piece, None]:
+        def fake(question: Any, leaf: Leaf, box: Any, tol: float, *others: Any) -> tuple[Piece, None]:
             return Piece((1.0, 0.0, 0.0), (rough if tol > 1e-8 else sharp)[int(leaf.classification)]), None
 
         monkeypatch.setattr("drcopt.bounds.posterior._leaf_piece", fake)

@@ -102,13 +102,15 @@ class Points:
         if self._vertices is None:
             self._vertices = VertexDescent(self.problem)
         found = None if self.limits.expired else self._vertices.descend(P, self.budget)
-        if found is not None and self.problem.rate(found.P) <= self.rate:
+        if found is None:
+            return
+        if self.problem.rate(found.P) <= self.rate:
             self._keep(found)
             return
         self._slid += 1
-        near = self._stepped(P) if self._slid % _WALKS == 1 else None
+        near = self._stepped(found.P) if self._slid % _WALKS == 0 else None
         if near is not None and self.problem.distortion(near) < self.value - self.limits.tol:
-            self.try_from(near)
+            self._follow(near)
 
     def start_from(self, found: Descent | None) -> None:
         """Descend from a coupling that meets the budget, and keep it."""
