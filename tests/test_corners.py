@@ -10,8 +10,8 @@ from scipy.optimize import linprog
 from strategies import make
 
 from drcopt import Problem, solve
-from drcopt.bounds import Leaf, PosteriorTree
-from drcopt.bounds.posterior import leaf_bound, whole_box
+from drcopt.bounds import Leaf, PosteriorTree, Split
+from drcopt.bounds.posterior import leaf_bound, packed, unpacked, whole_box
 from drcopt.bounds.pricing.corners import Known
 from drcopt.bounds.pricing.vertices import faces_inside, price_vertices
 from drcopt.coupling import round_onto_marginals
@@ -113,6 +113,15 @@ class TestTangents:
             for t in (1.0, 1e6)
         ]
         assert bounds[0] == pytest.approx(bounds[1], abs=1e-12)
+
+    def test_survive_being_packed(self) -> None:
+        some = np.full((4, 3), 0.25)
+        tree = Split(1, 0, 0.5, Leaf(np.arange(4.0), 0.3, 0.2, tangents=some), Leaf(np.zeros(4), 0.0, 0.1))
+        again = packed(unpacked(**packed(tree)))
+        assert again["tangents"].shape == (2, 4, 3)
+        for name, array in packed(tree).items():
+            np.testing.assert_array_equal(again[name], array)
+        assert "tangents" not in packed(tree.high)
 
     @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
     def test_that_are_garbage_prove_nothing(self, value: float) -> None:

@@ -152,28 +152,35 @@ def _weights(leaf: Leaf) -> tuple[float, float, float]:
 
 
 def packed(tree: Node) -> dict[str, FloatArray]:
-    """A tree in preorder: "splits" (N, 3) of y, s and at (y = −1: a leaf), "leaves" (L, n + 3) of f, w, α and β."""
-    splits, leaves, stack = [], [], [tree]
+    """A tree in preorder: "splits" (N, 3) of y, s and at (y = −1: a leaf), "leaves" (L, n + 3) of f, w, α and β, and
+    "tangents" (L, n, m), 0 where a leaf has none, if any has."""
+    splits, leaves, tangents, stack = [], [], [], [tree]
     while stack:
         node = stack.pop()
         if isinstance(node, Leaf):
             splits.append((-1.0, 0.0, 0.0))
             leaves.append(np.concatenate([node.f, _weights(node)]))
+            tangents.append(node.tangents)
         else:
             splits.append((node.y, node.s, node.at))
             stack += [node.high, node.low]
-    return {"splits": np.array(splits, dtype=np.float64), "leaves": np.array(leaves)}
+    found = {"splits": np.array(splits, dtype=np.float64), "leaves": np.array(leaves)}
+    some = [t for t in tangents if t is not None]
+    if some:
+        found["tangents"] = np.array([np.zeros_like(some[0]) if t is None else t for t in tangents])
+    return found
 
 
-def unpacked(splits: FloatArray, leaves: FloatArray) -> Node:
+def unpacked(splits: FloatArray, leaves: FloatArray, tangents: FloatArray | None = None) -> Node:
     """What :func:`packed` made arrays of."""
     rows, zs = iter(splits.tolist()), iter(leaves)
+    extra = iter([None] * len(leaves) if tangents is None else [t if t.any() else None for t in tangents])
 
     def node() -> Node:
         y, s, at = next(rows)
         if y < 0:
             z = next(zs)
-            return Leaf(z[:-3].copy(), float(z[-2]), float(z[-1]), float(z[-3]))
+            return Leaf(z[:-3].copy(), float(z[-2]), float(z[-1]), float(z[-3]), next(extra))
         low = node()
         return Split(int(y), int(s), at, low, node())
 

@@ -83,7 +83,11 @@ def _answer(text: dict[str, Any], arrays: dict[str, FloatArray]) -> Answer:
     trees = []
     for i in range(text["trees"]):
         splits = arrays.get(f"t{i}.splits")
-        tree = None if splits is None else PosteriorTree(unpacked(splits, arrays[f"t{i}.leaves"]))
+        tree = (
+            None
+            if splits is None
+            else PosteriorTree(unpacked(splits, arrays[f"t{i}.leaves"], arrays.get(f"t{i}.tangents")))
+        )
         trees.append(Proved(tree, arrays[f"t{i}.weights"], arrays[f"t{i}.levels"]))
     start = (arrays["start.P"], arrays["start.z"]) if "start.P" in arrays else None
     warm = {name.removeprefix("warm."): a for name, a in arrays.items() if name.startswith("warm.")}
