@@ -72,6 +72,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "formulations/base.py": ("questions", "certificate", "engines", "soundness"),
     "formulations/": ("one_shot", "one_shot_engine", "certificate", "engines", "soundness"),
     "certify/proof.py": ("proof", "proof_format", "tampering"),
+    "engines/least_information.py": ("limits",),
     "checker/": ("proof", "proof_format", "checker", "tampering"),
     "sweeps/checkpoint.py": ("checkpoint",),
     "support/files.py": ("tables", "proof"),
@@ -630,6 +631,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "        rate *= arb(keep)",
         "        rate *= 0 * arb(keep)",
     ),
+    Mutant("checker: an entry below 0", "checker/along.py", " or any(entry < 0 for entry in kept.flat)", ""),
+    Mutant("checker: lacks forgotten", "checker/along.py", "None if any(missing) or", "None if False or"),
+    Mutant("checker: dear at once", "checker/problem.py", "* DEAR <= (P * self.d).sum()", "* DEAR <= -1"),
+    Mutant("meant: an entry below 0", "certify/witness.py", "if near and min(kept.ravel()) >= 0 else", "if near else"),
+    Mutant("meant: a hair for nothing", "certify/witness.py", "if room[0] > _ROUGH * ordinary", "if False"),
+    Mutant("a limit that nobody hears", "engines/least_information.py", "or clock.expired()", "", False),
     # Sweeps, checkpoints, tables.
     Mutant(
         "torn record kept",

@@ -30,6 +30,7 @@ pytest.importorskip("flint")
 from honest import LN2, NAMES, Proof, bare, between, known, one_shot, problem, shown, solved, written
 
 from drcopt.checker import balls, check, evidence, schema
+from drcopt.checker.along import along_support
 from drcopt.checker.evidence import region
 from drcopt.checker.problem import tight
 from drcopt.checker.question import RATE, Question
@@ -68,6 +69,26 @@ def judge() -> Iterator[Any]:
 
 class TestParts:
     """What the checker is made of, against other ways to compute it."""
+
+    def test_along_the_support_is_exact(self, judge: Any) -> None:
+        """What rows and columns lack goes where there is mass, or nowhere."""
+        rng, fmpq = np.random.default_rng(0), balls.fmpq
+        for _ in range(20):
+            goal = np.array([fmpq(int(v), 1000) for v in rng.integers(0, 50, 12)], dtype=object).reshape(3, 4)
+            goal[0, 0] += 1
+            little = goal.copy()
+            for x, y in zip(*np.nonzero(goal), strict=True):
+                little[x, y] -= fmpq(int(rng.integers(3)), 10**6)
+            short = [(goal - little).sum(axis=axis) for axis in (1, 0)]
+            found = along_support(little, *short)
+            assert found is not None
+            assert (found.sum(axis=1) == goal.sum(axis=1)).all() and (found.sum(axis=0) == goal.sum(axis=0)).all()
+            assert all(not f for f, g in zip(found.flat, little.flat, strict=True) if not g)
+            assert min(found.flat) >= 0
+        two = np.array([[fmpq(1, 2), fmpq(0)], [fmpq(0), fmpq(1, 4)]], dtype=object)
+        assert along_support(two, [fmpq(1, 4), fmpq(0)], [fmpq(0), fmpq(1, 4)]) is None  # nothing joins the two
+        thin = np.array([[fmpq(1, 2), fmpq(1, 100)], [fmpq(0), fmpq(1, 4)]], dtype=object)
+        assert along_support(thin, [fmpq(0), fmpq(1, 10)], [fmpq(1, 10), fmpq(0)]) is None  # one would fall below 0
 
     @pytest.mark.parametrize("seed", range(6))
     def test_least_map(self, judge: Any, seed: int) -> None:

@@ -16,8 +16,11 @@ import pytest
 
 from drcopt import Problem, min_classification_loss, solve
 from drcopt.bounds.pricing import price
-from drcopt.engines.base import INTERRUPTED
+from drcopt.certify import certificate
+from drcopt.engines.base import INTERRUPTED, Limits
 from drcopt.engines.columns import Master
+from drcopt.engines.descent import reduce_loss_within
+from drcopt.engines.least_information import least_information
 from drcopt.engines.linear import least_cost
 from drcopt.engines.map_branching import Branching
 from drcopt.engines.map_programs import MapProgram
@@ -153,6 +156,26 @@ def test_a_plan_within_a_linear_budget() -> None:
         assert abs(float((p.d * plan).sum()) - dual) <= 1e-8
         assert float((linear * plan).sum()) <= budget + 1e-8
     assert least_cost(p, p.d, None, linear, least - 0.01) is None
+
+
+def test_an_unfinished_point_is_not_sent_along_its_support(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sorting a million entries takes longer than a limit may be overrun; what is missing is no rounding there."""
+    p = problem(0, 5, 4, 2)
+    monkeypatch.setattr(certificate, "round_along_support", lambda *_: pytest.fail("asked"))
+    P = 0.9 * p.independent
+    assert certificate._onto_marginals(p, P).sum() == pytest.approx(1.0)
+
+
+def test_the_least_information_at_the_deadline() -> None:
+    """The last iterate comes back with what it misses; no coupling is found by it."""
+    p = problem(1, 6, 5, 2)
+    forms, limits = np.stack([p.d, 1.0 - p.d]), np.array([0.3, 0.9])
+    whole = least_information(p.px, p.py, forms, limits, most=p.entropy_x)
+    assert whole is None or whole.miss < 1e-9
+    with clock.until(-math.inf):
+        short = least_information(p.px, p.py, forms, limits, most=p.entropy_x)
+        assert short is not None and short.miss > 1e-9
+        assert reduce_loss_within(p, 0.5, 0.4, p.independent, Limits(1e-9, -math.inf)) is None
 
 
 class TestAside:

@@ -251,6 +251,26 @@ class TestOutliers:
         z = solve(Problem([0.5, 0.5], [0.6, 0.4], [[1], [1]], [[0, big], [1, 0]]), R=0.6099865470109876)
         assert z.status == "optimal" and z.distortion == pytest.approx(0.1, abs=1e-8)
 
+    @pytest.mark.parametrize("big", [1e12, 1e18, 1e30])
+    def test_what_a_coupling_lacks_goes_where_it_has_mass(self, big: float) -> None:
+        """Sums are off by their rounding: rank-one, 1e-17 of it would pay for the pair that must not be."""
+        problem = Problem([0.706919, 0.293081], [0.600638, 0.399362], [[1], [1]], [[0.0, 1.0], [big, 0.0]])
+        answer = solve(problem, verify="interval")
+        assert (answer.status, answer.verified) == ("optimal", True)
+        assert answer.proved_distortion == pytest.approx(0.106281, abs=1e-9)
+
+    def test_a_hair_of_a_stand_in_for_infinity_counts(self) -> None:
+        """A code's weights are rounded: constant maps make up for it, and what they cost is said."""
+        big, f, g = 1e18, np.array([0, 1]), np.array([1, 1])
+        problem = Problem([0.3, 0.7], [0.2, 0.8], [[1], [1]], [[0.0, 1.0], [big, 0.0]])
+        parts = [Part(w, map_coupling(problem, each), each) for w, each in ((2 / 3, f), (1 / 3, g))]
+        found = spent(OneShot(problem, math.inf, math.inf, "YU"), parts)
+        with mp.workdps(DIGITS):
+            px, py = ([mpf(v) / sum(map(mpf, p)) for v in p] for p in (problem.px, problem.py))
+            lacks = py[0] - mpf(2 / 3) / (mpf(2 / 3) + mpf(1 / 3)) * px[0]
+            least = max(lacks, 0) * px[1] * mpf(big)
+        assert found.distortion >= float(least) * (1 - 1e-9)
+
     def test_optimal_is_close_beside_the_value_too(self) -> None:
         stakes = Stakes(Problem([0.5, 0.5], [0.5, 0.5], np.eye(2), [[0, 1], [1, 0]]))
         assert stakes.stake == 0.5 and stakes.scale == 1.0

@@ -27,8 +27,8 @@ from drcopt.support.check import FloatArray
 
 #: A mixture's column sums may miss py by this much in total (single couplings are rounded exactly).
 MARGINAL_TOLERANCE = 1e-11
-
-
+#: What a coupling may lack to its marginals and still be meant to have them.
+_ROUNDING = 1e-9
 #: A bound this much, relative, above what any point has is no rounding.
 _BEYOND = 1e-9
 #: Evidence that costs nothing and holds of every problem.
@@ -282,6 +282,8 @@ def _balanced(formulation: OneShot, parts: list[Part]) -> list[Part]:
 def _onto_marginals(problem: Problem, P: FloatArray) -> FloatArray:
     """The coupling near P; what rounding leaves over goes where P is, if it would be dear elsewhere."""
     rounded = round_onto_marginals(P, problem.px, problem.py)
+    if np.abs(rounded - P).sum() > _ROUNDING:  # no rounding: an engine's unfinished point, and it may move
+        return rounded
     if problem.distortion(rounded) - problem.distortion(P) > 1e-12 * abs(problem.distortion(P)):
         kept = round_along_support(P, problem.px, problem.py)
         if kept is not None and problem.distortion(kept) < problem.distortion(rounded):

@@ -17,6 +17,7 @@ from drcopt.engines.least_information import Least, least_information
 from drcopt.engines.linear import least_cost
 from drcopt.engines.transport import LEAST_EPSILON, State, Transport
 from drcopt.problem import Problem
+from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
 #: τ is moved this far towards the class prior, so that log τ stays finite; a tangent there is as valid.
@@ -237,6 +238,8 @@ def _least_linear(
     if near is not None:
         start, level = (near.f, near.v), float(np.vdot(linear, near.P))
     for _ in range(60):
+        if clock.expired():
+            break
         levels = np.array([distortion, level])
         trial = least_information(problem.px, problem.py, forms, levels, start, most=most)
         guess = math.nan
@@ -279,7 +282,7 @@ def lower_rate(
         forms = np.stack([problem.d, tangent(problem, P)])
         found = least_information(problem.px, problem.py, forms, levels, start, most=most)
         if found is None or found.miss > 1e-9:
-            if best is not None or restored:
+            if best is not None or restored or limits.expired:
                 break
             # The tangent's limit cannot be met from here: begin where the loss is low.
             restored = True

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
 
@@ -52,14 +53,15 @@ def least_information(
 ) -> Least | None:
     """The dual optimum from ``start`` (f, v), forms of shape (q, n, m); None if no coupling meets the limits.
 
-    ``most`` is an information that no coupling exceeds: a dual value above it shows that there is none.
+    ``most`` is an information that no coupling exceeds: a dual value above it shows that there is none. At the deadline
+    it is the last iterate, with what it misses.
     """
     f, v = (np.zeros(len(px)), np.zeros(len(forms))) if start is None else start
     now = _evaluate(px, py, forms, limits, f, v)
     for _ in range(steps):
         if now.value > most * (1 + 1e-9) + 1e-9:
             return None
-        if now.miss <= tol:
+        if now.miss <= tol or clock.expired():
             break
         step = _newton(px, py, forms, now)
         trial = None if step is None else _search(px, py, forms, limits, now, *step)
@@ -122,6 +124,8 @@ def _search(
     slope = float(df @ now.row_error + dv @ now.over)
     length = min(1.0, 20.0 / max(float(np.abs(df).max()), 1e-300))
     for _ in range(40):
+        if clock.expired():
+            break
         trial = _evaluate(px, py, forms, limits, now.f + length * df, np.maximum(now.v + length * dv, 0.0))
         if math.isfinite(trial.value):
             rise = trial.value - now.value

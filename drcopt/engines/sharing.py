@@ -99,6 +99,10 @@ def share(question: Question, limits: Limits) -> Proposal:
     limits = replace(limits, deadline=limits.deadline - _PER_ENTRY * problem.d.size)
     starts = _starts(problem, min(question.budgets[1], question.most[1]), limits)
     stats = {"searches": 0, "nodes": 0}
+    if limits.expired:  # a round of columns, of many letters, takes longer than what may be overrun
+        met = Pool(question, starts[1:]).alone()
+        parts = None if met is None else [Part(1.0, met)]
+        return Proposal(parts, (), "the time limit was reached", stats=stats)
     if question.objective is not CLASSIFICATION_LOSS:
         pool = Pool(question.minimising(CLASSIFICATION_LOSS), [])
         master = Master(np.ones(1), pool.caps)
