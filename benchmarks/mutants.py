@@ -563,8 +563,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "checker: own budget a limit",
         "checker/question.py",
-        "            if q != self.aim:\n",
-        "            if True:\n",
+        "if q != self.aim and not weight.is_zero():",
+        "if not weight.is_zero():",
     ),
     Mutant("checker: emptiness for nothing", "checker/question.py", "None if rest > 0 else", "None if rest > -9 else"),
     Mutant("checker: weight ignored", "checker/question.py", "return rest / own", "return rest"),
@@ -589,8 +589,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "checker: time-sharing across leaves",
         "checker/evidence.py",
-        'if kind != "time-sharing" or',
-        'if kind != "time" or',
+        'reader.half_spaces(nodes, kind == "time-sharing")',
+        'reader.half_spaces(nodes, kind == "time")',
     ),
     Mutant(
         "checker: H(S|Y) priced where U is seen",
@@ -621,7 +621,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "checker: rate not repaired",
         "checker/point.py",
-        "    if limit is not None and not rate <= limit:\n        keep",
+        "    if most is not None and not rate <= most:\n        keep",
         "    if False:\n        keep",
         False,
     ),
@@ -633,7 +633,6 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("checker: an entry below 0", "checker/along.py", " or any(entry < 0 for entry in kept.flat)", ""),
     Mutant("checker: lacks forgotten", "checker/along.py", "None if any(missing) or", "None if False or"),
-    Mutant("checker: dear at once", "checker/problem.py", "* DEAR <= (P * self.d).sum()", "* DEAR <= -1"),
     Mutant("meant: an entry below 0", "certify/witness.py", "if near and min(kept.ravel()) >= 0 else", "if near else"),
     Mutant("meant: a hair for nothing", "certify/witness.py", "if room[0] > _ROUGH * ordinary", "if False"),
     Mutant("a limit that nobody hears", "engines/least_information.py", "or clock.expired()", "", False),
