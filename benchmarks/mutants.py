@@ -40,7 +40,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "information.py": ("information", "problem", "certificate", "engines"),
     "coupling.py": ("certificate", "soundness"),
     "problem.py": ("problem", "engines", "certificate", "soundness"),
-    "session.py": ("verify", "engines", "questions", "certificate", "global", "soundness"),
+    "session.py": ("limits", "verify", "engines", "questions", "certificate", "global", "soundness"),
     "certify/verify.py": ("verify",),
     "bounds/pricing/hull.py": ("hull", "pricing", "cells", "global"),
     "bounds/pricing/dispatch.py": ("limits", "pricing", "certificate"),
@@ -515,7 +515,7 @@ MUTANTS: tuple[Mutant, ...] = (
         False,
     ),
     # Proof files and their checker.
-    Mutant("claims leave no room", "certify/proof.py", "_number(lower - room)", "_number(lower + room)", False),
+    Mutant("claims leave no room", "certify/proof.py", "number(lower - room)", "number(lower + room)", False),
     Mutant("checker rounds inward", "checker/balls.py", "while not (arb(value)", "while False and not (arb(value)"),
     Mutant("checker prints the wrong way", "checker/balls.py", '"ROUND_CEILING" if up', '"ROUND_CEILING" if not up'),
     Mutant(
@@ -635,6 +635,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("checker: lacks forgotten", "checker/along.py", "None if any(missing) or", "None if False or"),
     Mutant("meant: an entry below 0", "certify/witness.py", "if near and min(kept.ravel()) >= 0 else", "if near else"),
     Mutant("meant: a hair for nothing", "certify/witness.py", "if room[0] > _ROUGH * ordinary", "if False"),
+    Mutant("Ctrl-C for one part", "session.py", "if met or proposal.termination == INTERRUPTED", "if met", False),
     Mutant("a limit that nobody hears", "engines/least_information.py", "or clock.expired()", "", False),
     # Sweeps, checkpoints, tables.
     Mutant(

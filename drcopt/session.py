@@ -281,7 +281,8 @@ class Session:
                 proposal = self._propose("global", free, limits)
                 self._known.append(proposal)
                 point = repair(standard, proposal.parts) if proposal.parts else None
-                if point is not None and point.spent.excess == 0.0:
+                met = point is not None and point.spent.excess == 0.0
+                if met or proposal.termination == INTERRUPTED:
                     return "global", proposal
             return "global", None
         free = replace(standard, classification_budget=math.inf)

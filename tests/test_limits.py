@@ -296,6 +296,15 @@ def test_ctrl_c_hands_back_what_is_known(
             assert answer.classification_loss <= C + 1e-12
 
 
+def test_ctrl_c_is_heard_once_for_all_that_a_question_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss within D asks first without D; interrupted there, it does not begin on the rest."""
+    p, R, _, free, _ = binding("time-sharing")
+    stop = CtrlC(monkeypatch, Search, "_bound", 2)
+    answer = min_classification_loss(p, R=R, D=0.5 * (free.distortion + p.distortion(p.independent)), tol=1e-9)
+    assert stop.pressed
+    assert answer.termination == INTERRUPTED
+
+
 class TestCommandLine:
     def test_an_interrupted_answer_is_printed_and_exits_with_130(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -334,7 +334,7 @@ class _Oracle:
     ) -> FloatArray:
         """A step of ν towards r = 0 off the faces and dτ = target on them."""
         W, k = self.W, self.W.shape[1]
-        covariance = np.einsum("ji,is,it->jst", p, W, W) - tau[:, :, None] * tau[:, None, :]
+        covariance = W.T @ (p[:, :, None] * W) - tau[:, :, None] * tau[:, None, :]
         slope = covariance / alpha
         free_rows = np.eye(k) - self.convex * slope / np.maximum(tau, 1e-300)[:, :, None]
         matrix = np.where(face[:, :, None], slope, free_rows)
@@ -434,13 +434,15 @@ def _polish(
     if not len(y):
         return p, value
     nu = oracle.beta * np.log(np.maximum(p @ W, 1e-300))
-    for _ in range(0 if clock.expired() else 6):
+    for _ in range(6):
+        if clock.expired():
+            break
         trial, _ = gibbs(nu @ W.T - oracle.cost_t[y], oracle.log_px, oracle.alpha)
         tau = trial @ W
         new = oracle.value(y, trial)
         good = (new < value) & ((tau >= box[y, :, 0]) & (tau <= box[y, :, 1])).all(axis=1)
         p, value = np.where(good[:, None], trial, p), np.where(good, new, value)
-        slope = (np.einsum("ji,is,it->jst", trial, W, W) - tau[:, :, None] * tau[:, None, :]) / oracle.alpha
+        slope = (W.T @ (trial[:, :, None] * W) - tau[:, :, None] * tau[:, None, :]) / oracle.alpha
         r = nu - oracle.beta * np.log(np.maximum(tau, 1e-300))
         matrix = np.eye(k) - oracle.beta * slope / np.maximum(tau, 1e-300)[:, :, None]
         step = -np.einsum("jst,jt->js", np.linalg.pinv(matrix, rcond=1e-12), r)
