@@ -38,7 +38,7 @@ class Mutant:
 #: Tests that are to notice a fault in a file (the longest prefix counts), nearest first.
 TESTS: dict[str, tuple[str, ...]] = {
     "information.py": ("information", "problem", "certificate", "engines"),
-    "coupling.py": ("certificate", "soundness"),
+    "coupling.py": ("forbidden", "certificate", "soundness"),
     "problem.py": ("problem", "engines", "certificate", "soundness"),
     "session.py": ("limits", "verify", "engines", "questions", "certificate", "global", "soundness"),
     "certify/verify.py": ("verify",),
@@ -79,12 +79,38 @@ TESTS: dict[str, tuple[str, ...]] = {
     "sweep.py": ("sweep", "checkpoint", "verify"),
     "tables.py": ("tables",),
     "statistics/": ("statistics",),
+    "bounds/stranded.py": ("forbidden",),
+    "bounds/pricing/allowed.py": ("forbidden",),
+    "forbidden.py": ("forbidden",),
     "sweeps/monotone.py": ("monotone",),
     "sweeps/rows.py": ("checkpoint", "sweep"),
     "closed_forms/": ("closed_forms", "closed_forms_free"),
 }
 
 MUTANTS: tuple[Mutant, ...] = (
+    # Forbidden pairs.
+    Mutant(
+        "a letter priced as if all were allowed", "bounds/pricing/allowed.py", "paid = -alpha", "paid = -2.0 * alpha"
+    ),
+    Mutant(
+        "an allowed posterior that is not in its box",
+        "bounds/pricing/allowed.py",
+        "np.where(inside, value, np.inf)",
+        "np.where(inside, np.inf, value)",
+    ),
+    Mutant(
+        "letters stranded by less than they hold",
+        "bounds/stranded.py",
+        "if mass - room > _SURELY",
+        "if mass - 0.5 * room > _SURELY",
+    ),
+    Mutant(
+        "mass on forbidden pairs",
+        "coupling.py",
+        "P = np.where(allowed, np.maximum(P, 0.0), 0.0)",
+        "P = np.maximum(P, 0.0)",
+    ),
+    Mutant("the least rate is any", "coupling.py", "* allowed, np.log(a)", "* allowed, 2.0 * np.log(a)", bound=False),
     # What samples prove.
     Mutant("half of Hoeffding", "statistics/means.py", "-math.log(delta) / (2 * N)", "-math.log(delta) / (8 * N)"),
     Mutant("Bernstein without its range", "statistics/means.py", "+ b * (2.0 * L", "+ 0.0 * b * (2.0 * L"),
@@ -176,7 +202,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     # Posterior trees.
     Mutant("swapped marginals", "bounds/posterior.py", "*(f * problem.px),", "*(f * problem.py[: problem.n]),"),
-    Mutant("the cost's weight ignored", "bounds/posterior.py", "cost = w * problem.d", "cost = problem.d"),
+    Mutant("the cost's weight ignored", "bounds/posterior.py", "finite = w * np.where", "finite = np.where"),
     Mutant(
         "framed as if d had the weight 1",
         "bounds/posterior.py",

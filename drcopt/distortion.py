@@ -60,7 +60,7 @@ def from_function(d: Callable[[Any, Any], float], x: Sequence[Any], y: Sequence[
     for name, alphabet in letters.items():
         if not alphabet:
             raise InputError(f"alphabet {name} must not be empty; it has no letters. Give it at least one.")
-    return real_array("d", [[d(a, b) for b in letters["y"]] for a in letters["x"]], 2)
+    return real_array("d", [[d(a, b) for b in letters["y"]] for a in letters["x"]], 2, infinite=True)
 
 
 def matrix(
@@ -73,7 +73,7 @@ def matrix(
     """The read-only (n, m) matrix that ``d`` means: a name from :data:`NAMES`, an array, or a function of two letters.
 
     A name compares the letters' names where both alphabets have them (``x`` and ``y``), else their indices;
-    a function needs them.
+    a function needs them. An entry may be inf: x must not become y.
     """
     named = x is not None and y is not None
     if isinstance(d, str):
@@ -88,9 +88,13 @@ def matrix(
                 "Pass drcopt.distortion.from_function(d, x, y) with the two alphabets, or labels for X and Y."
             )
         d = from_function(d, x or (), y or ())
-    array = real_array("d", d, 2)
-    if array.max() > LARGEST:
-        raise InputError(f"d must be at most {LARGEST:g}; its largest entry is {array.max():.6g}. Divide it by that.")
+    array = real_array("d", d, 2, infinite=True)
+    most = largest(array)
+    if most > LARGEST:
+        raise InputError(
+            f"d must be at most {LARGEST:g}, or inf for a pair that is forbidden; its largest entry is {most:.6g}. "
+            "Divide it by that."
+        )
     if array.shape != (n, m):
         turned = array.shape == (m, n)
         raise InputError(
@@ -100,13 +104,18 @@ def matrix(
     return freeze(array)
 
 
+def largest(d: FloatArray) -> float:
+    """The largest finite entry; 0 if there is none."""
+    return float(np.max(d, initial=0.0, where=np.isfinite(d)))
+
+
 def any_law(
     d: ArrayLike | words.Distortion | Callable[[Any, Any], float], n: int, y: Sequence[Any] | None
 ) -> FloatArray:
     """A law of Y that is not given, NaN for every letter: those named, else those of d, else as many as X has."""
     if isinstance(d, str) or callable(d):
         return freeze(np.full(n if y is None else len(y), math.nan))
-    return freeze(np.full(real_array("d", d, 2).shape[1], math.nan))
+    return freeze(np.full(real_array("d", d, 2, infinite=True).shape[1], math.nan))
 
 
 def _of_names(name: str, x: list[Any], y: list[Any]) -> FloatArray:

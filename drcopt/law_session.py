@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from drcopt import information, words
-from drcopt.bounds import Independent
+from drcopt import forbidden, information, words
+from drcopt.bounds import Independent, stranded
 from drcopt.certify.certificate import FLOORS, Certificate, best_bound
 from drcopt.certify.witness import Budgets
 from drcopt.engines.base import Limits, Proposal
@@ -39,6 +39,8 @@ def session_for(problem: Problem, *, perception: Any = None, units: words.Units 
         check.choice("units", units, words.UNITS)
         if wanted is not None:
             law = wanted.law(problem, units)
+            if not isinstance(law, Fixed):
+                forbidden.refuse_perception(problem)
         elif problem.free:
             law = Free()
     if not message and wanted is None and law is None:
@@ -51,9 +53,9 @@ class _Placeholder(Problem):
 
     @cached_property
     def avoidable(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        row = self.d.min(axis=1)
+        row = np.where(np.isfinite(self.d.min(axis=1)), self.d.min(axis=1), 0.0)
         rest = self.d - row[:, None]
-        if float(rest.max()) <= 4e-16 * float(self.d.max()):  # what is left is rounding
+        if float(rest.max()) <= 4e-16 * self.d_most:  # what is left is rounding
             rest = np.zeros_like(rest)
         return rest, row, np.zeros(self.m)
 
@@ -110,6 +112,7 @@ class LawSession(Session):
             problem.d[support.x],
         )
         self._stakes = Stakes(self._reduced)
+        self._stranded = stranded(self._reduced, free=True)
 
     def with_edge(self, solution: Solution, patience: float = math.inf) -> Solution:
         """The solution as it is: the least loss in its certificate will do."""
@@ -260,6 +263,8 @@ class LawSession(Session):
         if best_bound(question, FLOORS) == math.inf:
             return Proposal(None, (), "H(S|X) or the cheapest letters alone exceed a budget"), "analytic"
         problem, message = question.problem, isinstance(question, Message)
+        if (settled := self._forbidden(question)) is not None:
+            return settled, "analytic"
         if question.rate_budget == 0 or problem.n == 1 or (problem.m == 1 and not message):
             law = question.law.argmin(problem.px @ problem.d)
             part = Part(1.0, np.outer(problem.px, law), letters=np.arange(problem.m) if message else None)

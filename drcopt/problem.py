@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from drcopt import information, samples
-from drcopt.distortion import any_law, matrix
+from drcopt.coordinates import Standard as Standard
+from drcopt.coordinates import Support as Support
+from drcopt.distortion import any_law, largest, matrix
 from drcopt.errors import InputError
 from drcopt.labels import Labels, align, check_lengths
 from drcopt.support import html
@@ -43,7 +44,8 @@ class Problem:
         Channel W = p(s|x); rows sum to 1. A row may be empty (zeros or NaN) where px is 0.
     d : (n, m) array, str or function
         Distortion d(x, y) ≥ 0, or a name: "hamming" or "squared-error". A name compares the names of the letters
-        where X and Y have them, else their indices; a function is called with two names.
+        where X and Y have them, else their indices; a function is called with two names. An entry may be inf, a pair
+        that is forbidden: x must not become y.
     labels : mapping, optional
         Names of the letters: a list for each of "x", "y" and "s", or some of them. A Series or DataFrame brings its
         own (pandas' default 0, 1, 2 … names nothing). Where several arguments name an alphabet they are brought into
@@ -56,7 +58,7 @@ class Problem:
     Raises
     ------
     InputError
-        If an argument has non-finite or negative entries, the wrong shape, or does not sum to 1
+        If an argument has non-finite (but inf in d) or negative entries, the wrong shape, or does not sum to 1
         within 1e-6 (within it, it is normalised, and ``normalisation`` records by how much); if two arguments name
         different letters.
 
@@ -264,9 +266,10 @@ class Problem:
 
         name = f"{self.name!r}, " if self.name else ""
         entropy_y = "free" if self.free else bits(self.entropy_y)
+        forbidden = f", {int(self.forbidden.sum())} pairs forbidden" if self.forbidden.any() else ""
         return (
             f"Problem({name}n={self.n}, m={self.m}, k={self.k}, H(X)={bits(self.entropy_x)}, "
-            f"H(Y)={entropy_y}, H(S)={bits(self.entropy_s)}, max d={self.d.max():g})"
+            f"H(Y)={entropy_y}, H(S)={bits(self.entropy_s)}, max d={self.d_most:g}{forbidden})"
         )
 
     def _repr_html_(self) -> str:
@@ -277,7 +280,8 @@ class Problem:
             "letters": f"n = {self.n} of X, m = {self.m} of Y, k = {self.k} of S",
             "H(X), H(Y)": f"{bits(self.entropy_x)}, {'Y free' if self.free else bits(self.entropy_y)}",
             "H(S), H(S|X)": f"{bits(self.entropy_s)}, {bits(self.entropy_s_given_x)}",
-            "d(x,y)": f"from {self.d.min():.6g} to {self.d.max():.6g}",
+            "d(x,y)": f"from {self.d.min():.6g} to {self.d_most:.6g}"
+            + (f"; {int(self.forbidden.sum())} pairs forbidden" if self.forbidden.any() else ""),
             "E d of independent X, Y": "Y free" if self.free else f"{self.distortion(self.independent):.6g}",
             "fingerprint": self.fingerprint,
         }
@@ -337,6 +341,16 @@ class Problem:
         return information.conditional_entropy((self.px[:, None] * self.ps_given_x).T)
 
     @cached_property
+    def d_most(self) -> float:
+        """The largest d of a pair that is not forbidden."""
+        return largest(self.d)
+
+    @cached_property
+    def forbidden(self) -> NDArray[np.bool_]:
+        """Which pairs must not occur, shape (n, m): those with d = inf."""
+        return np.isposinf(self.d)
+
+    @cached_property
     def floors(self) -> tuple[tuple[float, FloatArray], ...]:
         """Σ px f and min_x d(x, y) − f(x) for each y, for f = min_y d and for f = 0: E d ≥ Σ px f + Σ py(y) min_x."""
         rows = self.d.min(axis=1)
@@ -350,6 +364,12 @@ class Problem:
 
     def distortion(self, coupling: FloatArray) -> float:
         """E d(X,Y) of a coupling of shape (n, m)."""
+        if self.forbidden.any():
+            return (
+                math.inf
+                if coupling[self.forbidden].any()
+                else float(self.d[~self.forbidden] @ coupling[~self.forbidden])
+            )
         return float((self.d * coupling).sum())
 
     def rate(self, coupling: FloatArray, units: information.Units = "nats") -> float:
@@ -394,10 +414,10 @@ class Problem:
     @cached_property
     def avoidable(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """What couplings can change of d, ≥ 0, and the row ⊕ column that costs every coupling the same."""
-        row = self.d.min(axis=1)
-        column = (self.d - row[:, None]).min(axis=0)
+        row = _finite(self.d.min(axis=1))
+        column = _finite((self.d - row[:, None]).min(axis=0))
         rest = np.maximum(self.d - row[:, None] - column, 0.0)
-        if float(rest.max()) <= 4e-16 * float(self.d.max()):  # what is left is rounding
+        if float(rest.max()) <= 4e-16 * self.d_most:  # what is left is rounding
             rest = np.zeros_like(rest)
         return rest, row, column
 
@@ -416,33 +436,10 @@ class Problem:
         return Problem(px, py, self.ps_given_x, rest / scale), Standard(scale, row, column)
 
 
+def _finite(array: FloatArray) -> FloatArray:
+    return np.where(np.isfinite(array), array, 0.0)
+
+
 def _rebuilt(px: Any, py: Any, ps_given_x: Any, d: Any, labels: Labels, name: str, units: str) -> Problem:
     law = None if np.isnan(py).all() else py
     return Problem(px, law, ps_given_x, d, labels=labels, name=name, units=units)
-
-
-@dataclass(frozen=True, eq=False)
-class Standard:
-    """How :meth:`Problem.standardised` changed d."""
-
-    scale: float
-    row: FloatArray
-    column: FloatArray
-
-
-@dataclass(frozen=True, eq=False)
-class Support:
-    """Indices of the letters of X, Y and S with positive mass, and how to put results back."""
-
-    x: np.ndarray
-    y: np.ndarray
-    s: np.ndarray
-    shape: tuple[int, int]
-
-    def restore(self, coupling: FloatArray) -> FloatArray:
-        """A coupling of the reduced problem as one of the full problem, zero elsewhere."""
-        if coupling.shape == self.shape:
-            return coupling.copy()
-        full = np.zeros(self.shape)
-        full[np.ix_(self.x, self.y)] = coupling
-        return full

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from drcopt import information, words
-from drcopt.bounds import Evidence
+from drcopt import forbidden, information, words
+from drcopt.bounds import Evidence, stranded
 from drcopt.certify import verify as _verify
 from drcopt.certify.certificate import FLOORS, Certificate, best_bound, best_of, certify, repair
 from drcopt.certify.witness import Budgets
@@ -77,6 +77,7 @@ class Session:
         self.tol = check.positive("tol", tol) or 0.0
         self.time_limit = check.positive("time_limit", time_limit, allow_none=True)
         self.verify = _verify.setting(verify)
+        forbidden.refuse(problem, self.formulation, self.verify)
         self.warm: dict[str, Any] | None = None
         #: Whether a gap of ``tol`` will do however small the value is.
         self.coarse = False
@@ -104,6 +105,7 @@ class Session:
         self._support = self.problem.support
         self._reduced = self.problem.reduced()
         self._stakes = Stakes(self._reduced)
+        self._stranded = stranded(self._reduced, free=False)
 
     def solve(self, R: float | None, C: float | None, *, on_failure: words.OnFailure = "raise") -> Solution:
         """The least distortion at one pair of budgets, in the session's units."""
@@ -130,6 +132,8 @@ class Session:
         limits = self._limits(objective, started)
         proposal, engine, certificate = self._settled(question, limits, budgets)
         solution = self._solution(certificate, proposal, engine, given, clock.now() - started)
+        if on_failure == "raise" and self._stranded is not None:
+            forbidden.raise_stranded(self.problem, self._support.x[self._stranded])
         if on_failure == "raise":
             solution = self.with_edge(solution, limits.remaining)
             raise_failure(solution, *self._missed(solution, limits.remaining))
@@ -141,6 +145,7 @@ class Session:
 
     def require(self, objective: Quantity) -> None:
         """Refuse a quantity that the session's engine does not minimise."""
+        forbidden.refuse_objective(self.problem, objective)
         if self.engine != "auto" and objective not in ENGINES[self.engine].objectives:
             able = [name for name, kind in ENGINES.items() if objective in kind.objectives]
             raise InputError(
@@ -155,7 +160,12 @@ class Session:
         patience = min(patience, self.time_limit or math.inf, EDGE_SECONDS)
         certificate: Certificate = solution.certificate
         distortion, rate, loss = certificate.formulation.budgets
-        asked = solution.status == "infeasible" and self.formulation == "single-letter" and loss < math.inf
+        asked = (
+            solution.status == "infeasible"
+            and not self.problem.forbidden.any()
+            and self.formulation == "single-letter"
+            and loss < math.inf
+        )
         if not asked or patience <= 0 or missed_by(solution)[0] is not CLASSIFICATION_LOSS:
             return solution
         edge = Session(self._reduced, units="nats", tol=1e-6, time_limit=patience)
@@ -232,15 +242,15 @@ class Session:
         """The question about the standardised problem."""
         (standard, change), problem = self._stakes.standard, self._reduced
         offset = float(change.row @ problem.px + change.column @ problem.py)
-        return replace(
-            question,
-            problem=standard,
-            distortion_budget=(question.distortion_budget - offset) / change.scale,
-        )
+        question = forbidden.aimed(question)
+        distortion = (question.distortion_budget - offset) / change.scale
+        return replace(question, problem=standard, distortion_budget=distortion)
 
     def _answer(self, question: Question, limits: Limits) -> tuple[Proposal, str]:
         """Settle what needs no engine, then ask one about the standardised problem."""
         problem = self._reduced
+        if (settled := self._forbidden(question)) is not None:
+            return settled, "analytic"
         if best_bound(question, FLOORS) == math.inf:
             return Proposal(None, (), "H(S|X) or the cheapest letters alone exceed a budget"), "analytic"
         only = question.rate_budget == 0 or min(problem.n, problem.m) == 1
@@ -262,6 +272,16 @@ class Session:
             proposal = Proposal(None, (), INTERRUPTED)
         self.warm = proposal.warm
         return proposal, name
+
+    def _forbidden(self, question: Question) -> Proposal | None:
+        """What forbidden pairs settle, if there are any; what else they tell is kept."""
+        if self._stranded is not None:
+            return forbidden.nowhere(self._stranded)
+        if not question.problem.forbidden.any():
+            return None
+        known, settled = forbidden.ends(question)
+        self._known += known
+        return settled
 
     def _propose(self, name: str, question: Question, limits: Limits) -> Proposal:
         return guarded(name, lambda: self._use(name).propose(question, limits, self.warm))
@@ -425,6 +445,10 @@ def missed_by(solution: Solution) -> tuple[Quantity, float]:
     least = certificate.bound(alone)
     if least > question.budgets[DISTORTION.place]:
         return DISTORTION, least
+    if question.problem.forbidden.any() and question.objective is not RATE:  # it may force a rate
+        rate = certificate.bound(question.minimising(RATE, distortion_budget=math.inf, classification_budget=math.inf))
+        if rate > question.rate_budget:
+            return RATE, rate
     if question.objective is CLASSIFICATION_LOSS:
         return DISTORTION, certificate.least(DISTORTION)
     return CLASSIFICATION_LOSS, certificate.least(CLASSIFICATION_LOSS)

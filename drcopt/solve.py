@@ -47,7 +47,7 @@ def solve_drc(
     R, C : float or None
         Rate and classification budgets in ``units``; None (or inf) for no such budget.
     d : (n, m) array or "hamming" or "squared-error"
-        Distortion d(x, y) ≥ 0.
+        Distortion d(x, y) ≥ 0; inf forbids a pair.
     formulation : {"single-letter", "time-sharing", "one-shot"}
         See :mod:`drcopt.formulations`.
     classifier_sees : {"Y", "YU", "message"}

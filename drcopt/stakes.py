@@ -2,7 +2,8 @@
 
 A big-M, the usual stand-in for a pair that must not happen, drowns the rest of d in rounding and makes any gap small
 beside max d. Where an avoidable cost exceeds a thousand times the median such cost, engines see costs cut off there:
-min(d, M) ≤ d, so a bound for the cut costs holds, and a point that avoids what was cut costs the same.
+min(d, M) ≤ d, so a bound for the cut costs holds, and a point that avoids what was cut costs the same. Forbidden
+pairs, of infinite cost, are cut off too.
 """
 
 from __future__ import annotations
@@ -12,16 +13,20 @@ from functools import cached_property
 
 import numpy as np
 
+from drcopt.distortion import largest
 from drcopt.problem import Problem, Standard
 from drcopt.support.check import FloatArray
 
 #: A cost that couplings can avoid and that is this many times the median such cost is an outlier.
 _OUTLIER = 1e3
+#: Infinite costs are cut off at no more than this many times the scale.
+_HIGHEST = 1e9
 
 
 def _quantile(costs: FloatArray, share: float) -> float:
     """Of the positive costs, from below: with two costs the median is the smaller."""
-    return float(np.quantile(costs[costs > 0], share, method="lower")) if costs.any() else 0.0
+    costs = costs[(costs > 0) & np.isfinite(costs)]
+    return float(np.quantile(costs, share, method="lower")) if costs.size else 0.0
 
 
 class Stakes:
@@ -36,7 +41,8 @@ class Stakes:
     def scale(self) -> float:
         """The largest cost that couplings can avoid, outliers aside."""
         rest = self.problem.avoidable[0]
-        return min(float(rest.max()), _OUTLIER * _quantile(rest, 0.5))
+        most = min(largest(rest), _OUTLIER * _quantile(rest, 0.5))
+        return most or float(self.problem.forbidden.any())  # of d in {0, inf} the scale is 1
 
     @cached_property
     def stake(self) -> float:
@@ -53,14 +59,16 @@ class Stakes:
         """The gap of an answer of this value that is "optimal": small beside what is at stake, and beside the value."""
         return max(min(tol * self.stake, 1e-3 * abs(value)), self.digit + 2.0**-44 * abs(value))
 
-    def cut(self, times: float = 1.0) -> None:
-        """Cut costs off at so many times the scale if any lies beyond."""
+    def cut(self, times: float | None = None) -> None:
+        """Cut costs off at so many times the scale if any lies beyond; infinite ones well above all others."""
+        if times is None:
+            times = _OUTLIER if self.problem.forbidden.any() else 1.0
         most = times * self.scale
         self.most = most if float(self.problem.avoidable[0].max()) > most else math.inf
 
     def raised(self) -> bool:
         """Cut costs off a thousand times higher; False if none were cut off."""
-        if self.most == math.inf:
+        if self.most == math.inf or (self.problem.forbidden.any() and self.most >= _HIGHEST * self.scale):
             return False
         self.cut(1e3 * self.most / self.scale)
         return True

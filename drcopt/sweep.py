@@ -295,7 +295,7 @@ def sweep(
             else:
                 _run(blocks, runner, keep)
     found = [rows[at] for at in product(given[third], given[held], given[ascending])]
-    tolerance = settings["tol"] * (float(problem.reduced().d.max()) if minimised is DISTORTION else 1.0)
+    tolerance = settings["tol"] * (problem.reduced().d_most if minimised is DISTORTION else 1.0)
     return frame(agreed(found, tolerance), columns)
 
 

@@ -175,7 +175,7 @@ CASES = [
         "Give one row per letter of X, one column per letter of Y.",
     ),
     (solve_drc, {"d": [[0, 1, 2], [-1, 0, 1]]}, "d", "must be nonnegative", "d[1, 0] is -1", "Add a constant to d"),
-    (solve_drc, {"d": [[0, 1, INF], [1, 0, 1]]}, "d", "must be finite", "d[0, 2] is inf", "Replace or remove it."),
+    (solve_drc, {"d": [[0, 1, NAN], [1, 0, 1]]}, "d", "must be finite", "d[0, 2] is nan", "Replace or remove it."),
     (solve_drc, {"d": [[0, 1, 1e308], [1, 0, 1]]}, "d", "must be at most 1e+300", "entry is 1e+308", "Divide it by"),
     (
         distortion.squared_error,

@@ -22,7 +22,7 @@ PACKAGE = Path(drcopt.__file__).parent
 LAYERS = (
     {"errors", "words"},
     {"support", "checker"},  # the checker shares no code with what it checks
-    {"information", "coupling", "components"},
+    {"information", "coupling", "components", "coordinates"},
     {"samples"},
     {"distortion", "labels"},
     {"problem"},
@@ -31,7 +31,7 @@ LAYERS = (
     {"sources", "closed_forms", "formulations", "solution"},
     {"bounds"},
     {"engines", "certify"},  # the wall: engines propose, the judge disposes, and neither knows the other
-    {"failures", "mixtures"},
+    {"failures", "forbidden", "mixtures"},
     {"session"},
     {"least_perception"},
     {"law_session"},

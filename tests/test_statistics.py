@@ -177,6 +177,12 @@ class TestFromBelow:
         assert np.mean([bound.value <= truth for bound in found]) >= 0.8
         assert np.mean([bound.estimate for bound in found]) <= truth + 3 * 0.3 / math.sqrt(N * draws)
 
+    def test_what_chance_takes(self) -> None:
+        bound = statistics.lower_bound(np.full((3, 2), 500), D, (0.3, 0.1), R=0.1, C=0.1, units="nats", confidence=0.9)
+        change = 1.0 / 3000 + 0.4 * h(1 / 3000)
+        assert bound.estimate - 0.1 > change  # so that no other floor is met
+        assert bound.estimate - bound.value == pytest.approx(change * math.sqrt(3000 * math.log(10) / 2))
+
     def test_what_was_not_drawn_counts(self) -> None:
         # Three draws, all of one letter: the other letter's d is what a draw may change.
         bound = statistics.lower_bound([[3], [0]], [[0.0], [1000.0]], (0.0, 0.0), confidence=0.9)
@@ -193,6 +199,10 @@ class TestBall:
             one, other = of_channel(K, p), of_channel(K, q)
             for a, b, room in zip(one, other, (tv, _shift(tv, 3), _shift(tv, 2)), strict=True):
                 assert abs(a - b) <= room + 1e-12
+
+    def test_shift(self) -> None:
+        assert _shift(0.1, 3) == pytest.approx(h(0.1) + 0.1 * math.log(3))
+        assert _shift(0.9, 3) == pytest.approx(h(0.5) + 0.9 * math.log(3))
 
     def test_radius(self) -> None:
         assert statistics.tv_radius(5000, 6) == pytest.approx(math.sqrt((math.log(62) + math.log(20)) / 10000))

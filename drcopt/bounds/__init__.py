@@ -12,3 +12,5 @@ from drcopt.bounds.exact import Independent as Independent
 from drcopt.bounds.posterior import Leaf as Leaf
 from drcopt.bounds.posterior import PosteriorTree as PosteriorTree
 from drcopt.bounds.posterior import Split as Split
+from drcopt.bounds.stranded import Stranded as Stranded
+from drcopt.bounds.stranded import stranded as stranded

@@ -28,7 +28,7 @@ class Independent:
         loss = problem.entropy_s
         return max(
             question.bound(Piece((0.0, 1.0, 0.0), 0.0)),
-            question.bound(Piece((1.0, 0.0, 0.0), lowered(distortion, float(problem.d.max())))),
+            question.bound(Piece((1.0, 0.0, 0.0), lowered(distortion, problem.d_most))),
             question.bound(Piece((0.0, 0.0, 1.0), lowered(loss, loss + 1.0))),
         )
 

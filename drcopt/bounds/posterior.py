@@ -221,16 +221,18 @@ def _leaf_piece(
     f, (w, alpha, beta) = np.asarray(leaf.f, dtype=np.float64), _weights(leaf)
     if not (f.shape == (problem.n,) and np.isfinite(f).all() and all(0 <= v < math.inf for v in (w, alpha, beta))):
         return _NOTHING, None
-    cost = w * problem.d - f[:, None]
+    forbidden = problem.forbidden  # of infinite cost, even where d has no weight
+    finite = w * np.where(forbidden, 0.0, problem.d) - f[:, None]
     curved = alpha  # the weight of D(p‖px) itself
     if leaf.tangents is not None and alpha > 0:
         tangents = np.asarray(leaf.tangents, dtype=np.float64)
-        if tangents.shape != cost.shape or not (np.isfinite(tangents).all() and tangents.min() > 0):
+        if tangents.shape != finite.shape or not (np.isfinite(tangents).all() and tangents.min() > 0):
             return _NOTHING, None
-        cost, curved = cost + alpha * np.log(tangents / (tangents.sum(axis=0) * problem.px[:, None])), 0.0
-    room = 0.0 if problem.k == 2 and tol == _SHARP else tol * (float(np.ptp(cost)) + beta)
+        finite, curved = finite + alpha * np.log(tangents / (tangents.sum(axis=0) * problem.px[:, None])), 0.0
+    cost = np.where(forbidden, math.inf, finite)
+    room = 0.0 if problem.k == 2 and tol == _SHARP else tol * (float(np.ptp(finite)) + beta)
     partition = None
-    if beta == 0 and (box == whole_box(problem)).all():
+    if beta == 0 and not forbidden.any() and (box == whole_box(problem)).all():
         least = softmin(cost, np.log(problem.px), curved)  # what price would say, without the posteriors
     else:
         priced = price(problem, cost, curved, beta, box, tol=room, start=start, known=known)
@@ -239,12 +241,12 @@ def _leaf_piece(
     if (empty := np.isposinf(least)).any():
         if question.laws is None or empty.all():
             return Piece(weights, math.inf), partition  # an empty box: no coupling has its posteriors there
-        least = np.where(empty, float(least[~empty].max()) + float(np.ptp(cost)) + 1.0, least)  # or less mass there
+        least = np.where(empty, float(least[~empty].max()) + float(np.ptp(finite)) + 1.0, least)  # or less mass there
     largest_log = float(-np.log(problem.px.min()))
     level = lowered(
         math.fsum([*(f * problem.px), question.law.least(least)]),
-        float(np.abs(cost).max()) + float(np.abs(f).max()),
-        min(alpha, float(np.ptp(cost))) * (largest_log + 1.0),
+        float(np.abs(finite).max()) + float(np.abs(f).max()),
+        (alpha if forbidden.any() else min(alpha, float(np.ptp(finite)))) * (largest_log + 1.0),
         beta * math.log(problem.k + 1.0),
     )
     return Piece(weights, level), partition

@@ -17,11 +17,12 @@ import numpy as np
 from drcopt.bounds import Cheapest, DataProcessing, Evidence, bound_of
 from drcopt.certify.exactly import meets
 from drcopt.certify.witness import Budgets, Spent, inside
-from drcopt.coupling import round_along_support, round_onto_marginals
+from drcopt.coupling import loosest, round_along_support, round_onto_allowed, round_onto_marginals
+from drcopt.errors import InputError
 from drcopt.formulations import Message, OneShot, Part, Question, SingleLetter
 from drcopt.formulations.one_shot import map_coupling
 from drcopt.problem import Problem
-from drcopt.questions import Quantity
+from drcopt.questions import DISTORTION, RATE, Quantity
 from drcopt.questions.output import Near
 from drcopt.support.check import FloatArray
 
@@ -87,6 +88,11 @@ class Certificate:
         """Write everything needed to believe this to a JSON file; ``drcopt check`` verifies it independently."""
         from drcopt.certify.proof import save
 
+        if self.formulation.problem.forbidden.any():
+            raise InputError(
+                "a proof file must be about a finite d; that of this answer forbids pairs (d = inf). Solve it with a "
+                "large number in place of inf to save a proof of the lower bound."
+            )
         save(self, path)
 
 
@@ -173,7 +179,10 @@ def repair(
         if np.abs(formulation.coupling(fixed).sum(axis=0) - problem.py).sum() > MARGINAL_TOLERANCE:
             return None
     else:
-        fixed = [Part(float(w), _onto_marginals(problem, a)) for a, w in zip(arrays, weights, strict=True)]
+        moved_on = [_onto_marginals(problem, a) for a in arrays]
+        fixed = [Part(float(w), a) for a, w in zip(moved_on, weights, strict=True) if a is not None]
+        if len(fixed) < len(arrays):
+            return None
     moved = inside(formulation, fixed, budgets, lower_loss=lower_loss)
     return None if moved is None else Point(tuple(moved[0]), moved[1])
 
@@ -204,6 +213,8 @@ def _with_own_law(
         return None
     some = P.sum(axis=0) > (0.0 if laws is None else _NO_MASS)
     P, letters = P[:, some], letters[some]
+    P = np.where(problem.forbidden[:, letters], 0.0, P)
+    P, letters = P[:, P.any(axis=0)], letters[P.any(axis=0)]
     rows = P.sum(axis=1)
     if not P.size:
         return None
@@ -218,6 +229,9 @@ def _with_own_law(
         if not law.all():
             return None
         P = P * (problem.py / law)[letters]
+    if laws is not None and problem.forbidden.any():
+        P, letters = _within_free(question, P, letters)
+    if laws is None or problem.forbidden.any():
         weights = P.sum(axis=0)
     if isinstance(question, Message):
         fixed = question.of_atoms(letters, weights)
@@ -232,6 +246,36 @@ def _with_own_law(
     full = np.zeros((problem.n, problem.m))
     full[:, letters] = P
     return replace(point, parts=(Part(1.0, full),))
+
+
+def _within_free(question: SingleLetter, P: FloatArray, letters: np.ndarray) -> tuple[FloatArray, np.ndarray]:
+    """The coupling with as little as does of one of less distortion, then of less rate, both of laws of their own.
+
+    Of a given law there may be no other coupling that avoids forbidden pairs.
+    """
+    problem, every = question.problem, np.arange(question.problem.m)
+    cheap = np.where(every == problem.d.argmin(axis=1)[:, None], problem.px[:, None], 0.0)
+    for quantity, other in ((DISTORTION, cheap), (RATE, loosest(problem.px, None, ~problem.forbidden)[0])):
+        now, least = (_ends(problem, Q, at)[quantity.place] for Q, at in ((P, letters), (other, every)))
+        limit = question.budgets[quantity.place]
+        if not limit < now or least >= now:
+            continue
+        share = min(1.0, (now - limit) / (now - least) + 1e-13)
+        if isinstance(question, Message):
+            P, letters = np.hstack([(1.0 - share) * P, share * other]), np.append(letters, every)
+        else:
+            mixed = share * other.T
+            np.add.at(mixed, letters, (1.0 - share) * P.T)
+            P, letters = mixed.T, every
+        some = P.sum(axis=0) > 0.0
+        P, letters = P[:, some], letters[some]
+    return P * (problem.px / P.sum(axis=1))[:, None], letters
+
+
+def _ends(problem: Problem, P: FloatArray, letters: np.ndarray) -> tuple[float, float]:
+    """E d and I of a coupling whose columns have these letters."""
+    some = P > 0
+    return float((problem.d[:, letters][some] * P[some]).sum()), problem.rate(P)
 
 
 def _drawn_in(
@@ -279,8 +323,13 @@ def _balanced(formulation: OneShot, parts: list[Part]) -> list[Part]:
     ]
 
 
-def _onto_marginals(problem: Problem, P: FloatArray) -> FloatArray:
-    """The coupling near P; what rounding leaves over goes where P is, if it would be dear elsewhere."""
+def _onto_marginals(problem: Problem, P: FloatArray) -> FloatArray | None:
+    """The coupling near P; what rounding leaves over goes where P is, if it would be dear elsewhere.
+
+    None if none is found that avoids all forbidden pairs.
+    """
+    if problem.forbidden.any():
+        return round_onto_allowed(P, problem.px, problem.py, ~problem.forbidden)
     rounded = round_onto_marginals(P, problem.px, problem.py)
     if np.abs(rounded - P).sum() > _ROUNDING:  # no rounding: an engine's unfinished point, and it may move
         return rounded

@@ -16,6 +16,9 @@ Where a budget is missed or met by more than doubles can err, doubles decide:
 
 Otherwise everything is computed again in decimals of :data:`DIGITS` digits, in the unit that the budget came in, with
 the logarithm of a power of two exact in bits: H(S) = 1 bit meets C = 1 bit.
+
+Where pairs are forbidden nothing may be added rank-one: what is missing goes where the point has mass, and where its
+letters fall apart, so that this cannot be, px and py are met to rounding.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from drcopt import information, words
-from drcopt.coupling import leaves_first, round_onto_marginals, send_along
+from drcopt.coupling import leaves_first, loosest, round_onto_allowed, round_onto_marginals, send_along
 from drcopt.formulations import Part, Question
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
@@ -137,7 +140,7 @@ def allowances(
     more = 16 * weighed + 20 * _UNIT * (rate + 2.0 + math.log(n * m)) + gamma * rate
     stochastic = float(np.abs(p.ps_given_x.sum(axis=1) - 1.0).max()) + k * _UNIT
     spread = missing * math.log(k + 1.0) + float(information.binary_entropy(min(missing, 0.5)))
-    cost = (gamma + n * m * _UNIT) * distortion + missing * float(p.d.max())
+    cost = (gamma + n * m * _UNIT) * distortion + missing * p.d_most
     return cost, more, spread + (gamma + k * _UNIT + 4 * stochastic) * (loss + 1.0)
 
 
@@ -166,7 +169,8 @@ def inside(
 ) -> tuple[list[Part], Spent] | None:
     """The parts moved within their budgets, and what they then spend; None if they miss one by more than rounding.
 
-    Too large a rate is mixed with the independent coupling, whose rate is 0. A loss that is too large by
+    Too large a rate is mixed with the independent coupling, whose rate is 0 (with what scaling makes of it where pairs
+    are forbidden: of couplings that avoid them it has the least rate). A loss that is too large by
     :data:`NEAR` at most is mixed with a coupling of low loss (unless ``lower_loss`` is False): H(S|Y) is concave, so
     along the segment it exceeds C up to one place, which bisection finds. What stays outside by :data:`CLOSE` at most
     comes back with its excess.
@@ -174,12 +178,20 @@ def inside(
     budgets = Budgets.of(formulation) if budgets is None else budgets
     found, now = list(parts), spent(formulation, parts, budgets)
     first = found, now
+    problem = formulation.problem
+    alone, least = problem.independent, 0.0
+    if now.rate_excess > 0.0 and problem.forbidden.any():
+        loose, _ = loosest(problem.px, problem.py, ~problem.forbidden)
+        rounded = round_onto_allowed(loose, problem.px, problem.py, ~problem.forbidden)
+        if rounded is None:
+            return None
+        alone, least = rounded, problem.rate(rounded)
     for attempt in range(0 if formulation.name == "one-shot" else 12):
         if now.rate_excess == 0.0:
             break
-        over = now.rate_excess / (formulation.rate_budget + now.rate_excess)
+        over = now.rate_excess / max(formulation.rate_budget + now.rate_excess - least, now.rate_excess)
         share = min(1.0, over + 2.0**attempt * (4 * _UNIT + 1e-12 * over))
-        found = [_mixed(part, formulation.problem.independent, share) for part in found]
+        found = [_mixed(part, alone, share) for part in found]
         now = spent(formulation, found, budgets)
     if 0.0 < first[1].rate_excess <= CLOSE and _absurd(formulation, first[0], found):
         return first
@@ -215,6 +227,8 @@ def _lower_loss(formulation: Question, parts: Sequence[Part], budgets: Budgets) 
         x, y = np.argsort(problem.ps_given_x[:, s], kind="stable"), np.argsort(tau[s], kind="stable")
         for order in (y, y[::-1]):
             low = _corner(problem.px, problem.py, x, order)
+            if low[problem.forbidden].any():
+                continue
 
             def mixed(share: float, low: FloatArray = low) -> tuple[list[Part], Spent]:
                 if formulation.name == "time-sharing":
@@ -294,7 +308,8 @@ class _Meant:
         problem = formulation.problem
         self.bits, self.formulation = units == "bits", formulation
         self.px, self.py = decimal_pmf(problem.px), decimal_pmf(problem.py)
-        self.W, self.d = np.array([decimal_pmf(row) for row in problem.ps_given_x]), decimals(problem.d)
+        self.W = np.array([decimal_pmf(row) for row in problem.ps_given_x])
+        self.d = decimals(np.where(problem.forbidden, 0.0, problem.d))  # no mass lies there
         weights = decimal_pmf(np.array([part.weight for part in parts]))
         if formulation.name == "one-shot":
             self._maps(weights, parts)
@@ -309,6 +324,8 @@ class _Meant:
 
     def _onto(self, coupling: FloatArray) -> Any:
         P = decimals(coupling)
+        if self.formulation.problem.forbidden.any():
+            return self._along(coupling)
         for goals in (self.px, self.py):
             sums = P.sum(axis=1)
             factors = [goal / total if total > goal else Decimal(1) for goal, total in zip(goals, sums, strict=True)]
@@ -324,6 +341,14 @@ class _Meant:
         send_along(kept, missing, leaves_first(coupling))
         near = max(map(abs, missing)) <= _ALLOWANCE
         return kept if near and min(kept.ravel()) >= 0 else P + spread
+
+    def _along(self, coupling: FloatArray) -> Any:
+        """The coupling on the pairs in use; where its letters fall apart px and py are met to rounding only."""
+        P = decimals(coupling)
+        kept, missing = P.copy(), [*(self.px - P.sum(axis=1)), *(self.py - P.sum(axis=0))]
+        send_along(kept, missing, leaves_first(coupling))
+        near = max(map(abs, missing)) <= _ALLOWANCE
+        return kept if near and min(kept.ravel()) >= 0 else P / P.sum()
 
     def _maps(self, weights: Any, parts: Sequence[Part]) -> None:
         """Maps as couplings; constant maps make up for column masses that miss py."""

@@ -43,7 +43,7 @@ def best_map(
     Raises
     ------
     InputError
-        If there are more than 20 letters with mass.
+        If there are more than 20 letters with mass, or d holds inf.
 
     Notes
     -----
@@ -58,6 +58,8 @@ def best_map(
     ([0, 1, 1], 0.2)
     """
     letters, outputs = problem.support.x, problem.support.y
+    if problem.forbidden.any():
+        raise InputError("d must be finite for best_map; it forbids pairs (d = inf). Pass a large number in its place.")
     if len(letters) > MOST_LETTERS:
         raise InputError(
             f"problem must have at most {MOST_LETTERS} letters of X with mass for the best single map; it has "

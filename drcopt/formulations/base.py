@@ -101,7 +101,7 @@ class Question(ABC):
         """What no point exceeds: the largest d, min(H(X), H(Y)) and H(S)."""
         problem = self.problem
         entropy_y = problem.entropy_y if self.laws is None else math.log(problem.m)
-        return float(problem.d.max()), min(problem.entropy_x, entropy_y), problem.entropy_s
+        return problem.d_most, min(problem.entropy_x, entropy_y), problem.entropy_s
 
     @property
     def caps(self) -> tuple[float, float, float]:

@@ -46,7 +46,7 @@ class Message(SingleLetter):
     def most(self) -> tuple[float, float, float]:
         """V may have more letters than Y, so that only H(X) limits the rate."""
         problem = self.problem
-        return float(problem.d.max()), problem.entropy_x, problem.entropy_s
+        return problem.d_most, problem.entropy_x, problem.entropy_s
 
     def coupling(self, parts: Sequence[Part]) -> FloatArray:
         """The joint pmf of (X, Y)."""

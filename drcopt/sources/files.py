@@ -117,7 +117,11 @@ def save(problem: Problem, path: str | os.PathLike[str]) -> None:
     elif suffix == ".json":
         with atomic_write(path) as text:
             labels = {"labels": {axis: _plain(letters) for axis, letters in names.items()}} if names else {}
-            json.dump({**{key: array.tolist() for key, array in arrays.items()}, **notes, **labels}, text)
+            plain = {key: array.tolist() for key, array in arrays.items()}
+            plain["d"] = [["inf" if v == math.inf else v for v in row] for row in plain["d"]]
+            if problem.free:
+                plain["py"] = None
+            json.dump({**plain, **notes, **labels}, text)
             text.write("\n")
     else:
         raise InputError(f"path must end in .npz or .json; it is {os.fspath(path)!r}. Add one of them.")
@@ -180,8 +184,11 @@ def _problem(found: Mapping[str, Any], path: str) -> Problem:
             f"{f'Did you mean {near[0]}' if near else 'Rename or remove it'} ({', '.join(_NOTES)} may be there too)."
         )
     notes = {key: found[key] for key in _NOTES if key in found}
+    py = found["py"]
+    if isinstance(py, np.ndarray) and py.dtype.kind == "f" and py.size and np.isnan(py).all():
+        py = None  # any law, as save writes it
     try:
-        return Problem(found["px"], found["py"], found["ps_given_x"], found.get("d", "hamming"), **notes)
+        return Problem(found["px"], py, found["ps_given_x"], found.get("d", "hamming"), **notes)
     except InputError as reason:
         raise InputError(f"in {path}, {reason}") from None
     except OverflowError:
@@ -256,6 +263,9 @@ def _parsed_json(content: bytes, path: str) -> Mapping[str, Any]:
             f"{path} must hold a JSON object with px, py, ps_given_x and d; it holds a {type(found).__name__}. "
             'Write {"px": [...], "py": [...], "ps_given_x": [[...]]}.'
         )
+    d = found.get("d")
+    if isinstance(d, list) and all(isinstance(row, list) for row in d):  # JSON has no infinite number
+        found["d"] = [[math.inf if v == "inf" else v for v in row] for row in d]
     for key, value in found.items():
         if key in _KEYS and not (key == "d" and isinstance(value, str)):
             _only_numbers(path, key, value)

@@ -101,6 +101,8 @@ def tv_interval(
         )
     table = whole("counts", counts)
     problem = Problem.from_joint(table, py, d)
+    if problem.forbidden.any():
+        raise InputError("d must be finite here; it holds inf, and a pair that is forbidden has no bounded difference.")
     N = int(table.sum())
     radius = tv_radius(N, table.size, confidence=confidence)
     letters = problem.n if settings.get("classifier_sees") == "message" else min(problem.n, problem.m)

@@ -92,8 +92,8 @@ def lower_bound(
     budgets = [check.budget(name, value) for name, value in (("R", R), ("C", C))]
     alpha, beta = _weights(multipliers, budgets)
     problem = Problem.from_joint(table, None, d)
-    if not np.isfinite(problem.d).all():
-        raise InputError("d must be finite here; it holds inf. A pair that is forbidden has no bounded difference.")
+    if problem.forbidden.any():
+        raise InputError("d must be finite here; it holds inf, and a pair that is forbidden has no bounded difference.")
     L = plug_in(problem, alpha / scale, beta / scale)
     spent = sum(w * b for w, b in zip((alpha, beta), budgets, strict=True) if w > 0)
     change = float(np.ptp(problem.d)) / N + (alpha + beta) / scale * float(information.binary_entropy(1.0 / N))

@@ -25,8 +25,10 @@ FloatArray = NDArray[np.float64]
 Word = TypeVar("Word", bound=str)
 
 
-def real_array(name: str, value: ArrayLike, ndim: int, *, nonnegative: bool = True) -> FloatArray:
-    """A fresh float64 copy of ``value`` with ``ndim`` axes, finite and (by default) nonnegative."""
+def real_array(
+    name: str, value: ArrayLike, ndim: int, *, nonnegative: bool = True, infinite: bool = False
+) -> FloatArray:
+    """A fresh float64 copy of ``value`` with ``ndim`` axes, finite (or ``infinite``: +inf too) and nonnegative."""
     array = _floats(name, value, ndim)
     if array.ndim != ndim:
         raise InputError(
@@ -35,7 +37,7 @@ def real_array(name: str, value: ArrayLike, ndim: int, *, nonnegative: bool = Tr
         )
     if array.size == 0:
         raise InputError(f"{name} must not be empty; it has shape {array.shape}. Give it at least one letter.")
-    bad = np.argwhere(~np.isfinite(array))
+    bad = np.argwhere(~(np.isfinite(array) | (infinite & np.isposinf(array))))
     if len(bad):
         raise InputError(
             f"{name} must be finite; {_at(name, bad[0])} is {array[tuple(bad[0])]}. "

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from drcopt import words
 from drcopt.errors import InputError
+from drcopt.forbidden import refuse_surface
 from drcopt.formulations import Question
 from drcopt.information import NATS_PER
 from drcopt.law_session import session_for
@@ -330,6 +331,7 @@ def surface(
         )
     settings = {"formulation": formulation, "classifier_sees": classifier_sees, "perception": perception}
     first = session_for(problem, units=units, **settings)
+    refuse_surface(problem)
     given = dict(zip(QUANTITIES, (D, R, C), strict=True))
     if given[minimised] is not None:
         raise minimised.limited_itself(check.shown(given[minimised]))

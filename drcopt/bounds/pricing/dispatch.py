@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import xlogy
 
+from drcopt.bounds.pricing.allowed import price_allowed
 from drcopt.bounds.pricing.corners import Known
 from drcopt.bounds.pricing.gibbs import Partition, Priced, gibbs, joined, softmin
 from drcopt.bounds.pricing.line import Line, price_line
@@ -42,7 +43,7 @@ def price(
     problem : Problem
         Without zero-mass letters.
     cost : (n, m) array
-        d − f, in distortion.
+        d − f, in distortion; inf where letter y must not come from x.
     alpha, beta : float
         Multipliers ≥ 0, in distortion per nat.
     box : (m, k, 2) array or None
@@ -54,6 +55,8 @@ def price(
     known : Known or None
         Corners of boxes of the same problem, for α = 0; it takes in those that were missing.
     """
+    if np.isposinf(cost).any():
+        return price_allowed(price, problem, cost, alpha, beta, box, tol)
     if box is not None and beta > 0:
         rank: dict[bytes, int] = {}
         rows = np.column_stack([cost.T, box.reshape(len(box), -1)])
