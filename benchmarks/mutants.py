@@ -657,6 +657,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "        rate *= arb(keep)",
         "        rate *= 0 * arb(keep)",
     ),
+    Mutant(
+        "checker: dear maps dearer",
+        "checker/evidence.py",
+        "np.minimum(linear, linear.min(",
+        "np.maximum(linear, linear.min(",
+    ),
     Mutant("checker: an entry below 0", "checker/along.py", " or any(entry < 0 for entry in kept.flat)", ""),
     Mutant("checker: lacks forgotten", "checker/along.py", "None if any(missing) or", "None if False or"),
     Mutant("meant: an entry below 0", "certify/witness.py", "if near and min(kept.ravel()) >= 0 else", "if near else"),

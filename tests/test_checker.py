@@ -70,6 +70,15 @@ def judge() -> Iterator[Any]:
 class TestParts:
     """What the checker is made of, against other ways to compute it."""
 
+    def test_a_least_map_beside_a_stand_in_for_infinity(self, judge: Any) -> None:
+        """What no least map takes drowns nothing in rounding, and is taken where every map must."""
+        mine = judge(written("one-shot"))
+        linear, gamma = np.array([[0.1, 1e20], [0.3, 0.2], [1e20, 0.4]]), np.array([0.2, 0.1])
+        found = mine.evidence.least_map(linear, 0.1, gamma)
+        meant = mine.evidence.least_map(np.minimum(linear, 10.0), 0.1, gamma)
+        assert float(found) == pytest.approx(float(meant), abs=1e-12)
+        assert float(mine.evidence.least_map(linear + 1e20, 0.1, gamma)) > 2.9e20
+
     def test_along_the_support_is_exact(self, judge: Any) -> None:
         """What rows and columns lack goes where there is mass, or nowhere."""
         rng, fmpq = np.random.default_rng(0), balls.fmpq

@@ -271,6 +271,13 @@ class TestOutliers:
             least = max(lacks, 0) * px[1] * mpf(big)
         assert found.distortion >= float(least) * (1 - 1e-9)
 
+    def test_a_letter_of_hardly_any_mass_is_no_trouble(self) -> None:
+        """Its posterior is 0/0 where products underflow."""
+        question = SingleLetter(Problem([0.5, 0.5], [1.0 - 1e-300, 1e-300], np.eye(2)), math.inf, math.log(2) - 1e-12)
+        P = np.array([[0.5, 0.0], [0.5, 0.0]])
+        found = inside(question, [Part(1.0, P)])
+        assert found is None or found[1].loss_excess <= CLOSE
+
     def test_optimal_is_close_beside_the_value_too(self) -> None:
         stakes = Stakes(Problem([0.5, 0.5], [0.5, 0.5], np.eye(2), [[0, 1], [1, 0]]))
         assert stakes.stake == 0.5 and stakes.scale == 1.0

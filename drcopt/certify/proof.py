@@ -154,7 +154,9 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
     room = ROOM * (max(Stakes(problem).scale, abs(certificate.lower)) if question.objective is DISTORTION else 1.0)
     found, least = best(certificate, question)
     # What cannot be met is shown by the least value known, but not to its last digits.
-    writer = Writer(question, max(goal, least - EDGE_ROOM) if infeasible else goal - 0.5 * room, certificate.relaxed)
+    writer = Writer(
+        question, max(goal, least - EDGE_ROOM) if infeasible else goal - 0.5 * room, _cut(certificate, question, found)
+    )
     evidence = writer.evidence(found)
     claim: dict[str, Any] = {"infeasible": True}
     parts = None
@@ -170,6 +172,14 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
     if certificate.parts is not None:
         parts = points(formulation, certificate.parts)
     return contents(formulation, formulation_limits(formulation), question.objective, claim, parts, evidence)
+
+
+def _cut(certificate: Certificate, question: Question, evidence: Evidence) -> Problem | None:
+    """The problem with costs cut off, if that is where the evidence proves most."""
+    relaxed = certificate.relaxed
+    if relaxed is None or bound_of(evidence, question.with_problem(relaxed)) < bound_of(evidence, question):
+        return None
+    return relaxed
 
 
 def formulation_limits(question: Question) -> dict[str, float]:

@@ -222,7 +222,7 @@ def _lower_loss(formulation: Question, parts: Sequence[Part], budgets: Budgets) 
     """The parts with as little as does of a coupling that sorts letters by how likely a class is."""
     problem = formulation.problem
     T = problem.ps_given_x.T @ formulation.coupling(parts)
-    tau = T / T.sum(axis=0)
+    tau = T / np.maximum(T.sum(axis=0), 1e-300)  # a letter of hardly any mass may go anywhere
     for s in range(min(problem.k, 8) if problem.k > 2 else 1):
         x, y = np.argsort(problem.ps_given_x[:, s], kind="stable"), np.argsort(tau[s], kind="stable")
         for order in (y, y[::-1]):

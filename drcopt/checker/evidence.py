@@ -305,14 +305,14 @@ class Evidence:
     def least_map(self, linear: Any, alpha: float, gamma: Any) -> Any:
         """The least over all mⁿ maps, in doubles: no sum exceeds ``size``, and 4n + 16m + 32
         roundings come off.
+
+        Costs beyond a row's least by more than all rates and losses weigh, which no least map
+        takes, are lowered to that: it lowers nothing but what rounding comes to.
         """
         p = self.p
-        size = (
-            np.abs(linear).max(axis=1).sum()
-            + alpha * math.log(p.n + 2)
-            + gamma.max() * math.log(p.k + 2)
-            + 1e-290
-        )
+        weigh = alpha * math.log(p.n + 2) + gamma.max() * math.log(p.k + 2)
+        linear = np.minimum(linear, linear.min(axis=1, keepdims=True) + weigh)
+        size = np.abs(linear).max(axis=1).sum() + weigh + 1e-290
         steps = max(p.m - 2, 0) * 3.0**p.n
         if steps > STEPS or steps * self.maps > ALL_STEPS or max(p.m, p.k + 1) * 2.0**p.n > TABLE:
             self.note = f"; a minimum over {p.m}^{p.n} maps is out of reach" * bool(
