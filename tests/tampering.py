@@ -80,7 +80,7 @@ def _say_infeasible(proof: Proof, rng: np.random.Generator) -> None:
 def _say_feasible(proof: Proof, rng: np.random.Generator) -> None:
     proof["claim"] = {"lower": "-inf", "upper": float(rng.random()).hex(), "excess": "0x0.0p+0"}
     proof["objective"] = "distortion"
-    n, m = len(proof["problem"]["px"]), len(proof["problem"]["py"])
+    n, m = len(proof["problem"]["px"]), len(proof["problem"]["d"][0])
     proof["point"] = [{"weight": "1", "coupling": [[float(v).hex() for v in row] for row in rng.random((n, m))]}]
 
 
@@ -120,7 +120,7 @@ def _move_split(proof: Proof, rng: np.random.Generator) -> None:
         if kind == 0:
             split["at"] = _moved(split["at"], rng)
         elif kind == 1:
-            split["y"] = int(rng.integers(-1, len(proof["problem"]["py"]) + 1))
+            split["y"] = int(rng.integers(-1, len(proof["problem"]["d"][0]) + 1))
         else:
             split["s"] = int(rng.integers(-1, len(proof["problem"]["ps_given_x"][0]) + 1))
 
@@ -152,7 +152,7 @@ def _drop_key(proof: Proof, rng: np.random.Generator) -> None:
 
 def _objective(proof: Proof, rng: np.random.Generator) -> None:
     if rng.random() < 0.5:
-        proof["objective"] = str(rng.choice(["distortion", "rate", "classification-loss"]))
+        proof["objective"] = str(rng.choice(["distortion", "rate", "classification-loss", "perception"]))
     if rng.random() < 0.7:
         kind = str(rng.choice(["independent", "data-processing", "map-tree", "posterior-tree", "cell-dual"]))
         proof["evidence"] = {"kind": kind} if rng.random() < 0.5 else (proof["evidence"] or {}) | {"kind": kind}
@@ -181,12 +181,13 @@ def _distortion_budget(proof: Proof, rng: np.random.Generator) -> None:
 
 def _formulation(proof: Proof, rng: np.random.Generator) -> None:
     kinds = [("time-sharing", "Y"), ("one-shot", "Y"), ("one-shot", "YU"), ("single-letter", "YU")]
+    kinds += [("single-letter", "Y"), ("single-letter", "message")]
     proof["formulation"], proof["classifier_sees"] = kinds[rng.integers(len(kinds))]
 
 
 def _shuffle_coupling(proof: Proof, rng: np.random.Generator) -> None:
     for part in proof["point"] or []:
-        for name in ("coupling", "map"):
+        for name in ("coupling", "map", "letters", "plan"):
             if name in part:
                 part[name] = [part[name][i] for i in rng.permutation(len(part[name]))]
 
@@ -200,6 +201,67 @@ def _budgets(proof: Proof, rng: np.random.Generator) -> None:
     if rng.random() < 0.2:
         proof[name] = "inf"
 
+
+def _law_multipliers(proof: Proof, rng: np.random.Generator) -> None:
+    """What prices the law of Y moved, left out, or from nowhere."""
+    evidence = proof["evidence"] or {}
+    parts = [part for part in [*evidence.get("nodes", []), evidence] if "perception" in part]
+    if parts:
+        part, name = parts[rng.integers(len(parts))], str(rng.choice(["perception", "level"]))
+        if rng.random() < 0.2:
+            part.pop(name, None)
+        else:
+            part[name] = _moved(part.get(name, "0x0.0p+0"), rng)
+
+
+def _law(proof: Proof, rng: np.random.Generator) -> None:
+    """Another law, or other laws, of Y."""
+    m, kind = len(proof["problem"]["d"][0]), rng.integers(5)
+    if kind == 0:
+        proof["problem"]["py"] = [float(v).hex() for v in rng.dirichlet(np.ones(m))]
+    elif kind == 1:
+        proof["problem"]["py"] = None
+    elif kind == 2:
+        proof.pop("perception", None)
+    elif kind == 3:
+        proof.pop("perception_budget", None)
+    if kind in (0, 2, 4) and rng.random() < 0.7:
+        proof.pop("perception", None)
+        proof.pop("perception_budget", None)
+    proof["drcopt-proof"] = int(rng.choice([1, 2, 2, 2]))
+
+
+def _perception(proof: Proof, rng: np.random.Generator) -> None:
+    """Another kind, target, ground cost, order or budget."""
+    if "perception" not in proof:
+        return
+    kinds = ["tv", "kl", "reverse-kl", "chi2", "reverse-chi2", "hellinger", "renyi", "wasserstein"]
+    if rng.random() < 0.4:
+        proof["perception"]["kind"] = str(rng.choice(kinds))
+        proof["perception"].pop("ground", None)
+        proof["perception"].pop("order", None)
+        if proof["perception"]["kind"] == "renyi":
+            proof["perception"]["order"] = "0x1.8p+0"
+    else:
+        _somewhere(lambda proof: proof["perception"])(proof, rng)
+
+
+def _letters(proof: Proof, rng: np.random.Generator) -> None:
+    """The letter of a message's atom."""
+    for part in proof["point"] or []:
+        if "letters" in part:
+            at = rng.integers(len(part["letters"]))
+            part["letters"][at] = int(rng.integers(-1, len(proof["problem"]["d"][0]) + 1))
+
+
+#: What there is in files of version 2 only.
+LAW_TAMPERS: dict[str, Tamper] = {
+    "law": _law,
+    "law-multipliers": _law_multipliers,
+    "perception": _perception,
+    "letters": _letters,
+    "plan": _somewhere(lambda proof: [part.get("plan", []) for part in proof["point"] or []]),
+}
 
 #: Name → what it does to a proof.
 TAMPERS: dict[str, Tamper] = {
@@ -232,10 +294,11 @@ TAMPERS: dict[str, Tamper] = {
     "channel": _somewhere(lambda proof: proof["problem"]["ps_given_x"]),
     "d": _somewhere(lambda proof: proof["problem"]["d"]),
 }
+ALL_TAMPERS = TAMPERS | LAW_TAMPERS
 
 
 def tampered(proof: Proof, name: str, seed: int) -> Proof:
     """A copy of ``proof`` with one thing changed; the same for the same arguments."""
     copied = copy.deepcopy(proof)
-    TAMPERS[name](copied, np.random.default_rng([seed, len(name)]))
+    ALL_TAMPERS[name](copied, np.random.default_rng([seed, len(name)]))
     return copied

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tampering import TAMPERS, tampered
+from tampering import ALL_TAMPERS, LAW_TAMPERS, TAMPERS, tampered
 
 import drcopt
 from drcopt.errors import InputError
 
 pytest.importorskip("flint")
 
-from honest import NAMES, Proof, known, one_shot, written
+from honest import LAW_NAMES, NAMES, Proof, known, one_shot, written
 
 from drcopt.checker import check
 from drcopt.checker.question import BUDGETS
@@ -28,13 +28,21 @@ def truth(data: Proof, objective: str, seconds: float) -> tuple[float, float]:
         return [numbers(v) for v in value] if isinstance(value, list) else float.fromhex(value)
 
     try:
-        px, py, W, d = (np.array(numbers(data["problem"][name])) for name in ("px", "py", "ps_given_x", "d"))
-        p = drcopt.Problem(px / px.sum(), py / py.sum(), W / W.sum(axis=1, keepdims=True), np.maximum(d, 0.0))
+        px, W, d = (np.array(numbers(data["problem"][name])) for name in ("px", "ps_given_x", "d"))
+        py = None if data["problem"]["py"] is None else np.array(numbers(data["problem"]["py"]))
+        law = None if py is None else py / py.sum()
+        p = drcopt.Problem(px / px.sum(), law, W / W.sum(axis=1, keepdims=True), np.maximum(d, 0.0))
         assert (d >= 0).all()
         budgets = data.get("distortion_budget", "inf"), data["rate_budget"], data["classification_budget"]
         D, R, C = (math.inf if text == "inf" else float.fromhex(text) for text in budgets)
         settings: dict[str, Any] = {"units": "nats", "on_failure": "return", "time_limit": seconds}
         settings |= {"formulation": data["formulation"], "classifier_sees": data["classifier_sees"]}
+        if "perception" in data:
+            near = {key: numbers(value) for key, value in data["perception"].items() if key != "kind"}
+            near |= {"kind": data["perception"]["kind"], "target": np.array(near["target"]) / sum(near["target"])}
+            if objective == "perception" or data["objective"] == "perception":
+                return least_perception(p, data, near, (D, R, C), seconds)
+            settings["perception"] = drcopt.Perception(budget=float.fromhex(data["perception_budget"]), **near)
         if data["claim"].get("infeasible") is True and D < math.inf:  # otherwise a budget on E d is none on the least
             solution = drcopt.min_rate(p, D=D, C=C, **settings)
             if solution.status == "infeasible" or solution.lower_bound > R + 1e-9:
@@ -49,12 +57,11 @@ def truth(data: Proof, objective: str, seconds: float) -> tuple[float, float]:
                 return math.inf, math.inf
             known = not math.isnan(solution.value) and solution.excess == 0
             return solution.lower_bound - 1e-9, solution.value + 1e-9 if known else math.inf
-        del settings["formulation"], settings["classifier_sees"]
         if data["formulation"] == "one-shot":
             assert p.m**p.n < 1000
             certificate, value = one_shot(p, min(R, 50.0), min(C, 50.0), data["classifier_sees"])
             return (value - 1e-9, value + 1e-9) if data["classifier_sees"] == "YU" else (certificate.lower, math.inf)
-        solution = drcopt.solve(p, R=R, C=C, formulation=data["formulation"], **settings)
+        solution = drcopt.solve(p, R=R, C=C, **settings)
     except (AssertionError, ValueError, OverflowError):
         return -math.inf, math.inf
     if solution.status == "infeasible":
@@ -62,6 +69,20 @@ def truth(data: Proof, objective: str, seconds: float) -> tuple[float, float]:
     room = 1e-9 * float(p.d.max())
     upper = math.inf if math.isnan(solution.distortion) else solution.distortion
     return solution.lower_bound - room, upper + room
+
+
+def least_perception(
+    p: drcopt.Problem, data: Proof, near: dict[str, Any], budgets: tuple[float, float, float], seconds: float
+) -> tuple[float, float]:
+    """The same of the least divergence from a target; of no use where P has a budget of its own."""
+    D, R, C = budgets
+    if data["claim"].get("infeasible") is True or data["objective"] != "perception":
+        return -math.inf, math.inf
+    settings: dict[str, Any] = {"units": "nats", "on_failure": "return", "time_limit": seconds}
+    solution = drcopt.min_perception(p, D=D, R=R, C=C, classifier_sees=data["classifier_sees"], **near, **settings)
+    if solution.status == "infeasible":
+        return math.inf, math.inf
+    return solution.lower_bound - 1e-9, math.inf if math.isnan(solution.value) else solution.value + 1e-9
 
 
 def aim(data: Proof) -> str:
@@ -78,7 +99,7 @@ def lies(data: Proof, name: str, seconds: float) -> tuple[bool, str]:
     if not verdict.accepted and math.isinf(verdict.lower) and math.isinf(verdict.upper):
         return False, ""
     base, claim, found = written(name), data["claim"], []
-    question = ("problem", "formulation", "classifier_sees", *BUDGETS)
+    question = ("problem", "formulation", "classifier_sees", "perception", *BUDGETS)
     same = aim(data) == aim(base) and all(data.get(key, "inf") == base.get(key, "inf") for key in question)
     low, high = known(name) if same else truth(data, aim(data), seconds)
     if verdict.lower > high:
@@ -94,13 +115,15 @@ def lies(data: Proof, name: str, seconds: float) -> tuple[bool, str]:
     return verdict.accepted, "; ".join(found)
 
 
-def campaign(count: int, start: int, seconds: float) -> tuple[int, list[str]]:
+def campaign(
+    count: int, start: int, seconds: float, names: list[str] = NAMES, tampers: dict[str, Any] = TAMPERS
+) -> tuple[int, list[str]]:
     """How many of ``count`` tampered proofs are rejected, and what was wrong with those accepted."""
-    rejected, tried, wrong, kinds = 0, 0, [], list(TAMPERS)
+    rejected, tried, wrong, kinds = 0, 0, [], list(tampers)
     for i in itertools.count(start):
         if tried == count:
             break
-        name, kind = NAMES[i % len(NAMES)], kinds[(i // len(NAMES) * 7 + i) % len(kinds)]
+        name, kind = names[i % len(names)], kinds[(i // len(names) * 7 + i) % len(kinds)]
         data = tampered(written(name), kind, i)
         if data == written(name):
             continue  # there was nothing of that kind to tamper with
@@ -122,4 +145,22 @@ class TestTampering:
     def test_a_thousand(self) -> None:
         rejected, wrong = campaign(1000, start=50, seconds=2.0)
         print(f"1000 tampered proofs: {rejected} claims rejected, {len(wrong)} false ones accepted")
+        assert not wrong
+
+
+class TestTamperingWithLaws:
+    @pytest.mark.parametrize("name", LAW_NAMES)
+    def test_honest_files_are_accepted(self, name: str) -> None:
+        verdict = check(written(name))
+        assert verdict.accepted, verdict.reason
+
+    def test_thirty_of_what_is_new(self) -> None:
+        rejected, wrong = campaign(30, 0, 0.3, LAW_NAMES, LAW_TAMPERS)
+        assert not wrong
+        assert rejected >= 10
+
+    @pytest.mark.slow
+    def test_a_thousand(self) -> None:
+        rejected, wrong = campaign(1000, 30, 2.0, LAW_NAMES, ALL_TAMPERS)
+        print(f"1000 tampered proofs about laws: {rejected} claims rejected, {len(wrong)} false ones accepted")
         assert not wrong
