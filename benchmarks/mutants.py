@@ -71,9 +71,14 @@ TESTS: dict[str, tuple[str, ...]] = {
     "certify/certificate.py": ("certificate", "one_shot_engine", "proof", "witness", "soundness"),
     "formulations/base.py": ("questions", "certificate", "engines", "soundness"),
     "formulations/": ("one_shot", "one_shot_engine", "certificate", "engines", "soundness"),
-    "certify/proof.py": ("proof", "proof_format", "tampering"),
     "engines/least_information.py": ("limits",),
-    "checker/": ("proof", "proof_format", "checker", "tampering"),
+    "certify/proof": ("proof", "proof_format", "law_proofs", "tampering"),
+    "certify/exactly.py": ("exactly",),
+    "checker/": ("proof", "proof_format", "checker", "law_proofs", "tampering"),
+    "checker/perception.py": ("law_proofs",),
+    "checker/point.py": ("proof", "law_proofs", "checker"),
+    "least_perception.py": ("least_perception",),
+    "law_session.py": ("laws",),
     "sweeps/checkpoint.py": ("checkpoint",),
     "support/files.py": ("tables", "proof"),
     "sweep.py": ("sweep", "checkpoint", "verify"),
@@ -650,6 +655,34 @@ MUTANTS: tuple[Mutant, ...] = (
         "    if most is not None and not rate <= most:\n        keep",
         "    if False:\n        keep",
         False,
+    ),
+    # Laws of Y that are not given, and messages.
+    Mutant("checker: messages capped by H(Y)", "checker/question.py", "p.HX if self.message else p.HX", "p.HX"),
+    Mutant("checker: one letter, many messages", "checker/question.py", "(p.m == 1 and not self.message)", "p.m == 1"),
+    Mutant("checker: a message in halves", "checker/evidence.py", "if not (reader.message and len(nodes) > 1)", "if p"),
+    Mutant(
+        "checker: the dearest law",
+        "checker/evidence.py",
+        "return least(g) if self.per",
+        "return -least(-g) if self.per",
+    ),
+    Mutant(
+        "checker: a mixture's law in one leaf",
+        "checker/evidence.py",
+        "reduce(np.frompyfunc(smaller, 2, 1), sums)",
+        "sums[0]",
+    ),
+    Mutant("checker: no letter off the target", "checker/perception.py", "np.full(len(g), True)", "self.there"),
+    Mutant("checker: any distance for nothing", "checker/perception.py", "v.min(w) for v in c", "v for v in c"),
+    Mutant("checker: an infinite distance", "checker/perception.py", "if (has & ~self.there).any():", "if False:"),
+    Mutant("checker: what a plan leaves", "checker/perception.py", "rest.max(arb(0)) *", "rest.min(arb(0)) *"),
+    Mutant(
+        "checker: perception for nothing", "checker/point.py", "arb(keep) * rate, arb(keep) * phi if", "rate, arb(0) if"
+    ),
+    Mutant("checker: ground cost on the spot", "checker/perception.py", "if not all(cost.is_zero()", "if not any(True"),
+    Mutant("perception unjudged", "certify/exactly.py", "return bool(spent <= budget)", "return True"),
+    Mutant(
+        "offsets of columns", "law_session.py", "return rest, row, np.zeros(self.m)", "return rest, row, rest[0]", False
     ),
     Mutant(
         "checker: independence misread",

@@ -77,6 +77,21 @@ def posterior_tree(n: int, m: int, k: int, nodes: Any) -> dict[str, Any]:
     return proof(problem=problem(n, m, k), evidence={"kind": "posterior-tree", "nodes": nodes})
 
 
+def near(n: int, m: int, kind: str = "tv", part: Any = None, **more: Any) -> dict[str, Any]:
+    """One about laws near a target, with a leaf that weighs the distance and a point."""
+    whole = posterior_tree(n, m, 2, [leaf(n, m) | {"perception": "1", "level": "1"} | more.pop("leaf", {})])
+    ball = {"kind": kind, "target": ["1"] * m} | more
+    point = [{"weight": "1", "coupling": [["1"] * m] * n} | (part or {})]
+    changes = {"drcopt-proof": 2, "perception": ball, "perception_budget": "1/2", "point": point}
+    return whole | {"problem": problem(n, m, 2) | {"py": None}} | changes
+
+
+def message(n: int, columns: int, letters: Any) -> dict[str, Any]:
+    point = [{"weight": "1", "coupling": [["1"] * columns] * n, "letters": letters}]
+    whole = proof(problem=problem(n, 2, 2) | {"py": None}, classifier_sees="message", point=point)
+    return whole | {"drcopt-proof": 2}
+
+
 def archive(**members: bytes) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
@@ -135,6 +150,29 @@ def small() -> Iterator[tuple[str, bytes]]:
     yield "index.proof", json.dumps(posterior_tree(2, 2, 2, [{"y": 10**30, "s": 0, "at": "0"}])).encode()
     yield "map-tree.proof", json.dumps(map_tree(21, 2, 30)).encode()
     yield "splits.proof", json.dumps(posterior_tree(2, 2, 2, [{"y": 0, "s": 0, "at": "1/2"}] * 20000)).encode()
+    yield "no-target.proof", json.dumps(near(2, 2, target=["0", "0"])).encode()
+    yield "longer-target.proof", json.dumps(near(2, 2, target=["1"] * 3)).encode()
+    yield "target-bits.proof", json.dumps(near(2, 400, target=denominators(400, 20))).encode()
+    yield "no-ground.proof", json.dumps(near(2, 2, "wasserstein")).encode()
+    yield "wide-ground.proof", json.dumps(near(1, 600, "wasserstein", ground=[["0"] * 600] * 600)).encode()
+    yield "no-plan.proof", json.dumps(near(2, 2, "wasserstein", ground=[["0"] * 2] * 2)).encode()
+    yield "order-of-tv.proof", json.dumps(near(2, 2, order="2")).encode()
+    yield "order-of-none.proof", json.dumps(near(2, 2, "renyi", order="0")).encode()
+    yield "negative-order.proof", json.dumps(near(2, 2, "renyi", order="-2")).encode()
+    yield "order.proof", json.dumps(near(2, 2, "renyi", order="0x1p-1022")).encode()
+    yield "large-order.proof", json.dumps(near(2, 2, "renyi", order="0x1p+1023")).encode()
+    yield "weight.proof", json.dumps(near(2, 3, "kl", leaf={"perception": "0x1p-1022"})).encode()
+    yield "level.proof", json.dumps(near(2, 3, "reverse-chi2", leaf={"level": "0x1p+1023"})).encode()
+    yield "negative-weight.proof", json.dumps(near(2, 2, leaf={"perception": "-1"})).encode()
+    yield "kind.proof", json.dumps(near(2, 2, "distance")).encode()
+    yield "kind-list.proof", json.dumps(near(2, 2, kind=["tv"])).encode()
+    yield "letters-of-none.proof", json.dumps(message(2, 2, [0])).encode()
+    yield "letters-beyond.proof", json.dumps(message(2, 2, [0, 10**30])).encode()
+    yield "letters-as-text.proof", json.dumps(message(2, 2, "01")).encode()
+    yield "letters-true.proof", json.dumps(message(2, 2, [0, True])).encode()
+    yield "no-columns.proof", json.dumps(message(2, 0, [])).encode()
+    yield "old-laws.proof", json.dumps(near(2, 2) | {"drcopt-proof": 1}).encode()
+    yield "empty-row.proof", json.dumps(near(2, 2, part={"coupling": [["0", "0"], ["1", "1"]]})).encode()
     yield "folder-of-one.npz", archive(px=npy("(1,)", data=b"\0" * 8))
     yield "shape.npz", archive(px=npy("(1099511627776,)"))
     yield "shape-of-zero.npz", archive(px=npy("(4611686018427387904, 0)"))
@@ -168,6 +206,14 @@ def heavy() -> Iterator[tuple[str, bytes]]:
     yield "letters.proof", json.dumps(proof(problem=problem(1, 1, 1) | {"px": ["1"] * 2**19})).encode()
     yield "square.proof", json.dumps(proof(problem=problem(513, 513, 1))).encode()
     yield "classes.proof", json.dumps(proof(problem=problem(500, 2, 500))).encode()
+    yield "atoms.proof", json.dumps(message(2, 2**17, [0] * 2**17)).encode()
+    yield "more-atoms.proof", json.dumps(message(3, 2**17, [0] * 2**17)).encode()
+    ground = [["0" if x == y else "1" for x in range(512)] for y in range(512)]
+    yield "moved.proof", json.dumps(near(1, 512, "wasserstein", {"plan": ground}, ground=ground)).encode()
+    splits = [{"y": 0, "s": 0, "at": "1"}] * 500
+    many = near(1, 512, "wasserstein", {"plan": ground}, ground=ground)
+    many["evidence"]["nodes"] = splits + many["evidence"]["nodes"] * 501
+    yield "moved-by-many.proof", json.dumps(many).encode()
     cells = [{"nu": ["0", "0"]}]
     for _ in range(12):
         cells = [{"s": 0, "at": "1/2"}, *cells, *cells]
@@ -210,7 +256,8 @@ def refused(folder: Path, files: Iterator[tuple[str, bytes]], seconds: int, spec
 
 
 #: Large but within bounds, or out of reach for the sharp bound: a verdict in time, not an error.
-WEAK = {"map-tree.proof", "map-trees.proof", "cells.proof", "classes.proof"}
+WEAK = {"map-tree.proof", "map-trees.proof", "cells.proof", "classes.proof", "atoms.proof"}
+WEAK |= {"/order.proof", "large-order.proof", "/weight.proof", "/level.proof", "moved.proof"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limits are Linux's")

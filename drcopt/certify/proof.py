@@ -314,7 +314,7 @@ class Writer:
     def law(self, weights: tuple[float, float, float], rest: float, g: FloatArray) -> dict[str, str]:
         """The multipliers with which perception bounds ⟨g, q⟩ in a half-space with these weights."""
         laws, question = self.formulation.laws, self.formulation
-        if not isinstance(laws, Near):
+        if not isinstance(laws, Near) or not np.isfinite(g).all():
             return {}
         answer = laws.answer(g)
         if not answer.weight > 0:
@@ -399,15 +399,6 @@ class Writer:
                 stack.append((child, part))
         return {"kind": "posterior-tree", "nodes": nodes}
 
-    def over_letters(self, prices: FloatArray, rows: Any, least: FloatArray, costs: FloatArray) -> FloatArray:
-        """Prices of all letters, ``least`` those of ``rows``; what cannot have mass costs more than any other."""
-        found = prices.copy()
-        found[rows] = least
-        empty = np.isposinf(found)
-        if self.formulation.laws is None or not empty.any() or empty.all():
-            return found
-        return np.where(empty, found[~empty].max() + float(np.ptp(costs)) + 1.0, found)
-
     def posterior_leaf(self, leaf: Leaf, box: FloatArray) -> dict[str, Any]:
         """Multipliers, and for each letter cells of its class posterior unless the checker can do without."""
         problem = self.problem
@@ -425,7 +416,9 @@ class Writer:
             room = 1e-13 * (abs(rest) + float(np.abs(costs).max()))
 
             def bound(least: FloatArray) -> float:
-                level = rest + self.formulation.law.least(self.over_letters(prices, rows, least, costs)) - room
+                prices[rows] = least
+                empty = np.isposinf(least).any()  # a box without a posterior: no point lies there
+                level = math.inf if empty else rest + self.formulation.law.least(prices) - room
                 return self.bound((leaf.distortion, alpha, beta), level)
 
             trees, least = _cells.choose(
@@ -439,7 +432,6 @@ class Writer:
                 lambda least: bound(least) >= self.goal,
             )
             self.reached = min(self.reached, bound(least))
-            prices = self.over_letters(prices, rows, least, costs)
             for y, tree in zip(rows, trees, strict=True):
                 cells[y] = _written(tree)
         return {

@@ -102,11 +102,10 @@ def region(evidence: Any, reader: Evidence, kind: str, still: bool) -> Region:
     return Region(always(p), [])  # no evidence that needs more, or none for this formulation
 
 
-def leaves(nodes: list[Any], boxes: Boxes, every: bool = True) -> Iterator[tuple[Any, Boxes]]:
-    """The leaves of a tree with their boxes by letter, None for an empty one.
+def leaves(nodes: list[Any], boxes: Boxes) -> Iterator[tuple[Any, Boxes]]:
+    """The leaves of a tree with their boxes by letter, those with an empty one left out.
 
-    The halves of a split cover what is split. A leaf with an empty box is left out; without
-    ``every``, where a letter may lack mass, one that has no other.
+    The halves of a split cover what is split; a letter without mass is in both.
     """
     stack = [boxes]
     for node in nodes:
@@ -114,7 +113,7 @@ def leaves(nodes: list[Any], boxes: Boxes, every: bool = True) -> Iterator[tuple
         if isinstance(node, Split):
             # What lies below comes first in the file, so last on the stack.
             stack += [half(boxes, node, side) for side in (0, 1)]
-        elif (all if every else any)(box is not None for box in boxes):
+        elif all(box is not None for box in boxes):
             yield node, boxes
 
 
@@ -204,7 +203,7 @@ class Evidence:
 
     def half_spaces(self, nodes: list[Any], mixtures: bool) -> list[HalfSpace]:
         """Those of the leaves of a tree, of which each point satisfies one."""
-        found = list(leaves(nodes, [self.p.whole] * self.p.m, self.p.PY is not None))
+        found = list(leaves(nodes, [self.p.whole] * self.p.m))
         if not mixtures:
             return [self.posterior_leaf(leaf, boxes) for leaf, boxes in found]
         # The parts of a mixture may lie in different leaves: with shared weights, its law pays for
@@ -229,10 +228,7 @@ class Evidence:
         return HalfSpace((*weights, arb(omega)), value + self.over_laws(g, omega, x))
 
     def letters(self, leaf: Any, boxes: Boxes) -> tuple[Any, Any, Any]:
-        """The weights of E d, I and H, Σ f px, and the V_y of :mod:`drcopt.checker`.
-
-        A letter with an empty box has no mass, and costs more than any other.
-        """
+        """The weights of E d, I and H, Σ f px, and the V_y of :mod:`drcopt.checker`."""
         p, (f, weight, *multipliers, trees) = self.p, self.multipliers(leaf)
         share, alpha, beta, beta0 = map(arb, (weight, *multipliers))
         if not beta0 <= beta or (beta0 > 0 and not beta0 * p.contraction <= alpha):
@@ -240,15 +236,13 @@ class Evidence:
         found: list[Any] = []
         for y, (box, nodes) in enumerate(zip(boxes, trees, strict=True)):
             costs, cells = share * p.D[:, y] - f, leaves(nodes or [{"nu": ["0"] * p.k}], [box])
-            priced = [
-                self.on_cell(costs, alpha, beta0, beta - beta0, ball(array(node["nu"], p.k)), cell)
-                for node, (cell,) in cells
-            ]
-            found.append(least(priced) if priced else None)
-        costs = (share * p.D - f[:, None]).ravel()
-        most = 1 - least(-costs) - least(costs) - least(-v for v in found if v is not None)
-        g = np.array([most if v is None else v for v in found])
-        return (share, alpha, beta), f @ p.PX, g
+            slopes = [(ball(array(node["nu"], p.k)), cell) for node, (cell,) in cells]
+            found.append(
+                least(
+                    self.on_cell(costs, alpha, beta0, beta - beta0, nu, cell) for nu, cell in slopes
+                )
+            )
+        return (share, alpha, beta), f @ p.PX, np.array(found)
 
     def on_cell(self, costs: Any, alpha: Any, beta0: Any, beta1: Any, nu: Any, cell: Any) -> Any:
         """The inequality for V_y of :mod:`drcopt.checker`."""
