@@ -248,14 +248,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "loss counted twice",
         "bounds/posterior.py",
-        "price(problem, cost, alpha, beta, box",
-        "price(problem, cost, alpha, 2 * beta, box",
+        "price(problem, cost, curved, beta, box",
+        "price(problem, cost, curved, 2 * beta, box",
     ),
     Mutant(
         "leaf's box not enforced",
         "bounds/posterior.py",
-        "price(problem, cost, alpha, beta, box, tol",
-        "price(problem, cost, alpha, beta, None, tol",
+        "price(problem, cost, curved, beta, box, tol",
+        "price(problem, cost, curved, beta, None, tol",
         False,
     ),
     # Pricing.
@@ -698,7 +698,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("checker: an entry below 0", "checker/along.py", " or any(entry < 0 for entry in kept.flat)", ""),
     Mutant("checker: lacks forgotten", "checker/along.py", "None if any(missing) or", "None if False or"),
-    Mutant("meant: an entry below 0", "certify/witness.py", "if near and min(kept.ravel()) >= 0 else", "if near else"),
+    Mutant(
+        "meant: an entry below 0",
+        "certify/witness.py",
+        "if near and min(kept.ravel()) >= 0 else P + spread",
+        "if near else P + spread",
+    ),
+    Mutant("meant: always certain", "certify/witness.py", "np.count_nonzero(T, axis=0) <= 1", "np.ones(1) > 0"),
     Mutant("meant: a hair for nothing", "certify/witness.py", "if room[0] > _ROUGH * ordinary", "if False"),
     Mutant("Ctrl-C for one part", "session.py", "if met or proposal.termination == INTERRUPTED", "if met", False),
     Mutant("a limit that nobody hears", "engines/least_information.py", "or clock.expired()", "", False),

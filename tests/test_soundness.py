@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import drcopt
@@ -20,7 +21,7 @@ pytest.importorskip("mpmath")
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))  # last, so that an installed drcopt is what is tried
 
-from benchmarks import soundness  # noqa: E402
+from benchmarks import soundness, two_letters  # noqa: E402
 from benchmarks.families import COUNTS, FAMILIES, FIRST, Instance, instance, least_loss  # noqa: E402
 from benchmarks.truth import _pmf, flow, groups, line, product, truth  # noqa: E402
 
@@ -211,3 +212,28 @@ class TestJudgement:
         assert all(f"\n{name} " in f"\n{printed}" for name in FAMILIES)
         assert "held against:" in printed
         assert len((tmp_path / "rows.csv").read_text().splitlines()) == 19
+
+
+class TestTwoLetters:
+    """Half of them with weak labels, budgets to 1e-16 of an edge, against 80 digits."""
+
+    def test_twenty(self) -> None:
+        rows = pd.DataFrame(two_letters.run(20, seed=1, time_limit=0.1))
+        assert not rows["false"].any(), two_letters.summary(rows)
+        assert (rows["below"].dropna() <= 1e-15).all()
+
+    @pytest.mark.slow
+    def test_all(self) -> None:
+        rows = pd.DataFrame(two_letters.run(time_limit=0.2))
+        assert not rows["false"].any(), two_letters.summary(rows)
+
+    def test_a_lie_is_seen(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        solve = drcopt.solve
+
+        def lying(*arguments: Any, **settings: Any) -> Any:
+            answer = solve(*arguments, **settings)
+            return replace(answer, status="optimal", distortion=answer.distortion - 1e-12)
+
+        monkeypatch.setattr(drcopt, "solve", lying)
+        assert two_letters.main(["--n", "2", "--time-limit", "0.1"]) == 1
+        assert "\nfalse: 2\n" in capsys.readouterr().out

@@ -106,6 +106,16 @@ class TestExactness:
         assert solve(problem, R=0.0, C=1.0).status == "optimal"
         assert solve(problem, R=1.0, C=0.0).status == "optimal"
 
+    def test_a_loss_of_nothing_is_nothing(self) -> None:
+        """Y tells S for sure: H(S|Y) = 0 meets C = 0 however px and py are rounded; one entry more and it does not."""
+        px, py, W = [0.782778, 0.217223], [0.444656, 0.555345], [[1.0, 0.0], [1.0, 0.0]]
+        problem = Problem(np.array(px) / sum(px), np.array(py) / sum(py), W, [[0.4, 0.5], [0.8, 0.6]])
+        answer = solve(problem, R=0.02, C=0.0, verify="interval")
+        assert (answer.status, answer.excess, answer.verified) == ("optimal", 0.0, True)
+        P = problem.independent + 1e-3 * np.array([[1, -1], [-1, 1]])
+        leak = Problem(problem.px, problem.py, [[1.0, 0.0], [1.0 - 1e-60, 1e-60]], problem.d)
+        assert spent(SingleLetter(leak, math.inf, 0.0), [Part(1.0, P)]).loss_excess > 0.0
+
     def test_budgets_in_nats_are_rounded_up(self) -> None:
         with mp.workdps(DIGITS):
             for bits in (1.0, 0.1, 0.7, 1.5, 3e-9):
