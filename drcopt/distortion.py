@@ -22,7 +22,13 @@ LARGEST = 1e300
 
 
 def hamming(n: int, m: int) -> FloatArray:
-    """d(x, y) = 1 if x ≠ y else 0, letters compared by position; shape (n, m)."""
+    """d(x, y) = 1 if x ≠ y else 0, letters compared by position; shape (n, m).
+
+    Examples
+    --------
+    >>> hamming(2, 2).tolist()
+    [[0.0, 1.0], [1.0, 0.0]]
+    """
     return 1.0 - np.eye(n, m)
 
 
@@ -33,6 +39,11 @@ def squared_error(x: ArrayLike, y: ArrayLike) -> FloatArray:
     ------
     InputError
         If an alphabet is not finite, or the two have vectors of different lengths.
+
+    Examples
+    --------
+    >>> squared_error([0.0, 1.0], [0.0, 0.5]).tolist()
+    [[0.0, 0.25], [1.0, 0.25]]
     """
     flat = [
         real_array(name, np.reshape(a, (-1, 1)) if _is_flat(a) else a, 2, nonnegative=False)
@@ -74,6 +85,11 @@ def matrix(
 
     A name compares the letters' names where both alphabets have them (``x`` and ``y``), else their indices;
     a function needs them. An entry may be inf: x must not become y.
+
+    Examples
+    --------
+    >>> matrix("squared-error", 2, 3).tolist()
+    [[0.0, 1.0, 4.0], [1.0, 0.0, 1.0]]
     """
     named = x is not None and y is not None
     if isinstance(d, str):

@@ -115,6 +115,19 @@ def latex(
     ------
     InputError
         If the table lacks a column.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> table = drcopt.sweep(drcopt.sources.bernoulli(), R=[0.2], C=None)
+    >>> print(latex(table, ["rate_budget_bits", "distortion"], digits=3))
+    \begin{tabular}{rr}
+    \toprule
+    $R$ (bits) & $D$ \\
+    \midrule
+    0.2 & 0.186 \\
+    \bottomrule
+    \end{tabular}
     """
     require(table, "table", series.NEEDED)
     if isinstance(digits, bool) or not isinstance(digits, int) or not 1 <= digits <= 17:
@@ -155,6 +168,13 @@ def pgfplots(table: pd.DataFrame, *, x: words.Budget | None = None) -> str:
 
     ``x`` is the budget on the horizontal axis (default: as in :func:`drcopt.plotting.plot`). Points without a value
     break the line.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> table = drcopt.sweep(drcopt.sources.bernoulli(), R=[0.2, 0.5], C=None)
+    >>> print(pgfplots(table).splitlines()[0])
+    \begin{tikzpicture}
     """
     require(table, "table", series.NEEDED)
     x = x or series.axis(table)

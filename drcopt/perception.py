@@ -80,7 +80,23 @@ class Perception:
 
     @classmethod
     def of(cls, value: Any) -> Perception:
-        """A Perception, or one from a pair such as ("tv", 0.05)."""
+        """A Perception, or one from a pair such as ("tv", 0.05).
+
+        Parameters
+        ----------
+        value : Perception or (kind, budget)
+            What it means.
+
+        Raises
+        ------
+        InputError
+            If it is neither.
+
+        Examples
+        --------
+        >>> Perception.of(("tv", 0.05)).budget
+        0.05
+        """
         if isinstance(value, cls):
             return value
         if isinstance(value, tuple | list) and len(value) == 2:
@@ -91,7 +107,19 @@ class Perception:
         )
 
     def target_of(self, problem: Problem) -> np.ndarray:
-        """The target, that of the problem where this has none."""
+        """The target, that of the problem where this has none.
+
+        Parameters
+        ----------
+        problem : Problem
+            Its py is the target where this has none.
+
+        Examples
+        --------
+        >>> import drcopt
+        >>> Perception("tv", 0.05).target_of(drcopt.sources.bernoulli()).tolist()
+        [0.75, 0.25]
+        """
         if self.target is None:
             if problem.free:
                 raise InputError(
@@ -108,7 +136,21 @@ class Perception:
         return target
 
     def law(self, problem: Problem, units: words.Units) -> OutputLaw:
-        """The laws that it allows."""
+        """The laws that it allows.
+
+        Parameters
+        ----------
+        problem : Problem
+            Whose letters Y has.
+        units : {"bits", "nats"}
+            Of the budget, where it is information.
+
+        Examples
+        --------
+        >>> import drcopt
+        >>> type(Perception("tv", 0.05).law(drcopt.sources.bernoulli(), "bits")).__name__
+        'Near'
+        """
         target = self.target_of(problem)
         budget = self.budget * information.NATS_PER[units] if KINDS[self.kind].informational else self.budget
         if self.ground is not None and len(np.asarray(self.ground)) != problem.m:
@@ -123,6 +165,20 @@ class Perception:
         return self.near(problem, budget)
 
     def near(self, problem: Problem, budget: float) -> Near:
-        """The ball of this radius, in nats where it is information."""
+        """The ball of this radius, in nats where it is information.
+
+        Parameters
+        ----------
+        problem : Problem
+            Whose letters Y has.
+        budget : float
+            How far, in nats where it is information.
+
+        Examples
+        --------
+        >>> import drcopt
+        >>> Perception("tv", 0.05).near(drcopt.sources.bernoulli(), 0.05).budget
+        0.05
+        """
         ground = None if self.ground is None else np.asarray(self.ground)
         return Near(self.kind, self.target_of(problem), budget, ground, float(self.order))

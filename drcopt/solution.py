@@ -123,6 +123,17 @@ class Solution(ReadOnly):
     -----
     Derived from the coupling: ``channel``, ``output_law``, ``accuracy``, ``bayes_error``, ``frame()`` and ``sample()``.
     Arrays are read-only.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> solution = drcopt.solve(drcopt.sources.bernoulli(), R=0.6, C=0.85)
+    >>> solution.status, round(solution.value, 6), round(solution.rate, 6), round(solution.accuracy, 4)
+    ('optimal', 0.052532, 0.6, 0.7685)
+    >>> round(float(solution.channel[0, 0]), 4), solution.sample([0, 1, 0], rng=1).tolist()
+    (0.9982, [0, 1, 0])
+    >>> solution.frame().shape
+    (2, 2)
     """
 
     status: words.Status

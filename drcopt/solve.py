@@ -121,7 +121,24 @@ def solve(
     verify: words.Verify | None = None,
     on_failure: words.OnFailure = "raise",
 ) -> Solution:
-    """:func:`solve_drc` for a :class:`Problem`; keywords as there."""
+    """:func:`solve_drc` for a :class:`Problem`; keywords as there.
+
+    Parameters
+    ----------
+    problem : Problem
+        The data.
+    R, C : float or None
+        Rate and classification budgets in ``units``; None (or inf): none.
+    formulation, classifier_sees, perception, units, engine, tol, time_limit, verify, on_failure
+        As in :func:`solve_drc`, and the errors too.
+
+    Examples
+    --------
+    >>> problem = Problem([0.5, 0.5], [0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]])
+    >>> solution = solve(problem, R=0.5)
+    >>> solution.status, round(solution.distortion, 6)
+    ('optimal', 0.110028)
+    """
     session = session_for(
         problem,
         perception=perception,

@@ -60,7 +60,15 @@ _SEPARATORS = ",;\t"
 
 
 def frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
-    """The sweep table with these ``rows``: the ``columns`` in order, text or float64."""
+    """The sweep table with these ``rows``: the ``columns`` in order, text or float64.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> table = drcopt.sweep(drcopt.sources.bernoulli(), R=[0.2, 0.5], C=None)
+    >>> frame(table.to_dict("records")).equals(table)
+    True
+    """
     return _from_columns({name: [row[name] for row in rows] for name in columns})
 
 
@@ -88,6 +96,16 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
         If Parquet is asked for and pyarrow is not installed.
     OutputError
         If writing fails half-way, as on a full disk.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> table = drcopt.sweep(drcopt.sources.bernoulli(), R=[0.2, 0.5], C=None)
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = read_table(write_table(table, f"{folder}/table.csv"))
+    >>> again.equals(table)
+    True
     """
     path = check_destination(path)
     columns = _columns_of(table)
@@ -105,7 +123,18 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
 
 
 def print_csv(table: pd.DataFrame, handle: IO[str]) -> None:
-    """Write a sweep ``table`` as CSV text to ``handle``, an open file or stream."""
+    """Write a sweep ``table`` as CSV text to ``handle``, an open file or stream.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> table = drcopt.sweep(drcopt.sources.bernoulli(), R=[0.2, 0.5], C=None)
+    >>> import io
+    >>> text = io.StringIO()
+    >>> print_csv(table, text)
+    >>> text.getvalue().split(",")[0]
+    'formulation'
+    """
     _print_csv(_columns_of(table), handle)
 
 
@@ -132,6 +161,17 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         If the file is missing or unreadable, has an unknown suffix, or does not hold a sweep table.
     MissingExtraError
         If it is Parquet and pyarrow is not installed.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> table = drcopt.sweep(drcopt.sources.bernoulli(), R=[0.2, 0.5], C=None)
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table.to_csv(f"{folder}/table.csv", sep=";")
+    ...     again = read_table(f"{folder}/table.csv")
+    >>> again.equals(table)
+    True
     """
     path = Path(path)
     suffix = _suffix(path)
@@ -148,7 +188,13 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def check_destination(path: str | os.PathLike[str]) -> Path:
-    """``path`` as a Path if a table could be written there; callers check before hours of solving, not after."""
+    """``path`` as a Path if a table could be written there; callers check before hours of solving, not after.
+
+    Examples
+    --------
+    >>> check_destination("table.csv").name
+    'table.csv'
+    """
     path = Path(path)
     if _suffix(path) == ".parquet":
         _pyarrow()
@@ -175,7 +221,15 @@ def _pyarrow() -> tuple[Any, Any]:
 
 
 def provenance(table: pd.DataFrame) -> dict[str, str | float]:
-    """What all rows of ``table`` have in common of :data:`PROVENANCE`."""
+    """What all rows of ``table`` have in common of :data:`PROVENANCE`.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> table = drcopt.sweep(drcopt.sources.bernoulli(), R=[0.2, 0.5], C=None)
+    >>> sorted(provenance(table))
+    ['drcopt_version', 'numpy_version', 'problem_fingerprint', 'scipy_version', 'tol']
+    """
     found = {name: table[name].unique().tolist() for name in PROVENANCE if name in table.columns}
     return {name: values[0] for name, values in found.items() if len(values) == 1}
 

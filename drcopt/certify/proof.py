@@ -78,6 +78,21 @@ def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
         If ``path`` cannot be written.
     OutputError
         If writing fails half-way, as on a full disk.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        ``solution.certificate``.
+    path : str or path
+        The file.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> solution = drcopt.solve(drcopt.sources.bernoulli(), R=0.6, C=0.85)
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(solution.certificate, f"{folder}/point.json")
     """
     write(to_dict(certificate), path)
 
@@ -101,13 +116,38 @@ def interval(certificate: Certificate) -> tuple[float, float]:
     ------
     MissingExtraError
         Without python-flint.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        ``solution.certificate``.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> solution = drcopt.solve(drcopt.sources.bernoulli(), R=0.6, C=0.85)
+    >>> [round(end, 4) for end in interval(solution.certificate)]
+    [0.0525, 0.0525]
     """
     found = verdict(certificate)
     return found.lower, found.upper
 
 
 def verdict(certificate: Certificate) -> Verdict:
-    """What :func:`drcopt.checker.check` says of the proof file of a certificate, without a file."""
+    """What :func:`drcopt.checker.check` says of the proof file of a certificate, without a file.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        ``solution.certificate``.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> solution = drcopt.solve(drcopt.sources.bernoulli(), R=0.6, C=0.85)
+    >>> verdict(solution.certificate).accepted
+    True
+    """
     from drcopt.checker import check
 
     return check(to_dict(certificate))
@@ -119,6 +159,15 @@ def differences(proof: dict[str, Any], problem: Problem) -> list[str]:
     An empty list means that the proof is about this problem. A hash that matches is not asked: it could be made to.
     Where Y may have any law, the target of a perception stands for py, if the problem has one. Needs python-flint;
     ``proof`` must be one that :func:`drcopt.checker.check` could read.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> solution = drcopt.solve(drcopt.sources.bernoulli(), R=0.6, C=0.85)
+    >>> differences(to_dict(solution.certificate), drcopt.sources.bernoulli())
+    []
+    >>> differences(to_dict(solution.certificate), drcopt.sources.bernoulli(px=0.4))[:1]
+    ['px[0] is 0x1.6666666666666p-1 in the proof and np.float64(0.6) in the problem']
     """
     from drcopt.checker.schema import number as read
 
@@ -147,7 +196,20 @@ def differences(proof: dict[str, Any], problem: Problem) -> list[str]:
 
 
 def to_dict(certificate: Certificate) -> dict[str, Any]:
-    """The contents of a proof file."""
+    """The contents of a proof file.
+
+    Parameters
+    ----------
+    certificate : Certificate
+        ``solution.certificate``.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> solution = drcopt.solve(drcopt.sources.bernoulli(), R=0.6, C=0.85)
+    >>> "problem" in to_dict(solution.certificate)
+    True
+    """
     formulation, infeasible = certificate.formulation, certificate.infeasible
     problem = formulation.problem
     question, goal = _missed(certificate) if infeasible else (formulation, certificate.lower)

@@ -69,6 +69,18 @@ def check(
         For what does not follow the format to the letter, or asks for more than is allowed.
     MissingExtraError
         Without python-flint.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> solution = drcopt.solve(drcopt.sources.bernoulli(), R=0.6, C=0.85)
+    >>> solution.certificate.save(f"{folder.name}/point.json")
+    >>> verdict = check(load(f"{folder.name}/point.json"))
+    >>> verdict.accepted, len(verdict.statements) > 0
+    (True, True)
+    >>> folder.cleanup()
     """
     try:
         import flint
@@ -112,6 +124,22 @@ def load(path: str | Path) -> Any:
     ------
     InputError
         If it cannot be read, is no JSON text, or is larger than a proof file may be.
+
+    Parameters
+    ----------
+    path : str or path
+        A proof file.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> solution = drcopt.solve(drcopt.sources.bernoulli(), R=0.6, C=0.85)
+    >>> solution.certificate.save(f"{folder.name}/point.json")
+    >>> sorted(load(f"{folder.name}/point.json"))[:3]
+    ['claim', 'classification_budget', 'classifier_sees']
+    >>> folder.cleanup()
     """
     from drcopt.checker import reading
 

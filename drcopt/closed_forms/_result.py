@@ -27,6 +27,13 @@ class ClosedForm:
         The expression that was evaluated.
     parameter : float
         The scalar that attains it (named by the function that returns it); nan where infeasible.
+
+    Examples
+    --------
+    >>> from drcopt.closed_forms import bernoulli
+    >>> least = bernoulli.exact(0.3, 0.25, 0.2, 0.7, 0.8, formulation="one-shot", classifier_sees="YU")
+    >>> round(float(least), 4), least.regime
+    (0.0664, 'rate-limited')
     """
 
     distortion: float

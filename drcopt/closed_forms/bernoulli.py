@@ -27,7 +27,7 @@ from drcopt.errors import InputError
 from drcopt.information import binary_entropy, to_nats
 from drcopt.support.check import budget, choice
 
-__all__ = ["Family", "as_printed", "exact"]
+__all__ = ["as_printed", "exact"]
 
 
 def exact(

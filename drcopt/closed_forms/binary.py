@@ -31,7 +31,7 @@ from drcopt.closed_forms._result import SLACK, ClosedForm, infeasible
 from drcopt.information import binary_entropy, from_nats, to_nats
 from drcopt.support.check import budget
 
-__all__ = ["Source", "classification_loss", "exact", "rate"]
+__all__ = ["classification_loss", "exact", "rate"]
 
 
 def exact(

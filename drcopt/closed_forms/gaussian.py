@@ -26,7 +26,7 @@ from drcopt.errors import InputError
 from drcopt.information import to_nats
 from drcopt.support.check import budget
 
-__all__ = ["FEASIBLE", "Family", "as_printed", "exact"]
+__all__ = ["FEASIBLE", "as_printed", "exact"]
 
 FEASIBLE = "C ≥ h(S) + ½ log(1 − r²(1 − e^{−2R}))"
 

@@ -47,6 +47,8 @@ _NAMES = {
     "train_classifier": "classifier",
     "universal": "experiments",
 }
+__all__ = [*_NAMES]
+
 #: What needs no PyTorch.
 _LIGHT = ("config", "data", "store", "table")
 

@@ -189,6 +189,12 @@ def coupling(
         If it is not a nonnegative matrix (a problem without a solution has none).
     MissingExtraError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> coupling(drcopt.solve(drcopt.sources.bernoulli(), R=0.5), size=(3.4, 2.8)).axes[0].get_xlabel()
+    'reconstruction y'
     """
     draw = _draw()
     values: Any = coupling
@@ -225,6 +231,13 @@ def mixture(
         If there is no mixture: single-letter solutions have none, nor do problems without a solution.
     MissingExtraError
         If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> code = drcopt.solve(drcopt.sources.bernoulli(), R=0.7, C=0.8, formulation="one-shot", classifier_sees="YU")
+    >>> len(mixture(code).axes) == len(code.mixture)
+    True
     """
     draw = _draw()
     if isinstance(mixture, Solution):
@@ -299,6 +312,14 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
         If the suffix is another, or the file cannot be written.
     OutputError
         If writing fails half-way, as on a full disk.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = save(coupling([[0.5, 0.0], [0.0, 0.5]]), f"{folder}/coupling.svg")
+    >>> written.name
+    'coupling.svg'
     """
     target = check_destination(path)
     kind = target.suffix.lower()[1:]
@@ -308,7 +329,13 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
 
 
 def check_destination(path: str | os.PathLike[str]) -> Path:
-    """``path`` if its suffix says what to draw."""
+    """``path`` if its suffix says what to draw.
+
+    Examples
+    --------
+    >>> check_destination("curve.pdf").suffix
+    '.pdf'
+    """
     target = Path(path)
     if target.suffix.lower() not in SUFFIXES:
         raise InputError(

@@ -115,14 +115,14 @@ def curves(table: pd.DataFrame, x: words.Budget = "R") -> tuple[str, list[Curve]
             f"table must hold at most {MOST_CURVES} curves; it holds {len(groups)}. Select some of its "
             f"{'classification' if default.symbol == 'C' else 'rate'} budgets, or draw a surface."
         )
-    found = []
+    measured, made = found(table), []
     for rows in groups:
         first = rows.iloc[0]
         parts = [source(first)] if "problem_fingerprint" in kinds else []
         parts += [formulation(first)] if {"formulation", "classifier_sees"} & set(kinds) else []
         parts += [_limit(b, float(first[b.column])) for b in levels]
-        value = column(rows, "distortion" if objective == "distortion" else "value")
-        found.append(
+        value = column(rows, measured)
+        made.append(
             Curve(
                 label=str(first["curve"]) if named else ", ".join(parts),
                 rows=rows,
@@ -134,7 +134,7 @@ def curves(table: pd.DataFrame, x: words.Budget = "R") -> tuple[str, list[Curve]
                 infeasible=(rows["status"] == "infeasible").to_numpy(),
             )
         )
-    return objective, found
+    return objective, made
 
 
 def axis(table: pd.DataFrame) -> Any:
@@ -147,6 +147,11 @@ def limited(table: pd.DataFrame) -> tuple[words.Budget, words.Budget]:
     """The two budgets that a surface of a table spans."""
     pairs: Mapping[str, tuple[words.Budget, words.Budget]] = {"rate": ("D", "C"), "classification_loss": ("R", "D")}
     return pairs.get(objective_of(table), ("R", "C"))
+
+
+def found(table: pd.DataFrame) -> str:
+    """The column of what was minimised: tables of before have distortions only, and surfaces values only."""
+    return "distortion" if objective_of(table) == "distortion" and "distortion" in table.columns else "value"
 
 
 def objective_of(table: pd.DataFrame) -> str:

@@ -41,7 +41,7 @@ def grid_of(table: pd.DataFrame) -> Grid:
     InputError
         If the table lacks a column, repeats a pair of budgets, or spans too few.
     """
-    require(table, "table", NEEDED)
+    require(table, "table", [name for name in NEEDED if name != "distortion"])
     objective = series.objective_of(table)
     axes = series.limited(table)
     (first, second), (one, two) = axes, (BUDGETS[letter].column for letter in axes)
@@ -52,7 +52,8 @@ def grid_of(table: pd.DataFrame) -> Grid:
             "table must hold each pair of budgets once; it repeats some. Select one formulation first, e.g. "
             "table[table.formulation == 'single-letter']."
         )
-    value = "distortion" if objective == "distortion" else "value"
+    value = series.found(table)
+    require(table, "table", [value])
     grids = series.answered(rows).pivot(index=two, columns=one, values=[value, "status"])
     values, status = grids[value], grids["status"]
     if min(values.shape) < 2:

@@ -104,6 +104,16 @@ def save(problem: Problem, path: str | os.PathLike[str]) -> None:
     ------
     InputError
         If the name ends otherwise, or its folder is missing or not writable.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> problem = named("bernoulli:px=0.3")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(problem, f"{folder}/mine.json")
+    ...     again = named(f"{folder}/mine.json")
+    >>> again == problem
+    True
     """
     arrays = {key: getattr(problem, key) for key in _KEYS}
     notes = {key: text for key in ("name", "units") if (text := getattr(problem, key))}

@@ -45,6 +45,12 @@ class ImageSource:
     cell_variance : float
         E‖clean − x_means[X]‖² per pixel: the part of the true mean squared error that no choice of Y given X
         alters. True pixel MSE of a coupling = ``problem.distortion(coupling) + cell_variance``.
+
+    Examples
+    --------
+    >>> source = image_source("denoising", x_letters=4, y_letters=3)
+    >>> source.task, source.shape
+    ('denoising', (8, 8))
     """
 
     task: str
@@ -132,6 +138,12 @@ def image_source(
     References
     ----------
     .. [1] E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository.
+
+    Examples
+    --------
+    >>> source = image_source("super-resolution", x_letters=4, y_letters=3)
+    >>> source.problem.n, source.problem.m, source.problem.units
+    (4, 3, '')
     """
     task = choice("task", task, TASKS)
     x_letters, y_letters = whole("x_letters", x_letters, 1), whole("y_letters", y_letters, 1)
@@ -166,7 +178,18 @@ def images(
     noise: float | None = None,
     mask: float | None = None,
 ) -> Problem:
-    """The ``problem`` of :func:`image_source`, keywords as there."""
+    """The ``problem`` of :func:`image_source`, keywords as there.
+
+    Parameters
+    ----------
+    task, x_letters, y_letters, data, labels, seed, factor, noise, mask
+        As in :func:`image_source`, and the errors too.
+
+    Examples
+    --------
+    >>> images("inpainting", x_letters=4, y_letters=3).m
+    3
+    """
     return image_source(
         task,
         x_letters=x_letters,

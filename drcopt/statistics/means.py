@@ -41,6 +41,12 @@ class Bound:
         How many draws.
     method : str
         What proves it.
+
+    Examples
+    --------
+    >>> bound = upper_mean([0.0, 1.0], 0.0, 1.0, counts=[60, 40], confidence=0.9)
+    >>> bound.estimate, bound.samples, bound.value > bound.estimate
+    (0.4, 100, True)
     """
 
     value: float
@@ -58,7 +64,13 @@ class Bound:
 
 @dataclass(frozen=True)
 class Interval:
-    """Two ends that hold together with a confidence; ``proved`` is False where that is an approximation."""
+    """Two ends that hold together with a confidence; ``proved`` is False where that is an approximation.
+
+    Examples
+    --------
+    >>> Interval(0.4, 0.6, 0.5, 0.95, 100, "tv", True).proved
+    True
+    """
 
     lower: float
     upper: float

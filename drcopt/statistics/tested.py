@@ -37,6 +37,15 @@ class Holdout:
 
     ``distortion`` is in the unit of d, ``rate`` and ``classification_loss`` in ``units``; ``error`` is that of the
     fixed classifier ŝ(y), so that the Bayes error is no larger.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> problem = drcopt.sources.bernoulli()
+    >>> solution = drcopt.solve(problem, R=0.5)
+    >>> held = holdout(problem, solution, [[50, 12], [12, 26]])
+    >>> held.confidence, held.distortion.value > solution.distortion
+    (0.95, True)
     """
 
     distortion: Bound

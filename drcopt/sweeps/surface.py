@@ -71,6 +71,20 @@ class Surface:
     Notes
     -----
     ``lower`` and ``upper`` hold at *all* budgets, those outside the rectangle as well.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> known = drcopt.surface(drcopt.sources.bernoulli(), R=(0.3, 0.8), C=(0.8, 0.9), tol=0.02)
+    >>> bool(known.lower(0.5, 0.85) <= 0.074826 <= known.upper(0.5, 0.85))
+    True
+    >>> bool(known.edge(0.5)[0] <= 0.802758 <= known.edge(0.5)[1])
+    True
+    >>> known.coupling(0.5, 0.85).shape, len(known.table(5, 4))
+    ((2, 2), 20)
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     known.save(f"{folder}/surface.json")
     """
 
     problem: Problem
@@ -173,7 +187,7 @@ class Surface:
         return session_for(self.problem, **self.settings)
 
     def table(self, *counts: int) -> pd.DataFrame:
-        """Lower, upper and gap on a grid of so many budgets along each axis (default 20), a row each.
+        """Lower, upper and gap on a grid of ``counts`` budgets along the axes (default 20 each), a row each.
 
         Columns are named as in sweeps; information is in bits.
         """
@@ -205,6 +219,11 @@ class Surface:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write everything needed to believe this to one file, for ``drcopt check`` to verify.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
 
         Raises
         ------
@@ -313,7 +332,7 @@ def surface(
     --------
     >>> import drcopt
     >>> curve = drcopt.surface(drcopt.sources.bernoulli(), R=(0.1, 0.8), tol=1e-3)
-    >>> curve.known, curve.lower(0.5) <= 0.074826 <= curve.upper(0.5)
+    >>> curve.known, bool(curve.lower(0.5) <= 0.074826 <= curve.upper(0.5))
     (1.0, True)
     """
     runner, started = executor_of(executor), clock.now()

@@ -172,6 +172,12 @@ def gaussian_convergence(
         For each R and number of points: the certified interval of D, the exact D, the relative deviation (of the
         end of the interval that is further off), and the classification loss of the optimum in bits beside the
         threshold h(S) + ½log(1 − r²(1 − 2^{−2R})), less the bits that the bins resolve.
+
+    Examples
+    --------
+    >>> table = gaussian_convergence([5])
+    >>> len(table)
+    3
     """
     import pandas as pd
 

@@ -44,6 +44,11 @@ class Comparison:
         Whether the theorem's stated condition is met; None where it has none.
     certificate : str
         Why ``computed`` may be believed.
+
+    Examples
+    --------
+    >>> compare(0.5, (0.4, 0.6), "an instance").least_deviation
+    0.0
     """
 
     computed: Interval
@@ -69,7 +74,18 @@ class Comparison:
         return max(0.0, *wrong)
 
     def verdict(self, tolerance: float) -> str:
-        """ "holds", "fails" or "undecided": whether certainty goes either way."""
+        """ "holds", "fails" or "undecided": whether certainty goes either way.
+
+        Parameters
+        ----------
+        tolerance : float
+            Deviations up to it are none.
+
+        Examples
+        --------
+        >>> compare(0.5, 0.7, "an instance").verdict(0.1)
+        'fails'
+        """
         if self.least_deviation > tolerance:
             return "fails"
         return "holds" if self.greatest_deviation <= tolerance else "undecided"
@@ -103,6 +119,11 @@ def compare(
     ------
     InputError
         If a number is missing or an interval is empty.
+
+    Examples
+    --------
+    >>> compare(0.5, 0.7, {"R": 1.0}, relation="<=").verdict(0.0)
+    'holds'
     """
     check.choice("relation", relation, words.RELATIONS)
     return Comparison(
@@ -256,18 +277,52 @@ def theorem(
 
 
 def forget(name: str) -> None:
-    """Remove a theorem from the registry."""
+    """Remove a theorem from the registry.
+
+    Parameters
+    ----------
+    name : str
+        As it was registered.
+
+    Examples
+    --------
+    >>> @theorem(name="mine", statement="1 = 1", where="here")
+    ... def mine(rng, instances):
+    ...     yield compare(1.0, 1.0, "one")
+    >>> forget("mine")
+    >>> "mine" in names()
+    False
+    """
     select(name)
     del THEOREMS[name]
 
 
 def names() -> tuple[str, ...]:
-    """The registered theorems."""
+    """The registered theorems.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> "bernoulli-exact-sees-yu" in drcopt.theorems.names()
+    True
+    """
     return tuple(THEOREMS)
 
 
 def select(wanted: str | Iterable[str] | None = None) -> list[Theorem]:
-    """The theorems of these names or patterns (``bernoulli-*``), in the order of registration; None: all."""
+    """The theorems of these names or patterns (``bernoulli-*``), in the order of registration; None: all.
+
+    Parameters
+    ----------
+    wanted : str, sequence of str or None
+        Names or patterns; None: all.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> [known.name for known in drcopt.theorems.select("bernoulli-exact-*")][:1]
+    ['bernoulli-exact-sees-yu']
+    """
     if wanted is None:
         return list(THEOREMS.values())
     chosen: set[str] = set()
@@ -286,6 +341,20 @@ def random_problem(rng: np.random.Generator, n: int = 3, m: int = 3, k: int = 2)
     """A random problem whose numbers are short enough to print: masses in hundredths, distortions in tenths.
 
     Every letter has mass at least 0.05.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Whose numbers it is made of.
+    n, m, k : int
+        Letters of X and Y, and classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> problem = random_problem(np.random.default_rng(1), n=3, m=2)
+    >>> problem.n, problem.m, problem.k
+    (3, 2, 2)
     """
 
     def pmf(size: int) -> Any:

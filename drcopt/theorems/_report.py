@@ -157,7 +157,15 @@ def judge(known: Theorem, comparisons: Sequence[Comparison], complete: bool, see
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """The verdict table as Markdown: a summary, then each theorem with its counterexample and correction."""
+    """The verdict table as Markdown: a summary, then each theorem with its counterexample and correction.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> verdicts = drcopt.theorems.validate("no-budgets", instances=1)
+    >>> to_markdown(verdicts).startswith("|")
+    True
+    """
     rows = table.to_dict("records")
     lines = ["| theorem | verdict | tried | largest deviation | tolerance |", "|---|---|---|---|---|"]
     for row in rows:
@@ -183,7 +191,15 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """The verdict table as CSV; numbers read back exactly."""
+    """The verdict table as CSV; numbers read back exactly.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> verdicts = drcopt.theorems.validate("no-budgets", instances=1)
+    >>> len(to_csv(verdicts).splitlines())
+    2
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -198,6 +214,22 @@ def write_verdicts(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     ------
     InputError
         If the suffix is another, or the file cannot be written.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        What :func:`validate` returned.
+    path : str or path
+        The file.
+
+    Examples
+    --------
+    >>> import drcopt
+    >>> verdicts = drcopt.theorems.validate("no-budgets", instances=1)
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_verdicts(verdicts, f"{folder}/verdicts.md").name
+    'verdicts.md'
     """
     target = check_destination(path)
     with atomic_write(target, "w") as text:
@@ -206,7 +238,13 @@ def write_verdicts(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
 
 
 def check_destination(path: str | os.PathLike[str]) -> Path:
-    """``path`` as a Path, if a verdict table could be written there; asked before an hour of solving, not after."""
+    """``path`` as a Path, if a verdict table could be written there; asked before an hour of solving, not after.
+
+    Examples
+    --------
+    >>> check_destination("verdicts.md").name
+    'verdicts.md'
+    """
     target = Path(path)
     if target.suffix.lower() not in SUFFIXES:
         raise InputError(
