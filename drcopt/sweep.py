@@ -214,7 +214,7 @@ def sweep(
     >>> table = sweep(sources.bernoulli(px=0.3), R=0.5, P=[0, 0.05, None])
     >>> print(table[["perception_budget", "law", "distortion"]].round(6).to_string())
        perception_budget   law  distortion
-    0               0.00  near    0.077448
+    0               0.00  near    0.074826
     1               0.05  near    0.074169
     2                inf  free    0.074169
     """
