@@ -14,6 +14,7 @@ import pytest
 import drcopt
 from drcopt import Perception
 from drcopt.certify import proof, proof_of_perception
+from drcopt.cli import main
 from drcopt.questions.output import KINDS, Near
 
 pytest.importorskip("flint")
@@ -203,6 +204,21 @@ class TestAboutWhichProblem:
             "Y has a given law in the proof and any law in the problem"
         ]
         assert len(proof.differences(data, problem(1, free=True))) == 3
+
+
+class TestCommandLine:
+    @pytest.mark.parametrize(
+        "asked", [["--perception", "tv:0.05"], ["--py", "free", "--classifier-sees", "message"], ["--py", "free"]]
+    )
+    def test_there_and_back(self, asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        path = str(tmp_path / "proof.json")
+        assert main(["solve", "bernoulli", "--R", "0.5", *asked, "--certificate", path]) == 0
+        law = ["--py", "free"] if "free" in asked else []
+        assert main(["check", path, "--problem", "bernoulli", *law]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == "accepted"
+        if law:
+            assert main(["check", path, "--problem", "bernoulli"]) == 1
+            assert "Y has any law in the proof and a given law in the problem" in capsys.readouterr().err
 
 
 def texts(values: Any) -> Any:

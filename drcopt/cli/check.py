@@ -12,6 +12,13 @@ import click
 @click.argument("proof", type=click.Path(path_type=Path))
 @click.option("--problem", "source", help="Compare the proof's arrays with this .npz or .json file, or named source.")
 @click.option(
+    "--py",
+    type=click.Choice(["given", "free"]),
+    default="given",
+    show_default=True,
+    help="With --problem: whether Y has its law or, as after 'drcopt solve --py free', any.",
+)
+@click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
     default=0.0,
@@ -23,7 +30,7 @@ import click
     type=click.FloatRange(min=0),
     help="Operations on balls that the evidence may ask for.  [default: 67108864, a minute or two]",
 )
-def check(proof: Path, source: str | None, tolerance: float, operations: float | None) -> int:
+def check(proof: Path, source: str | None, py: str, tolerance: float, operations: float | None) -> int:
     """Check a proof file with exact and interval arithmetic, and print in words what it proves.
 
     PROOF is a file written by 'drcopt solve --certificate'. Nothing in it is believed but the problem itself, and
@@ -37,12 +44,12 @@ def check(proof: Path, source: str | None, tolerance: float, operations: float |
       drcopt check point.json
       drcopt check point.json --problem mine.npz
     """
-    from drcopt import sources
     from drcopt.certify.proof import differences
     from drcopt.checker import check as check_proof
     from drcopt.checker import load
+    from drcopt.cli.options import load as problem_of
 
-    problem = None if source is None else sources.named(source)
+    problem = None if source is None else problem_of(source, py)
     data = load(proof)
     verdict = check_proof(data, tolerance, operations=operations)
     for statement in verdict.statements:
