@@ -115,7 +115,9 @@ def solve(
     if solution.termination.startswith(INTERRUPTED):  # the best known is printed; a script must not take it for more
         raise Ended(INTERRUPTED, 130)
     if not found:
-        raise Ended(f"{solution.status}: {solution.termination}", 1)
+        least = _least_loss(solution)
+        missed = f" (C must be at least {least:.8g} {how['units']})" if least > solution.classification_budget else ""
+        raise Ended(f"{solution.status}: {solution.termination}{missed}", 1)
     if solution.verified is False:
         raise Ended(solution.termination, 1)
 
