@@ -1,4 +1,4 @@
-"""``python -m benchmarks rates|global|one-shot|profile``."""
+"""``python -m benchmarks rates|laws|global|one-shot|profile``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ def parser() -> argparse.ArgumentParser:
     kinds = top.add_subparsers(dest="kind", required=True)
     for kind, sizes, peers, says in (
         ("rates", "16 64", "clarabel scs sinkhorn emd", "rate sweeps without a classification budget"),
+        ("laws", "16 64", "blahut-arimoto clarabel scs", "rate-distortion curves, Y's law free"),
         ("global", "4x4x2", "scip dccp", "active classification budgets, to a proved gap"),
         ("one-shot", "3x3 4x4", "enumeration", "mixtures of deterministic maps"),
     ):
@@ -23,8 +24,9 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--cap", type=float, default=60.0, help="seconds for a solve, or for a peer on an instance")
         one.add_argument("--threads", default="1", help="BLAS threads (default 1)")
         one.add_argument("--out", help="CSV file for every row")
-        if kind == "rates":
-            one.add_argument("--points", type=int, default=20, help="points of the sweep (default 20)")
+        if kind in ("rates", "laws"):
+            points = 20 if kind == "rates" else 50
+            one.add_argument("--points", type=int, default=points, help=f"points of the sweep (default {points})")
             one.add_argument("--instances", nargs="+", choices=("grid", "random", "digits"), help="default: all")
         if kind == "global":
             one.add_argument("--reference", metavar="PATH", help="JSON file of instances, instead of --sizes")
@@ -45,14 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     import pandas as pd
 
-    from benchmarks import global_optima, one_shot, rates, running
+    from benchmarks import global_optima, laws, one_shot, rates, running
 
     if options.kind == "profile":
         rates.profile(pd.concat([pd.read_csv(name) for name in options.tables], ignore_index=True), options.out)
         return
-    module = {"rates": rates, "global": global_optima, "one-shot": one_shot}[options.kind]
+    module = {"rates": rates, "laws": laws, "global": global_optima, "one-shot": one_shot}[options.kind]
     settings = {"sizes": options.sizes, "use": options.peers, "cap": options.cap}
-    if options.kind == "rates":
+    if options.kind in ("rates", "laws"):
         settings |= {"sizes": [int(size) for size in options.sizes], "points": options.points}
         settings |= {"families": options.instances} if options.instances else {}
     elif options.kind == "global":

@@ -75,3 +75,13 @@ def test_time_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert rows["valid"].all()
     assert list(rows["kind"]) == ["single-letter", "edge", "validate"]
     assert "not valid" in capsys.readouterr().out
+
+
+def test_laws(tmp_path: Path) -> None:
+    text, rows = run(
+        tmp_path, "laws", "--sizes", "6", "--instances", "random", "--points", "3", "--peers", "blahut-arimoto"
+    )
+    assert "blahut-arimoto" in text
+    assert set(rows["status"]) == {"optimal"}
+    assert rows["gap"].max() <= 1e-9 and rows["error"].max() <= 3e-9
+    assert (rows["violation"] <= 1e-12).all()

@@ -7,6 +7,7 @@ The dual bound is that of :mod:`drcopt.bounds.posterior` with Ψ for the laws th
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,8 +35,12 @@ _STEPS, _SHARE = 200, 1e-2
 _NOISE = 1e-9
 #: Rounds of the linear program over measures, and how far inside the limits it stays.
 _ROUNDS, _MARGINS, _EDGE = 60, (2e-10, 2e-9), 1e-11
+#: How much dearer than its multiplier exceeding a limit is, at first and at most.
+_DEAR = (1.05, 1e4)
 #: Unknowns that a sequential quadratic program may have, and couplings it starts from besides what a node suggests.
 _FEW, _STARTS = 150, 12
+#: How far inside the limit on H(S|Y) points aim, in nats, so that no rounding is left over; and their laws before.
+_WITHIN, _ROOM = 1e-13, 3e-11
 #: A bound so far above what any point has proves that there is none.
 _PAST = 1e-7
 
@@ -85,7 +90,6 @@ class AnyLaw:
         points = _LawPoints(question, limits)
         search = Search(lagrangian, limits, points.improve, math.inf, above)
         points.search = search
-        points.explore()
         search.run(z)
         w, alpha, beta = search.root.z[-3:].tolist()
         return Proposal(
@@ -136,20 +140,21 @@ def _message(question: Message, lagrangian: Lagrangian, root: Ascent, limits: Li
     z, best, part, value = root.z, root.bound, None, math.inf
     # The judge moves what a solver's tolerance leaves outside: better to be inside, but at the very edge.
     margin = min(max(_SHARE * limits.tol, _MARGINS[0]), _MARGINS[1])
-    idle = 0
+    idle, least, dear = 0, math.inf, _DEAR[0]
     for _ in range(_ROUNDS):
-        answer = _master(question, columns, laws, margin)
-        if answer is None and value == math.inf and margin > _EDGE:
-            margin = _EDGE
-            continue
+        answer = _master(question, columns, laws, margin, root.z[-3:], dear)
         if answer is None:
             break
-        weights, trial, now = answer
-        idle = idle + 1 if now >= value - 1e-3 * limits.tol else 0
-        if now < value:
+        weights, trial, now, over = answer
+        idle, least = (idle + 1 if now >= least - 1e-3 * limits.tol else 0), min(now, least)
+        if over == 0.0 and now < value:
             part, value = _point(problem, columns, weights), now
-        if value - best <= 0.1 * limits.tol or idle > 3 or limits.expired or clock.expired():
+        if value - best <= 0.1 * limits.tol or limits.expired or clock.expired():
             break
+        if idle > 3:
+            if over == 0.0 or dear > _DEAR[1]:
+                break
+            margin, dear, idle, least = _EDGE, 10.0 * dear, 0, math.inf  # at the very edge of what can be met
         trial = lagrangian.clip(trial)
         for step in (0.5 * (trial + z), trial):
             bound, priced = lagrangian.price(step, None, _SHARE * limits.tol)
@@ -161,26 +166,30 @@ def _message(question: Message, lagrangian: Lagrangian, root: Ascent, limits: Li
 
 
 def _master(
-    question: Message, columns: Columns, laws: FloatArray | None, margin: float
-) -> tuple[FloatArray, FloatArray, float] | None:
-    """Weights of the columns, multipliers and the value of the linear program; None if it has no solution."""
+    question: Message, columns: Columns, laws: FloatArray | None, margin: float, prices: FloatArray, dear: float
+) -> tuple[FloatArray, FloatArray, float, float] | None:
+    """Weights of the columns, multipliers, the value of the linear program, and by how much it exceeds its limits.
+
+    Exceeding one costs ``dear`` times its price, so that there always are multipliers, and columns to be had for them.
+    """
     problem, J = question.problem, len(columns.y)
     n, m = problem.n, problem.m
     values = (columns.distortion, columns.divergence, columns.entropy)
     L = 0 if laws is None else len(laws)
-    equal = np.zeros((n + m, J + L))
+    limited = [i for i, (b, most) in enumerate(zip(question.budgets, question.most, strict=True)) if b < most]
+    S = len(limited)
+    equal = np.zeros((n + m, J + L + S))
     equal[:n, :J] = columns.p.T
     equal[n + columns.y, np.arange(J)] = 1.0
     goals = np.concatenate([problem.px, problem.py])
     if laws is not None:
-        equal[n:, J:], goals[n:] = -laws.T, 0.0
-    limited = [i for i, (b, most) in enumerate(zip(question.budgets, question.most, strict=True)) if b < most]
-    above = np.zeros((len(limited), J + L))
+        equal[n:, J : J + L], goals[n:] = -laws.T, 0.0
+    above = np.zeros((S, J + L + S))
     for row, i in enumerate(limited):
-        above[row, :J] = values[i]
+        above[row, :J], above[row, J + L + row] = values[i], -1.0
     most = [question.budgets[i] - min(margin, 1e-3 * question.budgets[i]) for i in limited]
     tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
-    cost = np.append(values[question.objective.place], np.zeros(L))
+    cost = np.concatenate([values[question.objective.place], np.zeros(L), dear * prices[limited] + 1e-3 * (dear - 1.0)])
     bounded = {"A_ub": above, "b_ub": most} if limited else {}
     answer = linprog(cost, A_eq=equal, b_eq=goals, **bounded, method="highs-ds", options=tight)
     if answer.status != 0:
@@ -190,7 +199,8 @@ def _master(
     z[n + question.objective.place] = 1.0
     for row, i in enumerate(limited):
         z[n + i] = max(0.0, -answer.ineqlin.marginals[row])
-    return np.maximum(answer.x[:J], 0.0), z, float(answer.fun)
+    over = float(np.maximum(answer.x[J + L :], 0.0).sum())
+    return np.maximum(answer.x[:J], 0.0), z, float(answer.fun), over
 
 
 def _point(problem: Problem, columns: Columns, weights: FloatArray) -> Part:
@@ -220,8 +230,9 @@ class _LawPoints:
         self.descents = 0
         self.search: Search | None = None
         self._tried: list[FloatArray] = []
+        self._explored = False
 
-    def explore(self) -> None:
+    def _explore(self) -> None:
         """From couplings all over."""
         problem, rng = self.question.problem, np.random.default_rng(0)
         if problem.n * problem.m > _FEW:
@@ -233,7 +244,10 @@ class _LawPoints:
             self._try(guess, np.concatenate([problem.d.min(axis=1), [1.0, 0.3, 0.3]]))
 
     def improve(self, P: FloatArray, z: FloatArray, force: bool) -> None:
-        """From a node's suggestion unless one like it was tried."""
+        """From a node's suggestion unless one like it was tried; from all over where the root leaves a gap."""
+        if self.search is not None and self.search.nodes > 1 and not self._explored:
+            self._explored = True
+            self._explore()
         tau = self.question.problem.ps_given_x.T @ P
         if not force and any(np.abs(tau - other).sum() < 1e-4 for other in self._tried):
             return
@@ -257,7 +271,9 @@ class _LawPoints:
             if question.classification_budget < fixed.problem.entropy_s:
                 return
         else:
-            found = _polished(fixed, P[:, some], z, self.limits)
+            within = replace(fixed, classification_budget=fixed.classification_budget - _WITHIN)
+            found = _polished(within, P[:, some], z, self.limits)
+            found = _polished(fixed, P[:, some], z, self.limits) if found is None else found
         if found is None:
             return
         value = fixed.values([Part(1.0, found)])[question.objective.place]
@@ -302,8 +318,8 @@ def local(question: SingleLetter, P: FloatArray) -> FloatArray | None:
         {"type": "eq", "fun": lambda v: v.reshape(n, m).sum(axis=1) - px, "jac": lambda v: rows}
     ]
     for place, (value, slope) in enumerate(ways):
-        limit = question.budgets[place]
-        if limit < question.most[place]:
+        limit = question.budgets[place] - _ROOM
+        if limit + _ROOM < question.most[place]:
             constraints.append(
                 {
                     "type": "ineq",

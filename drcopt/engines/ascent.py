@@ -92,6 +92,12 @@ class Lagrangian:
         priced = price(problem, w * problem.d - f[:, None], alpha, beta, box, tol=tol, start=start)
         return float(f @ problem.px - z[-3:] @ self.limits + self.least(priced.lower)), priced
 
+    def seen(self, z: FloatArray, columns: Columns) -> float:
+        """What the bound at z would be if posteriors of each letter's columns were the least."""
+        g = np.full(self.problem.m, math.inf)
+        np.minimum.at(g, columns.y, columns.value(z))
+        return float(z[:-3] @ self.problem.px - z[-3:] @ self.limits + self.least(g))
+
     def least(self, g: FloatArray) -> float:
         """Ψ(g), the least ⟨g, q⟩ over the laws q that Y may have; a letter of infinite g is forbidden."""
         if self.laws is None:
@@ -225,6 +231,11 @@ def ascend(
         pricings += 1
         new = Columns.of(problem, priced.y, priced.p)
         laws = more_laws(lagrangian, laws, priced.lower)
+        # Where pricing proved less than it was asked to, steps lead nowhere once its posteriors agree with the model.
+        blunt = lagrangian.seen(trial, new) - value > 10.0 * sharp
+        if blunt and promised - lagrangian.seen(trial, new) <= tol:
+            z, best = (trial, value) if value > best else (z, best)
+            break
         if value >= best + 0.05 * (promised - best):
             z, best = trial, value
             radius = 4.0 * radius if step > 0.9 * radius else radius
