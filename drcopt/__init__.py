@@ -36,15 +36,15 @@ from drcopt.sweeps.surface import surface as surface
 __version__ = "0.1.0"
 
 #: Modules that load when they are first named: solving needs none of them.
-_LAZY = ("checker", "export", "neural", "plotting", "proof", "statistics", "tables", "theorems")
+_LAZY = ("checker", "explore", "export", "neural", "plotting", "proof", "statistics", "tables", "theorems")
 
 #: What a user imports; ``dir(drcopt)`` shows this and nothing else.
 __all__ = [
     "CheckpointError", "DrcoptError", "InfeasibleError", "InputError", "MissingExtraError", "NotSolvedError",
     "OutputError", "Perception", "Problem", "Solution", "Surface", "best_map", "checker", "closed_forms", "distortion",
-    "export", "information", "information_bottleneck", "min_classification_loss", "min_perception", "min_rate",
-    "neural", "plotting", "proof", "rate_distortion", "solve", "solve_drc", "sources", "statistics", "surface", "sweep",
-    "tables", "theorems", "words",
+    "explore", "export", "information", "information_bottleneck", "min_classification_loss", "min_perception",
+    "min_rate", "neural", "plotting", "proof", "rate_distortion", "solve", "solve_drc", "sources", "statistics",
+    "surface", "sweep", "tables", "theorems", "words",
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import click
 
 from drcopt.cli.check import check
 from drcopt.cli.edge import edge
+from drcopt.cli.explore import explore
 from drcopt.cli.options import Ended
 from drcopt.cli.options import parse_grid as parse_grid
 from drcopt.cli.plot import export, plot
@@ -106,7 +107,7 @@ def cli(ctx: click.Context, version: bool) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (check, edge, export, plot, restore, solve, sweep, validate):
+for command in (check, edge, explore, export, plot, restore, solve, sweep, validate):
     cli.add_command(command)
 
 

@@ -57,7 +57,7 @@ def plot(
     plotting.check_destination(out)
     refuse_existing(force, out)
     options: dict[str, Any] = {} if x is None else {"x": x}
-    options |= {name: _csv(path) for name, path in (("points", points), ("edge", edge)) if path is not None}
+    options |= {name: read_csv(path) for name, path in (("points", points), ("edge", edge)) if path is not None}
     if size is not None:
         options["size"] = _size(size)
     table = _read(tables)
@@ -102,7 +102,8 @@ def _read(paths: tuple[Path, ...]) -> pd.DataFrame:
     return pd.concat([read_table(path) for path in paths], ignore_index=True)
 
 
-def _csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> pd.DataFrame:
+    """A CSV file of points."""
     import pandas as pd
 
     try:

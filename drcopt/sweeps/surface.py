@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +169,11 @@ class Surface:
         at[:, other.place] = [other.inside(v, self.units) for v in given.ravel().tolist()]
         at[:, CLASSIFICATION_LOSS.place] = math.inf
         lower = self._known.floor.at(CLASSIFICATION_LOSS, at)
-        upper = self._known.ceiling.staircase(CLASSIFICATION_LOSS, at)
+        ceiling = self._known.ceiling
+        upper = ceiling.staircase(CLASSIFICATION_LOSS, at)
+        for k, point in enumerate(ceiling.points):
+            if math.isinf(point.asked[CLASSIFICATION_LOSS.place]):  # found where the loss was minimised, or free
+                upper = np.minimum(upper, ceiling.mixed(CLASSIFICATION_LOSS, at, k))
         unit = NATS_PER[self.units]
         return (lower / unit).reshape(given.shape), (upper / unit).reshape(given.shape)
 
@@ -182,7 +187,7 @@ class Surface:
         mixed = sum(w * ceiling.question.coupling(ceiling.points[i].parts) for i, w in found)
         return self._session.restored(np.asarray(mixed))
 
-    @property
+    @cached_property
     def _session(self) -> Session:
         return session_for(self.problem, **self.settings)
 
