@@ -19,6 +19,7 @@ MODULES = {
     "drcopt.tables": "sweep tables, read and written",
     "drcopt.export": "tables for papers",
     "drcopt.plotting": "pictures",
+    "drcopt.explore": "pages for a browser",
     "drcopt.proof": "proof files",
     "drcopt.checker": "the independent checker",
     "drcopt.closed_forms": "formulas",

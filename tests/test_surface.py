@@ -230,6 +230,11 @@ class TestHowItRuns:
         with pytest.raises(InputError, match=message):
             drcopt.surface(problem(), **arguments)  # type: ignore[arg-type]
 
+    def test_forbidden_pairs(self) -> None:
+        d = np.array([[0.0, np.inf], [1.0, 0.0]])
+        with pytest.raises(InputError, match="d must be finite for a surface"):
+            drcopt.surface(drcopt.Problem([0.5, 0.5], [0.4, 0.6], np.eye(2), d), R=(0.1, 0.5))
+
     def test_budgets_asked_for(self, sheet: drcopt.Surface) -> None:
         with pytest.raises(InputError, match="budgets must be given for R and C; there are 1"):
             sheet.lower(0.5)

@@ -356,6 +356,8 @@ def surface(
     settings = {"formulation": formulation, "classifier_sees": classifier_sees, "perception": perception}
     first = session_for(problem, units=units, **settings)
     refuse_surface(problem)
+    if not np.isfinite(problem.d).all():
+        raise InputError("d must be finite for a surface; it forbids pairs with inf. Sweep it instead.")
     given = dict(zip(QUANTITIES, (D, R, C), strict=True))
     if given[minimised] is not None:
         raise minimised.limited_itself(check.shown(given[minimised]))
