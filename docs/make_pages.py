@@ -23,6 +23,7 @@ MODULES = {
     "drcopt.proof": "proof files",
     "drcopt.checker": "the independent checker",
     "drcopt.closed_forms": "formulas",
+    "drcopt.statistics": "what samples can prove",
     "drcopt.theorems": "statements and verdicts",
     "drcopt.neural": "restoration codecs",
 }
