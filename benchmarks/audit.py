@@ -25,7 +25,7 @@ _COLUMNS = (
 def table(rows: pd.DataFrame) -> str:
     """Markdown; "false" are violations of a truth, "rejected" certificates that the checker does not confirm."""
     lines = ["| " + " | ".join(_COLUMNS) + " |", "|---" * len(_COLUMNS) + "|"]
-    said = rows["violation"].fillna("").astype(str)
+    said = rows["violation"].astype(object).fillna("").astype(str)
     rows = rows.assign(wrong=said.str.replace(r"certificate rejected: [^;]*(; .*proved)?", "", regex=True).ne(""))
     for name, part in [*rows.groupby("family", sort=False), ("all", rows)]:
         checked = part["accepted"].notna()

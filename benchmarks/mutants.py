@@ -71,7 +71,6 @@ TESTS: dict[str, tuple[str, ...]] = {
     "certify/certificate.py": ("certificate", "one_shot_engine", "proof", "witness", "soundness"),
     "formulations/base.py": ("questions", "certificate", "engines", "soundness"),
     "formulations/": ("one_shot", "one_shot_engine", "certificate", "engines", "soundness"),
-    "engines/least_information.py": ("limits",),
     "certify/proof": ("proof", "proof_format", "law_proofs", "tampering"),
     "certify/exactly.py": ("exactly",),
     "checker/": ("proof", "proof_format", "checker", "law_proofs", "tampering"),
@@ -704,10 +703,9 @@ MUTANTS: tuple[Mutant, ...] = (
         "if near and min(kept.ravel()) >= 0 else P + spread",
         "if near else P + spread",
     ),
-    Mutant("meant: always certain", "certify/witness.py", "np.count_nonzero(T, axis=0) <= 1", "np.ones(1) > 0"),
+    Mutant("meant: S is never told", "certify/witness.py", "formulation.problem.k == 1", "formulation.problem.k >= 1"),
     Mutant("meant: a hair for nothing", "certify/witness.py", "if room[0] > _ROUGH * ordinary", "if False"),
     Mutant("Ctrl-C for one part", "session.py", "if met or proposal.termination == INTERRUPTED", "if met", False),
-    Mutant("a limit that nobody hears", "engines/least_information.py", "or clock.expired()", "", False),
     # Sweeps, checkpoints, tables.
     Mutant(
         "torn record kept",

@@ -281,12 +281,13 @@ def _careful(formulation: Question, parts: Sequence[Part], budgets: Budgets) -> 
             (budgets.rate, meant.rate, nats_per),
             (budgets.loss, meant.loss, nats_per),
         ):
-            if budget == math.inf or (value == meant.rate and meant.independent):
+            nothing = meant.independent if value == meant.rate else value == meant.loss and formulation.problem.k == 1
+            if budget == math.inf or nothing:
                 excess.append(0.0)
                 continue
             context.clear_flags()
             over = value() - Decimal(budget)
-            if (rounded or context.flags[decimal.Inexact]) and not (value == meant.loss and meant.certain):
+            if rounded or context.flags[decimal.Inexact]:
                 over += _ALLOWANCE * max(Decimal(1), Decimal(budget))
             nats = float(over) * unit * (1.0 + 4 * _UNIT)
             excess.append(math.nextafter(nats, math.inf) if over > 0 else 0.0)
@@ -303,7 +304,6 @@ class _Meant:
     """The weighted couplings that are meant, in decimals, with Wᵀ and the law of X and Y normalised."""
 
     independent = False  # whether every one is exactly px pyᵀ, of rate 0
-    certain = False  # whether Y tells S for sure, of loss 0: known once the loss is
 
     def __init__(self, formulation: Question, parts: Sequence[Part], units: str) -> None:
         problem = formulation.problem
@@ -377,10 +377,9 @@ class _Meant:
         mixed = self.formulation.name == "one-shot" and self.formulation.classifier_sees == "Y"
         pairs = zip(self.weights, self.couplings, strict=True)
         parts = [(Decimal(1), sum(w * P for w, P in pairs))] if mixed else list(pairs)
-        total, self.certain = _ZERO, True
+        total = _ZERO
         for weight, P in parts:
             T = self.W.T @ P
-            self.certain &= bool((np.count_nonzero(T, axis=0) <= 1).all())
             total -= weight * self._sum(_ratios(T, np.broadcast_to(T.sum(axis=0), T.shape)))
         return total
 

@@ -117,7 +117,7 @@ def maps(p: Problem, point: Any, limit: Any, by_part: bool) -> Spent:
     loss = p.loss(ball(mixed))
     if by_part:
         losses = [p.loss((f[:, None] == np.arange(p.m)) * p.PX[:, None]) for f in found]
-        loss = ball(weights) @ np.array(losses) + arb(1 - weights.sum()) * p.HS
+        loss = ball(weights) @ np.array(losses) + p.loss(ball(np.outer(p.px, constant)))
     return (p.D * ball(mixed)).sum(), rate, loss, arb(0)
 
 
