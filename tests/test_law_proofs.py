@@ -288,17 +288,21 @@ class TestTraps:
         assert solution.status == "optimal" and solution.distortion == pytest.approx(1.25)
 
     def test_messages_know_no_halves(self) -> None:
-        """A leaf for τ(0) ≤ ½ and one for τ(0) ≥ ½ hold of no message that gives its letter both."""
+        """Leaves for τ(0) ≤ ½ and τ(0) ≥ ½ say H(S|Y) ≥ H(S) of one letter's posterior, but not of a message's two."""
         p = drcopt.Problem([0.5, 0.5], [1.0], BSC, [[0.0], [0.0]])
-        # −H on the two halves, by a chord on each: with them H(S|Y) looks bounded away from 0.
-        half = leaf(p, [0.0, 0.0], classification=1.0)
-        data = bare(p, classifier_sees="message", objective="classification-loss")
+        data = bare(p, objective="classification-loss")
+        low, high = (
+            leaf(p, [2.0 * sign, -2.0 * sign], classification=1.0)
+            | {"cells": [[{"nu": texts([-2.5 * sign, 2.5 * sign])}]]}
+            for sign in (1, -1)
+        )
+        data["evidence"] = tree({"y": 0, "s": 0, "at": "1/2"}, low, high)
+        assert check(data | {"rate_budget": "1"}).lower == pytest.approx(math.log(2.0))
         data["point"] = [{"weight": "1", "coupling": [["1/2", "0"], ["0", "1/2"]], "letters": [0, 0]}]
-        high = leaf(p, [2.0, -2.0], classification=1.0)
-        low = leaf(p, [-2.0, 2.0], classification=1.0)
-        verdict = check(data | {"evidence": tree({"y": 0, "s": 0, "at": "1/2"}, low, high)})
-        assert verdict.lower <= verdict.upper
-        assert check(data | {"evidence": tree(half)}).lower <= verdict.upper
+        verdict = check(data | {"classifier_sees": "message"})
+        assert verdict.lower <= verdict.upper == pytest.approx(p.entropy_s_given_x)
+        alone = check(data | {"classifier_sees": "message", "evidence": tree(low)})
+        assert alone.lower <= verdict.upper
 
     def test_a_mixture_may_take_letters_from_different_leaves(self) -> None:
         """Time-sharing with a free law: the cheapest of every letter over the leaves, not a leaf's least."""
