@@ -83,6 +83,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "sweep.py": ("sweep", "checkpoint", "verify"),
     "tables.py": ("tables",),
     "statistics/": ("statistics",),
+    "bounds/decisions.py": ("decisions",),
+    "decision_session.py": ("decisions",),
     "bounds/stranded.py": ("forbidden",),
     "bounds/pricing/allowed.py": ("forbidden",),
     "forbidden.py": ("forbidden",),
@@ -92,6 +94,21 @@ TESTS: dict[str, tuple[str, ...]] = {
 }
 
 MUTANTS: tuple[Mutant, ...] = (
+    # The loss of the best decision.
+    Mutant(
+        "the dearest action",
+        "bounds/decisions.py",
+        "np.minimum(least[y]",
+        "np.maximum(np.nan_to_num(least[y], posinf=0)",
+    ),
+    Mutant("an action less in both halves", "bounds/decisions.py", "only[node.y] &=", "only[node.y] &= False &"),
+    Mutant(
+        "splits where the message is read",
+        "bounds/decisions.py",
+        "if message and isinstance(self.root, ActionSplit)",
+        "if False",
+    ),
+    Mutant("losses beyond C", "decision_session.py", "if loss > question.budgets", "if loss > 9 * question.budgets"),
     # Forbidden pairs.
     Mutant(
         "a letter priced as if all were allowed", "bounds/pricing/allowed.py", "paid = -alpha", "paid = -2.0 * alpha"

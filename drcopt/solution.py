@@ -116,6 +116,9 @@ class Solution(ReadOnly):
         Of what problem this is the answer; it brings the names of the letters.
     perception, perception_kind, perception_budget
         The divergence of Y's law from its target, which it is and its budget, where there is one.
+    class_loss : str
+        What ``classification_loss`` and its budget are: "entropy" H(S|Y), in ``units``; "error" the Bayes error;
+        "table" the loss of the best decision, in the unit of the table given.
     message : Message or None
         With ``classifier_sees="message"``: what the decoder decodes.
 
@@ -165,6 +168,7 @@ class Solution(ReadOnly):
     perception_kind: words.Divergence | Literal[""] = ""
     perception_budget: float = math.inf
     message: Message | None = None
+    class_loss: str = "entropy"
 
     @property
     def labels(self) -> Labels:
@@ -302,11 +306,14 @@ class Solution(ReadOnly):
         if not math.isnan(self.perception) and self.objective != "perception":
             names.insert(0, "perception")
         rest = [f"{name}={getattr(self, name):.6g}" for name in names if name != self.objective]
+        of = "" if self.class_loss == "entropy" else f", class_loss={self.class_loss}"
+        if of and self.objective == "classification_loss":
+            unit = ""
         excess = f"; exceeds a budget by ≤ {self.excess:.2g}" if self.excess > 0 else ""
         return (
             f"Solution({self.status}: {self.objective}={self.value:.8g}, lower_bound={self.lower_bound:.8g}, "
             f"gap={self.gap:.2g}{unit}; {', '.join(rest)} {self.units}{excess}; "
-            f"{self.formulation}, {', '.join(limits)} {self.units}; engine={self.engine})"
+            f"{self.formulation}{of}, {', '.join(limits)} {self.units}; engine={self.engine})"
         )
 
     def _proved(self) -> dict[str, str]:

@@ -7,6 +7,7 @@ import math
 from numpy.typing import ArrayLike
 
 from drcopt import words
+from drcopt.decision_session import session_of
 from drcopt.law_session import session_for
 from drcopt.perception import Perception
 from drcopt.problem import Problem
@@ -26,6 +27,7 @@ def solve_drc(
     d: ArrayLike | words.Distortion = "hamming",
     formulation: words.Formulation = "single-letter",
     classifier_sees: words.ClassifierSees = "Y",
+    class_loss: words.ClassLoss | ArrayLike = "entropy",
     perception: Perception | tuple[words.Divergence, float] | None = None,
     units: words.Units = "bits",
     engine: words.Engine = "auto",
@@ -54,6 +56,10 @@ def solve_drc(
         One-shot: whether the budget limits H(S|Y) or H(S|Y,U). Single-letter: "message" lets the classifier read all
         that the decoder decodes, V, of which the letter y is a function: I(X;V) ≤ R and H(S|V) ≤ C, a convex problem;
         ``solution.message`` lists its atoms.
+    class_loss : {"entropy", "error"} or (k, A) array
+        What C limits: H(S|Y) in ``units``; the Bayes error 1 − Σ_y max_s p(s,y); or Σ_y min_a Σ_s p(s,y) ℓ(s,a) for a
+        table ℓ ≥ 0 of what each action costs in each class, in its unit. Other than "entropy": single-letter (Y or the
+        message), by branch and bound on the actions of letters.
     perception : drcopt.Perception or (kind, budget), optional
         Y's law must lie near py instead of being it, e.g. ("tv", 0.05). Single-letter only.
     units : {"bits", "nats"}
@@ -96,6 +102,7 @@ def solve_drc(
         C=C,
         formulation=formulation,
         classifier_sees=classifier_sees,
+        class_loss=class_loss,
         perception=perception,
         units=units,
         engine=engine,
@@ -113,6 +120,7 @@ def solve(
     C: float | None = None,
     formulation: words.Formulation = "single-letter",
     classifier_sees: words.ClassifierSees = "Y",
+    class_loss: words.ClassLoss | ArrayLike = "entropy",
     perception: Perception | tuple[words.Divergence, float] | None = None,
     units: words.Units = "bits",
     engine: words.Engine = "auto",
@@ -129,7 +137,7 @@ def solve(
         The data.
     R, C : float or None
         Rate and classification budgets in ``units``; None (or inf): none.
-    formulation, classifier_sees, perception, units, engine, tol, time_limit, verify, on_failure
+    formulation, classifier_sees, class_loss, perception, units, engine, tol, time_limit, verify, on_failure
         As in :func:`solve_drc`, and the errors too.
 
     Examples
@@ -139,8 +147,9 @@ def solve(
     >>> solution.status, round(solution.distortion, 6)
     ('optimal', 0.110028)
     """
-    session = session_for(
+    session = session_of(
         problem,
+        class_loss=class_loss,
         perception=perception,
         formulation=formulation,
         classifier_sees=classifier_sees,
@@ -160,6 +169,7 @@ def min_rate(
     C: float | None = None,
     formulation: words.Formulation = "single-letter",
     classifier_sees: words.ClassifierSees = "Y",
+    class_loss: words.ClassLoss | ArrayLike = "entropy",
     perception: Perception | tuple[words.Divergence, float] | None = None,
     units: words.Units = "bits",
     engine: words.Engine = "auto",
@@ -180,7 +190,7 @@ def min_rate(
         Classification budget, in ``units``.
     tol : float
         Absolute gap wanted, in ``units``.
-    formulation, classifier_sees, perception, units, engine, time_limit, verify, on_failure
+    formulation, classifier_sees, class_loss, perception, units, engine, time_limit, verify, on_failure
         As in :func:`solve_drc`.
 
     Returns
@@ -201,8 +211,9 @@ def min_rate(
     >>> least.status, round(least.rate, 5)
     ('optimal', 0.5)
     """
-    session = session_for(
+    session = session_of(
         problem,
+        class_loss=class_loss,
         perception=perception,
         formulation=formulation,
         classifier_sees=classifier_sees,
@@ -222,6 +233,7 @@ def min_classification_loss(
     D: float | None = None,
     formulation: words.Formulation = "single-letter",
     classifier_sees: words.ClassifierSees = "Y",
+    class_loss: words.ClassLoss | ArrayLike = "entropy",
     perception: Perception | tuple[words.Divergence, float] | None = None,
     units: words.Units = "bits",
     engine: words.Engine = "auto",
@@ -242,7 +254,7 @@ def min_classification_loss(
         Distortion budget, in the unit of d.
     tol : float
         Absolute gap wanted, in ``units``.
-    formulation, classifier_sees, perception, units, engine, time_limit, verify, on_failure
+    formulation, classifier_sees, class_loss, perception, units, engine, time_limit, verify, on_failure
         As in :func:`solve_drc`.
 
     Returns
@@ -263,8 +275,9 @@ def min_classification_loss(
     >>> edge.status, round(edge.classification_loss, 5)
     ('optimal', 0.69732)
     """
-    session = session_for(
+    session = session_of(
         problem,
+        class_loss=class_loss,
         perception=perception,
         formulation=formulation,
         classifier_sees=classifier_sees,

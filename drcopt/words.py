@@ -18,6 +18,8 @@ Units = Literal["bits", "nats"]
 Formulation = Literal["single-letter", "time-sharing", "one-shot"]
 #: What the classifier reads: the letter; also the common randomness (one-shot); all that the decoder decodes.
 ClassifierSees = Literal["Y", "YU", "message"]
+#: What C limits: H(S|Y), or the least probability of error of a classifier.
+ClassLoss = Literal["entropy", "error"]
 #: What is minimised.
 Objective = Literal["distortion", "rate", "classification_loss", "perception"]
 #: Who searches: :data:`drcopt.engines.ENGINES`.
@@ -50,6 +52,7 @@ Relation = Literal["==", "<=", ">="]
 UNITS: tuple[Units, ...] = get_args(Units)
 FORMULATIONS: tuple[Formulation, ...] = get_args(Formulation)
 CLASSIFIER_SEES: tuple[ClassifierSees, ...] = get_args(ClassifierSees)
+CLASS_LOSSES: tuple[ClassLoss, ...] = get_args(ClassLoss)
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 ENGINES: tuple[Engine, ...] = get_args(Engine)
 VERIFY: tuple[Verify, ...] = get_args(Verify)
@@ -66,9 +69,9 @@ SAMPLE_COUNTS: tuple[SampleCount, ...] = get_args(SampleCount)
 RELATIONS: tuple[Relation, ...] = get_args(Relation)
 
 __all__ = [
-    "BUDGETS", "CLASSIFIER_SEES", "DEGRADATIONS", "DISTORTIONS", "DIVERGENCES", "ENGINES", "FORMULATIONS",
-    "INEQUALITIES", "OBJECTIVES", "ON_FAILURE", "PICTURES", "RELATIONS", "SAMPLE_COUNTS", "STATUSES", "UNITS",
-    "VERIFY", "VIEWS", "Budget", "ClassifierSees", "Degradation", "Distortion", "Divergence", "Engine",
-    "Formulation", "Inequality", "Objective", "OnFailure", "Picture", "Relation", "SampleCount", "Status", "Units",
-    "Verify", "View",
+    "BUDGETS", "CLASSIFIER_SEES", "CLASS_LOSSES", "DEGRADATIONS", "DISTORTIONS", "DIVERGENCES", "ENGINES",
+    "FORMULATIONS", "INEQUALITIES", "OBJECTIVES", "ON_FAILURE", "PICTURES", "RELATIONS", "SAMPLE_COUNTS", "STATUSES",
+    "UNITS", "VERIFY", "VIEWS", "Budget", "ClassLoss", "ClassifierSees", "Degradation", "Distortion", "Divergence",
+    "Engine", "Formulation", "Inequality", "Objective", "OnFailure", "Picture", "Relation", "SampleCount", "Status",
+    "Units", "Verify", "View",
 ]  # fmt: skip

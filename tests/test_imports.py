@@ -35,6 +35,7 @@ LAYERS = (
     {"session"},
     {"least_perception"},
     {"law_session"},
+    {"decision_session"},
     {"solve"},
     {"special_cases"},
     {"sweeps"},

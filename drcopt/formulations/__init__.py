@@ -14,6 +14,8 @@ one-shot        mixtures of maps f with   Σ λ_f H(f(X))               "Y": H(S
 from drcopt.formulations.base import Formulation as Formulation
 from drcopt.formulations.base import Part as Part
 from drcopt.formulations.base import Question as Question
+from drcopt.formulations.decisions import Decisions as Decisions
+from drcopt.formulations.decisions import MessageDecisions as MessageDecisions
 from drcopt.formulations.one_shot import OneShot as OneShot
 from drcopt.formulations.single_letter import Message as Message
 from drcopt.formulations.single_letter import SingleLetter as SingleLetter
@@ -21,8 +23,8 @@ from drcopt.formulations.time_sharing import TimeSharing as TimeSharing
 from drcopt.words import FORMULATIONS, ClassifierSees
 
 __all__ = [
-    "CLASSIFIER_SEES", "NAMES", "Formulation", "Message", "OneShot", "Part", "Question", "SingleLetter",
-    "TimeSharing",
+    "CLASSIFIER_SEES", "NAMES", "Decisions", "Formulation", "Message", "MessageDecisions", "OneShot", "Part",
+    "Question", "SingleLetter", "TimeSharing",
 ]  # fmt: skip
 
 NAMES = FORMULATIONS

@@ -1,0 +1,312 @@
+"""Sessions where C limits the loss of the best decision about S (its Bayes error, say) in place of H(S|Y)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from drcopt import forbidden, information, words
+from drcopt.bounds import Evidence, Stranded, bound_of
+from drcopt.certify.certificate import repair
+from drcopt.certify.witness import Budgets
+from drcopt.engines.base import Proposal
+from drcopt.engines.decisions import Ask, Deciding
+from drcopt.errors import InfeasibleError, InputError, NotSolvedError
+from drcopt.failures import guarded
+from drcopt.formulations import Decisions, Message, MessageDecisions, Part, Question, SingleLetter
+from drcopt.law_session import LawSession, session_for
+from drcopt.problem import Problem
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE, Quantity
+from drcopt.questions.output import Free, OutputLaw
+from drcopt.session import Session
+from drcopt.solution import Multipliers, Residuals, Solution
+from drcopt.support import check, clock
+from drcopt.support.check import FloatArray
+
+__all__ = ["DecisionCertificate", "DecisionSession", "session_of", "table_of"]
+
+#: What a loss may be off by rounding, of the largest ℓ, for each entry summed.
+_ROUNDING = 4 * 2.0**-53
+#: A point whose loss may exceed C by no more, of the largest ℓ, is "near-feasible".
+_CLOSE = 1e-12
+
+
+def table_of(class_loss: Any, k: int) -> FloatArray:
+    """ℓ(s, a), shape (k, A): of the probability of error for "error", else the table given."""
+    if isinstance(class_loss, str):
+        check.choice("class_loss", class_loss, words.CLASS_LOSSES)
+        return 1.0 - np.eye(k)
+    table = check.real_array("class_loss", class_loss, 2)
+    if len(table) != k:
+        raise InputError(
+            f"class_loss must have a row for each of the {k} classes and a column for each action; it has shape "
+            f"{table.shape}. "
+            + ("Pass its transpose." if table.shape[1] == k else "Pass the loss of every action in every class.")
+        )
+    return table
+
+
+@dataclass(frozen=True, eq=False)
+class DecisionCertificate:
+    """The question, a point within its limits (of value ``upper``) and evidence for the bound ``lower``.
+
+    With an ``excess`` the point may exceed C by that much, and bounds nothing.
+    """
+
+    formulation: Question
+    parts: tuple[Part, ...] | None
+    evidence: tuple[Evidence, ...]
+    upper: float
+    lower: float
+    excess: float = 0.0
+
+    def least(self, quantity: Quantity) -> float:
+        """A proved lower bound on what the limits of the others leave of one quantity, from the same evidence."""
+        question = self.formulation.minimising(quantity)
+        return max((bound_of(one, question) for one in self.evidence), default=-math.inf)
+
+    def save(self, path: Any) -> None:
+        """Refused: proof files are about H(S|Y)."""
+        raise InputError(
+            "a proof file must be about H(S|Y); this answer is about another class_loss. Evaluate "
+            "solution.certificate.evidence instead: .bound(solution.certificate.formulation)."
+        )
+
+
+def session_of(problem: Problem, *, class_loss: Any = "entropy", perception: Any = None, **settings: Any) -> Session:
+    """The session for a problem and for what C limits."""
+    if isinstance(class_loss, str):
+        check.choice("class_loss", class_loss, words.CLASS_LOSSES)
+    if (isinstance(class_loss, str) and class_loss == "entropy") or not isinstance(problem, Problem):
+        return session_for(problem, perception=perception, **settings)
+    if perception is not None:
+        raise InputError("class_loss must be 'entropy' with a perception budget; another came. Leave one of them out.")
+    return DecisionSession(problem, class_loss=class_loss, law=Free() if problem.free else None, **settings)
+
+
+class DecisionSession(LawSession):
+    """A session with a table of losses (k, A)."""
+
+    def __init__(self, problem: Problem, *, class_loss: Any, law: OutputLaw | None, **settings: Any) -> None:
+        super().__init__(problem, law=law, perception=None, **settings)
+        if self.formulation != "single-letter" or self.engine != "auto" or self.verify is not None:
+            raise InputError(
+                "class_loss must be 'entropy' with another formulation than 'single-letter', with an engine or with "
+                f"verify; it came with formulation={self.formulation!r}, engine={self.engine!r}, "
+                f"verify={self.verify!r}. Leave them out."
+            )
+        self.class_loss = class_loss if isinstance(class_loss, str) else "table"
+        self._losses = table_of(class_loss, problem.k)
+
+    def require(self, objective: Quantity) -> None:
+        """Every quantity is minimised, forbidden pairs or not."""
+
+    def ask(
+        self,
+        objective: Quantity,
+        *,
+        D: float | None = None,
+        R: float | None = None,
+        C: float | None = None,
+        on_failure: words.OnFailure = "raise",
+    ) -> Solution:
+        """The least value of a quantity within budgets on the others; C is in the unit of the table of losses."""
+        check.choice("on_failure", on_failure, words.ON_FAILURE)
+        started = clock.now()
+        given = [check.budget(q.budget, v) for q, v in zip(QUANTITIES, (D, R, C), strict=True)]
+        if given[objective.place] != math.inf:
+            raise objective.limited_itself(check.shown(given[objective.place]))
+        budgets = Budgets(given[0], given[1], math.inf, self.units)
+        kind: type[Any] = MessageDecisions if self.classifier_sees == "message" else Decisions
+        question: Ask = kind(
+            self._reduced,
+            budgets.nats[RATE.place],
+            given[CLASSIFICATION_LOSS.place],
+            distortion_budget=given[DISTORTION.place],
+            objective=objective,
+            laws=self._law,
+            losses=self._losses[self._support.s],
+        )
+        enough = self.tol if objective is CLASSIFICATION_LOSS else objective.inside(self.tol, self.units)
+        limits = self._limits(objective, started)
+        if objective is DISTORTION:
+            enough = max(self.tol * self._stakes.stake, self._stakes.digit)
+        limits = replace(limits, tol=0.5 * enough)
+        held = _Judge(question, budgets)
+        with clock.until(limits.deadline):
+            proposal = self._proposed(question, held, lambda judge: Deciding(question, limits, judge).propose())
+        lower = max((bound_of(one, question) for one in proposal.evidence), default=-math.inf)
+        if lower == math.inf and held.excess > 0.0:
+            held.parts = None
+        elif held.excess == 0.0:
+            lower = min(lower, held.upper)  # both carry rounding
+        upper = held.upper if held.parts is not None else math.inf
+        certificate = DecisionCertificate(question, held.parts, proposal.evidence, upper, lower, held.excess)
+        solution = self._told(certificate, proposal, given, enough, clock.now() - started)
+        if on_failure == "raise":
+            self._raise(solution)
+        return solution
+
+    def _proposed(
+        self, question: Ask, held: _Judge, search: Callable[[Callable[[Part], float | None]], Proposal]
+    ) -> Proposal:
+        if self._stranded is not None:
+            return Proposal(None, (Stranded(self._stranded),), "every coupling has a forbidden pair")
+        if question.rate_budget == 0.0:
+            return self._independent(question, held)
+        return guarded(Deciding.name, lambda: search(held))
+
+    def _independent(self, question: Ask, held: _Judge) -> Proposal:
+        """At R = 0 the best letter for all, or the given law, and the best action for all."""
+        problem = question.problem
+        law = question.law.argmin(problem.px @ problem.d)
+        letters = np.arange(problem.m)
+        held(Part(1.0, np.outer(problem.px, law), letters=letters))
+        return Proposal(None, (AtNoRate(),), "X and Y must be independent", 0.0, math.inf, 0.0)
+
+    def _told(
+        self, certificate: DecisionCertificate, proposal: Proposal, given: list[float], enough: float, seconds: float
+    ) -> Solution:
+        question, objective = certificate.formulation, certificate.formulation.objective
+        problem = self.problem
+        values = [math.nan] * 3
+        coupling = np.full((problem.n, problem.m), math.nan)
+        residuals, message = Residuals(*[math.nan] * 6), None
+        if certificate.parts is not None:
+            coupling = self._support.restore(question.coupling(certificate.parts))
+            values = list(question.values(certificate.parts))
+            off = float(np.abs(coupling.sum(axis=1) - problem.px).sum())
+            residuals = Residuals(off, self._off(coupling), 0.0, 0.0, certificate.excess)
+            status: words.Status = "optimal" if certificate.upper - certificate.lower <= enough else "feasible"
+            if certificate.excess > 0.0:
+                status = "near-feasible"
+            if isinstance(question, Message):
+                message = self._atoms(certificate.parts[0])
+        elif certificate.lower == math.inf:
+            status = "infeasible"
+            values[objective.place] = math.inf
+        else:
+            status = "unknown"
+        scale = 1.0 / information.NATS_PER[self.units]
+        sizes = (1.0, scale, 1.0)
+        given_worth = (
+            proposal.distortion_multiplier,
+            proposal.rate_multiplier,
+            proposal.classification_multiplier,
+        )
+        unit = sizes[objective.place]
+        worth = [w * unit / size for w, size in zip(given_worth, sizes, strict=True)]
+        worth[objective.place] = math.nan
+        if status == "infeasible":
+            worth = [math.nan] * 3
+        return Solution(
+            status=status,
+            termination=proposal.termination,
+            distortion=values[0],
+            lower_bound=certificate.lower * unit,
+            objective=objective.name,
+            coupling=coupling,
+            rate=values[1] * scale,
+            classification_loss=values[2],
+            multipliers=Multipliers(rate=worth[1], classification=worth[2], distortion=worth[0]),
+            residuals=residuals,
+            engine=Deciding.name,
+            seconds=seconds,
+            formulation=self.formulation,
+            classifier_sees=self.classifier_sees,
+            distortion_budget=given[0],
+            rate_budget=given[1],
+            classification_budget=given[2],
+            units=self.units,
+            certificate=certificate,
+            stats=proposal.stats,
+            problem=problem,
+            message=message,
+            class_loss=self.class_loss,
+        )
+
+    def _raise(self, solution: Solution) -> None:
+        certificate: DecisionCertificate = solution.certificate
+        pairs = zip(
+            QUANTITIES, (solution.distortion_budget, solution.rate_budget, solution.classification_budget), strict=True
+        )
+        given = {q: b for q, b in pairs if math.isfinite(b)}
+        said = ", ".join(f"{q.budget} = {b:.8g}" for q, b in given.items()) or "the marginals"
+        if solution.status == "infeasible":
+            if self._stranded is not None:
+                forbidden.raise_stranded(self.problem, self._support.x[self._stranded])
+            missed = next(q for q in reversed(QUANTITIES) if q in given)
+            least = certificate.least(missed)
+            least = missed.outside(least, self.units) if missed is RATE else least
+            what = "loss of the best decision" if missed is CLASSIFICATION_LOSS else missed.words
+            raise InfeasibleError(
+                f"{said} cannot be met: the {what} is at least {least:.8g} there (proved). Raise {missed.budget} above "
+                "that, or another budget.",
+                budget=missed.budget,
+                least=least,
+                units=self.units,
+            )
+        if solution.status == "unknown":
+            raise NotSolvedError(
+                f"no coupling that meets {said} was found, and none was proved impossible ({solution.termination}). "
+                "Raise time_limit or a budget, or pass on_failure='return' to get the bound."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class AtNoRate:
+    """Evidence: at R = 0 E d is that of one letter for all, or of the given law, and the loss that of one action."""
+
+    def bound(self, question: Question) -> float:
+        assert isinstance(question, (Decisions, MessageDecisions))
+        if question.rate_budget > 0.0:
+            return -math.inf
+        problem = question.problem
+        each = problem.px @ problem.d
+        distortion = question.law.least(each) if isinstance(question.laws, Free) else math.fsum(problem.py * each)
+        values = distortion, 0.0, float((problem.px @ question.expected).min())
+        slack = [v * (1.0 - 64 * 2.0**-53 * (problem.n + 4)) for v in values]
+        if any(v > b for v, b in zip(slack, question.budgets, strict=True)):
+            return math.inf
+        return slack[question.objective.place]
+
+    def framed(self, change: Any) -> AtNoRate:
+        return self
+
+
+class _Judge:
+    """Moves points onto the marginals and within the rate; keeps the best whose loss, rounded up, is within C."""
+
+    def __init__(self, question: Ask, budgets: Budgets) -> None:
+        self.question, self.budgets = question, budgets
+        kind = Message if isinstance(question, MessageDecisions) else SingleLetter
+        self.plain = kind(
+            question.problem,
+            question.rate_budget,
+            math.inf,
+            distortion_budget=question.distortion_budget,
+            objective=question.objective,
+            laws=question.laws,
+        )
+        self.upper = self.excess = math.inf
+        self.parts: tuple[Part, ...] | None = None
+
+    def __call__(self, part: Part) -> float | None:
+        point = repair(self.plain, [part], self.budgets, lower_loss=False)
+        if point is None or point.spent.excess > 0.0:
+            return None
+        question = self.question
+        loss = question.classification_loss(point.parts)
+        size = question.problem.n * question.problem.m + question.problem.k
+        loss += _ROUNDING * size * float(question.losses.max(initial=0.0))
+        value = loss if question.objective is CLASSIFICATION_LOSS else point.spent.values[question.objective.place]
+        excess = max(0.0, loss - question.budgets[CLASSIFICATION_LOSS.place])
+        if excess > _CLOSE * float(question.losses.max(initial=0.0)):
+            return None
+        if (excess > 0.0, value) < (self.excess > 0.0, self.upper):
+            self.upper, self.parts, self.excess = value, point.parts, excess
+        return value if excess == 0.0 else None
