@@ -95,9 +95,10 @@ class PosteriorTree:
         for i, (leaf, box) in enumerate(leaves):  # neighbours in the tree share the boxes of all letters but one
             if clock.expired() and i > 0:
                 return -math.inf  # a leaf without a bound: there is nothing to say of the whole
-            piece, partition = _leaf_piece(question, leaf, box, _ROUGH, cells[-1], known)
+            alone = len(leaves) == 1
+            piece, partition = _leaf_piece(question, leaf, box, _SHARP if alone else _ROUGH, cells[-1], known)
             cells.append(partition)
-            heapq.heappush(heap, (question.bound(piece), i, False))
+            heapq.heappush(heap, (question.bound(piece), i, alone))
         while not heap[0][2] and not clock.expired():
             bound, i, _ = heap[0]
             piece, _ = _leaf_piece(question, *leaves[i], _SHARP, cells[i + 1], known)

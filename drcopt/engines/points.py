@@ -39,6 +39,8 @@ _JUMPS = 10
 _VERTICES, _SPREADS = 20, (0.1, 0.3, 1.0)
 #: Of such descents that the rate does not allow, one of so many is followed by a search step by step.
 _WALKS = 4
+#: After so many searches step by step in vain one of so many is made.
+_VAIN = 8
 #: How far within its budgets, relative, a step-by-step search aims, which meets them to its own tolerance only.
 _WITHIN = 1e-8
 #: Where a descent from afar stops, and how near the best value it must be to be taken to its end (d in [0, 1]).
@@ -61,7 +63,7 @@ class Points:
         self.descents = self.suggested = 0
         self._search: Search | CornerSearch | None = None
         self._vertices: VertexDescent | None = None
-        self._slid = 0
+        self._slid = self._steps = self._vain = 0
         self._tried: list[FloatArray] = []
         self._best_is_safe = False
         self._polished: FloatArray | None = None
@@ -183,9 +185,16 @@ class Points:
 
     def _stepped(self, P: FloatArray) -> FloatArray | None:
         """A coupling within the budgets to which a search step by step comes from P, if it does."""
+        self._steps += 1
+        if self._vain >= _VAIN and self._steps % _VAIN:
+            return None
         near = step_by_step(self.problem, self.rate * (1 - _WITHIN), self.budget * (1 - _WITHIN), P)
         near = None if near is None else self._repaired(near)
-        return None if near is None or self.problem.classification_loss(near) > self.budget else near
+        if near is None or self.problem.classification_loss(near) > self.budget:
+            near = None
+        better = near is not None and self.problem.distortion(near) < self.value - self.limits.tol
+        self._vain = 0 if better else self._vain + 1
+        return near
 
     def _keep(self, answer: Descent) -> None:
         P = self._repaired(answer.P)

@@ -152,6 +152,9 @@ class Search:
         if self.root.split is None:
             start = self._convex_start(self.root.z, self.columns)
             self.root.z = start.z
+            if start.bound >= self.upper - 0.5 * tol:
+                self.nodes, self.lower, self.termination = 1, start.bound, "the gap is closed"
+                return
         else:
             start = Ascent(self.root.z, -math.inf, self.columns, np.zeros(len(self.columns.y)))
         self.lower = start.bound
@@ -199,15 +202,21 @@ class Search:
     def _convex_start(self, z: FloatArray, columns: Columns) -> Ascent:
         """The best multipliers that need no search, β ≤ α/η: cheap, valid, and often already optimal.
 
-        Only with three classes or more is pricing expensive enough to make this worth a step of its own.
+        Only with three classes or more is pricing expensive enough to make this worth a step of its own. Multipliers z that
+        close the gap as they are stay.
         """
         lagrangian, problem = self.lagrangian, self.lagrangian.problem
         _, alpha, beta = lagrangian.ranges
         held = alpha == (0.0, 0.0) or (alpha[0] == alpha[1] and beta[0] == beta[1])
         if problem.k == 2 or held or problem.contraction == 0:
             return Ascent(z, -math.inf, columns, np.zeros(len(columns.y)))
-        convex = replace(lagrangian, cone=problem.contraction)
         target = min(self.upper - 0.5 * self._tol, self.stop_above)
+        if self.upper < math.inf and z.any():  # the best point's multipliers may do as they are
+            bound, priced = lagrangian.price(z, None, 0.1 * self._tol)
+            self.priced += 1
+            if bound >= target:
+                return Ascent(z, bound, columns, np.zeros(len(columns.y)), partition=priced.partition)
+        convex = replace(lagrangian, cone=problem.contraction)
         return ascend(convex, z, None, columns, target=target, tol=0.1 * self._tol, deadline=self.limits)
 
     def _bound(self, box: FloatArray, parent: Ascent) -> Ascent:

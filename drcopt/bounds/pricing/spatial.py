@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import rel_entr, xlogy
 
+from drcopt.bounds.pricing.convexity import Basins, concave
 from drcopt.bounds.pricing.gibbs import Partition, Priced, gibbs
 from drcopt.bounds.pricing.hull import deepest, facets, gradients, within
 from drcopt.questions import ROUNDING
@@ -32,6 +33,11 @@ from drcopt.support.check import FloatArray
 #: Cells in all before the search settles for the bound it has (fewer with more classes: a cell costs k²), and
 #: Newton steps a cell.
 _MOST_CELLS, _STEPS = 6000, 12
+#: Shares of what chords leave of β that are tried as convex in effect.
+_SHARES = (1.0, 0.6, 0.3)
+#: β is near α/η up to this factor: then large cells may be convex in effect. Steps of a descent to a stationary point in
+#: the midst of one, and cells of a letter and class that may be spent on what lies around it.
+_NEARLY, _SETTLING, _PEELS = 1.25, 300, 150
 #: Cells of a letter worth keeping for the next pricing: more of them are left over from multipliers long gone.
 _MOST_KEPT = 120
 
@@ -119,7 +125,7 @@ def price_spatial(
         known = np.flatnonzero(start.p.any(axis=1))
         consider(known, start.p[known])
         consider(known, oracle.descend(known, start.p[known]))
-    cells = oracle.relax(*_first(box, W, oracle.facets, start))
+    cells = oracle.lifted(oracle.relax(*_first(box, W, oracle.facets, start)))
     lowest = cells.take(_lowest(cells.y, cells.bound))
     for y, p in ((lowest.y, lowest.p), oracle.corners(m)):
         consider(y, p)
@@ -130,8 +136,12 @@ def price_spatial(
             cells = cells.take(cells.y != letter)
         elif inmost is not None:
             consider(np.array([letter]), inmost.p[None])
+    if oracle.nearly and (cells.bound < best[cells.y] - slack).any():
+        known = np.flatnonzero(np.isfinite(best))
+        oracle.settle(known, best_p[known])
     done: list[_Cells] = []
     count, most = len(cells.y), _MOST_CELLS * min(1.0, 9.0 / W.shape[1] ** 2)
+    most += _PEELS * W.shape[1] * len(oracle.basins.boxes)
     while len(cells.y):
         consider(cells.y, cells.p)
         open_ = (cells.bound < best[cells.y] - slack) & ((cells.high - cells.low).max(axis=1) > 1e-9)
@@ -216,7 +226,10 @@ class _Oracle:
         self.slack = slack
         #: A cell whose bound is this is settled, whatever else might be proved of it.
         self.enough = np.full(len(cost_t), np.inf)
+        #: Whether β is not far from what is convex anyway: then large cells may be convex in effect.
+        self.nearly = convex < beta <= _NEARLY * convex
         self.facets = facets(W)
+        self.basins = Basins({})
         self._gradients: dict[int, tuple[FloatArray, FloatArray]] = {}
 
     def value(self, y: np.ndarray, p: FloatArray) -> FloatArray:
@@ -227,15 +240,23 @@ class _Oracle:
             np.einsum("ji,ji->j", p, self.cost_t[y]) + self.alpha * divergence - self.beta * xlogy(tau, tau).sum(axis=1)
         )
 
-    def relax(self, y: np.ndarray, low: FloatArray, high: FloatArray, nu: FloatArray | None = None) -> _Cells:
-        """The best bound that a few Newton steps on ν give for every cell."""
-        rest = self.beta - self.convex
+    def relax(
+        self,
+        y: np.ndarray,
+        low: FloatArray,
+        high: FloatArray,
+        nu: FloatArray | None = None,
+        convex: float | None = None,
+    ) -> _Cells:
+        """The best bound that a few Newton steps on ν give for every cell, with β₀ = ``convex``."""
+        convex = self.convex if convex is None else convex
+        rest = self.beta - convex
         a, b = _chords(low, high)
         base = -self.cost_t[y] - rest * (b @ self.W.T)
         constant = rest * a.sum(axis=1)
         fresh = nu is None
         if nu is None:
-            nu = self.convex * np.log(np.maximum(0.5 * (low + high), 1e-12))
+            nu = convex * np.log(np.maximum(0.5 * (low + high), 1e-12))
         J, n = len(y), len(self.log_px)
         cells = _Cells(y, low, high, np.full(J, -np.inf), np.zeros((J, n)), np.zeros_like(low), nu.copy())
 
@@ -244,9 +265,9 @@ class _Oracle:
             score = base[todo] + nu @ self.W.T
             p, total = gibbs(score, self.log_px, self.alpha)
             tau = p @ self.W
-            r = nu - self.convex * np.log(np.maximum(tau, 1e-300))
+            r = nu - convex * np.log(np.maximum(tau, 1e-300))
             # G(p) + chords(p) = ⟨ν, τ⟩ − α log Z + β₀ H(τ) + constant.
-            height = np.einsum("js,js->j", nu, tau) - total - self.convex * xlogy(tau, tau).sum(axis=1) + constant[todo]
+            height = np.einsum("js,js->j", nu, tau) - total - convex * xlogy(tau, tau).sum(axis=1) + constant[todo]
             loss = _least_linear(r, low[todo] - tau, high[todo] - tau)
             # ⟨ν, τ⟩ and α log Z cancel: what is lost there is in proportion to ν.
             bound = height + loss - 16 * 2.0**-53 * (self.alpha + np.abs(nu).max(axis=1) + np.abs(r).max(axis=1))
@@ -272,15 +293,46 @@ class _Oracle:
             p, _ = gibbs(score, self.log_px, smooth)
             if smooth > self.alpha:  # steps follow the smoother problem, bounds the true one
                 tau = p @ self.W
-                r = nu - self.convex * np.log(np.maximum(tau, 1e-300))
+                r = nu - convex * np.log(np.maximum(tau, 1e-300))
                 rough = cells.bound[todo] < self.enough[y[todo]]
             # A face is entered by leaving the box and left when its multiplier changes sign.
             on_low = (tau < low[todo]) | (on_low & (r > 0))
             on_high = (tau > high[todo]) | (on_high & (r < 0))
             target = np.where(on_low, low[todo] - tau, np.where(on_high, high[todo] - tau, 0.0))
-            nu = nu + self._newton(p, tau, r, on_low | on_high, target, smooth)
+            nu = nu + self._newton(p, tau, r, on_low | on_high, target, smooth, convex)
             todo, nu, on_low, on_high = todo[rough], nu[rough], on_low[rough], on_high[rough]
         return cells
+
+    def lifted(self, cells: _Cells) -> _Cells:
+        """Cells that are not settled with a larger β₀, where that is proved to be convex in effect."""
+        if not self.nearly:
+            return cells
+        for share in _SHARES:
+            convex = self.convex + share * (self.beta - self.convex)
+            todo = np.flatnonzero(cells.bound < self.enough[cells.y])
+            todo = todo[self._concave(cells.take(todo), convex)]
+            if not len(todo) or clock.expired():
+                continue
+            some = cells.take(todo)
+            trial = self.relax(some.y, some.low, some.high, some.nu, convex)
+            held = (trial.bound > some.bound) & self._concave(trial, convex)
+            for name in ("bound", "p", "tau", "nu"):
+                getattr(cells, name)[todo[held]] = getattr(trial, name)[held]
+        return cells
+
+    def settle(self, y: np.ndarray, p: FloatArray) -> None:
+        """Find basins around the stationary points that descents from posteriors p lead to."""
+        p = self.descend(y, p, _SETTLING)
+        size = self._size(np.zeros((len(y), self.W.shape[1])))
+        self.basins = Basins.around(y, p, self.beta / self.alpha, self.W, size)
+
+    def _size(self, nu: FloatArray) -> FloatArray:
+        """Of the logarithms behind Gibbs posteriors."""
+        return np.asarray((float(np.ptp(self.cost_t)) + np.ptp(nu, axis=1)) / self.alpha - float(self.log_px.min()))
+
+    def _concave(self, cells: _Cells, convex: float) -> np.ndarray:
+        kappa, size = convex / self.alpha, self._size(cells.nu)
+        return concave(cells.p, cells.tau, kappa, self.W, cells.low, cells.high, size)
 
     def starts(self, y: np.ndarray, low: FloatArray, high: FloatArray) -> FloatArray:
         """ν less the chords' slopes that is right in the middle of every cell if α is all but 0."""
@@ -331,12 +383,13 @@ class _Oracle:
         face: np.ndarray,
         target: FloatArray,
         alpha: float,
+        convex: float,
     ) -> FloatArray:
         """A step of ν towards r = 0 off the faces and dτ = target on them."""
         W, k = self.W, self.W.shape[1]
         covariance = W.T @ (p[:, :, None] * W) - tau[:, :, None] * tau[:, None, :]
         slope = covariance / alpha
-        free_rows = np.eye(k) - self.convex * slope / np.maximum(tau, 1e-300)[:, :, None]
+        free_rows = np.eye(k) - convex * slope / np.maximum(tau, 1e-300)[:, :, None]
         matrix = np.where(face[:, :, None], slope, free_rows)
         rhs = np.where(face, target, -r)
         # Σ τ = 1, so with no free coordinate ν is determined up to a constant only.
@@ -376,11 +429,13 @@ class _Oracle:
         bottom, top = cells.low[rows, s], cells.high[rows, s]
         inset = 0.15 * (top - bottom)
         at = np.clip(tau[rows, s], bottom + inset, top - inset)
+        peeled, classes, places = self.basins.faces(cells.y, cells.low, cells.high)
+        s[peeled], at[peeled] = classes, places
         below, above = cells.high.copy(), cells.low.copy()
         below[rows, s], above[rows, s] = at, at
         both = np.concatenate([cells.low, above]), np.concatenate([below, cells.high])
         kept, low, high = _tightened(*both, self.facets)
-        halves = self.relax(np.tile(cells.y, 2)[kept], low, high, np.tile(cells.nu, (2, 1))[kept])
+        halves = self.lifted(self.relax(np.tile(cells.y, 2)[kept], low, high, np.tile(cells.nu, (2, 1))[kept]))
         halves.bound = np.maximum(halves.bound, np.tile(cells.bound, 2)[kept])  # what holds on the whole holds on it
         return halves
 
