@@ -57,6 +57,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "bounds/posterior.py": ("certificate", "corners", "pricing", "global", "proof", "checker", "soundness"),
     "bounds/pricing/corners.py": ("corners", "pricing"),
+    "bounds/pricing/convexity.py": ("convexity", "pricing"),
     "questions/": ("questions", "pricing", "certificate", "proof", "checker", "soundness"),
     "bounds/exact.py": ("certificate", "engines", "soundness"),
     "bounds/maps.py": ("one_shot", "one_shot_engine", "proof", "checker", "soundness"),
@@ -366,6 +367,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "priced.lower + alpha * float",
         "priced.lower - alpha * float",
     ),
+    Mutant("concave all but for its bend", "bounds/pricing/convexity.py", "matrix = first - second", "matrix = first"),
+    Mutant(
+        "concave at its middle only",
+        "bounds/pricing/convexity.py",
+        "up = np.log(np.maximum(high, tau) / tau)",
+        "up = 0.0 * np.log(np.maximum(high, tau) / tau)",
+    ),
+    Mutant("concave by a hair", "bounds/pricing/convexity.py", "> (_MARGIN + blur) * trace", "> -1e-5 * trace"),
     Mutant("edges that few constraints hold", "bounds/pricing/corners.py", ".T >= n - 2)", ".T >= n - 1)"),
     Mutant("corners on a face left out", "bounds/pricing/corners.py", "inside = gap >= -_ON", "inside = gap > _ON"),
     Mutant(

@@ -202,8 +202,8 @@ class Search:
     def _convex_start(self, z: FloatArray, columns: Columns) -> Ascent:
         """The best multipliers that need no search, β ≤ α/η: cheap, valid, and often already optimal.
 
-        Only with three classes or more is pricing expensive enough to make this worth a step of its own. Multipliers z that
-        close the gap as they are stay.
+        Only with three classes or more is pricing expensive enough to make this worth a step of its own. Multipliers z
+        that close the gap as they are stay.
         """
         lagrangian, problem = self.lagrangian, self.lagrangian.problem
         _, alpha, beta = lagrangian.ranges

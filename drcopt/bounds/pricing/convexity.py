@@ -19,7 +19,7 @@ import numpy as np
 
 from drcopt.support.check import FloatArray
 
-#: The farthest that a basin's box reaches from its middle (logarithm), the least that is worth it, halvings to find out.
+#: The farthest that a basin's box reaches from its middle (logarithm), the least worth having, halvings to find out.
 _FARTHEST, _NEAREST, _HALVINGS = 5.0, 1e-3, 12
 #: How far above 0 the least eigenvalue has to be, relative to the traces of both sums, and how much of what rounding
 #: may have changed in the weights.
@@ -29,7 +29,7 @@ _MARGIN, _CARE = 1e-11, 64 * 2.0**-53
 def concave(
     p: FloatArray, tau: FloatArray, kappa: float, W: FloatArray, low: FloatArray, high: FloatArray, size: FloatArray
 ) -> np.ndarray:
-    """Whether F^(1/κ) is proved concave on the hull of each cell (J, k) and the posterior τ of p₀, for rows of p (J, n).
+    """Whether F^(1/κ) is proved concave on the hull of each cell (J, k) and the posterior τ of p₀, a row of p (J, n).
 
     ``size`` (J,) is that of the logarithms that p was computed from, which lose digits in proportion.
     """
@@ -63,7 +63,7 @@ def concave(
         sound = np.isfinite(matrix).all(axis=(1, 2)) & np.isfinite(trace)
         matrix[~sound] = 0.0
         blur = _CARE * (size + kappa * (np.abs(np.maximum(down, -700.0)).max(axis=1) + up.max(axis=1)) + 16.0)
-        return sound & (np.linalg.eigvalsh(matrix)[:, 0] > (_MARGIN + blur) * trace)
+        return np.asarray(sound & (np.linalg.eigvalsh(matrix)[:, 0] > (_MARGIN + blur) * trace))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class Basins:
 
     @classmethod
     def around(cls, y: np.ndarray, p: FloatArray, kappa: float, W: FloatArray, size: FloatArray) -> Basins:
-        """The largest boxes [τ/t, τt] around the posteriors of p (J, n) of letters y; ``size`` as for :func:`concave`."""
+        """The largest boxes [τ/t, τt] around the posteriors of p (J, n) of letters y; ``size``: see :func:`concave`."""
         tau, least, most = p @ W, W.min(axis=0), W.max(axis=0)
         near, far = np.zeros(len(y)), np.full(len(y), _FARTHEST)
         for _ in range(_HALVINGS):

@@ -26,6 +26,7 @@ from scipy.special import rel_entr, xlogy
 from drcopt.bounds.pricing.convexity import Basins, concave
 from drcopt.bounds.pricing.gibbs import Partition, Priced, gibbs
 from drcopt.bounds.pricing.hull import deepest, facets, gradients, within
+from drcopt.bounds.pricing.polish import candidates, drawn_in
 from drcopt.questions import ROUNDING
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
@@ -35,8 +36,8 @@ from drcopt.support.check import FloatArray
 _MOST_CELLS, _STEPS = 6000, 12
 #: Shares of what chords leave of β that are tried as convex in effect.
 _SHARES = (1.0, 0.6, 0.3)
-#: β is near α/η up to this factor: then large cells may be convex in effect. Steps of a descent to a stationary point in
-#: the midst of one, and cells of a letter and class that may be spent on what lies around it.
+#: β is near α/η up to this factor: then large cells may be convex in effect. Steps of a descent to a stationary point
+#: in the midst of one, and cells of a letter and class that may be spent on what lies around it.
 _NEARLY, _SETTLING, _PEELS = 1.25, 300, 150
 #: Cells of a letter worth keeping for the next pricing: more of them are left over from multipliers long gone.
 _MOST_KEPT = 120
@@ -110,7 +111,7 @@ def price_spatial(
 
     def consider(y: np.ndarray, p: FloatArray) -> None:
         # A posterior on a face meets it only as sharply as its cell was solved: draw it in, towards the best so far.
-        p = _drawn_in(p, best_p[y], W, box[y], np.isfinite(best[y]))
+        p = drawn_in(p, best_p[y], W, box[y], np.isfinite(best[y]))
         tau = p @ W
         inside = ((tau >= box[y, :, 0] - reach) & (tau <= box[y, :, 1] + reach)).all(axis=1)
         y, p = y[inside], p[inside]
@@ -153,7 +154,7 @@ def price_spatial(
         count += len(cells.y)
     reached = np.flatnonzero(np.isfinite(best))
     lower[reached] = np.minimum(lower[reached], best[reached])
-    return _candidates(
+    return candidates(
         oracle,
         np.concatenate([y for y, _ in found]),
         np.concatenate([p for _, p in found]),
@@ -185,16 +186,6 @@ def _lowest(y: np.ndarray, bound: FloatArray) -> np.ndarray:
     """The index of every letter's cell of least bound."""
     order = np.lexsort((bound, y))
     return order[np.unique(y[order], return_index=True)[1]]
-
-
-def _drawn_in(p: FloatArray, inner: FloatArray, W: FloatArray, box: FloatArray, known: np.ndarray) -> FloatArray:
-    """Posteriors (J, n) outside their boxes moved towards ``inner``, where ``known``, until they are inside."""
-    tau, goal = p @ W, inner @ W
-    low, high = box[:, :, 0], box[:, :, 1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(tau < low, (low - tau) / (goal - tau), np.where(tau > high, (tau - high) / (tau - goal), 0.0))
-    share = np.where(known, np.nan_to_num(share, nan=1.0).max(axis=1).clip(0.0, 1.0), 0.0)[:, None]
-    return np.asarray(p + share * (inner - p))
 
 
 def _tightened(
@@ -457,49 +448,3 @@ def _least_linear(r: FloatArray, low: FloatArray, high: FloatArray) -> FloatArra
     moved = r[:, None, :] - shifts[:, :, None]
     value = np.minimum(moved * low[:, None, :], moved * high[:, None, :]).sum(axis=2)
     return np.asarray(value.max(axis=1))
-
-
-def _candidates(
-    oracle: _Oracle, y: np.ndarray, p: FloatArray, lower: FloatArray, box: FloatArray, partition: Partition
-) -> Priced:
-    """The lowest posteriors of every letter that are apart from each other, polished."""
-    value = oracle.value(y, p)
-    tau = p @ oracle.W
-    chosen: list[int] = []
-    for letter in range(len(lower)):
-        mine = np.flatnonzero(y == letter)
-        kept: list[int] = []
-        for j in mine[np.argsort(value[mine], kind="stable")][:400]:
-            if all(np.abs(tau[j] - tau[i]).sum() > 0.05 for i in kept):
-                kept.append(int(j))
-            if len(kept) == 4:
-                break
-        chosen += kept
-    index = np.array(chosen, dtype=np.intp)
-    y, p, value = y[index], p[index], value[index]
-    p, value = _polish(oracle, y, p, value, box)
-    return Priced(lower, y, p, value, partition)
-
-
-def _polish(
-    oracle: _Oracle, y: np.ndarray, p: FloatArray, value: FloatArray, box: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Newton steps on the stationarity condition ν = β log τ, kept where they help and stay in the box."""
-    W, k = oracle.W, oracle.W.shape[1]
-    if not len(y):
-        return p, value
-    nu = oracle.beta * np.log(np.maximum(p @ W, 1e-300))
-    for _ in range(6):
-        if clock.expired():
-            break
-        trial, _ = gibbs(nu @ W.T - oracle.cost_t[y], oracle.log_px, oracle.alpha)
-        tau = trial @ W
-        new = oracle.value(y, trial)
-        good = (new < value) & ((tau >= box[y, :, 0]) & (tau <= box[y, :, 1])).all(axis=1)
-        p, value = np.where(good[:, None], trial, p), np.where(good, new, value)
-        slope = (W.T @ (trial[:, :, None] * W) - tau[:, :, None] * tau[:, None, :]) / oracle.alpha
-        r = nu - oracle.beta * np.log(np.maximum(tau, 1e-300))
-        matrix = np.eye(k) - oracle.beta * slope / np.maximum(tau, 1e-300)[:, :, None]
-        step = -np.einsum("jst,jt->js", np.linalg.pinv(matrix, rcond=1e-12), r)
-        nu = nu + np.clip(step, -4 * oracle.alpha, 4 * oracle.alpha)
-    return p, value
