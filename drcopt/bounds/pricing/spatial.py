@@ -217,7 +217,6 @@ class _Oracle:
         self.slack = slack
         #: A cell whose bound is this is settled, whatever else might be proved of it.
         self.enough = np.full(len(cost_t), np.inf)
-        #: Whether β is not far from what is convex anyway: then large cells may be convex in effect.
         self.nearly = convex < beta <= _NEARLY * convex
         self.facets = facets(W)
         self.basins = Basins({})
@@ -314,16 +313,15 @@ class _Oracle:
     def settle(self, y: np.ndarray, p: FloatArray) -> None:
         """Find basins around the stationary points that descents from posteriors p lead to."""
         p = self.descend(y, p, _SETTLING)
-        size = self._size(np.zeros((len(y), self.W.shape[1])))
-        self.basins = Basins.around(y, p, self.beta / self.alpha, self.W, size)
+        self.basins = Basins.around(y, p, self.beta / self.alpha, self.W, self._size(np.zeros((len(y), 1))))
 
     def _size(self, nu: FloatArray) -> FloatArray:
         """Of the logarithms behind Gibbs posteriors."""
         return np.asarray((float(np.ptp(self.cost_t)) + np.ptp(nu, axis=1)) / self.alpha - float(self.log_px.min()))
 
     def _concave(self, cells: _Cells, convex: float) -> np.ndarray:
-        kappa, size = convex / self.alpha, self._size(cells.nu)
-        return concave(cells.p, cells.tau, kappa, self.W, cells.low, cells.high, size)
+        own = cells.low, cells.high, self._size(cells.nu)
+        return concave(cells.p, cells.tau, convex / self.alpha, self.W, *own)
 
     def starts(self, y: np.ndarray, low: FloatArray, high: FloatArray) -> FloatArray:
         """ν less the chords' slopes that is right in the middle of every cell if α is all but 0."""
