@@ -25,12 +25,12 @@ from drcopt.support import clock
 _ROUNDS, _EVALUATIONS = 40, 24
 #: How far past the bound, in gaps wanted, a point is looked for, and what of the gap may be left to evidence.
 _AHEAD, _EXACT = 0.4, 0.02
-#: A step that moves the bound by less of the gap did not help.
-_IDLE = 0.02
+#: Steps before the gap is halved instead.
+_STEPS = 6
 #: Gaps that the questions are answered to.
 _SHARP, _ROUGH = 1e-10, 1e-4
 #: Seconds for a question: close to where points begin to exist it may take any time to settle one.
-_PATIENCE = 5.0
+_PATIENCE = 20.0
 #: A divergence without a largest value is followed so far, in nats or its unit, by steps of this factor.
 _FAR, _STRIDE = 64.0, 8.0
 
@@ -135,7 +135,7 @@ class Search:
             what = "law on the target's letters, and any other is infinitely far," if confined else "law of Y"
             return self._found(anything, f"no {what} meets the budgets", math.inf)
         last = self._answer(0.0, _ROUGH)
-        why, idle, tried = "the bound met the point", 0, set[float]()
+        why, since, tried, stuck = "the bound met the point", 0, set[float](), False
         for _ in range(_ROUNDS):
             gap = self.value - self.lower
             if gap <= self.tol:
@@ -143,8 +143,9 @@ class Search:
             if clock.now() >= self.deadline or clock.expired():
                 why = "the time limit was reached"
                 break
-            # Newton's step or that of two misses, whichever is longer; halve the gap where it did not help twice.
-            P = self._middle(most) if idle > 1 else max(self.lower, self._secant()) + _AHEAD * self.tol
+            # Newton's step or that of two misses, whichever is longer; half the gap now and then where they crawl.
+            halve = stuck or since >= _STEPS
+            P = self._middle(most) if halve else max(self.lower, self._secant()) + _AHEAD * self.tol
             if P in tried:
                 why = "no other question is worth asking"
                 break
@@ -154,10 +155,12 @@ class Search:
                 break
             before = self.lower
             last = self._answer(P, self._gap_wanted(gap))
-            if last.status not in ("optimal", "infeasible") and self.lower == before and self.value - before == gap:
-                why = f"whether P = {P:.6g} will do was not settled in {_PATIENCE:g} s"
+            moved = self.lower > before or self.value - before < gap
+            if not moved and (stuck or halve) and last.status not in ("optimal", "infeasible"):
+                why = f"whether P = {P:.6g} will do was not settled"
                 break
-            idle = idle + 1 if self.lower - before < _IDLE * gap and idle < 2 else 0
+            stuck = not halve and self.lower - before < self.tol  # converged, and still no point there
+            since = 0 if halve else since + 1
         else:
             why = "the last questions did not narrow the bound"
         return self._found(last, why, self.lower)

@@ -103,6 +103,10 @@ def curves(table: pd.DataFrame, x: words.Budget = "R") -> tuple[str, list[Curve]
     kinds = [name for name in ("problem_fingerprint", "formulation", "classifier_sees") if _varies(table, name)]
     if "classifier_sees" in kinds and "formulation" in table.columns and "formulation" not in kinds:
         kinds.insert(-1, "formulation")
+    laws = ["perception_kind"] if _varies(table, "perception_kind") else []
+    if "law" in table.columns and {"given", "free"} <= set(table["law"]):  # which no budget tells apart
+        laws.append("law")
+    kinds += laws
     others = [b for b in BUDGETS.values() if b is not budget and b.column in table.columns]
     own = {"distortion": "D", "rate": "R", "classification_loss": "C"}.get(objective)
     usual: tuple[words.Budget, ...] = ("R", "D", "C")
@@ -120,6 +124,7 @@ def curves(table: pd.DataFrame, x: words.Budget = "R") -> tuple[str, list[Curve]
         first = rows.iloc[0]
         parts = [source(first)] if "problem_fingerprint" in kinds else []
         parts += [formulation(first)] if {"formulation", "classifier_sees"} & set(kinds) else []
+        parts += [said for name in laws if (said := f"Y {first[name]}" if name == "law" else str(first[name]))]
         parts += [_limit(b, float(first[b.column])) for b in levels]
         value = column(rows, measured)
         made.append(
@@ -204,7 +209,7 @@ def source(row: Any) -> str:
 def formulation(row: Any) -> str:
     """The formulation of a row, and what the classifier is given where that is not settled by it."""
     if row["formulation"] != "one-shot":
-        return str(row["formulation"])
+        return f"{row['formulation']}, H(S|V)" if row["classifier_sees"] == "message" else str(row["formulation"])
     return f"one-shot, {'H(S|Y)' if row['classifier_sees'] == 'Y' else 'H(S|Y,U)'}"
 
 
