@@ -20,6 +20,7 @@ MODULES = {
     "drcopt.export": "tables for papers",
     "drcopt.plotting": "pictures",
     "drcopt.explore": "pages for a browser",
+    "drcopt.words": "the words that options take",
     "drcopt.proof": "proof files",
     "drcopt.checker": "the independent checker",
     "drcopt.closed_forms": "formulas",
