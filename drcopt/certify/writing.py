@@ -1,0 +1,210 @@
+"""How the evidence of a proof file is written, with the cells that let a checker prove as much in balls."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from drcopt.bounds import DataProcessing, Evidence, Independent, Leaf, PosteriorTree
+from drcopt.bounds.cells import CellDual
+from drcopt.bounds.maps import MapLeaf, MapTree
+from drcopt.bounds.posterior import whole_box
+from drcopt.bounds.pricing.gibbs import softmin
+from drcopt.certify import cells as _cells
+from drcopt.formulations import Question
+from drcopt.problem import Problem
+from drcopt.questions import DISTORTION, Near, Quantity
+from drcopt.stakes import Stakes
+from drcopt.support.check import FloatArray
+
+#: A bound claimed is weaker than the one known by this times max d at least: room for rounding.
+ROOM = 1e-12
+
+
+def _normalised(leaf: Leaf, objective: Quantity) -> Leaf:
+    """The leaf with a weight of 1 for the objective, if it has any."""
+    weight = (leaf.distortion, leaf.rate, leaf.classification)[objective.place]
+    if weight in (0.0, 1.0):
+        return leaf
+    return Leaf(leaf.f / weight, leaf.rate / weight, leaf.classification / weight, leaf.distortion / weight)
+
+
+def number(value: float) -> str:
+    """A double as the format writes it."""
+    return float(value).hex() if math.isfinite(value) else str(float(value))
+
+
+def numbers(values: ArrayLike) -> Any:
+    array = np.asarray(values, dtype=np.float64)
+    return [numbers(row) for row in array] if array.ndim > 1 else [number(v) for v in array.tolist()]
+
+
+def _written(tree: _cells.CellTree) -> list[dict[str, Any]]:
+    """A tree of cells with its numbers as text."""
+    return [
+        {"s": node["s"], "at": number(node["at"])} if "at" in node else {k: numbers(v) for k, v in node.items()}
+        for node in tree
+    ]
+
+
+class Writer:
+    """Writes evidence with the cells that let the checker prove a bound of ``goal`` if there is one.
+
+    ``reached`` is what the cells give, in doubles (inf where the checker needs none). Cells are chosen for a d that is
+    nowhere larger (``relaxed``) if there is one: outliers would drown the rest in rounding, and prove no less.
+    """
+
+    def __init__(self, formulation: Question, goal: float, relaxed: Problem | None = None) -> None:
+        self.formulation, self.problem, self.goal = formulation, formulation.problem, goal
+        self.d = (relaxed or self.problem).d
+        self.reached = math.inf
+        #: The weight of E d that a file need not say.
+        self.unsaid = float(formulation.objective is DISTORTION)
+        #: Where the budget on what is minimised is ``limit``: the perception that leaves prove to be missed.
+        self.limit, self.farther = 0.0, math.inf
+
+    def bound(self, weights: tuple[float, float, float], level: float) -> float:
+        """What a half-space says of the objective, without the care for rounding that a proof takes."""
+        rest = level - float(np.dot(weights, self.formulation.caps))
+        weight = weights[self.formulation.objective.place]
+        return rest / weight if weight > 0 else math.copysign(math.inf, rest)
+
+    def share(self, weight: float) -> dict[str, str]:
+        """The weight of E d, where it is not the one that a file about this objective need not say."""
+        return {} if weight == self.unsaid else {"distortion": number(weight)}
+
+    def law(self, weights: tuple[float, float, float], rest: float, g: FloatArray) -> dict[str, str]:
+        """The multipliers with which perception bounds ⟨g, q⟩ in a half-space with these weights."""
+        laws, question = self.formulation.laws, self.formulation
+        if not isinstance(laws, Near) or not np.isfinite(g).all():
+            return {}
+        answer = laws.answer(g)
+        if not answer.weight > 0:
+            return {}
+        terms = [rest, answer.value, *(-w * cap for w, cap in zip(weights, question.caps, strict=True))]
+        terms += [answer.weight * laws.budget, -weights[question.objective.place] * self.limit]
+        slack = 1e-13 * sum(map(abs, terms))
+        self.farther = min(self.farther, (math.fsum(terms) - slack) / answer.weight)
+        return {"perception": number(answer.weight), "level": number(answer.level)}
+
+    def evidence(self, evidence: Evidence | None) -> dict[str, Any] | None:
+        """Evidence of any kind."""
+        if evidence is None:
+            return None
+        if isinstance(evidence, PosteriorTree):
+            return self.posterior_tree(evidence)
+        if isinstance(evidence, MapTree):
+            return self.map_tree(evidence)
+        if isinstance(evidence, CellDual):
+            return self.cell_dual(evidence)
+        if isinstance(evidence, DataProcessing):
+            return {"kind": "data-processing"}
+        if isinstance(evidence, Independent):
+            return {"kind": "independent", **self.law((1.0, 0.0, 0.0), 0.0, self.problem.px @ self.problem.d)}
+        raise TypeError(f"there is no way to write evidence of type {type(evidence).__name__}")
+
+    def map_tree(self, tree: MapTree) -> dict[str, Any]:
+        """Multipliers only; the checker's minimum over maps loses a few digits of the largest."""
+        n, m, largest = self.problem.n, self.problem.m, 0.0
+        nodes: list[dict[str, Any]] = []
+        stack = [tree.root]
+        while stack:
+            node = stack.pop()
+            if isinstance(node, MapLeaf):
+                vectors = {name: numbers(getattr(node, name)) for name in ("nu", "conditional", "posterior", "slopes")}
+                nodes.append(vectors | {"rate": number(node.rate)} | self.share(node.distortion))
+                sizes = np.abs(node.nu), np.abs(node.slopes), node.conditional, node.posterior, np.array([node.rate])
+                largest = max(largest, sum(float(v.max(initial=0.0)) for v in sizes))
+            else:
+                nodes.append({"y": int(node.y), "s": int(node.s), "at": number(node.at)})
+                stack += [node.high, node.low]
+        self.reached = min(self.reached, self.goal - (2 * n + 8 * m + 16) * 2.0**-50 * largest)
+        return {"kind": "map-tree", "nodes": nodes}
+
+    def cell_dual(self, dual: CellDual) -> dict[str, Any]:
+        """Multipliers, and for each letter cells of class posteriors of sets."""
+        problem = self.problem
+        weights = (dual.distortion, dual.rate, dual.conditional)
+        costs = problem.px * (dual.distortion * self.d - dual.f[:, None] - dual.nu).T
+        rest = float(dual.f @ problem.px + dual.nu @ problem.py)
+
+        def bound(least: FloatArray) -> float:
+            return self.bound(weights, rest + float(least.sum()))
+
+        trees, least = _cells.choose_for_sets(
+            problem, costs, dual.rate, dual.conditional, lambda least: bound(least) >= self.goal
+        )
+        self.reached = min(self.reached, bound(least))
+        return {
+            "kind": "cell-dual",
+            "f": numbers(dual.f),
+            "nu": numbers(dual.nu),
+            "rate": number(dual.rate),
+            "conditional": number(dual.conditional),
+            **self.share(dual.distortion),
+            "cells": [_written(tree) for tree in trees],
+        }
+
+    def posterior_tree(self, tree: PosteriorTree) -> dict[str, Any]:
+        """Splits, and leaves with their cells."""
+        nodes: list[dict[str, Any]] = []
+        stack = [(tree.root, whole_box(self.problem))]
+        while stack:
+            node, box = stack.pop()
+            if isinstance(node, Leaf):
+                nodes.append(self.posterior_leaf(node, box))
+                continue
+            nodes.append({"y": int(node.y), "s": int(node.s), "at": number(node.at)})
+            for child, side in ((node.high, 0), (node.low, 1)):
+                part = box.copy()
+                part[node.y, node.s, side] = (min if side else max)(part[node.y, node.s, side], node.at)
+                stack.append((child, part))
+        return {"kind": "posterior-tree", "nodes": nodes}
+
+    def posterior_leaf(self, leaf: Leaf, box: FloatArray) -> dict[str, Any]:
+        """Multipliers, and for each letter cells of its class posterior unless the checker can do without."""
+        problem = self.problem
+        leaf = _normalised(leaf, self.formulation.objective)
+        f, alpha, beta = np.asarray(leaf.f, dtype=np.float64), float(leaf.rate), float(leaf.classification)
+        costs = leaf.distortion * self.d.T - f
+        size = Stakes(problem).scale if self.formulation.objective is DISTORTION else 1.0
+        cells: list[Any] = [None] * problem.m
+        prices = softmin(costs.T, np.log(problem.px), alpha)
+        free = (box == whole_box(problem)).all(axis=(1, 2)) & (beta == 0 or problem.k == 1)
+        rows = np.flatnonzero(~free)
+        convex = _cells.convex_share(problem, alpha, beta)
+        if len(rows):
+            rest = float(f @ problem.px)
+            room = 1e-13 * (abs(rest) + float(np.abs(costs).max()))
+
+            def bound(least: FloatArray) -> float:
+                prices[rows] = least
+                empty = np.isposinf(least).any()  # a box without a posterior: no point lies there
+                level = math.inf if empty else rest + self.formulation.law.least(prices) - room
+                return self.bound((leaf.distortion, alpha, beta), level)
+
+            trees, least = _cells.choose(
+                problem,
+                costs[rows],
+                alpha,
+                beta,
+                convex,
+                box[rows],
+                0.25 * ROOM * size,
+                lambda least: bound(least) >= self.goal,
+            )
+            self.reached = min(self.reached, bound(least))
+            for y, tree in zip(rows, trees, strict=True):
+                cells[y] = _written(tree)
+        return {
+            "f": numbers(f),
+            "rate": number(alpha),
+            "classification": number(beta),
+            **self.share(leaf.distortion),
+            **self.law((leaf.distortion, alpha, beta), float(f @ problem.px), prices),
+            "convex": number(convex),
+            "cells": cells,
+        }
