@@ -365,7 +365,10 @@ def surface(
     axes, fixed = _axes(given, units, resolution, question.most)
     tolerance = tol * Stakes(question.problem).scale if minimised is DISTORTION else minimised.inside(tol, units)
     refinement = Refinement(Known(question), minimised, axes, fixed, max(tolerance, 1e-300))
-    refinement.descending = descends(question)
+    # Where the loss has no limit a whole answer costs less than a descent.
+    loss = CLASSIFICATION_LOSS.place
+    binding = fixed[loss] < question.most[loss] or any(axis.quantity is CLASSIFICATION_LOSS for axis in axes)
+    refinement.descending = descends(question) and (binding or minimised is CLASSIFICATION_LOSS)
     ranges: dict[str, Any] = {q.budget: given[q] for q in BUDGETS if q is not minimised and given[q] is not None}
     header = {
         "problem": problem.fingerprint,

@@ -1,0 +1,80 @@
+"""``python -m benchmarks.surfaces``: whole surfaces and curves beside as many solves, in CPU seconds of one run."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import drcopt
+
+
+def source(letters: int, classes: int, seed: int = 0) -> drcopt.Problem:
+    """A random problem."""
+    rng = np.random.default_rng(seed)
+    px, py = rng.dirichlet(np.ones(letters), 2)
+    return drcopt.Problem(px, py, rng.dirichlet(np.ones(classes), letters), rng.random((letters, letters)))
+
+
+def spent(call: Callable[[], Any]) -> tuple[Any, float]:
+    """What a call returns, and its CPU seconds."""
+    started = time.process_time()
+    return call(), time.process_time() - started
+
+
+def curve(letters: int = 64) -> None:
+    """A curve of 200 points, and 200 solves."""
+    problem, ends = source(letters, 2), (0.2, 2.0)
+    drcopt.solve(problem, R=1.0)  # imports are paid for
+    found, seconds = spent(lambda: drcopt.surface(problem, R=ends, tol=1e-3))
+    at = np.linspace(*ends, 200)
+    (lower, upper), read = spent(lambda: (found.lower(at), found.upper(at)))
+    table, solves = spent(lambda: drcopt.sweep(problem, R=at.tolist(), tol=1e-3, progress=False))
+    assert (lower <= table["value"]).all() and (table["lower_bound"] <= upper + 1e-12).all()
+    print(
+        f"curve {letters}x{letters}: {seconds + read:.3f} s ({found.solves} answers, gap {found.gap:.2g}, "
+        f"known {found.known:.1%}); a sweep of 200 points {solves:.2f} s ({solves / (seconds + read):.1f} times)"
+    )
+
+
+def surface(letters: int, classes: int, tol: float, limit: float, every: int) -> None:
+    """A surface, and every so many of the 400 solves of a 20 × 20 grid over the same rectangle."""
+    problem = source(letters, classes)
+    reduced, bits = problem.reduced(), drcopt.information.NATS_PER["bits"]
+    low, high = reduced.entropy_s_given_x / bits, reduced.entropy_s / bits
+    ranges = {"R": (0.3, 1.2), "C": (0.5 * (low + high), high)}
+    drcopt.solve(problem, R=1.0)
+    found, seconds = spent(lambda: drcopt.surface(problem, **ranges, tol=tol, time_limit=limit))
+    grid = found.table(20, 20)
+    budgets = grid[["rate_budget_bits", "classification_budget_bits"]].to_numpy()[::every]
+
+    def solve() -> None:
+        for R, C in budgets.tolist():
+            drcopt.solve(problem, R=R, C=C, tol=tol, on_failure="return")
+
+    _, solves = spent(solve)
+    solves *= len(grid) / len(budgets)
+    print(
+        f"surface {letters}x{letters}x{classes} to {tol:g}: {seconds:.1f} s ({found.solves} answers, {found.descents} "
+        f"descents; known everywhere in {found.known:.1%}, at {(grid['gap'] <= found.tolerance).mean():.1%} of a 20 x "
+        f"20 grid); 400 solves {solves:.1f} s, from {len(budgets)} of them ({solves / seconds:.1f} times)"
+    )
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.surfaces", description=__doc__)
+    parser.add_argument("--limit", type=float, default=120.0, help="seconds of wall time for a surface")
+    parser.add_argument("--every", type=int, default=20, help="of the 400 solves, so many-th are made")
+    parser.add_argument("--tol", type=float, nargs="*", default=[1e-3])
+    options = parser.parse_args()
+    curve()
+    for tol in options.tol:
+        surface(8, 2, tol, options.limit, options.every)
+
+
+if __name__ == "__main__":
+    main()
