@@ -55,12 +55,28 @@ def save(
 ) -> Path:
     """Write :func:`page` to a file, whole or not at all.
 
+    Parameters
+    ----------
+    what, codecs, title
+        As in :func:`page`.
+    path : str or path
+        The .html file.
+
     Raises
     ------
     InputError
         As :func:`page`, or if the file cannot be written.
     OutputError
         If writing fails half-way.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import drcopt
+    >>> solution = drcopt.solve(drcopt.sources.bernoulli(), R=0.5)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(solution, f"{folder}/answer.html").name
+    'answer.html'
     """
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
