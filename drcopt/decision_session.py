@@ -237,8 +237,7 @@ class DecisionSession(LawSession):
         given = {q: b for q, b in pairs if math.isfinite(b)}
         said = ", ".join(f"{q.budget} = {b:.8g}" for q, b in given.items()) or "the marginals"
         if solution.status == "infeasible":
-            if self._stranded is not None:
-                forbidden.raise_stranded(self.problem, self._support.x[self._stranded])
+            forbidden.raise_stranded(self.problem, self._support.x, self._stranded)
             missed = next(q for q in reversed(QUANTITIES) if q in given)
             least = certificate.least(missed)
             least = missed.outside(least, self.units) if missed is RATE else least

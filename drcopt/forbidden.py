@@ -97,8 +97,11 @@ def ends(question: Question) -> tuple[list[Proposal], Proposal | None]:
     return everything, end if met else None
 
 
-def raise_stranded(problem: Problem, letters: np.ndarray) -> None:
-    """Say which letters of X have more mass than the letters of Y that they may become, as every d there is inf."""
+def raise_stranded(problem: Problem, x: np.ndarray, stranded: np.ndarray | None) -> None:
+    """Say which letters of X, ``stranded`` among ``x``, have more mass than what they may become."""
+    if stranded is None:
+        return
+    letters = x[stranded]
     reached = np.flatnonzero(~problem.forbidden[letters].all(axis=0))
 
     def named(axis: str, places: np.ndarray) -> str:

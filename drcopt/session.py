@@ -132,9 +132,8 @@ class Session:
         limits = self._limits(objective, started)
         proposal, engine, certificate = self._settled(question, limits, budgets)
         solution = self._solution(certificate, proposal, engine, given, clock.now() - started)
-        if on_failure == "raise" and self._stranded is not None:
-            forbidden.raise_stranded(self.problem, self._support.x[self._stranded])
         if on_failure == "raise":
+            forbidden.raise_stranded(self.problem, self._support.x, self._stranded)
             solution = self.with_edge(solution, limits.remaining)
             raise_failure(solution, *self._missed(solution, limits.remaining))
         return solution
@@ -160,12 +159,8 @@ class Session:
         patience = min(patience, self.time_limit or math.inf, EDGE_SECONDS)
         certificate: Certificate = solution.certificate
         distortion, rate, loss = certificate.formulation.budgets
-        asked = (
-            solution.status == "infeasible"
-            and not self.problem.forbidden.any()
-            and self.formulation == "single-letter"
-            and loss < math.inf
-        )
+        asked = solution.status == "infeasible" and self.formulation == "single-letter" and loss < math.inf
+        asked = asked and not self.problem.forbidden.any()
         if not asked or patience <= 0 or missed_by(solution)[0] is not CLASSIFICATION_LOSS:
             return solution
         edge = Session(self._reduced, units="nats", tol=1e-6, time_limit=patience)

@@ -4,13 +4,11 @@ Solving the problem of the empirical law (:meth:`drcopt.Problem.from_samples`) i
 Y's law free the Lagrangian is concave in the law, so that E D̂ ≤ D in the mean, and a solution looks better on the
 draws that it was made from than on others. These functions say what holds of the true law, with what confidence.
 
-| function | says | with a given confidence |
-|---|---|---|
-| :func:`holdout` | what a fixed solution really has, at most | proved (Hoeffding, empirical Bernstein) |
-| :func:`lower_bound` | what no solution can undercut | proved (concavity, McDiarmid), loose |
-| :func:`tv_interval` | D(R, C) from both sides | proved (ball of total variation), crude |
-| :func:`delta_interval` | D(R, C) ± 1.96 standard errors | an approximation, not proved |
-| :func:`samples_needed` | how many draws a width takes | |
+- :func:`holdout`: what a fixed solution really has, at most; proved (Hoeffding, empirical Bernstein).
+- :func:`lower_bound`: what no solution can undercut; proved (concavity, McDiarmid), loose.
+- :func:`tv_interval`: D(R, C) from both sides; proved (a ball of total variation), crude.
+- :func:`delta_interval`: D(R, C) ± standard errors; an approximation, not proved.
+- :func:`samples_needed`: how many draws a width takes.
 
 Counts are tables of (x, s), shape (n, k), such as ``numpy.histogram2d`` or ``pandas.crosstab`` give. Draws must be
 independent, and a hold-out must have played no part in finding what it is to judge.

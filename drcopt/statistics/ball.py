@@ -4,7 +4,7 @@ The probability that N draws from a law on A letters are further than ε from it
 (2^A − 2) exp(−2Nε²) (Weissman et al., 2003). Let laws p, p̂ of (X, S) be that near: p = (1 − ε)c + εa,
 p̂ = (1 − ε)c + εb. For one channel, as in :mod:`drcopt.statistics.below`,
 
-  |ΔE d| ≤ ε (max d − min d),   |ΔI| ≤ r = h(ε) + ε log min(n, m),   |ΔH(S|Y)| ≤ c = h(ε) + ε log k,
+  E d changes by ≤ ε (max d − min d), I by ≤ r = h(ε) + ε log min(n, m), H(S|Y) by ≤ c = h(ε) + ε log k,
 
 so D_p̂(R + r, C + c) − ε range ≤ D_p(R, C) ≤ D_p̂(R − r, C − c) + ε range. Where Y must have a given law, its letter
 is drawn anew with probability ≤ ε to mend the law: c and ε range count twice, r once (data processing).
