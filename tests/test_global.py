@@ -13,10 +13,10 @@ from strategies import coupling, law, make, problems, within_rate
 
 from drcopt import Problem, closed_forms, min_classification_loss, solve
 from drcopt.bounds import Leaf, Split
-from drcopt.bounds.posterior import Node
+from drcopt.bounds.posterior import Node, packed, unpacked
 from drcopt.certify.certificate import certify
 from drcopt.engines.base import Limits
-from drcopt.engines.branch import Global, _packed, _unpacked
+from drcopt.engines.branch import Global
 from drcopt.engines.descent import Descent
 from drcopt.engines.points import Points
 from drcopt.formulations import SingleLetter
@@ -242,11 +242,11 @@ class TestWarmSweeps:
         tree: Node = leaf()
         for y in range(9):
             tree = Split(y % 3, y % 2, float(rng.random()), *((tree, leaf()) if y % 2 else (leaf(), tree)))
-        packed = _packed(tree)
-        again = _packed(_unpacked(**packed))
-        assert packed.keys() == again.keys()
-        for name in packed:
-            np.testing.assert_array_equal(packed[name], again[name])
+        once = packed(tree)
+        again = packed(unpacked(**once))
+        assert once.keys() == again.keys()
+        for name in once:
+            np.testing.assert_array_equal(once[name], again[name])
 
     def test_what_another_problem_left_behind_is_ignored(self) -> None:
         session, other = Session(make("random", 3, 5, 5, 2), tol=1e-6), Session(make("random", 4, 3, 4, 2), tol=1e-5)
