@@ -59,7 +59,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "bounds/pricing/corners.py": ("corners", "pricing"),
     "bounds/pricing/convexity.py": ("convexity", "pricing"),
     "questions/": ("questions", "pricing", "certificate", "proof", "checker", "soundness"),
-    "bounds/exact.py": ("certificate", "engines", "soundness"),
+    "bounds/exact.py": ("certificate", "engines", "free_law", "soundness"),
     "bounds/maps.py": ("one_shot", "one_shot_engine", "proof", "checker", "soundness"),
     "bounds/subsets.py": ("one_shot", "one_shot_engine"),
     "bounds/cells.py": ("cells", "one_shot_engine", "proof", "checker"),
@@ -417,6 +417,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "bounds/exact.py",
         "alone = question.rate_budget == 0 or",
         "alone = question.rate_budget <= 1 or",
+    ),
+    Mutant(
+        "a rate for what is independent",
+        "bounds/exact.py",
+        "question.bound(Piece((0.0, 1.0, 0.0), 0.0))",
+        "question.bound(Piece((0.0, 1.0, 0.0), 0.1))",
     ),
     # The judge.
     Mutant(

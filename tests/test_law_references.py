@@ -170,3 +170,29 @@ def test_values_in_nine_digits(ask, problem, limits, value):
     assert answer.status == "optimal"
     assert answer.lower_bound <= value + 1e-10 and answer.value >= value - 1e-10
     assert answer.gap <= 1.1e-9
+
+
+@pytest.mark.slow
+def test_dit_draws_the_same_curves():
+    """The information bottleneck of its documentation, and a rate-distortion curve: none of its points is better."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dit = pytest.importorskip("dit")
+        from dit.rate_distortion import IBCurve, RDCurve
+
+        source = dit.Distribution(["00", "02", "12", "21", "22"], [0.2] * 5)
+        bottleneck = IBCurve(source, beta_max=10.0, beta_num=6)
+        letters = dit.Distribution(["0", "1", "2"], [0.5, 0.3, 0.2])
+        curve = RDCurve(letters, beta_max=5.0, beta_num=6)
+    problem = Problem([0.4, 0.2, 0.4], None, [[0.5, 0, 0.5], [0, 0, 1], [0, 0.5, 0.5]], np.zeros((3, 1)))
+    bits = problem.entropy_s / math.log(2.0)
+    for rate, relevance in zip(bottleneck.complexities, bottleneck.relevances, strict=True):
+        answer = min_classification_loss(problem, R=max(float(rate), 0.0), classifier_sees="message")
+        assert bits - answer.lower_bound >= relevance - 1e-9
+        assert bits - answer.value == pytest.approx(relevance, abs=1e-5)
+    problem = Problem([0.5, 0.3, 0.2], None, np.ones((3, 1)), 1.0 - np.eye(3))
+    for rate, distortion in zip(curve.rates, curve.distortions, strict=True):
+        answer = solve(problem, R=max(float(rate), 0.0), tol=1e-9)
+        assert answer.lower_bound <= distortion + 1e-6
+        if rate > 1e-3:  # with no weight on it its distortion is any
+            assert answer.value == pytest.approx(distortion, abs=1e-5)

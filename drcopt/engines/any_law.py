@@ -56,6 +56,8 @@ class AnyLaw:
         lagrangian = Lagrangian.of(question)
         above = question.most[question.objective.place] * (1.0 + _PAST) + _PAST
         start = np.concatenate([problem.d.min(axis=1), [1.0, 0.3, 0.1]])
+        if isinstance(warm, dict) and "multipliers" in warm and len(warm["multipliers"]) == len(start):
+            start = np.asarray(warm["multipliers"])
         unlimited = question.classification_budget >= problem.entropy_s
         if unlimited and isinstance(question.laws, Free) and question.objective is not CLASSIFICATION_LOSS:
             return FreeLaw().propose(question, limits, warm)
@@ -81,6 +83,7 @@ class AnyLaw:
             rate_multiplier=alpha,
             classification_multiplier=beta,
             stats={"steps": root.steps, "pricings": root.priced},
+            warm={"multipliers": z},
         )
 
     def _search(
