@@ -789,6 +789,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("erasure of any mass", "closed_forms/erasure.py", 'if sees == "Y" and', "if False and", False),
     Mutant(
+        "rows of any P alike",
+        "sweeps/monotone.py",
+        '(*columns.BUDGETS.values(), "perception_budget")',
+        "columns.BUDGETS.values()",
+        False,
+    ),
+    Mutant(
         "least perception: high end",
         "least_perception.py",
         "self.lower, self._evidence = low,",

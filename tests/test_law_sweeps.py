@@ -120,6 +120,14 @@ def test_a_target_must_come_from_somewhere():
     assert near["law"].tolist() == ["near"]
 
 
+def test_free_laws_need_letters():
+    """A name has Y's letters be X's, or those that are named; a function has none without names."""
+    assert Problem(PX, None, W, "hamming").m == 2
+    assert Problem(PX, None, W, "hamming", labels={"x": ["a", "b"], "y": ["a", "b", "c"]}).m == 3
+    with pytest.raises(InputError, match="d must be a name or an array of shape"):
+        Problem(PX, None, W, lambda x, y: abs(x - y))
+
+
 class TestCommands:
     def test_solve_says_the_law(self, run):
         code, out, err = run("solve", "bernoulli:px=0.3", "--R", 0.4, "--py", "free")
