@@ -68,6 +68,7 @@ def reference(target: Path) -> None:
             lines += [f".. module:: {name}", ""]
         else:
             lines += [f".. automodule:: {name}", "   :no-members:", ""]
+        public.sort(key=lambda n: rank(getattr(module, n)))
         lines += [line for n in public for line in entry(name, n, getattr(module, n))]
         (target / f"{name}.rst").write_text("\n".join(lines), encoding="utf-8")
 
@@ -81,6 +82,13 @@ def own(module: Any, names: Iterable[str]) -> list[str]:
         if not name.startswith("_") and home.startswith(module.__name__):
             found.append(name)
     return found
+
+
+def rank(thing: Any) -> int:
+    """Functions come first, errors last."""
+    if inspect.isclass(thing):
+        return 2 if issubclass(thing, BaseException) else 1
+    return 0 if callable(thing) else 3
 
 
 def entry(module: str, name: str, thing: Any) -> list[str]:
