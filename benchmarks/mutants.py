@@ -109,7 +109,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "if message and isinstance(self.root, ActionSplit)",
         "if False",
     ),
-    Mutant("losses beyond C", "decision_session.py", "if loss > question.budgets", "if loss > 9 * question.budgets"),
+    Mutant("losses beyond C", "decision_session.py", "loss - question.budgets", "loss - 9 * question.budgets"),
     # Forbidden pairs.
     Mutant(
         "a letter priced as if all were allowed", "bounds/pricing/allowed.py", "paid = -alpha", "paid = -2.0 * alpha"

@@ -384,12 +384,9 @@ def _maximise_model(
     cuts[:, n + 1] = -bundle.divergence
     cuts[:, n + 2] = -bundle.entropy
     cuts[np.arange(J), n + 3 + bundle.y] = 1.0
-    sides, ends = [], []
-    fixed_rows, fixed_ends = [], []
+    sides, ends, fixed_rows, fixed_ends = [], [], [], []
     for i, (low, high) in enumerate(lagrangian.ranges, start=n):
-        now = z[i]
-        row = np.zeros(size)
-        row[i] = 1.0
+        now, row = z[i], np.eye(1, size, i)[0]
         if low == high:
             fixed_rows.append(row)
             fixed_ends.append(low - now)
@@ -400,9 +397,7 @@ def _maximise_model(
             sides.append(row)
             ends.append(high - now)
     if lagrangian.cone is not None:
-        row = np.zeros(size)
-        row[n + 1], row[n + 2] = -1.0, lagrangian.cone
-        sides.append(row)
+        sides.append(lagrangian.cone * np.eye(1, size, n + 2)[0] - np.eye(1, size, n + 1)[0])
         ends.append(z[n + 1] - lagrangian.cone * z[n + 2])
     base = 0.0
     if laws is not None:  # t ≤ ⟨q, v⟩ for every law q, t counted from the least of them now
@@ -421,9 +416,8 @@ def _maximise_model(
     cones = [clarabel.ZeroConeT(len(fixed_rows))] if fixed_rows else []
     cones.append(clarabel.NonnegativeConeT(J + len(sides) + 2 * (n + 3)))
     settings = clarabel.DefaultSettings()
-    settings.verbose = False
+    settings.verbose, settings.max_iter = False, 60
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-10
-    settings.max_iter = 60
 
     def solve(given_up: Callable[[], bool] | None = None) -> Any:
         solver = clarabel.DefaultSolver(P, -gradient, A, b, cones, settings)
@@ -438,11 +432,9 @@ def _maximise_model(
         if isinstance(reason, (KeyboardInterrupt, SystemExit)):
             raise
         return None
-    if answer is None:
+    if answer is None or "Solved" not in str(answer.status) or not np.isfinite(answer.x).all():
         return None
     x = np.asarray(answer.x)
-    if not np.isfinite(x).all() or "Solved" not in str(answer.status):
-        return None
     duals = np.maximum(np.asarray(answer.z)[len(fixed_rows) :], 0.0)
     weights, law = duals[:J], problem.py
     if laws is not None:
