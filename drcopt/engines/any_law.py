@@ -93,7 +93,9 @@ class AnyLaw:
         points = _LawPoints(question, limits)
         search = Search(lagrangian, limits, points.improve, math.inf, above)
         points.search = search
-        search.run(z)
+        # What messages can do, to the end: no node below may be worth less.
+        root = ascend(lagrangian, z, None, None, target=above, tol=_SHARE * limits.tol, steps=_STEPS, deadline=limits)
+        search.run(root.z, root.columns)
         w, alpha, beta = search.root.z[-3:].tolist()
         return Proposal(
             parts=None if points.best is None else [Part(1.0, points.best)],
@@ -244,7 +246,9 @@ class _LawPoints:
             if self.limits.expired or clock.expired():
                 return
             guess = rng.dirichlet(np.full(problem.m, rng.choice([0.2, 0.5, 1.0])), size=problem.n) * problem.px[:, None]
-            self._try(guess, np.concatenate([problem.d.min(axis=1), [1.0, 0.3, 0.3]]))
+            if (better := local(self.question, guess)) is not None:
+                self.descents += 1
+                self._keep(better, np.concatenate([problem.d.min(axis=1), [1.0, 0.3, 0.3]]))
 
     def improve(self, P: FloatArray, z: FloatArray, force: bool) -> None:
         """From a node's suggestion unless one like it was tried; from all over where the root leaves a gap."""
@@ -276,7 +280,8 @@ class _LawPoints:
         else:
             within = replace(fixed, classification_budget=fixed.classification_budget - _WITHIN)
             found = _polished(within, P[:, some], z, self.limits)
-            found = _polished(fixed, P[:, some], z, self.limits) if found is None else found
+            if found is None and self.best is None:
+                found = _polished(fixed, P[:, some], z, self.limits)
         if found is None:
             return
         value = fixed.values([Part(1.0, found)])[question.objective.place]
