@@ -289,7 +289,10 @@ class _Oracle:
                 matrix[:, :n, :n] = np.einsum("jis,js,jts->jit", scaled, bend, scaled) + self.alpha * np.eye(n)
                 matrix[:, :n, n] = matrix[:, n, :n] = root
                 right = np.concatenate([-root * slope, np.zeros((J, 1))], axis=1)
-                move = np.nan_to_num(np.linalg.solve(matrix + 1e-15 * np.eye(n + 1), right[:, :, None])[:, :n, 0])
+                try:
+                    move = np.nan_to_num(np.linalg.solve(matrix + 1e-15 * np.eye(n + 1), right[:, :, None])[:, :n, 0])
+                except np.linalg.LinAlgError:  # one is singular to the last digit, as at a tiny α
+                    break
                 if float(np.abs((move * root * slope).sum(axis=1)).max(initial=0.0)) < 1e-17 * self.scale:
                     break
                 relative = move / root
