@@ -310,6 +310,8 @@ def test_more_points_reuse_those_that_are_there(problem, path, more, tmp_path, m
     first = run(problem, path)
     solved, begun = counted(tmp_path / "log"), path.read_bytes()
     table = run(problem, path, **more)
+    for name in ("formulation", "classifier_sees", "objective"):  # not rows of another question
+        assert set(table[name]) == {more.get(name, first[name].iloc[0])}
     asked = ["formulation", "classifier_sees", "objective", *(name for name in table if "budget" in name)]
     both = table.merge(first, how="left", on=asked, suffixes=("", "_first"))
     there = both["seconds_first"].notna()
