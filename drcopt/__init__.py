@@ -33,7 +33,7 @@ from drcopt.sweep import sweep as sweep
 from drcopt.sweeps.surface import Surface as Surface
 from drcopt.sweeps.surface import surface as surface
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: Modules that load when they are first named: solving needs none of them.
 _LAZY = ("checker", "explore", "export", "neural", "plotting", "proof", "statistics", "tables", "theorems")
