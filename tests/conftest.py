@@ -7,6 +7,21 @@ from collections.abc import Iterator
 
 import pytest
 
+#: Modules whose tests take long together; those of all others are "quick".
+LONG = {
+    *("answers", "benchmarks", "certificate", "checker", "checkpoint", "cli", "closed_forms", "closed_forms_free"),
+    *("corners", "data", "decisions", "disk", "doctests", "engines", "expcone", "explore", "forbidden", "global"),
+    *("hostile", "law_proofs", "law_references", "law_sweeps", "least_perception", "limits", "monotone", "mutants"),
+    *("neural", "neural_data", "one_shot_engine", "pricing", "questions", "readme", "recipes", "soundness"),
+    *("statistics", "surface", "tampering", "theorems", "witness"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem.removeprefix("test_") not in LONG and not item.get_closest_marker("slow"):
+            item.add_marker("quick")
+
 
 @pytest.fixture(autouse=True)
 def debug(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:

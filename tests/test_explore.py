@@ -212,6 +212,7 @@ class TestTheCommand:
         assert not (tmp_path / "forged.html").exists()
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to draw pages with: apt-get install chromium")
 class TestInABrowser:
     def drawn(self, page: str, tmp_path: Path, *, width: int = 1200, script: str = "") -> str:
