@@ -340,7 +340,19 @@ class TestErrors:
 class TestHelp:
     def test_every_command_and_option_is_explained(self, run):
         assert set(cli.cli.commands) == {
-            *("check", "edge", "explore", "export", "plot", "restore", "solve", "sources", "sweep", "validate")
+            *(
+                "check",
+                "edge",
+                "explore",
+                "export",
+                "plot",
+                "restore",
+                "solve",
+                "sources",
+                "surface",
+                "sweep",
+                "validate",
+            )
         }
         for name, command in cli.cli.commands.items():
             code, out, err = run(name, "--help")

@@ -251,3 +251,30 @@ def test_the_pieces_of_a_tree_bound_as_it_does() -> None:
         question = certificate.formulation
         rough = min(map(question.bound, evidence.pieces(question)))
         assert rough == pytest.approx(evidence.bound(question), abs=1e-5)
+
+
+class TestTheCommand:
+    def run(self, *arguments: object) -> int:
+        from drcopt.cli import main
+
+        return main([str(a) for a in ("surface", "bernoulli", *arguments)])
+
+    def test_a_curve(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        table, proof = tmp_path / "curve.csv", tmp_path / "curve.json"
+        assert self.run("--R", "0.2:0.6", "--tol", 0.02, "--out", table, "--certificate", proof) == 0
+        out, err = capsys.readouterr()
+        assert "100.0% known to 0.02" in out and f"drcopt: wrote {proof}" in err
+        lines = table.read_text(encoding="utf-8").splitlines()
+        assert lines[0].startswith("rate_budget_bits,") and len(lines) == 21
+        from drcopt.checker import check
+
+        assert check(proof).accepted
+
+    def test_the_time_limit_came_first(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.run("--R", "0.5:0.8", "--C", "0.8:0.9", "--tol", 1e-5, "--time-limit", 0.02) == 1
+        assert "the time limit came when" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("text", ["a", "0.1:0.2:0.3"])
+    def test_a_range_that_is_none(self, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.run("--R", text) == 2
+        assert "must be a number, or two with a colon between them" in capsys.readouterr().err

@@ -18,6 +18,7 @@ from drcopt.cli.options import parse_grid as parse_grid
 from drcopt.cli.plot import export, plot
 from drcopt.cli.restore import restore
 from drcopt.cli.solve import solve
+from drcopt.cli.surface import surface
 from drcopt.cli.sweep import SWEEP_LOSSES as SWEEP_LOSSES
 from drcopt.cli.sweep import SWEEP_RATES as SWEEP_RATES
 from drcopt.cli.sweep import SWEEP_TIME_LIMIT as SWEEP_TIME_LIMIT
@@ -107,7 +108,7 @@ def cli(ctx: click.Context, version: bool) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (check, edge, explore, export, plot, restore, solve, sweep, validate):
+for command in (check, edge, explore, export, plot, restore, solve, surface, sweep, validate):
     cli.add_command(command)
 
 
