@@ -35,7 +35,7 @@ module.SLICE = 5 * DELAY
 
 def rates(kills):
     """More than the kills leave time for."""
-    return [i / 16 for i in range(10 * kills)]
+    return [i / 16 for i in range((100 if POOL else 10) * kills)]
 
 
 def work(folder, kills):
@@ -69,7 +69,7 @@ def main(folder, kills, seed):
         if child == 0:
             work(folder, kills)
             os._exit(0)
-        if POOL:  # a few slices, and no chain of 40 points
+        if POOL:  # a few slices, and by far no whole chain
             while solved(folder) < known + 2 and not (folder / "resumed.csv").exists():
                 time.sleep(0.001)
             time.sleep(rng.uniform(10 * DELAY, 20 * DELAY))

@@ -217,6 +217,7 @@ class TestProperties:
 class TestWarmSweeps:
     """The next point of a sweep starts from the coupling, the posteriors and the tree of the last one."""
 
+    @pytest.mark.slow
     def test_the_same_answers_for_fewer_pricings(self) -> None:
         problem = make("random", 8, 4, 4, 2)
         least = min_classification_loss(problem, R=0.4, tol=1e-4).classification_loss

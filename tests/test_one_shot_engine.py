@@ -437,6 +437,7 @@ class TestLargeAlphabets:
             if truth.parts:
                 assert found.lower > truth.upper - 0.1
 
+    @pytest.mark.slow
     def test_twenty_letters(self) -> None:
         problem = random_problem(0, 20, 20)
         for sees in ("Y", "YU"):

@@ -197,6 +197,7 @@ class TestCredibleWords:
         assert interval("computed", answer) == (answer.lower_bound, math.inf)
         assert "exceeds a budget by" in repr(answer) and "exceeds a budget by" in answer._repr_html_()
 
+    @pytest.mark.slow
     def test_newton_refuses_a_class_budget_that_binds(self) -> None:
         rng = np.random.default_rng(3)
         problem = Problem([0.25] * 4, [0.25] * 4, rng.dirichlet([0.3] * 2, 4), rng.random((4, 4)))
