@@ -35,7 +35,7 @@ module.SLICE = 5 * DELAY
 
 def rates(kills):
     """More than the kills leave time for."""
-    return [i / 16 for i in range((100 if POOL else 10) * kills)]
+    return [i / 16 for i in range((40 if POOL else 10) * kills)]
 
 
 def work(folder, kills):
