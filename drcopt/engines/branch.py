@@ -84,15 +84,16 @@ class Global:
         search: CornerSearch | Search | None = cornered
         if cornered is not None and cornered.stuck:
             stats["programs"] = cornered.nodes
-            evidence.append(PosteriorTree(cornered.tree()))
             search = None
         search = _by_posteriors(question, limits, points, last) if search is None else search
+        if cornered is not None and cornered is not search and cornered.lower > search.lower + limits.tol:
+            evidence.append(PosteriorTree(cornered.tree()))  # its thousands of leaves cost the judge seconds
         stats |= {"nodes": search.nodes, "pricings": search.priced, "descents": points.descents}
         best = points.best
         w, alpha, beta = (search.multipliers if best is None else best.z)[-3:].tolist()
         return Proposal(
             parts=None if best is None else [Part(1.0, best.P)],
-            evidence=(*evidence, PosteriorTree(search.tree())),
+            evidence=(PosteriorTree(search.tree()), *evidence),
             termination=edge if edge and best is None else search.termination,
             distortion_multiplier=w,
             rate_multiplier=alpha,
