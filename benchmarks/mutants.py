@@ -376,6 +376,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("concave by a hair", "bounds/pricing/convexity.py", "> (_MARGIN + blur) * trace", "> -1e-5 * trace"),
     Mutant("edges that few constraints hold", "bounds/pricing/corners.py", ".T >= n - 2)", ".T >= n - 1)"),
+    Mutant(
+        "no edge from close to a face", "bounds/pricing/corners.py", "flatnonzero(gap > 0.0)", "flatnonzero(gap > _ON)"
+    ),
     Mutant("corners on a face left out", "bounds/pricing/corners.py", "inside = gap >= -_ON", "inside = gap > _ON"),
     Mutant(
         "tangents above the divergence",

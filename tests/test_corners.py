@@ -52,6 +52,27 @@ def boxed(rng: np.random.Generator, W: np.ndarray) -> np.ndarray:
 
 
 class TestCorners:
+    def test_faces_along_which_edges_all_but_run(self) -> None:
+        """Letters that hardly differ in one class and much in others: a face may cut such an edge anywhere."""
+        rng = np.random.default_rng(11)
+        for _ in range(400):
+            n, near = int(rng.integers(2, 6)), 10.0 ** rng.uniform(-14, -6)
+            W = rng.dirichlet([1.0, 1.0, 1.0], size=n)
+            level = rng.uniform(0.1, 0.5)
+            W[:2, 0] = level + near * rng.uniform(-1, 1, size=2)
+            if rng.random() < 0.5:  # all others lie beyond the face
+                W[2:, 0] = np.minimum(W[2:, 0], 0.5 * level)
+            W[:, 1:] *= ((1.0 - W[:, 0]) / W[:, 1:].sum(axis=1))[:, None]
+            cost, beta = 4.0 * rng.standard_normal((n, 1)), 10.0 ** rng.uniform(-3, 1)
+            p = np.zeros(n)
+            p[:2] = (share := rng.random()), 1.0 - share
+            tau = p @ W
+            box = np.stack([W.min(axis=0), W.max(axis=0)], axis=-1)
+            side = int(rng.integers(2))
+            box[0, side] = tau[0] + (2e-16 if side else -2e-16)  # so that p is in it, however tau was rounded
+            value = p @ cost[:, 0] - beta * np.sum(tau * np.log(tau))
+            assert price_vertices(cost, beta, W, box[None]).lower[0] <= value + 1e-12 * np.abs(cost).max()
+
     @pytest.mark.parametrize("kind", KINDS)
     def test_hold_the_least_of_anything_linear(self, kind: str) -> None:
         """And of what is concave besides, as no posterior of the box goes below them."""

@@ -2,7 +2,9 @@
 
 A box is cut face by face: what lies inside stays, and every edge that a face crosses gives a vertex. Two vertices may
 be the ends of an edge if they share n − 2 active constraints; all such pairs are taken, so that none is missed where
-several vertices nearly coincide. What is taken too much is a posterior of the box as well, and bounds nothing wrongly.
+several vertices nearly coincide. What is taken too much only makes a least value less: vertices that lie hardly outside
+are kept, and faces are moved outwards by more than class posteriors are off by rounding, which where an edge all but
+runs along its face is what decides how far it leads.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from scipy.special import xlogy
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
-#: Posteriors within so much of a face lie on it.
-_ON = 1e-12
+#: Class posteriors within so much of a face lie on it, masses of so little are none; how far faces are moved outwards.
+_ON, _NONE, _OUT = 1e-9, 1e-12, 1e-13
 #: Entries of what is known of boxes; pairs of posteriors looked at together.
 _ROOM, _PAIRS = 20_000_000, 10_000_000
 
@@ -45,9 +47,9 @@ class Corners:
         """Those of the part inside one more face, which replaces the one of that class and side."""
         (s, side, at), n = face, len(W)
         place = n + 2 * s + side
-        gap = at - self.tau[:, s] if side else self.tau[:, s] - at
+        gap = _OUT + (at - self.tau[:, s] if side else self.tau[:, s] - at)
         inside = gap >= -_ON
-        first, last = np.flatnonzero(gap > _ON), np.flatnonzero(~inside)
+        first, last = np.flatnonzero(gap > 0.0), np.flatnonzero(~inside)
         turns = np.array_split(first, 1 + len(first) * len(last) // _PAIRS)
         pairs = [np.nonzero(self.on[some] @ self.on[last].T >= n - 2) for some in turns]
         i = np.concatenate([some[one] for some, (one, _) in zip(turns, pairs, strict=True)])
@@ -55,7 +57,7 @@ class Corners:
         share = (gap[i] / (gap[i] - gap[j]))[:, None]
         p = self.p[i] + share * (self.p[j] - self.p[i])
         on = self.on[i] * self.on[j]
-        on[:, :n] = np.maximum(on[:, :n], p <= _ON)
+        on[:, :n] = np.maximum(on[:, :n], p <= _NONE)
         on[:, place] = 1.0
         old = self.on[inside]
         old[:, place] = gap[inside] <= _ON
