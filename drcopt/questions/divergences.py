@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,24 @@ from drcopt.coupling import round_onto_marginals
 from drcopt.questions.region import lowered
 from drcopt.support.check import FloatArray
 
-if TYPE_CHECKING:
-    from drcopt.questions.output import Near
+
+@dataclass(frozen=True, eq=False)
+class Ball:
+    """{q : φ(q, t) ≤ P} around a target t.
+
+    ``kind`` is one of :data:`KINDS`; ``budget`` P > 0 is in nats for "kl", "reverse-kl" and "renyi"; ``ground`` (m, m)
+    is the cost of moving mass from letter to letter, for "wasserstein"; ``order`` is that of "renyi".
+    """
+
+    kind: str
+    target: FloatArray
+    budget: float
+    ground: FloatArray | None = None
+    order: float = 2.0
+
+    def divergence(self, q: FloatArray) -> float:
+        """φ(q, t); inf where it is infinite."""
+        return max(0.0, KINDS[self.kind].value(self, q))
 
 
 class Answer(NamedTuple):
@@ -39,8 +55,8 @@ class Divergence:
     """φ(q, t), the support function of its balls, and whether it is measured in bits or nats."""
 
     words: str
-    value: Callable[[Near, FloatArray], float]
-    bound: Callable[[Near, FloatArray], Answer]
+    value: Callable[[Ball, FloatArray], float]
+    bound: Callable[[Ball, FloatArray], Answer]
     informational: bool = False
 
 
@@ -68,11 +84,11 @@ def _root(rises: Callable[[float], bool], low: float, high: float) -> tuple[floa
 # -- total variation, and transport -----------------------------------------------------------------------------------
 
 
-def _tv(law: Near, q: FloatArray) -> float:
+def _tv(law: Ball, q: FloatArray) -> float:
     return 0.5 * math.fsum(np.abs(q - law.target))
 
 
-def _tv_bound(law: Near, g: FloatArray) -> Answer:
+def _tv_bound(law: Ball, g: FloatArray) -> Answer:
     """max over γ of min g + Σ t min(g − min g, γ) − γP: mass P moves from the largest g to the least."""
     t, best = law.target, int(g.argmin())
     q, left, gamma = t.copy(), law.budget, 0.0
@@ -91,13 +107,13 @@ def _tv_bound(law: Near, g: FloatArray) -> Answer:
     return Answer(lowered(value, float(np.abs(g).max()), gamma), q, gamma)
 
 
-def cost_of(law: Near) -> FloatArray:
+def cost_of(law: Ball) -> FloatArray:
     """The ground cost, which "wasserstein" has."""
     assert law.ground is not None
     return law.ground
 
 
-def plan(law: Near, q: FloatArray) -> FloatArray | None:
+def plan(law: Ball, q: FloatArray) -> FloatArray | None:
     """A cheapest way to move q to the target, shape (m, m); None if the solver fails."""
     from scipy.optimize import linprog
     from scipy.sparse import eye_array, kron, vstack
@@ -112,12 +128,12 @@ def plan(law: Near, q: FloatArray) -> FloatArray | None:
     return None if answer.status != 0 else round_onto_marginals(np.maximum(answer.x, 0).reshape(m, m), q, law.target)
 
 
-def _wasserstein(law: Near, q: FloatArray) -> float:
+def _wasserstein(law: Ball, q: FloatArray) -> float:
     moved = plan(law, q)
     return math.inf if moved is None else math.fsum(np.ravel(moved * cost_of(law)))
 
 
-def _wasserstein_bound(law: Near, g: FloatArray) -> Answer:
+def _wasserstein_bound(law: Ball, g: FloatArray) -> Answer:
     """max over γ of Σ t(y') min_y [g(y) + γ c(y, y')] − γP."""
     t, cost = law.target, cost_of(law)
     letters = np.arange(len(t))
@@ -169,11 +185,11 @@ def _relative(p: FloatArray, q: FloatArray) -> float:
     return math.fsum([*(p[here] * (ratio - logs)), *q[~here], math.fsum(p) - math.fsum(q)])
 
 
-def _kl(law: Near, q: FloatArray) -> float:
+def _kl(law: Ball, q: FloatArray) -> float:
     return _relative(q, law.target)
 
 
-def _kl_bound(law: Near, g: FloatArray) -> Answer:
+def _kl_bound(law: Ball, g: FloatArray) -> Answer:
     """max over γ of −γ log Σ t e^{−g/γ} − γP."""
     here = law.target > 0
     t, cost = law.target[here], g[here]
@@ -195,7 +211,7 @@ def _kl_bound(law: Near, g: FloatArray) -> Answer:
     return Answer(max(value(gamma), low - width), tilted(gamma), gamma)
 
 
-def _renyi_order(law: Near) -> tuple[float, float]:
+def _renyi_order(law: Ball) -> tuple[float, float]:
     """Order ρ and radius of the ball as one in D_ρ(t‖q)."""
     if law.kind == "reverse-kl":
         return 1.0, law.budget
@@ -206,7 +222,7 @@ def _renyi_order(law: Near) -> tuple[float, float]:
     return law.order, law.budget
 
 
-def _renyi(law: Near, q: FloatArray) -> float:
+def _renyi(law: Ball, q: FloatArray) -> float:
     t = law.target
     if law.kind == "reverse-kl":
         return _relative(t, q)
@@ -226,7 +242,7 @@ def _renyi(law: Near, q: FloatArray) -> float:
     return math.inf if total <= -1.0 else math.log1p(total) / (rho - 1.0)
 
 
-def _renyi_bound(law: Near, g: FloatArray) -> Answer:
+def _renyi_bound(law: Ball, g: FloatArray) -> Answer:
     """max over λ ≥ −min g of e^{−P} M(g + λ) − λ, M the t-weighted power mean of order 1 − 1/ρ."""
     rho, radius = _renyi_order(law)
     ball = replace(law, kind="renyi", budget=radius, order=rho)
@@ -280,14 +296,14 @@ def _renyi_bound(law: Near, g: FloatArray) -> Answer:
 # -- χ² ---------------------------------------------------------------------------------------------------------------
 
 
-def _chi2(law: Near, q: FloatArray) -> float:
+def _chi2(law: Ball, q: FloatArray) -> float:
     here = law.target > 0
     if (q[~here] > 0).any():
         return math.inf
     return math.fsum((q - law.target)[here] ** 2 / law.target[here])
 
 
-def _chi2_bound(law: Near, g: FloatArray) -> Answer:
+def _chi2_bound(law: Ball, g: FloatArray) -> Answer:
     """max over γ, λ of λ − γP + Σ t h(g − λ), h(a) = a − a²/4γ for a ≤ 2γ, else γ.
 
     The law is t(1 − (g − λ)/2γ) on the letters of least g: with mass T and variance V of g there,

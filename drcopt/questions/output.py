@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from drcopt.questions.divergences import KINDS as KINDS
-from drcopt.questions.divergences import Answer, cost_of, plan, unit
+from drcopt.questions.divergences import Answer, Ball, cost_of, plan, unit
 from drcopt.support.check import FloatArray
 
 #: Laws aim this far inside their ball, relative and absolute, so that rounding keeps them there.
@@ -57,18 +57,8 @@ class Free:
 
 
 @dataclass(frozen=True, eq=False)
-class Near:
-    """Q = {q : φ(q, t) ≤ P}: Y has a law near the target t.
-
-    ``kind`` is one of :data:`KINDS`; ``budget`` P > 0 is in nats for "kl", "reverse-kl" and "renyi"; ``ground`` (m, m)
-    is the cost of moving mass from letter to letter, for "wasserstein"; ``order`` is that of "renyi".
-    """
-
-    kind: str
-    target: FloatArray
-    budget: float
-    ground: FloatArray | None = None
-    order: float = 2.0
+class Near(Ball):
+    """Q = {q : φ(q, t) ≤ P}: Y has a law near the target t."""
 
     def least(self, g: FloatArray) -> float:
         """Ψ_Q(g), rounded down."""
@@ -86,10 +76,6 @@ class Near:
         """What a cheap way to move q to the target moves from letter to letter, shape (m, m), for "wasserstein"."""
         found = plan(self, q)
         return np.outer(q, self.target) if found is None else found
-
-    def divergence(self, q: FloatArray) -> float:
-        """φ(q, t); inf where it is infinite."""
-        return max(0.0, KINDS[self.kind].value(self, q))
 
     @property
     def confined(self) -> bool:
