@@ -69,19 +69,19 @@ class Certificate(Evident, Protocol):
 def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
     """Write a proof file, whole or not at all.
 
-    Raises
-    ------
-    InputError
-        If ``path`` cannot be written.
-    OutputError
-        If writing fails half-way, as on a full disk.
-
     Parameters
     ----------
     certificate : Certificate
         ``solution.certificate``.
     path : str or path
         The file.
+
+    Raises
+    ------
+    InputError
+        If ``path`` cannot be written.
+    OutputError
+        If writing fails half-way, as on a full disk.
 
     Examples
     --------
@@ -104,6 +104,11 @@ def write(proof: dict[str, Any], path: str | os.PathLike[str]) -> None:
 def interval(certificate: Certificate) -> tuple[float, float]:
     """Rigorous bounds on the optimum, rounded outward, from :func:`drcopt.checker.check`.
 
+    Parameters
+    ----------
+    certificate : Certificate
+        ``solution.certificate``.
+
     Returns
     -------
     lower, upper : float
@@ -113,11 +118,6 @@ def interval(certificate: Certificate) -> tuple[float, float]:
     ------
     MissingExtraError
         Without python-flint.
-
-    Parameters
-    ----------
-    certificate : Certificate
-        ``solution.certificate``.
 
     Examples
     --------

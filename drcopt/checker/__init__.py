@@ -120,15 +120,15 @@ def check(
 def load(path: str | Path) -> Any:
     """The contents of a proof file, nothing of which is checked yet.
 
-    Raises
-    ------
-    InputError
-        If it cannot be read, is no JSON text, or is larger than a proof file may be.
-
     Parameters
     ----------
     path : str or path
         A proof file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is no JSON text, or is larger than a proof file may be.
 
     Examples
     --------

@@ -210,17 +210,17 @@ def to_csv(table: pd.DataFrame) -> str:
 def write_verdicts(table: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     """Write the verdict table as .csv or .md, whole or not at all.
 
-    Raises
-    ------
-    InputError
-        If the suffix is another, or the file cannot be written.
-
     Parameters
     ----------
     table : pandas.DataFrame
         What :func:`validate` returned.
     path : str or path
         The file.
+
+    Raises
+    ------
+    InputError
+        If the suffix is another, or the file cannot be written.
 
     Examples
     --------
