@@ -1,0 +1,174 @@
+"""Lines that a bound rests on."""
+
+from __future__ import annotations
+
+from benchmarks.mutations.mutant import Mutant
+
+MUTANTS: tuple[Mutant, ...] = (
+    # Information and units.
+    Mutant("log base of bits", "information.py", '"bits": math.log(2.0)', '"bits": math.log(10.0)'),
+    Mutant("nats to bits the wrong way", "information.py", "return value / NATS_PER", "return value * NATS_PER"),
+    Mutant("bits to nats the wrong way", "information.py", "return value * NATS_PER", "return value / NATS_PER"),
+    Mutant("entropy in bits", "information.py", "-float(xlogy(p, p).sum())", "-float((p * np.log2(p)).sum())"),
+    Mutant(
+        "H(Y|S) for H(S|Y)",
+        "information.py",
+        "np.broadcast_to(joint.sum(axis=0), joint",
+        "np.broadcast_to(joint.sum(axis=1, keepdims=True), joint",
+    ),
+    Mutant("rate without tiny marginals", "information.py", "if not math.isfinite(total):", "if False:", False),
+    Mutant("eta rounded down", "information.py", "min(1.0, best + 1e-9)", "0.99 * best"),
+    # What every bound is lowered by, and the budgets it uses.
+    Mutant("ROUNDING dropped", "questions/region.py", "ROUNDING = 64 * 2.0**-53", "ROUNDING = 0.0"),
+    Mutant("bounds rounded up", "questions/region.py", "return total - ROUNDING", "return total + ROUNDING"),
+    Mutant("NaN for a bound", "questions/region.py", "if math.isnan(total):", "if False:", False),
+    Mutant(
+        "budgets too small",
+        "formulations/base.py",
+        "0.0 if q is self.objective else min(b, most)",
+        "0.0 if q is self.objective else 0.99 * min(b, most)",
+    ),
+    Mutant(
+        "H(S|X) for H(S)",
+        "formulations/base.py",
+        "min(problem.entropy_x, entropy_y), problem.entropy_s\n",
+        "min(problem.entropy_x, entropy_y), problem.entropy_s_given_x\n",
+    ),
+    Mutant("budgets received for paid", "formulations/base.py", "*(-p for p in paid)", "*paid"),
+    Mutant("the objective's weight ignored", "formulations/base.py", "value = rest / weight", "value = rest"),
+    Mutant(
+        "infeasible at a hair", "formulations/base.py", "math.inf if rest > 0 else", "math.inf if rest > -1e-3 else"
+    ),
+    Mutant("bounds not rounded down", "formulations/base.py", "for p in paid)]), *paid)", "for p in paid)]))"),
+    Mutant(
+        "too much for what the deadline left",
+        "bounds/pricing/dispatch.py",
+        "cost[:, done:] + beta * (1 - 1e-14)",
+        "cost[:, done:] + 2 * beta * (1 - 1e-14)",
+    ),
+    # Posterior trees.
+    Mutant("swapped marginals", "bounds/posterior.py", "*(f * problem.px),", "*(f * problem.py[: problem.n]),"),
+    Mutant("the cost's weight ignored", "bounds/posterior.py", "finite = w * np.where", "finite = np.where"),
+    Mutant(
+        "framed as if d had the weight 1",
+        "bounds/posterior.py",
+        "node.distortion * change.row",
+        "change.row",
+    ),
+    Mutant(
+        "negative multipliers taken",
+        "bounds/posterior.py",
+        "all(0 <= v < math.inf for v in (w, alpha, beta))",
+        "all(v < math.inf for v in (w, alpha, beta))",
+    ),
+    Mutant("best leaf for the worst", "bounds/posterior.py", "return heap[0][0]", "return max(heap)[0]"),
+    Mutant(
+        "another leaf may be lower",
+        "bounds/posterior.py",
+        "heapq.heapreplace(heap, (max(bound, question.bound(piece)), i, True))",
+        "return max(bound, question.bound(piece))",
+    ),
+    Mutant(
+        "time-sharing across leaves",
+        "bounds/posterior.py",
+        'question.name == "time-sharing"',
+        'question.name == "time"',
+    ),
+    Mutant(
+        "range of W too small",
+        "bounds/posterior.py",
+        "np.stack([W.min(axis=0), W.max(axis=0)]",
+        "np.stack([W.mean(axis=0), W.max(axis=0)]",
+    ),
+    Mutant(
+        "halves that do not cover",
+        "bounds/posterior.py",
+        "part[node.y, node.s, side] = node.at",
+        "part[node.y, node.s, side] = node.at + (0.02, -0.02)[side]",
+    ),
+    Mutant(
+        "loss counted twice",
+        "bounds/posterior.py",
+        "price(problem, cost, curved, beta, box",
+        "price(problem, cost, curved, 2 * beta, box",
+    ),
+    Mutant(
+        "leaf's box not enforced",
+        "bounds/posterior.py",
+        "price(problem, cost, curved, beta, box, tol",
+        "price(problem, cost, curved, beta, None, tol",
+        False,
+    ),
+    # One-shot bounds.
+    Mutant(
+        "chords above eta",
+        "bounds/cells.py",
+        "base = np.where(wide, entr(low) - slope * low",
+        "base = np.where(wide, entr(high) - slope * low",
+    ),
+    Mutant("negative multipliers taken, cells", "bounds/cells.py", "or min(weights) < 0:", "or min(weights) < -9e9:"),
+    Mutant("the cost's weight ignored, cells", "bounds/cells.py", "(w * problem.d - self.f", "(problem.d - self.f"),
+    Mutant("posterior box too small", "bounds/maps.py", "ends[..., 0] -= _SLACK", "ends[..., 0] += 1e-3"),
+    Mutant("chord direction, maps", "bounds/maps.py", "ends.min(axis=-1).sum", "ends.max(axis=-1).sum"),
+    Mutant(
+        "H(S|Y) priced where U is seen", "bounds/maps.py", "leaf.posterior.max() <= 0)", "leaf.posterior.max() <= 9e9)"
+    ),
+    Mutant(
+        "least multiplier for the largest",
+        "bounds/maps.py",
+        "(leaf.posterior + leaf.conditional).max()",
+        "(leaf.posterior + leaf.conditional).min()",
+    ),
+    Mutant("the cost's weight ignored, maps", "bounds/maps.py", "leaf.distortion * problem.d +", "problem.d +"),
+    Mutant("partitions at their worst", "bounds/subsets.py", "np.minimum(min_plus(f1", "np.maximum(min_plus(f1"),
+    Mutant(
+        "independent where it need not be",
+        "bounds/exact.py",
+        "alone = question.rate_budget == 0 or",
+        "alone = question.rate_budget <= 1 or",
+    ),
+    Mutant(
+        "a rate for what is independent",
+        "bounds/exact.py",
+        "question.bound(Piece((0.0, 1.0, 0.0), 0.0))",
+        "question.bound(Piece((0.0, 1.0, 0.0), 0.1))",
+    ),
+    # The loss of the best decision.
+    Mutant(
+        "the dearest action",
+        "bounds/decisions.py",
+        "np.minimum(least[y]",
+        "np.maximum(np.nan_to_num(least[y], posinf=0)",
+    ),
+    Mutant("an action less in both halves", "bounds/decisions.py", "only[node.y] &=", "only[node.y] &= False &"),
+    Mutant(
+        "splits where the message is read",
+        "bounds/decisions.py",
+        "if message and isinstance(self.root, ActionSplit)",
+        "if False",
+    ),
+    Mutant("losses beyond C", "decision_session.py", "loss - question.budgets", "loss - 9 * question.budgets"),
+    # Forbidden pairs.
+    Mutant(
+        "a letter priced as if all were allowed", "bounds/pricing/allowed.py", "paid = -alpha", "paid = -2.0 * alpha"
+    ),
+    Mutant(
+        "an allowed posterior that is not in its box",
+        "bounds/pricing/allowed.py",
+        "np.where(inside, value, np.inf)",
+        "np.where(inside, np.inf, value)",
+    ),
+    Mutant(
+        "letters stranded by less than they hold",
+        "bounds/stranded.py",
+        "if mass - room > _SURELY",
+        "if mass - 0.5 * room > _SURELY",
+    ),
+    Mutant(
+        "mass on forbidden pairs",
+        "coupling.py",
+        "P = np.where(allowed, np.maximum(P, 0.0), 0.0)",
+        "P = np.maximum(P, 0.0)",
+    ),
+    Mutant("the least rate is any", "coupling.py", "* allowed, np.log(a)", "* allowed, 2.0 * np.log(a)", bound=False),
+)

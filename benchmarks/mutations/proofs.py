@@ -1,0 +1,119 @@
+"""Lines of proof files and of their checker."""
+
+from __future__ import annotations
+
+from benchmarks.mutations.mutant import Mutant
+
+MUTANTS: tuple[Mutant, ...] = (
+    # Proof files and their checker.
+    Mutant("claims leave no room", "certify/proof.py", "number(lower - room)", "number(lower + room)", False),
+    Mutant("checker rounds inward", "checker/balls.py", "while not (arb(value)", "while False and not (arb(value)"),
+    Mutant("checker prints the wrong way", "checker/balls.py", '"ROUND_CEILING" if up', '"ROUND_CEILING" if not up'),
+    Mutant(
+        "checker: least is most",
+        "checker/balls.py",
+        "reduce(lambda u, v: u.min(v), balls)",
+        "reduce(lambda u, v: u.max(v), balls)",
+    ),
+    Mutant("checker: boxes shrink to the grid", "checker/balls.py", "scaled.ceil() if up", "scaled.ceil() if not up"),
+    Mutant(
+        "checker: a double too precise",
+        "checker/schema.py",
+        r"(\.[0-9a-f]{1,13})?p",
+        r"(\.[0-9a-f]{1,19})?p",
+    ),
+    Mutant("checker: underflow to 0", "checker/schema.py", "-1022 <= int(double[2])", "-1999 <= int(double[2])"),
+    Mutant("checker: true for 1", "checker/schema.py", "type(value) is not int", "not isinstance(value, int)"),
+    Mutant("checker: lists of any length", "checker/schema.py", "size not in (None, len(value))", "False"),
+    Mutant("checker: unknown fields", "checker/schema.py", "not in required and name not in optional", "not in value"),
+    Mutant("checker: a tree with an appendix", "checker/schema.py", "        if not missing:", "        if False:"),
+    Mutant("checker: half a tree", "checker/schema.py", "    if missing:", "    if False:"),
+    Mutant("checker: negative multipliers", "checker/schema.py", "    if value < 0:", "    if value < -9:"),
+    Mutant("checker: sums not normalised", "checker/schema.py", "found[i] = row / total", "found[i] = row + 0 * total"),
+    Mutant("checker: bits without end", "checker/schema.py", "if total.height_bits() > MOST_BITS:", "if False:", False),
+    Mutant("checker: a key twice", "checker/reading.py", "        if name in found:", "        if False:"),
+    Mutant("checker: any amount of values", "checker/reading.py", "    if values > most:", "    if False:", False),
+    Mutant(
+        "checker: any amount of work", "checker/evidence.py", "        if self.budget < 0:", "        if False:", False
+    ),
+    Mutant("checker: ends swapped", "checker/question.py", "else to_float(least, False)", "else to_float(least, True)"),
+    Mutant("checker: excess forgiven", "checker/question.py", "excess = bool(over)", "excess = False"),
+    Mutant("checker: excess unchecked", "checker/question.py", "if excess <= tolerance * self", "if True or self"),
+    Mutant(
+        "checker: claims unchecked",
+        "checker/question.py",
+        "if not miss <= tolerance",
+        "if False and not miss <= tolerance",
+    ),
+    Mutant(
+        "checker: budgets rounded up",
+        "checker/question.py",
+        "self.budgets[q], False) for q",
+        "self.budgets[q], True) for q",
+    ),
+    Mutant(
+        "checker: own budget a limit",
+        "checker/question.py",
+        "if q != self.aim and not weight.is_zero():",
+        "if not weight.is_zero():",
+    ),
+    Mutant("checker: emptiness for nothing", "checker/question.py", "None if rest > 0 else", "None if rest > -9 else"),
+    Mutant("checker: weight ignored", "checker/question.py", "return rest / own", "return rest"),
+    Mutant("checker: sign of budgets", "checker/question.py", "rest -= weight", "rest += weight"),
+    Mutant(
+        "checker: any leaf will do", "checker/question.py", "bounds.append(least_of(inside)", "bounds.append(inside[0]"
+    ),
+    Mutant("checker: infeasible unproved", "checker/question.py", "(own is None or not least > own)", "own is None"),
+    Mutant(
+        "checker: beta0 unchecked",
+        "checker/evidence.py",
+        "beta0 * p.contraction <= alpha",
+        "0 * p.contraction <= alpha",
+    ),
+    Mutant("checker: eta off", "checker/problem.py", "return most.min(arb(1))", "return most.min(arb(1)) * 0.9"),
+    Mutant(
+        "checker: chord above eta",
+        "checker/evidence.py",
+        "map(smaller, at_low - b * low,",
+        "map(smaller, at_high - b * low,",
+    ),
+    Mutant(
+        "checker: time-sharing across leaves",
+        "checker/evidence.py",
+        'reader.half_spaces(nodes, kind == "time-sharing")',
+        'reader.half_spaces(nodes, kind == "time")',
+    ),
+    Mutant(
+        "checker: H(S|Y) priced where U is seen",
+        "checker/evidence.py",
+        "if self.by_part and any(b > 0 for b in beta):",
+        "if False:",
+    ),
+    Mutant(
+        "checker: maps out of reach",
+        "checker/evidence.py",
+        "found = linear.min(axis=1).sum()",
+        "found = linear.max(axis=1).sum()",
+    ),
+    Mutant(
+        "checker: rounding of doubles",
+        "checker/evidence.py",
+        "- (2 * p.n + 8 * p.m + 16) * arb(float(size)) / 2**52",
+        "",
+    ),
+    Mutant(
+        "checker: independent at any rate",
+        "checker/evidence.py",
+        'name == "independent" and still',
+        'name == "independent"',
+    ),
+    Mutant("checker: a leaf left out", "checker/evidence.py", "for side in (0, 1)]", "for side in (0, 0)]"),
+    Mutant("checker: ratios rounded up", "checker/evidence.py", "c.lower() for c in", "c.upper() + 1e-9 for c in"),
+    Mutant(
+        "checker: rate not repaired",
+        "checker/point.py",
+        "    if most is not None and not rate <= most:\n        keep",
+        "    if False:\n        keep",
+        False,
+    ),
+)
