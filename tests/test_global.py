@@ -120,7 +120,7 @@ def budgets(problem: Problem, rng: np.random.Generator) -> tuple[float, float]:
 
 
 def check_brute_force(m: int, seed: int, points: int, accuracy: float) -> None:
-    """Both ends hold against brute force, and the gap closes within 5 s."""
+    """Both ends hold against brute force, and the gap closes: in seconds, with a limit far from what any takes."""
     rng = np.random.default_rng([seed, m])
     family = ("random", "deterministic", "hamming", "random", "squared", "uniform")[seed % 6]
     problem = make(family, seed, 2, m, 2)
@@ -128,7 +128,7 @@ def check_brute_force(m: int, seed: int, points: int, accuracy: float) -> None:
         return
     R, C = budgets(problem, rng)
     top = max(float(problem.d.max()), 1e-300)
-    answer = solve(problem, R=R, C=C, units="nats", tol=1e-7, time_limit=5.0, on_failure="return")
+    answer = solve(problem, R=R, C=C, units="nats", tol=1e-7, time_limit=60.0, on_failure="return")
     found = brute_force(problem, R, C, points)
     assert answer.status != "infeasible"
     # The grid's points may exceed a budget by 1e-12, which is worth as much as the multipliers say.

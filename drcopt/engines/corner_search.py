@@ -40,6 +40,8 @@ _ROUNDING = 1e-12
 #: Of the first boxes every solution is a start for a descent, then one of so many; for as
 #: many more there is a start from elsewhere.
 _EACH, _SOME, _SELDOM = 20, 8, 64
+#: So many boxes that only more rows for the rate could close: the search by pricing is the one for this question.
+_MOST_STUCK = 10
 #: The certificate prices a box in so much of the time that the search took for it.
 _RECKONED = 1.0
 
@@ -162,6 +164,9 @@ class CornerSearch:
                 break
             if self.limits.node_limit is not None and self.nodes >= self.limits.node_limit:
                 self.termination = "the node limit was reached"
+                break
+            if self.stuck >= _MOST_STUCK:
+                self.termination = "the rate binds"
                 break
             bound, _, node, spot = heapq.heappop(heap)
             if bound >= self._cutoff:
