@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import scs
 
 from drcopt.certify.certificate import best_bound, certify
 from drcopt.engines import expcone
@@ -267,6 +268,22 @@ class TestCompilation:
         again = engine.propose(question(FOUR, 0.8, 1.285), Limits(1e-6))
         np.testing.assert_array_equal(first.parts[0].coupling, again.parts[0].coupling)
         assert len({best_bound(question(FOUR, 0.8, 1.285), one.evidence) for one in (first, again)}) == 1
+
+    def test_scs_takes_ctrl_c_for_itself(self, monkeypatch):
+        """Its handler ends its loop with a status of its own, which is not one more failure."""
+        program = Program(FOUR, "scs", classification=False)
+        program.set(R=0.3)
+        program.solve()
+        assert program.answer().status == "optimal"
+        honest = scs.solve
+
+        def interrupted(*arguments, **settings):
+            raw = honest(*arguments, **settings)
+            return raw | {"info": raw["info"] | {"status": "interrupted", "status_val": scs.SIGINT}}
+
+        monkeypatch.setattr("scs.solve", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            program.solve()
 
     def test_cvxpy_is_imported_on_use_only(self):
         code = "import sys, drcopt.engines.expcone as e; e.ExpCone('scs'); sys.exit('cvxpy' in sys.modules)"

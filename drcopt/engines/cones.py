@@ -17,6 +17,9 @@ import numpy as np
 
 from drcopt.problem import Problem
 
+#: SCS's status when SIGINT, whose handler it replaces, ended its loop.
+_SCS_INTERRUPTED = -5
+
 
 @dataclass(frozen=True, eq=False)
 class Answer:
@@ -76,8 +79,13 @@ class Program:
             self.parameters[name].value = value
 
     def solve(self, **settings: Any) -> None:
-        """Solve with the parameters as they are."""
-        self.problem.solve(**self.options, **settings)
+        """Solve with the parameters as they are. What SCS makes of Ctrl-C, one more failure, is an interrupt."""
+        data, chain, inverse = self.problem.get_problem_data(**self.options, solver_opts=settings)
+        # A warm start would make answers depend on what was asked before (and saved SCS nothing).
+        raw = chain.solve_via_data(self.problem, data, warm_start=False, verbose=False, solver_opts=settings)
+        if self.solver == "scs" and raw["info"]["status_val"] == _SCS_INTERRUPTED:
+            raise KeyboardInterrupt
+        self.problem.unpack_results(raw, chain, inverse)
 
     def answer(self) -> Answer:
         """The solver's claims after :meth:`solve`."""

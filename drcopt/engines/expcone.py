@@ -71,8 +71,7 @@ def _run(program: Program, solver: str, seconds: float) -> Answer | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # A warm start would make answers depend on what was asked before (and saved SCS nothing).
-            program.solve(warm_start=False, **settings)
+            program.solve(**settings)
         return program.answer()
     except (KeyboardInterrupt, SystemExit):
         raise
