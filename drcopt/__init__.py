@@ -30,7 +30,7 @@ from drcopt.solve import solve_drc as solve_drc
 from drcopt.special_cases import information_bottleneck as information_bottleneck
 from drcopt.special_cases import rate_distortion as rate_distortion
 from drcopt.sweep import sweep as sweep
-from drcopt.sweeps.surface import Surface as Surface
+from drcopt.sweeps.sheet import Surface as Surface
 from drcopt.sweeps.surface import surface as surface
 
 __version__ = "0.2.0"

@@ -38,6 +38,7 @@ LAYERS = (
     {"decision_session"},
     {"solve"},
     {"special_cases"},
+    {"plotting"},  # pictures of tables and solutions; nothing there solves
     {"sweeps"},
     {"tables"},
     {"sweep"},

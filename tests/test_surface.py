@@ -253,6 +253,44 @@ def test_the_pieces_of_a_tree_bound_as_it_does() -> None:
         assert rough == pytest.approx(evidence.bound(question), abs=1e-5)
 
 
+class TestPictures:
+    @pytest.fixture(autouse=True)
+    def matplotlib(self) -> None:
+        pytest.importorskip("matplotlib").use("Agg")
+
+    def test_a_map_with_its_edge(self, sheet: drcopt.Surface) -> None:
+        from matplotlib.figure import Figure
+
+        figure = sheet.plot(size=(3.4, 2.8))
+        ax = figure.axes[0]
+        assert ax.get_ylabel() == "classification budget C (bits)"
+        assert ax.get_title().endswith("known within 0.005")
+        assert [t.get_text() for t in figure.legends[0].get_texts()][:2] == ["edge", "infeasible"]
+        (line,) = [line for line in ax.get_lines() if line.get_label() == "edge"]
+        R, C = line.get_data()
+        lower, upper = sheet.edge(R)
+        np.testing.assert_allclose(C, upper)
+        assert (lower <= upper).all()
+        assert len(ax.collections) >= 3  # the map, its contours and the band of the edge
+        mine = Figure().add_subplot()
+        assert sheet.plot(ax=mine, title="mine") is mine.figure
+        assert mine.get_title() == "mine"
+
+    def test_where_floor_and_ceiling_lie_apart_are_dots(self, sheet: drcopt.Surface) -> None:
+        table = sheet.table(6, 6)
+        assert "open" not in set(table["status"])
+        table.loc[table["status"] == "known", "status"] = "open"
+        figure = drcopt.plotting.surface(table)
+        assert "floor and ceiling further apart" in [t.get_text() for t in figure.legends[0].get_texts()]
+
+    def test_a_curve(self, curve: drcopt.Surface) -> None:
+        ax = curve.plot().axes[0]
+        assert ax.get_xlabel() == "rate budget R (bits)"
+        assert ax.get_title() == f"100.0% known within {curve.tolerance:.3g}"
+        (line,) = [line for line in ax.get_lines() if len(line.get_xdata()) == 400]
+        assert np.asarray(line.get_ydata()) == pytest.approx(curve.upper(np.asarray(line.get_xdata())))
+
+
 class TestTheCommand:
     def run(self, *arguments: object) -> int:
         from drcopt.cli import main

@@ -26,7 +26,7 @@ def surface() -> drcopt.Surface:
 
 @pytest.fixture(scope="module")
 def proof(surface: drcopt.Surface) -> dict[str, Any]:
-    return to_dict(surface)
+    return to_dict(surface.refinement)
 
 
 def test_the_file_is_accepted_and_says_what_it_proves(surface: drcopt.Surface, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_the_file_is_accepted_and_says_what_it_proves(surface: drcopt.Surface, t
 )
 def test_curves_and_other_questions(source: drcopt.Problem, arguments: dict[str, Any]) -> None:
     curve = drcopt.surface(source, **arguments)
-    verdict = check(to_dict(curve))
+    verdict = check(to_dict(curve.refinement))
     assert verdict.accepted, verdict.reason
     assert any(line.startswith("proved: in 100 %") for line in verdict.statements)
 

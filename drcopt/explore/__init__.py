@@ -30,7 +30,7 @@ from drcopt.solution import Solution
 from drcopt.support.check import FloatArray, shown, text
 from drcopt.support.files import atomic_write
 from drcopt.sweeps.rows import BUDGETS, limited
-from drcopt.sweeps.surface import Surface
+from drcopt.sweeps.sheet import Surface
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -124,14 +124,15 @@ def surface(
     ----------
     table : pandas.DataFrame
         A sweep table of one formulation, over at least two finite values of either budget; also that of
-        ``drcopt.surface(...).table()``.
+        ``drcopt.surface(...).table()``: dots lie where its floor and ceiling are too far apart.
     view : {"map", "3d"}
         From above or from the side. ``ax`` must then be three-dimensional.
     points : DataFrame or mapping of str to DataFrame, optional
         Points that something else has reached, with columns ``rate`` and ``classification_loss`` (or ``distortion``),
         in bits. In 3-D they need the column of what was minimised too.
     edge : pandas.DataFrame, optional
-        The exact edge of the feasible set, as in :func:`curve`; drawn as a line.
+        The edge of the feasible set, as in :func:`curve`, over the two budgets of the map; drawn as a line, with a band
+        from ``lower_bound_bits`` where there is such a column (``drcopt edge --out`` writes it).
     title : str, optional
         Above the picture; default: the formulation, if the table names it.
     ax, size

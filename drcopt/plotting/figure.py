@@ -202,11 +202,18 @@ def hatch(ax: Any) -> None:
     )  # fmt: skip
 
 
-def blank(ax: Any, x: Any, y: Any, where: Any) -> Patch:
+def blank(ax: Any, x: Any, y: Any, where: Any, label: str) -> Patch:
     """Cover cells in pale grey; returns the legend's sample of it."""
     cells = ma.masked_where(~where, where.astype(float))
     ax.pcolormesh(x, y, cells, shading="nearest", cmap=ListedColormap([PALE]))
-    return Patch(facecolor=PALE, linewidth=0.0, label="not solved")
+    return Patch(facecolor=PALE, linewidth=0.0, label=label)
+
+
+def dotted(ax: Any, x: Any, y: Any, where: Any, label: str) -> Patch:
+    """Dots over cells of a map; returns the legend's sample of them."""
+    dots = ax.contourf(x, y, where.astype(float), levels=[0.5, 1.5], colors="none", hatches=["...."])
+    dots.set(edgecolor=PALE, linewidth=0.0)
+    return Patch(facecolor="none", edgecolor=INK if not dark() else PALE, hatch="....", linewidth=0.0, label=label)
 
 
 def contours(ax: Any, x: Any, y: Any, values: Any) -> None:

@@ -31,6 +31,10 @@ class Grid:
     #: nan where there is no point.
     values: FloatArray
     infeasible: np.ndarray
+    #: Where a surface's floor and ceiling lie too far apart.
+    open: np.ndarray
+    #: What is said of places without a point.
+    missing: str
 
 
 def grid_of(table: pd.DataFrame) -> Grid:
@@ -65,7 +69,8 @@ def grid_of(table: pd.DataFrame) -> Grid:
     return Grid(
         rows, objective, axes,
         values.columns.to_numpy(dtype=np.float64), values.index.to_numpy(dtype=np.float64),
-        np.where(np.isfinite(found), found, np.nan), (status == "infeasible").to_numpy(),
+        np.where(np.isfinite(found), found, np.nan), (status == "infeasible").to_numpy(), (status == "open").to_numpy(),
+        "no point known" if rows["status"].isin(["known", "open"]).any() else "not solved",
     )  # fmt: skip
 
 
@@ -84,12 +89,15 @@ def draw_surface(
     """Draw it on axes; ``own`` says whether the figure is ours to put a legend under."""
     if view == "3d" and not hasattr(ax, "plot_surface"):
         raise InputError("ax must be three-dimensional for view='3d'; it is flat. Make it with projection='3d'.")
-    line = None
-    if edge is not None and grid.axes == ("R", "C"):
-        require(edge, "edge", (RATE, LOSS))
-        edge = edge.sort_values(RATE)
-        line = column(edge, RATE), column(edge, LOSS)
     first, second = grid.axes
+    names = [BUDGETS[first].column, BUDGETS[second].column]
+    line = None
+    if edge is not None and (names == [RATE, LOSS] or {*names} <= {*edge.columns}):
+        require(edge, "edge", names)
+        edge = edge.sort_values(names[0])
+        line = [column(edge, name) for name in (*names, "lower_bound_bits") if name in edge.columns]
+        if not any(((grid.y[0] <= y) & (y <= grid.y[-1])).any() for y in line[1:]):
+            line = None
     heights = {"C": "classification_loss", "D": "distortion", "P": "perception"}[second]
     marks = measured(points, first, heights)
     notes = (_relief if view == "3d" else _map)(draw, figure, ax, grid, line)
@@ -105,27 +113,32 @@ def draw_surface(
     draw.legend(figure if own else None, ax, notes)
 
 
-def _map(draw: Any, figure: Any, ax: Any, grid: Grid, line: tuple[FloatArray, FloatArray] | None) -> list[Any]:
+def _map(draw: Any, figure: Any, ax: Any, grid: Grid, line: list[FloatArray] | None) -> list[Any]:
     notes = []
     if grid.infeasible.any():
         draw.hatch(ax)
         notes.append(draw.hatched("infeasible"))
     missing = np.isnan(grid.values) & ~grid.infeasible
     if missing.any():
-        notes.append(draw.blank(ax, grid.x, grid.y, missing))
+        notes.append(draw.blank(ax, grid.x, grid.y, missing, grid.missing))
     values = np.ma.masked_invalid(grid.values)
     if values.count():
         mesh = ax.pcolormesh(grid.x, grid.y, values, shading="nearest", cmap="cividis", rasterized=True)
         draw.colourbar(figure, ax, mesh, OBJECTIVES[grid.objective][0])
         if values.max() > values.min():
             draw.contours(ax, grid.x, grid.y, values)
+    if grid.open.any():
+        notes.append(draw.dotted(ax, grid.x, grid.y, grid.open, "floor and ceiling further apart"))
     if line is not None:
-        ax.plot(*line, color=draw.ink(), linewidth=1.6, label="edge")
+        x, upper, *lower = line
+        if lower:
+            ax.fill_between(x, lower[0], upper, color=draw.ink(), alpha=0.3, linewidth=0)
+        ax.plot(x, upper, color=draw.ink(), linewidth=1.6, label="edge")
     ax.set(xlim=grid.x[[0, -1]], ylim=grid.y[[0, -1]])
     return notes
 
 
-def _relief(draw: Any, figure: Any, ax: Any, grid: Grid, line: tuple[FloatArray, FloatArray] | None) -> list[Any]:
+def _relief(draw: Any, figure: Any, ax: Any, grid: Grid, line: list[FloatArray] | None) -> list[Any]:
     floor = 0.0
     if np.isfinite(grid.values).any():
         x, y = np.meshgrid(grid.x, grid.y)
@@ -135,7 +148,7 @@ def _relief(draw: Any, figure: Any, ax: Any, grid: Grid, line: tuple[FloatArray,
         ax.text2D(0.5, 0.5, "infeasible at every pair of budgets", transform=ax.transAxes, ha="center")
     if line is not None:
         (a, b), (c, d) = grid.x[[0, -1]], grid.y[[0, -1]]
-        x, y = line
+        x, y = line[:2]
         inside = (a <= x) & (x <= b) & (c <= y) & (y <= d)  # three-dimensional axes do not clip
         ax.plot(x[inside], y[inside], np.full(inside.sum(), floor), color=draw.ink(), linewidth=1.6, label="edge")
     ax.set(xlim=grid.x[[0, -1]], ylim=grid.y[[0, -1]])

@@ -5,25 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from drcopt import words
 from drcopt.errors import InputError
 from drcopt.forbidden import refuse_surface
-from drcopt.formulations import Question
-from drcopt.information import NATS_PER
 from drcopt.law_session import session_for
 from drcopt.perception import Perception
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, Quantity, quantity
-from drcopt.session import Session
 from drcopt.stakes import Stakes
 from drcopt.support import check, clock
 from drcopt.support.check import FloatArray
@@ -33,246 +27,12 @@ from drcopt.sweeps.checkpoint import Checkpoint
 from drcopt.sweeps.nodes import descends
 from drcopt.sweeps.records import Book
 from drcopt.sweeps.refine import Axis, Known, Refinement
-from drcopt.sweeps.rows import BUDGETS, limited
-
-if TYPE_CHECKING:
-    import pandas as pd
+from drcopt.sweeps.rows import BUDGETS
+from drcopt.sweeps.sheet import Surface
 
 #: Boxes of budgets are no thinner than this share of an axis, of one alone and of two.
 _ALONE, _TOGETHER = 2.0**-12, 2.0**-6
 Limit = float | None | tuple[float, float]
-
-
-@dataclass(frozen=True, eq=False)
-class Surface:
-    """What is known of the least of an objective, at every pair of budgets.
-
-    Attributes
-    ----------
-    problem : Problem
-        The data.
-    objective : str
-        "distortion", "rate" or "classification_loss".
-    ranges : dict
-        The rectangle: (least, most) by the letter of the budget, in ``units`` or the unit of d; a budget that does not
-        vary has one number (inf: none).
-    tol, tolerance : float
-        The gap asked for, as given and in the unit of the objective.
-    known, infeasible : float
-        Shares of the rectangle: where the gap is proved to be ≤ ``tolerance``, and where no point meets the budgets
-        (also proved, and counted in ``known``). What is left is open: along the edge of what is feasible, or not yet
-        refined.
-    gap : float
-        The largest gap outside the boxes that the edge of what is feasible goes through.
-    solves, descents, seconds : int, int, float
-        What it took.
-    termination : str
-        Why it ended.
-
-    Notes
-    -----
-    ``lower`` and ``upper`` hold at *all* budgets, those outside the rectangle as well.
-
-    Examples
-    --------
-    >>> import drcopt
-    >>> known = drcopt.surface(drcopt.sources.bernoulli(), R=(0.3, 0.8), C=(0.8, 0.9), tol=0.02)
-    >>> bool(known.lower(0.5, 0.85) <= 0.074826 <= known.upper(0.5, 0.85))
-    True
-    >>> bool(known.edge(0.5)[0] <= 0.802758 <= known.edge(0.5)[1])
-    True
-    >>> known.coupling(0.5, 0.85).shape, len(known.table(5, 4))
-    ((2, 2), 20)
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     known.save(f"{folder}/surface.json")
-    """
-
-    problem: Problem
-    objective: words.Objective
-    ranges: Mapping[str, float | tuple[float, float]]
-    units: words.Units
-    tol: float
-    tolerance: float
-    seconds: float
-    termination: str
-    settings: Mapping[str, Any]
-    refinement: Refinement
-
-    @property
-    def _quantity(self) -> Quantity:
-        return quantity(self.objective)
-
-    @property
-    def _known(self) -> Known:
-        return self.refinement.known
-
-    @property
-    def question(self) -> Question:
-        """The question about letters with mass that the pieces and points are of, without limits."""
-        return self._known.question
-
-    @property
-    def known(self) -> float:
-        return math.fsum(box.share for box in self.refinement.done if box.gap <= self.refinement.tol)
-
-    @property
-    def infeasible(self) -> float:
-        return math.fsum(box.share for box in self.refinement.done if box.infeasible)
-
-    @property
-    def gap(self) -> float:
-        gaps = [box.gap for box in (*self.refinement.done, *self.refinement.boxes) if math.isfinite(box.gap)]
-        return self._quantity.outside(max(gaps, default=math.inf), self.units)
-
-    @property
-    def solves(self) -> int:
-        return self._known.solves
-
-    @property
-    def descents(self) -> int:
-        return self._known.descents
-
-    def lower(self, *budgets: ArrayLike) -> FloatArray:
-        """A proved lower bound on the objective; inf: no point meets the budgets.
-
-        Parameters
-        ----------
-        *budgets : array_like
-            The budgets that vary, in the order R, D, C, in ``units`` or the unit of d; they are broadcast.
-
-        Returns
-        -------
-        array
-            In the unit of d, or in ``units``.
-        """
-        at, shape = self._budgets(budgets)
-        found = self._known.floor.at(self._quantity, at)
-        return self._outside(found, shape, -math.inf)
-
-    def upper(self, *budgets: ArrayLike) -> FloatArray:
-        """What a point is known to reach; inf: none is known to meet the budgets. Arguments as for :meth:`lower`."""
-        at, shape = self._budgets(budgets)
-        return self._outside(self.refinement.ceiling(at), shape, math.inf)
-
-    def edge(self, budget: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Between what the least classification loss lies, where that is limited: (lower, upper) at the other budget.
-
-        ``budget`` is one on the rate (or, where the rate is minimised, on E d). Below ``lower`` nothing meets a budget
-        on the loss.
-        """
-        other = next(q for q in limited(self._quantity) if q is not CLASSIFICATION_LOSS)
-        if self._quantity is CLASSIFICATION_LOSS:
-            raise InputError("edge must be asked of a surface that limits the loss; this one minimises it. Use lower.")
-        given = np.asarray(budget, dtype=np.float64)
-        at = np.tile(self.refinement.fixed, (given.size, 1))
-        at[:, other.place] = [other.inside(v, self.units) for v in given.ravel().tolist()]
-        at[:, CLASSIFICATION_LOSS.place] = math.inf
-        lower = self._known.floor.at(CLASSIFICATION_LOSS, at)
-        ceiling = self._known.ceiling
-        upper = ceiling.staircase(CLASSIFICATION_LOSS, at)
-        for k, point in enumerate(ceiling.points):
-            if math.isinf(point.asked[CLASSIFICATION_LOSS.place]):  # found where the loss was minimised, or free
-                upper = np.minimum(upper, ceiling.mixed(CLASSIFICATION_LOSS, at, k))
-        unit = NATS_PER[self.units]
-        return (lower / unit).reshape(given.shape), (upper / unit).reshape(given.shape)
-
-    def coupling(self, *budgets: float) -> FloatArray | None:
-        """A coupling (n, m) that meets the budgets and has ``upper``; None if none is known."""
-        at, _ = self._budgets(budgets)
-        found = self.refinement.mixture(at[:1])
-        if found is None:
-            return None
-        ceiling = self._known.ceiling
-        mixed = sum(w * ceiling.question.coupling(ceiling.points[i].parts) for i, w in found)
-        return self._session.restored(np.asarray(mixed))
-
-    @cached_property
-    def _session(self) -> Session:
-        return session_for(self.problem, **self.settings)
-
-    def table(self, *counts: int) -> pd.DataFrame:
-        """Lower, upper and gap on a grid of ``counts`` budgets along the axes (default 20 each), a row each.
-
-        Columns are named as in sweeps; information is in bits.
-        """
-        import pandas as pd
-
-        axes = self.refinement.axes
-        sizes = [*counts, *[20] * (len(axes) - len(counts))]
-        ends = [(axis.quantity.outside(axis.low, "bits"), axis.quantity.outside(axis.high, "bits")) for axis in axes]
-        grids = np.meshgrid(*[np.linspace(*end, size) for end, size in zip(ends, sizes, strict=True)], indexing="ij")
-        at = np.tile(self.refinement.fixed, (grids[0].size, 1))
-        columns: dict[str, Any] = {}
-        for axis, grid in zip(axes, grids, strict=True):
-            q = axis.quantity
-            at[:, q.place] = np.minimum([q.inside(v, "bits") for v in grid.ravel().tolist()], axis.high)
-        for q, name in BUDGETS.items():
-            if q is not self._quantity:
-                columns[name] = [q.outside(v, "bits") for v in at[:, q.place].tolist()]
-        objective = self._quantity
-        lower, upper = self._known.floor.at(objective, at), self.refinement.ceiling(at)
-        unit = NATS_PER["bits"] if objective.informational else 1.0
-        columns["objective"] = self.objective
-        columns["lower_bound"], columns["value"] = lower / unit, upper / unit
-        with np.errstate(invalid="ignore"):
-            gap = upper - lower
-        columns["gap"] = np.where(np.isposinf(lower), 0.0, gap) / unit
-        states = np.where(gap <= self.refinement.tol, "known", np.where(np.isposinf(upper), "unknown", "open"))
-        columns["status"] = np.where(np.isposinf(lower), "infeasible", states)
-        return pd.DataFrame(columns)
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write everything needed to believe this to one file, for ``drcopt check`` to verify.
-
-        Parameters
-        ----------
-        path : str or path
-            The file.
-
-        Raises
-        ------
-        InputError
-            If the file cannot be written.
-        OutputError
-            If writing fails half-way, as on a full disk.
-        """
-        from drcopt.sweeps.surface_proof import save
-
-        save(self, path)
-
-    def _budgets(self, given: Sequence[ArrayLike]) -> tuple[FloatArray, tuple[int, ...]]:
-        axes = self.refinement.axes
-        names = [axis.quantity.budget for axis in axes]
-        if len(given) != len(axes):
-            raise InputError(f"budgets must be given for {' and '.join(names)}; there are {len(given)}. Pass those.")
-        arrays = np.broadcast_arrays(*[np.asarray(v, dtype=np.float64) for v in given])
-        for name, array in zip(names, arrays, strict=True):
-            if array.size and not (array >= 0).all():
-                raise InputError(f"{name} must be nonnegative; it holds {array.min():.6g}. Pass budgets ≥ 0.")
-        at = np.tile(self.refinement.fixed, (arrays[0].size, 1))
-        for axis, array in zip(axes, arrays, strict=True):
-            unit = NATS_PER[self.units] if axis.quantity.informational else 1.0
-            at[:, axis.quantity.place] = array.ravel() * unit
-        return at, arrays[0].shape
-
-    def _outside(self, nats: FloatArray, shape: tuple[int, ...], towards: float) -> FloatArray:
-        """In ``units``, rounded away from what is true."""
-        if not self._quantity.informational or self.units == "nats":
-            return nats.reshape(shape)
-        return np.nextafter(np.nextafter(nats / NATS_PER[self.units], towards), towards).reshape(shape)
-
-    def __repr__(self) -> str:
-        spans = ", ".join(
-            f"{name}={f'({v[0]:.6g}, {v[1]:.6g})' if isinstance(v, tuple) else f'{v:.6g}'}"
-            for name, v in self.ranges.items()
-        )
-        unit = "" if self._quantity is DISTORTION else f" {self.units}"
-        return (
-            f"Surface({self.objective} over {spans} {self.units}: {self.known:.1%} known to {self.tolerance:.3g}{unit}"
-            f", of it {self.infeasible:.1%} infeasible; {self.solves} answers, {self.descents} descents, "
-            f"{self.seconds:.3g} s: {self.termination})"
-        )
 
 
 def surface(

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +21,6 @@ from drcopt.support.files import atomic_write
 from drcopt.sweeps.envelopes import Ceiling, Floor, Proved
 from drcopt.sweeps.refine import Box, Refinement
 
-if TYPE_CHECKING:
-    from drcopt.sweeps.surface import Surface
-
 VERSION = 1
 #: What the cells of a proof may leave unproved of a half-space, as a share of the gap, and where nothing of the
 #: objective is in it (nats).
@@ -32,16 +29,16 @@ _SHARE, _EDGE = 5e-3, 1e-8
 _MORE = 0.02
 
 
-def save(surface: Surface, path: str | os.PathLike[str]) -> None:
-    """Write a surface's proof file, whole or not at all; see :meth:`Surface.save`."""
-    text = json.dumps(to_dict(surface), separators=(",", ":"))
+def save(refinement: Refinement, path: str | os.PathLike[str]) -> None:
+    """Write a surface's proof file, whole or not at all; see :meth:`drcopt.Surface.save`."""
+    text = json.dumps(to_dict(refinement), separators=(",", ":"))
     with atomic_write(path) as handle:
         handle.write(text + "\n")
 
 
-def to_dict(surface: Surface) -> dict[str, Any]:
+def to_dict(refinement: Refinement) -> dict[str, Any]:
     """The contents of the file: only boxes that the checker can follow, and what they need."""
-    refinement, question = surface.refinement, surface.question
+    question = refinement.known.question
     gap = refinement.tol * (1.0 + _MORE)
     boxes = [box for box in (*refinement.done, *refinement.boxes) if box.gap <= refinement.tol]
     known = refinement.known

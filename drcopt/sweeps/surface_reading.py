@@ -22,7 +22,7 @@ from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, quanti
 from drcopt.support.check import FloatArray
 from drcopt.sweeps.envelopes import Proved, found
 from drcopt.sweeps.refine import Axis, Box, Known, Refinement
-from drcopt.sweeps.surface import Surface
+from drcopt.sweeps.sheet import Surface
 
 
 def surface_of(data: Any) -> Surface:
