@@ -102,6 +102,10 @@ class DecisionSession(LawSession):
         self.class_loss = class_loss if isinstance(class_loss, str) else "table"
         self._losses = table_of(class_loss, problem.k)
 
+    def with_edge(self, solution: Solution, patience: float = math.inf) -> Solution:
+        """The solution as it is: its tree says what the least loss is."""
+        return solution
+
     def require(self, objective: Quantity) -> None:
         """Every quantity is minimised, forbidden pairs or not."""
 
@@ -247,7 +251,7 @@ class DecisionSession(LawSession):
                 "that, or another budget.",
                 budget=missed.budget,
                 least=least,
-                units=self.units,
+                units=self.units if missed is RATE else "",
             )
         if solution.status == "unknown":
             raise NotSolvedError(

@@ -59,7 +59,11 @@ HEADINGS: Mapping[str, tuple[str, str, str]] = {
     "seconds": ("time", "time", "s"),
 }
 #: Columns that name what a row is of.
-NAMES = ("source", "problem_fingerprint", "formulation", "classifier_sees", "objective", "perception_kind")
+NAMES = (
+    "source", "problem_fingerprint", "formulation", "classifier_sees", "class_loss", "objective", "perception_kind",
+)  # fmt: skip
+#: Those in the unit of the classification loss.
+_OF_LOSS = ("classification_budget_bits", "classification_loss_bits", "classification_multiplier")
 _BUDGETS = tuple(budget.column for budget in series.BUDGETS.values())
 
 
@@ -133,12 +137,14 @@ def latex(
     if isinstance(digits, bool) or not isinstance(digits, int) or not 1 <= digits <= 17:
         raise InputError(f"digits must be a whole number from 1 to 17; it is {digits!r}. Pass e.g. 4.")
     chosen = list(columns) if columns is not None else _chosen(table, digits)
+    loss = series.class_loss_of(table) != "entropy"  # in a unit of its own
     require(table, "table", chosen)
 
     def heading(name: str) -> str:
         if headings and name in headings:
             return headings[name]
         text, _, unit = HEADINGS.get(name, (_escaped(name.replace("_", " ")), "", ""))
+        unit = "" if name in _OF_LOSS and loss else unit
         unit = _escaped(units) if text.endswith("$D$") or name in ("lower_bound", "gap") else unit
         return f"{text} ({unit})" if unit else text
 
@@ -182,8 +188,8 @@ def pgfplots(table: pd.DataFrame, *, x: words.Budget | None = None) -> str:
     # Not drcopt's labels as they stand: LaTeX reads them.
     lines = [
         r"\begin{tikzpicture}",
-        f"\\begin{{axis}}[xlabel={{{_escaped(series.BUDGETS[x].axis)}}}, "
-        f"ylabel={{{_escaped(series.OBJECTIVES[objective][0])}}}, unbounded coords=jump, legend pos=outer north east]",
+        f"\\begin{{axis}}[xlabel={{{_escaped(series.budgets_of(table)[x].axis)}}}, "
+        f"ylabel={{{_escaped(series.minimised(table))}}}, unbounded coords=jump, legend pos=outer north east]",
     ]
     for curve in curves:
         lines.append(r"\addplot table {")
@@ -206,11 +212,13 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     require(table, "table", series.NEEDED)
+    loss = series.class_loss_of(table) != "entropy"
     of = [name for name in (*NAMES, *_BUDGETS, "status") if name in table.columns]
     measured = [name for name in HEADINGS if name in table.columns and name not in _BUDGETS]
     parts = []
     for name in measured:
         _, quantity, unit = HEADINGS[name]
+        unit = "" if name in _OF_LOSS and loss else unit
         if name == "value":  # the quantity that was minimised has a column of its own
             continue
         parts.append(table[of].assign(quantity=quantity, value=column(table, name), unit=unit))

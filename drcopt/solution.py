@@ -287,6 +287,11 @@ class Solution(ReadOnly):
         return max(self.residuals.rate, self.residuals.classification, self.residuals.distortion)
 
     @property
+    def loss_units(self) -> str:
+        """The unit of ``classification_loss`` and its budget: ``units``, or "" where it is no information."""
+        return self.units if self.class_loss == "entropy" else ""
+
+    @property
     def value(self) -> float:
         """The objective at ``coupling``, in the objective's unit: inf if infeasible, NaN if there is no point."""
         return float(getattr(self, self.objective))
@@ -327,6 +332,7 @@ class Solution(ReadOnly):
     def _repr_html_(self) -> str:
         unit = self.units.removesuffix("s")
         sees = {"Y": "H(S|Y)", "YU": "H(S|Y,U)", "message": "H(S|V)"}[self.classifier_sees]
+        of = {"entropy": sees, "error": "(Bayes error)"}.get(self.class_loss, "(of the best decision)")
 
         def said(name: str, value: float, budget: float, units: str) -> str:
             limit = (
@@ -336,11 +342,11 @@ class Solution(ReadOnly):
             )
             return f"{html.number(value)}{units}{limit}"
 
-        names = {"distortion": "distortion", "rate": "rate", "classification_loss": f"classification loss {sees}"}
+        names = {"distortion": "distortion", "rate": "rate", "classification_loss": f"classification loss {of}"}
         asked = {
             "distortion": (self.distortion_budget, ""),
             "rate": (self.rate_budget, f" {self.units}"),
-            "classification_loss": (self.classification_budget, f" {self.units}"),
+            "classification_loss": (self.classification_budget, f" {self.loss_units}".rstrip()),
         }
         if self.perception_kind:
             names["perception"] = f"perception φ(pY,t), {self.perception_kind}"

@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from drcopt import words
+from drcopt.decision_session import session_of, table_of
 from drcopt.engines.base import INTERRUPTED
 from drcopt.errors import InputError
 from drcopt.information import from_nats, to_nats
-from drcopt.law_session import session_for
 from drcopt.perception import Perception
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, PERCEPTION, QUANTITIES, Quantity, quantity
@@ -31,7 +31,19 @@ from drcopt.support.executors import Submits, executor_of, submitted
 from drcopt.support.workers import follow_parent
 from drcopt.sweeps.checkpoint import Checkpoint, Record, Warm
 from drcopt.sweeps.monotone import agreed, infeasible_as
-from drcopt.sweeps.rows import IDENTITY, Asked, answered, cells, identity, limited, outer, table, unanswered
+from drcopt.sweeps.rows import (
+    IDENTITY,
+    Asked,
+    Budgets,
+    answered,
+    cells,
+    identity,
+    limited,
+    listed,
+    outer,
+    table,
+    unanswered,
+)
 from drcopt.sweeps.rows import version as version
 from drcopt.tables import frame
 
@@ -39,8 +51,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["SLICE", "Block", "Budgets", "following", "plan", "solve_points", "solve_slice", "sweep", "version"]
-
-Budgets = float | None | Iterable[float | None]
 
 #: Points in a chain: long where a point is cheap and mostly gains from its neighbour, short where it is not.
 LONG_CHAIN, SHORT_CHAIN = 64, 8
@@ -129,6 +139,7 @@ def sweep(
     order: float = 2.0,
     formulation: words.Formulation = "single-letter",
     classifier_sees: words.ClassifierSees = "Y",
+    class_loss: words.ClassLoss | ArrayLike = "entropy",
     units: words.Units = "bits",
     engine: words.Engine = "auto",
     tol: float = 1e-6,
@@ -157,6 +168,9 @@ def sweep(
         How perception is measured, as in :class:`drcopt.Perception`; the target is the problem's py unless given.
     formulation, classifier_sees, engine, tol, time_limit
         As in :func:`drcopt.solve`, for every point.
+    class_loss : {"entropy", "error"} or (k, A) array
+        What C limits, as in :func:`drcopt.solve`. Losses other than "entropy" and their budgets stand in the columns
+        ``classification_loss_bits`` and ``classification_budget_bits`` in their own unit, not in bits.
     verify : {None, "interval"}
         "interval" has every row proved again in ball arithmetic, as in :func:`drcopt.solve`, and adds the columns
         of :data:`drcopt.tables.VERIFIED_MEANINGS`.
@@ -227,7 +241,11 @@ def sweep(
     check.choice("units", units, words.UNITS)
     minimised = quantity(objective)
     letters = {"D": D, "R": R, "C": C, "P": P}
-    given = {q: _budgets(q, letters[q.budget], units) for q in (*QUANTITIES, PERCEPTION)}
+    bits = isinstance(class_loss, str) and check.choice("class_loss", class_loss, words.CLASS_LOSSES) == "entropy"
+    given = {
+        q: listed(q, letters[q.budget], units if bits or q is not CLASSIFICATION_LOSS else "bits")
+        for q in (*QUANTITIES, PERCEPTION)
+    }
     if given[minimised] != [math.inf]:
         raise minimised.limited_itself(check.shown(letters[minimised.budget]))
     perception = None
@@ -245,9 +263,11 @@ def sweep(
     }
     if verify is not None:  # a checkpoint of a sweep without it says nothing of it
         settings["verify"] = verify
+    if not bits:
+        settings["class_loss"] = class_loss if isinstance(class_loss, str) else table_of(class_loss, problem.k)
     columns = tuple(column.name for column in table(verify))
-    plain = perception is None and not problem.free and classifier_sees != "message"
-    opening: Callable[..., Session] = Session if plain else session_for
+    plain = bits and perception is None and not problem.free and classifier_sees != "message"
+    opening: Callable[..., Session] = Session if plain else session_of
     ascending, held, third = *limited(minimised), outer(minimised)
     chains = []
     for last, (limit, budgets) in product(
@@ -263,6 +283,8 @@ def sweep(
         "identity": [column.name for column in IDENTITY],
         "columns": list(columns),
     }
+    if isinstance(losses := settings.get("class_loss"), np.ndarray):  # rows say no more than that there is a table
+        header["losses"] = losses.tolist()
     if perception is not None:  # what rows do not say of how it is measured
         header |= {
             name: np.asarray(value).tolist()
@@ -418,25 +440,6 @@ def _lose(block: Block, error: Exception, keep: Callable[..., None]) -> None:
         asked = block.asked(place)
         answer = unanswered(asked, f"{type(error).__name__}: {error}", math.nan)
         keep(block, place, Record(cells(asked, answer), None), lost=True)
-
-
-def _budgets(of: Quantity, value: Budgets, units: words.Units) -> list[float]:
-    name = of.budget
-    if not isinstance(value, Iterable) or isinstance(value, str) or (isinstance(value, np.ndarray) and not value.ndim):
-        budgets = [check.budget(name, value)]
-    else:
-        items = list(value)
-        if not items or any(np.ndim(item) for item in items):  # type: ignore[arg-type]
-            raise InputError(
-                f"{name} must be one budget or a flat sequence of at least one; it is {value!r}. "
-                f"Pass e.g. {name}=[0.5, 1.0]."
-            )
-        budgets = [check.budget(f"{name}[{i}]", item) for i, item in enumerate(items)]
-    return (
-        budgets
-        if units == "bits" or not of.informational
-        else [from_nats(to_nats(budget, units), "bits") for budget in budgets]
-    )
 
 
 def _canonical(warm: Warm) -> Warm:

@@ -14,7 +14,7 @@ import click
 
 from drcopt.errors import InputError
 from drcopt.formulations import CLASSIFIER_SEES
-from drcopt.words import FORMULATIONS
+from drcopt.words import CLASS_LOSSES, FORMULATIONS
 
 if TYPE_CHECKING:
     from drcopt.problem import Problem
@@ -117,6 +117,13 @@ settings = with_options(
         default="Y",
         show_default=True,
         help="What the classifier is given; YU with --formulation one-shot only, message with single-letter only.",
+    ),
+    click.option(
+        "--class-loss",
+        type=click.Choice(CLASS_LOSSES),
+        default=CLASS_LOSSES[0],
+        show_default=True,
+        help="What C limits: H(S|Y), or the Bayes error of a classifier.",
     ),
     click.option(
         "--py",

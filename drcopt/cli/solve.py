@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from drcopt.session import Session
     from drcopt.solution import Solution
 
+#: What a budget C is of, where it is not of H(S|Y).
+_LIMITED = {"error": ", on the Bayes error", "table": ", on the loss of the best decision"}
 #: Seconds before the first line of progress, and between two where stderr is no terminal.
 PATIENCE, QUIET = 1.0, 10.0
 
@@ -43,7 +45,7 @@ PATIENCE, QUIET = 1.0, 10.0
 @minimize
 @click.option("--D", "D", type=float, help="Distortion budget; without it, none.")
 @click.option("--R", "R", type=float, help="Rate budget; without it, none.")
-@click.option("--C", "C", type=float, help="Classification budget: a limit on H(S|Y); without it, none.")
+@click.option("--C", "C", type=float, help="Classification budget, on what --class-loss says; without it, none.")
 @click.option("--perception", type=Near(), help="KIND:P, such as tv:0.05: Y's law lies within P of the source's.")
 @settings
 @accuracy
@@ -87,18 +89,19 @@ def solve(
       drcopt solve bernoulli:px=0.3,p1=0.1 --R 0.5
       drcopt solve bernoulli --minimize rate --D 0.1 --C 0.9
       drcopt solve bernoulli --R 0.5 --py free --classifier-sees message
+      drcopt solve bernoulli --R 0.5 --C 0.28 --class-loss error
       drcopt solve bernoulli --R 0.5 --perception tv:0.05
       drcopt solve bernoulli --minimize perception --perception kl --R 0.2 --D 0.2
     """
     if coupling is not None and coupling.suffix.lower() not in (".csv", ".npy"):
         raise InputError(f"--coupling must end in .csv or .npy; it is {str(coupling)!r}. Give it one of them.")
     refuse_existing(force, coupling, certificate)
+    from drcopt.decision_session import session_of
     from drcopt.engines.base import INTERRUPTED
-    from drcopt.law_session import session_for
     from drcopt.questions.quantities import quantity
 
     problem = load(source, py, x=x, s=s, y=y, weights=weights, d=d)
-    session = session_for(problem, perception=_perception(problem, perception, minimize), **how)
+    session = session_of(problem, perception=_perception(problem, perception, minimize), **how)
     # JSON has all its fields whatever happened; a person gets the sentence that the exception holds.
     lenient = as_json or certificate is not None
     objective = quantity(minimize)
@@ -116,7 +119,11 @@ def solve(
         raise Ended(INTERRUPTED, 130)
     if not found:
         least = _least_loss(solution)
-        missed = f" (C must be at least {least:.8g} {how['units']})" if least > solution.classification_budget else ""
+        missed = (
+            f" (C must be at least {f'{least:.8g} {solution.loss_units}'.strip()})"
+            if least > solution.classification_budget
+            else ""
+        )
         raise Ended(f"{solution.status}: {solution.termination}{missed}", 1)
     if solution.verified is False:
         raise Ended(solution.termination, 1)
@@ -171,7 +178,15 @@ def _reported(session: Session, objective: Quantity, progress: bool | None) -> I
 def _fields(solution: Solution, problem: Problem) -> dict[str, Any]:
     names = ["status", "termination", "objective", "value", "distortion", "lower_bound", "gap", "excess"]
     names += ["rate", "classification_loss", "perception", "accuracy", "bayes_error"]
-    asked = ["formulation", "classifier_sees", "distortion_budget", "rate_budget", "classification_budget", "units"]
+    asked = [
+        "formulation",
+        "classifier_sees",
+        "class_loss",
+        "distortion_budget",
+        "rate_budget",
+        "classification_budget",
+        "units",
+    ]
     asked += ["law", "perception_kind", "perception_budget"]
     fields = {
         **{name: getattr(solution, name) for name in names},
@@ -197,12 +212,15 @@ def _fields(solution: Solution, problem: Problem) -> dict[str, Any]:
 
 
 def _least_loss(solution: Solution) -> float:
-    """What H(S|Y) is at least where C cannot be met, proved, in the solution's units; else nan."""
+    """What the classification loss is at least where C cannot be met, proved, in its unit; else nan."""
     from drcopt.certify.verify import below
     from drcopt.questions import CLASSIFICATION_LOSS
 
     proved = solution.status == "infeasible" and solution.certificate is not None
-    return below(solution.certificate.least(CLASSIFICATION_LOSS), solution.units) if proved else math.nan
+    if not proved:
+        return math.nan
+    least: float = solution.certificate.least(CLASSIFICATION_LOSS)
+    return below(least, solution.units) if solution.loss_units else least
 
 
 def _report(solution: Solution) -> str:
@@ -216,12 +234,13 @@ def _report(solution: Solution) -> str:
     if math.isfinite(solution.distortion_budget):
         least += f" (budget {solution.distortion_budget:.9g})"
     if solution.objective != "distortion":
-        bound += f"{'' if solution.objective == 'perception' else f' {units}'}, of the {what}"
+        named = {"perception": "", "classification_loss": solution.loss_units}.get(solution.objective, units)
+        bound += f" {named}".rstrip() + f", of the {what}"
     guessed = f"{solution.accuracy:.6g}, of the best classifier (Bayes error {solution.bayes_error:.6g})"
     worths = [
         ("distortion", multipliers.distortion, "unit of d"),
         ("rate", multipliers.rate, unit),
-        ("classification", multipliers.classification, unit),
+        ("classification", multipliers.classification, unit if solution.loss_units else "unit of C"),
     ]
     lines = {
         "status": f"{solution.status}: {STATUSES[solution.status]}",
@@ -232,7 +251,8 @@ def _report(solution: Solution) -> str:
         **({} if solution.verified is None else {"verified": _proved(solution)}),
         "rate": f"{solution.rate:.9g} {units} (budget {solution.rate_budget:.9g})",
         "classification loss": (
-            f"{solution.classification_loss:.9g} {units} (budget {solution.classification_budget:.9g})"
+            f"{f'{solution.classification_loss:.9g} {solution.loss_units}'.rstrip()} "
+            f"(budget {solution.classification_budget:.9g}{_LIMITED.get(solution.class_loss, '')})"
         ),
         **_of_law(solution),
         **({} if math.isnan(solution.accuracy) else {"accuracy": guessed}),

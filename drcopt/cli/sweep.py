@@ -52,11 +52,17 @@ def default_rates(problem: Problem, units: words.Units = "bits") -> list[float]:
     return [float(i * math.ceil(Decimal(step) / unit) * unit) for i in range(SWEEP_RATES)]
 
 
-def default_losses(problem: Problem, units: words.Units = "bits") -> list[float]:
-    """No classification budget, then some between H(S|X) and H(S) that bind harder and harder."""
+def default_losses(
+    problem: Problem, units: words.Units = "bits", class_loss: words.ClassLoss = "entropy"
+) -> list[float]:
+    """No classification budget, then some between the loss given X and that of a guess that bind harder and harder."""
     from drcopt.information import from_nats
 
-    low, high = (from_nats(h, units) for h in (problem.entropy_s_given_x, problem.entropy_s))
+    if class_loss == "error":
+        joint = problem.px[:, None] * problem.ps_given_x
+        low, high = 1.0 - float(joint.max(axis=1).sum()), 1.0 - float(joint.sum(axis=0).max())
+    else:
+        low, high = (from_nats(h, units) for h in (problem.entropy_s_given_x, problem.entropy_s))
     between = [round(low + fraction * (high - low), 3) for fraction in SWEEP_LOSSES]
     return [math.inf, *(C for C in between if low < C < high)]
 
@@ -70,7 +76,11 @@ def default_distortions(problem: Problem) -> list[float]:
 
 
 def grids(
-    problem: Problem, objective: Quantity, given: dict[str, list[float] | None], units: words.Units
+    problem: Problem,
+    objective: Quantity,
+    given: dict[str, list[float] | None],
+    units: words.Units,
+    class_loss: words.ClassLoss = "entropy",
 ) -> dict[str, Any]:
     """The budgets given, and where there are none those of before: none on what is minimised."""
     from drcopt.sweeps.rows import limited
@@ -80,7 +90,7 @@ def grids(
     usual: dict[str, Callable[[], list[float]]] = {
         "R": lambda: [math.inf] if law else default_rates(problem, units),
         "D": lambda: default_distortions(problem) if law or first.budget == "D" else [math.inf],
-        "C": lambda: [math.inf] if law else default_losses(problem, units),
+        "C": lambda: [math.inf] if law else default_losses(problem, units, class_loss),
     }
     return {
         letter: given[letter] or (None if letter == objective.budget else default())
@@ -143,6 +153,7 @@ def sweep(
       drcopt sweep digits:super-resolution --out digits.csv
       drcopt sweep bernoulli --R 0:1:0.05 --C 0.8,0.9,inf --checkpoint rows.jsonl
       drcopt sweep bernoulli --minimize rate --D 0.05:0.3:0.05 --C 0.85,inf
+      drcopt sweep bernoulli --class-loss error --R 0.2:0.8:0.2 --C 0.26,0.28
       drcopt sweep bernoulli:px=0.3 --minimize rate --C inf --perception tv:0,0.02,inf
     """
     from drcopt import tables
@@ -159,7 +170,7 @@ def sweep(
     near = perceived(problem, perception, minimize)
     many = near.pop("budgets", None)
     objective = quantity(minimize)
-    budgets = grids(problem, objective, {"D": D, "R": R, "C": C}, units)
+    budgets = grids(problem, objective, {"D": D, "R": R, "C": C}, units, how["class_loss"])
     if time_limit is None and not all(map(math.isinf, budgets["C"] or [0.0])):
         time_limit = SWEEP_TIME_LIMIT
     if time_limit == math.inf:

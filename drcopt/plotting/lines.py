@@ -75,7 +75,7 @@ def draw_curves(
     _room(ax, span, curves)
     if all(curve.infeasible.all() for curve in curves):
         draw.note(ax, f"infeasible at every {BUDGETS[x].symbol} of the table")
-    ax.set(xlim=(left, right), xlabel=BUDGETS[x].axis, ylabel=OBJECTIVES[objective][0])
+    ax.set(xlim=(left, right), xlabel=series.budgets_of(table)[x].axis, ylabel=series.minimised(table))
     draw.title(ax, title)
     draw.legend(figure if own else None, ax, list(notes.values()))
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "BUDGETS", "MOST_CURVES", "NEEDED", "OBJECTIVES", "Budget", "Curve", "answered", "axis", "coincident", "column",
-    "curves", "edge_of", "formulation", "objective_of", "require", "source",
+    "BUDGETS", "MOST_CURVES", "NEEDED", "OBJECTIVES", "Budget", "Curve", "answered", "axis", "budgets_of", "coincident",
+    "column", "curves", "edge_of", "formulation", "minimised", "objective_of", "require", "source",
 ]  # fmt: skip
 
 RATE, LOSS = "rate_budget_bits", "classification_budget_bits"
@@ -52,6 +52,12 @@ OBJECTIVES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("classification_loss_bits", "classification_loss", "loss"),
     ),
     "perception": ("perception", ("perception",)),
+}
+
+#: What C limits, and an axis of it, by the column ``class_loss``.
+LOSSES: Mapping[str, tuple[str, str]] = {
+    "error": ("Bayes error budget C", "Bayes error"),
+    "table": ("decision loss budget C", "loss of the best decision"),
 }
 
 #: The columns that are read; a sweep table has them.
@@ -89,7 +95,9 @@ def curves(table: pd.DataFrame, x: words.Budget = "R") -> tuple[str, list[Curve]
     InputError
         If the table lacks a column, has no finite budget on that axis, mixes objectives or holds too many curves.
     """
-    budget = BUDGETS[check.choice("x", x, words.BUDGETS)]
+    check.choice("x", x, words.BUDGETS)
+    known = budgets_of(table)
+    budget = known[x]
     require(table, "table", (*NEEDED, budget.column))
     objective = objective_of(table)
     table = table[np.isfinite(column(table, budget.column))].sort_values(budget.column, kind="stable")
@@ -107,10 +115,10 @@ def curves(table: pd.DataFrame, x: words.Budget = "R") -> tuple[str, list[Curve]
     if "law" in table.columns and {"given", "free"} <= set(table["law"]):  # which no budget tells apart
         laws.append("law")
     kinds += laws
-    others = [b for b in BUDGETS.values() if b is not budget and b.column in table.columns]
+    others = [b for b in known.values() if b is not budget and b.column in table.columns]
     own = {"distortion": "D", "rate": "R", "classification_loss": "C"}.get(objective)
     usual: tuple[words.Budget, ...] = ("R", "D", "C")
-    default = next(BUDGETS[letter] for letter in usual if letter not in (x, own))
+    default = next(known[letter] for letter in usual if letter not in (x, own))
     levels = [b for b in others if b is default or _varies(table, b.column)]
     by = ["curve"] if named else [*kinds, *(b.column for b in levels)]
     groups = [rows for _, rows in table.groupby(by, sort=not named, dropna=False)]
@@ -140,6 +148,31 @@ def curves(table: pd.DataFrame, x: words.Budget = "R") -> tuple[str, list[Curve]
             )
         )
     return objective, made
+
+
+def class_loss_of(table: pd.DataFrame) -> str:
+    """What C limits in every row of the table: "entropy", "error" or "table"."""
+    if "class_loss" not in getattr(table, "columns", ()) or len(table) == 0:
+        return "entropy"
+    found = sorted({str(name) or "entropy" for name in table["class_loss"]})
+    if len(found) > 1:
+        raise InputError(
+            f"table must hold rows of one class_loss; it holds {', '.join(found)}, whose budgets C are not of one "
+            f"unit. Select one first, e.g. table[table.class_loss == {found[0]!r}]."
+        )
+    return found[0] if found[0] in LOSSES else "entropy"
+
+
+def budgets_of(table: pd.DataFrame) -> Mapping[words.Budget, Budget]:
+    """The budgets, with C as what it limits in the table."""
+    loss = class_loss_of(table)
+    return BUDGETS if loss == "entropy" else {**BUDGETS, "C": Budget(LOSS, LOSSES[loss][0], "C", "")}
+
+
+def minimised(table: pd.DataFrame) -> str:
+    """The axis of what the table minimised."""
+    objective, loss = objective_of(table), class_loss_of(table)
+    return LOSSES[loss][1] if objective == "classification_loss" and loss in LOSSES else OBJECTIVES[objective][0]
 
 
 def axis(table: pd.DataFrame) -> Any:

@@ -12,7 +12,7 @@ from drcopt import words
 from drcopt.errors import InputError
 from drcopt.plotting import series
 from drcopt.plotting.lines import measured
-from drcopt.plotting.series import BUDGETS, LOSS, NEEDED, OBJECTIVES, RATE, column, require
+from drcopt.plotting.series import BUDGETS, LOSS, NEEDED, RATE, column, require
 from drcopt.support.check import FloatArray
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def draw_surface(
                 np.concatenate([z for name, _, z, _ in measured(points, first, grid.objective) if name == label])
             )
         ax.plot(*where, linestyle="", label=label, **draw.point(place))
-    ax.set(xlabel=BUDGETS[first].axis, ylabel=BUDGETS[second].axis)
+    known = series.budgets_of(grid.rows)
+    ax.set(xlabel=known[first].axis, ylabel=known[second].axis)
     draw.title(ax, title)
     draw.legend(figure if own else None, ax, notes)
 
@@ -124,7 +125,7 @@ def _map(draw: Any, figure: Any, ax: Any, grid: Grid, line: list[FloatArray] | N
     values = np.ma.masked_invalid(grid.values)
     if values.count():
         mesh = ax.pcolormesh(grid.x, grid.y, values, shading="nearest", cmap="cividis", rasterized=True)
-        draw.colourbar(figure, ax, mesh, OBJECTIVES[grid.objective][0])
+        draw.colourbar(figure, ax, mesh, series.minimised(grid.rows))
         if values.max() > values.min():
             draw.contours(ax, grid.x, grid.y, values)
     if grid.open.any():
@@ -153,6 +154,6 @@ def _relief(draw: Any, figure: Any, ax: Any, grid: Grid, line: list[FloatArray] 
         ax.plot(x[inside], y[inside], np.full(inside.sum(), floor), color=draw.ink(), linewidth=1.6, label="edge")
     ax.set(xlim=grid.x[[0, -1]], ylim=grid.y[[0, -1]])
     ax.zaxis.set_rotate_label(False)
-    ax.set_zlabel(OBJECTIVES[grid.objective][0], rotation=90)
+    ax.set_zlabel(series.minimised(grid.rows), rotation=90)
     ax.set_zlim(bottom=floor)
     return []

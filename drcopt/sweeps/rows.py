@@ -6,17 +6,25 @@ Sweeps read rows off solutions with it, tables know what to hold, rows that spea
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from typing import Any, Literal
 
+import numpy as np
+
 from drcopt import words
+from drcopt.errors import InputError
+from drcopt.information import from_nats, to_nats
 from drcopt.perception import Perception
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, PERCEPTION, RATE, Quantity
 from drcopt.solution import Solution
+from drcopt.support import check
+
+#: What an argument of budgets may be.
+Budgets = float | None | Iterable[float | None]
 
 #: The budgets of a row, in the order in which a sweep goes through them: the first that is limited fastest.
 BUDGETS: Mapping[Quantity, str] = {
@@ -54,6 +62,12 @@ class Asked:
     objective: Quantity
     budgets: Mapping[Quantity, float]
     perception: Perception | None = None
+
+    @property
+    def class_loss(self) -> str:
+        """What C limits, by name."""
+        loss = self.settings.get("class_loss", "entropy")
+        return loss if isinstance(loss, str) else "table"
 
     @property
     def law(self) -> str:
@@ -154,6 +168,9 @@ ALL: tuple[Column, ...] = (
     _asked("law", "Y's law: given, near the target, or free", lambda asked: asked.law, text=True, before="given"),
     _found("slope", "distortion_multiplier", "-d value / d D, in bits per unit of d",
            lambda s: float(s.multipliers.distortion), before=math.nan),
+    _asked("class_loss", "what the classification loss and its budget are: entropy, H(S|Y); error, the Bayes error; "
+           "table, the loss of the best decision (the last two in their own unit, not in bits)",
+           lambda asked: asked.class_loss, text=True, before="entropy"),
 )  # fmt: skip
 
 #: The columns that follow them in a table of ``sweep(..., verify="interval")``.
@@ -174,6 +191,26 @@ IDENTITY: tuple[Column, ...] = tuple(
     for column in ALL
     if column.kind == "asked" and column.name not in ("problem_fingerprint", "tol") and "_version" not in column.name
 )
+
+
+def listed(of: Quantity, value: Budgets, units: words.Units) -> list[float]:
+    """The budgets on a quantity, in bits, that an argument means."""
+    name = of.budget
+    if not isinstance(value, Iterable) or isinstance(value, str) or (isinstance(value, np.ndarray) and not value.ndim):
+        budgets = [check.budget(name, value)]
+    else:
+        items = list(value)
+        if not items or any(np.ndim(item) for item in items):  # type: ignore[arg-type]
+            raise InputError(
+                f"{name} must be one budget or a flat sequence of at least one; it is {value!r}. "
+                f"Pass e.g. {name}=[0.5, 1.0]."
+            )
+        budgets = [check.budget(f"{name}[{i}]", item) for i, item in enumerate(items)]
+    return (
+        budgets
+        if units == "bits" or not of.informational
+        else [from_nats(to_nats(budget, units), "bits") for budget in budgets]
+    )
 
 
 def names(*kinds: Kind) -> tuple[str, ...]:
