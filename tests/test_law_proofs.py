@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +63,6 @@ def accepted(law: str, sees: str, name: str, **how: Any) -> None:
     data = file_of(solution)
     assert data["drcopt-proof"] == 2
     verdict = check(data)
-    if not verdict.accepted and (beyond := re.search(r"it may exceed that of \S+ by (\S+)", verdict.reason)):
-        # The checker scales rows to px, the judge moves columns too: where a budget is met to the last digit of a
-        # coupling's entries, the two may differ on which side it lies. The refusal is the careful answer.
-        assert float(beyond[1]) < 1e-15, verdict.reason
-        return
     assert verdict.accepted, verdict.reason
     if solution.status == "infeasible":
         assert verdict.lower == verdict.upper == math.inf

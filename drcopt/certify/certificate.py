@@ -16,14 +16,14 @@ import numpy as np
 
 from drcopt.bounds import Cheapest, DataProcessing, Evidence, bound_of
 from drcopt.certify.exactly import meets
-from drcopt.certify.witness import Budgets, Spent, inside
+from drcopt.certify.witness import Budgets, Spent, inside, law_of
 from drcopt.coupling import loosest, round_along_support, round_onto_allowed, round_onto_marginals
 from drcopt.errors import InputError
 from drcopt.formulations import Message, OneShot, Part, Question, SingleLetter
 from drcopt.formulations.one_shot import map_coupling
 from drcopt.problem import Problem
 from drcopt.questions import DISTORTION, RATE, Quantity
-from drcopt.questions.output import Near
+from drcopt.questions.output import Free, Near
 from drcopt.support.check import FloatArray
 
 #: A mixture's column sums may miss py by this much in total (single couplings are rounded exactly).
@@ -157,7 +157,7 @@ def repair(
     formulation: Question, parts: Sequence[Part], budgets: Budgets | None = None, *, lower_loss: bool = True
 ) -> Point | None:
     """The point moved onto the marginals and within its budgets; None if it misses one by more than rounding."""
-    if isinstance(formulation, SingleLetter) and (formulation.laws is not None or isinstance(formulation, Message)):
+    if isinstance(formulation, Message) or (formulation.laws is not None and not isinstance(formulation, OneShot)):
         return _with_own_law(formulation, parts, budgets, lower_loss)
     problem = formulation.problem
     try:
@@ -191,61 +191,79 @@ def repair(
 _NO_MASS = 1e-14
 
 
-def _with_own_law(
-    question: SingleLetter, parts: Sequence[Part], budgets: Budgets | None, lower_loss: bool
-) -> Point | None:
-    """A point whose law of Y, or of V, is one of several: judged as a coupling with just that law.
+def _with_own_law(question: Question, parts: Sequence[Part], budgets: Budgets | None, lower_loss: bool) -> Point | None:
+    """A point whose law of Y, or of V, is one of several, in a mixture on average.
 
     Rows are scaled to px. Where the law lies outside its ball, mixing with px·tᵀ brings it in: every divergence from
     the target t is convex and 0 there, and the rate falls by the same factor. That it is in is then proved with
     rounding against it (:mod:`drcopt.certify.exactly`).
     """
-    problem, laws, message = question.problem, question.laws, isinstance(question, Message)
+    problem, laws = question.problem, question.laws
     try:
-        (part,) = parts
-        P = np.maximum(np.asarray(part.coupling, dtype=np.float64), 0.0)
-        letters = np.arange(problem.m) if not message else np.asarray(part.letters, dtype=np.intp)
+        weights = np.maximum(np.array([part.weight for part in parts], dtype=np.float64), 0.0)
+        couplings = [np.maximum(np.asarray(part.coupling, dtype=np.float64), 0.0) for part in parts]
+        letters = np.arange(problem.m)
+        if isinstance(question, Message):
+            letters = np.asarray(parts[0].letters, dtype=np.intp)
     except (AttributeError, TypeError, ValueError):
         return None
-    if P.shape != (problem.n, len(letters)) or not np.isfinite(P).all() or not len(letters):
+    shape = (problem.n, len(letters))
+    if not len(letters) or any(P.shape != shape or not np.isfinite(P).all() for P in couplings):
         return None
-    if letters.min() < 0 or letters.max() >= problem.m:
+    if not (weights.sum() > 0 and np.isfinite(weights).all()) or letters.min() < 0 or letters.max() >= problem.m:
         return None
-    some = P.sum(axis=0) > (0.0 if laws is None else _NO_MASS)
-    P, letters = P[:, some], letters[some]
-    P = np.where(problem.forbidden[:, letters], 0.0, P)
-    P, letters = P[:, P.any(axis=0)], letters[P.any(axis=0)]
-    rows = P.sum(axis=1)
-    if not P.size:
+    if len(parts) > 1 and isinstance(question, SingleLetter):
         return None
-    lost = np.flatnonzero(rows == 0.0)  # what has next to no mass itself, and had a letter of its own
-    P[lost, problem.d[np.ix_(lost, letters)].argmin(axis=1)] = rows[lost] = 1.0
-    P = P * (problem.px / rows)[:, None]
-    weights = P.sum(axis=0)
+    weights = weights / weights.sum()
+    mixed: list[FloatArray] = []
+    for P in couplings:
+        P = np.where(problem.forbidden[:, letters] | (P.sum(axis=0) <= (0.0 if laws is None else _NO_MASS)), 0.0, P)
+        rows = P.sum(axis=1)
+        if not P.any():
+            return None
+        lost = np.flatnonzero(rows == 0.0)  # what has next to no mass itself, and had a letter of its own
+        there = np.flatnonzero(P.any(axis=0))
+        P[lost, there[problem.d[np.ix_(lost, letters[there])].argmin(axis=1)]] = rows[lost] = 1.0
+        mixed.append(P * (problem.px / rows)[:, None])
+    target = False
     if isinstance(laws, Near):
-        P, letters, weights = _drawn_in(laws, problem.px, P, letters, message)
+        mixed, letters, target = _drawn_in(laws, problem.px, weights, mixed, letters, isinstance(question, Message))
     elif laws is None:
-        law = _law_of(weights, letters, problem.m)
+        law = _law_of(mixed[0].sum(axis=0), letters, problem.m)
         if not law.all():
             return None
-        P = P * (problem.py / law)[letters]
-    if laws is not None and problem.forbidden.any():
-        P, letters = _within_free(question, P, letters)
-    if laws is None or problem.forbidden.any():
-        weights = P.sum(axis=0)
+        mixed = [P * (problem.py / law)[letters] for P in mixed]
+    if laws is not None and problem.forbidden.any() and isinstance(question, SingleLetter):
+        P, letters = _within_free(question, mixed[0], letters)
+        mixed = [P]
+    every = _average(weights, mixed)
+    letters, mixed, every = letters[every > 0], [P[:, every > 0] for P in mixed], every[every > 0]
+    if isinstance(laws, Near) and target:
+        every = laws.target[letters]
+    own = None if laws is None else Free()
+    fixed: Question
     if isinstance(question, Message):
-        fixed = question.of_atoms(letters, weights)
+        fixed = replace(question.of_atoms(letters, every), laws=own)
     else:
-        fixed = question.at(_law_of(weights, letters, problem.m))
-    point = repair(fixed, [Part(1.0, P)], budgets, lower_loss=lower_loss)
-    if point is None or (isinstance(laws, Near) and not meets(laws, letters, fixed.problem.py)):
+        fixed = question.at(_law_of(every, letters, problem.m), own)
+    if own is None:
+        point = repair(fixed, [Part(1.0, mixed[0])], budgets, lower_loss=lower_loss)
+    else:
+        found = [Part(float(w), P) for w, P in zip(weights, mixed, strict=True)]
+        moved = inside(fixed, found, budgets, lower_loss=lower_loss)
+        point = None if moved is None else Point(tuple(moved[0]), moved[1])
+    if point is None or (isinstance(laws, Near) and not meets(laws, letters, law_of(fixed, point.parts))):
         return None
-    P = point.parts[0].coupling
-    if message:
-        return replace(point, parts=(Part(1.0, P, letters=letters),))
-    full = np.zeros((problem.n, problem.m))
+    if isinstance(question, Message):
+        return replace(point, parts=(replace(point.parts[0], letters=letters),))
+    return replace(point, parts=tuple(replace(p, coupling=_wide(p.coupling, letters, problem.m)) for p in point.parts))
+
+
+def _wide(P: FloatArray, letters: np.ndarray, m: int) -> FloatArray:
+    """A coupling on some letters as one on all."""
+    full = np.zeros((len(P), m))
     full[:, letters] = P
-    return replace(point, parts=(Part(1.0, full),))
+    return full
 
 
 def _within_free(question: SingleLetter, P: FloatArray, letters: np.ndarray) -> tuple[FloatArray, np.ndarray]:
@@ -279,27 +297,30 @@ def _ends(problem: Problem, P: FloatArray, letters: np.ndarray) -> tuple[float, 
 
 
 def _drawn_in(
-    laws: Near, px: FloatArray, P: FloatArray, letters: np.ndarray, message: bool
-) -> tuple[FloatArray, np.ndarray, FloatArray]:
-    """The coupling, mixed with a letter of the target until its law is in the ball: columns, letters and weights."""
-    every, alone, weights = np.arange(len(laws.target)), np.outer(px, laws.target), P.sum(axis=0)
-    if meets(laws, letters, weights):
-        return P, letters, weights
-    share = laws.share(_law_of(weights, letters, len(every)))
+    laws: Near, px: FloatArray, weights: FloatArray, couplings: list[FloatArray], letters: np.ndarray, message: bool
+) -> tuple[list[FloatArray], np.ndarray, bool]:
+    """The couplings, mixed with a letter of the target until their average law is in the ball, and its letters.
+
+    The last says whether nothing but the target is left.
+    """
+    every, alone = np.arange(len(laws.target)), np.outer(px, laws.target)
+    if meets(laws, letters, _average(weights, couplings)):
+        return couplings, letters, False
+    share = laws.share(_law_of(_average(weights, couplings), letters, len(every)))
     if share > 0.0 and message:
-        P, letters = np.hstack([(1.0 - share) * P, share * alone]), np.append(letters, every)
+        couplings = [np.hstack([(1.0 - share) * P, share * alone]) for P in couplings]
+        letters = np.append(letters, every)
     elif share > 0.0:
-        alone *= share
-        alone[:, letters] += (1.0 - share) * P
-        P, letters = alone, every
-    some = P.sum(axis=0) > 0.0
-    P, letters = P[:, some], letters[some]
-    weights = P.sum(axis=0)
-    if not meets(laws, letters, weights):  # a ball so small that rounding leaves it
-        letters = np.flatnonzero(laws.target)
-        weights = laws.target[letters]
-        P = np.outer(px, weights)
-    return P, letters, weights
+        couplings = [(1.0 - share) * P + share * alone for P in couplings]
+    if meets(laws, letters, _average(weights, couplings)):
+        return couplings, letters, False
+    some = np.flatnonzero(laws.target)  # a ball so small that rounding leaves it
+    return [np.outer(px, laws.target[some])] * len(couplings), some, True
+
+
+def _average(weights: FloatArray, couplings: Sequence[FloatArray]) -> FloatArray:
+    """The law of the columns of a mixture."""
+    return np.asarray(sum(w * P.sum(axis=0) for w, P in zip(weights, couplings, strict=True)))
 
 
 def _law_of(weights: FloatArray, letters: np.ndarray, m: int) -> FloatArray:

@@ -21,7 +21,7 @@ _ZERO, _INFINITE = Decimal(0), Decimal("Infinity")
 
 
 def meets(laws: Near, letters: np.ndarray, weights: FloatArray) -> bool:
-    """Whether the law with these weights (J,) on these letters (J,) is proved to lie in the ball."""
+    """Whether the law with these weights (J,), doubles or decimals, on these letters is proved to lie in the ball."""
     with decimal.localcontext(decimal.Context(prec=DIGITS, Emin=-999_999, Emax=999_999)) as context:
         q = np.full(len(laws.target), _ZERO)
         np.add.at(q, letters, decimal_pmf(weights))

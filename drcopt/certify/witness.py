@@ -17,6 +17,9 @@ Where a budget is missed or met by more than doubles can err, doubles decide:
 Otherwise everything is computed again in decimals of :data:`DIGITS` digits, in the unit that the budget came in, with
 the logarithm of a power of two exact in bits: H(S) = 1 bit meets C = 1 bit.
 
+Where Y's law is one of several the coupling that is meant has px, its rows divided by their sums, and the law that this
+gives.
+
 Where pairs are forbidden nothing may be added rank-one: what is missing goes where the point has mass, and where its
 letters fall apart, so that this cannot be, px and py are met to rounding.
 """
@@ -151,13 +154,14 @@ def _deviations(formulation: Question, parts: Sequence[Part]) -> tuple[float, fl
     noise = (p.n + p.m + 4) * float(np.finfo(wide).eps)
     couplings = [formulation.coupling(parts)] if formulation.name == "one-shot" else [part.coupling for part in parts]
     weighed = missing = 0.0
+    given = [(1, p.px), (0, p.py)][: 1 if formulation.laws is not None else 2]
     for P in couplings:
         off = [
             np.abs(P.sum(axis=axis, dtype=wide) - mass.astype(wide) / math.fsum(mass)) + noise * mass
-            for axis, mass in ((1, p.px), (0, p.py))
+            for axis, mass in given
         ]
         missing = max(missing, float(2.0 * sum(o.sum() for o in off)))
-        weighed = max(weighed, float(sum(o @ (2.0 - np.log(q)) for o, q in zip(off, (p.px, p.py), strict=True))))
+        weighed = max(weighed, float(sum(o @ (2.0 - np.log(q)) for o, (_, q) in zip(off, given, strict=True))))
     return weighed, missing
 
 
@@ -300,6 +304,14 @@ def _careful_distortion(formulation: Question, parts: Sequence[Part], budgets: B
         return math.nextafter(float(_Meant(formulation, parts, budgets.units).distortion()), math.inf)
 
 
+def law_of(formulation: Question, parts: Sequence[Part]) -> Any:
+    """The law of Y of the couplings that are meant, where it is their own; doubles where decimals take long."""
+    if formulation.problem.d.size * len(parts) > _PRODUCTS:
+        return formulation.coupling(parts).sum(axis=0)
+    with decimal.localcontext(decimal.Context(prec=DIGITS, Emin=-999_999, Emax=999_999)):
+        return _Meant(formulation, parts, "nats").law()
+
+
 class _Meant:
     """The weighted couplings that are meant, in decimals, with Wᵀ and the law of X and Y normalised."""
 
@@ -316,15 +328,17 @@ class _Meant:
             self._maps(weights, parts)
         else:
             alone = np.outer(self.px, self.py)
-            independent = [np.array_equal(part.coupling, problem.independent) for part in parts]
+            self.apart = [np.array_equal(part.coupling, problem.independent) for part in parts]
             self.weights = weights
             self.couplings = [
-                alone if a else self._onto(part.coupling) for a, part in zip(independent, parts, strict=True)
+                alone if a else self._onto(part.coupling) for a, part in zip(self.apart, parts, strict=True)
             ]
-            self.independent = all(independent)
+            self.independent = all(self.apart)
 
     def _onto(self, coupling: FloatArray) -> Any:
         P = decimals(coupling)
+        if self.formulation.laws is not None:
+            return P * (self.px / P.sum(axis=1))[:, None]
         if self.formulation.problem.forbidden.any():
             return self._along(coupling)
         for goals in (self.px, self.py):
@@ -365,13 +379,20 @@ class _Meant:
         return sum((w * (P * self.d).sum() for w, P in zip(self.weights, self.couplings, strict=True)), _ZERO)
 
     def rate(self) -> Any:
-        one_shot = self.formulation.name == "one-shot"
+        one_shot, own = self.formulation.name == "one-shot", self.formulation.laws is not None
         alone = np.outer(self.px, self.py)
         total = _ZERO
         for weight, P in zip(self.weights, self.couplings, strict=True):
+            if own:
+                alone = np.outer(self.px, P.sum(axis=0))
             pairs = [(t, 1 / t) for t in P.sum(axis=0) if t] if one_shot else _ratios(P, alone)
             total += weight * self._sum(pairs)
         return total
+
+    def law(self) -> Any:
+        """Of Y, on average over the couplings."""
+        laws = [self.py if a else P.sum(axis=0) for a, P in zip(self.apart, self.couplings, strict=True)]
+        return sum((w * q for w, q in zip(self.weights, laws, strict=True)), _ZERO)
 
     def loss(self) -> Any:
         mixed = self.formulation.name == "one-shot" and self.formulation.classifier_sees == "Y"

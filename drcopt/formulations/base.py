@@ -59,6 +59,12 @@ class Question(ABC):
         """The same question about other data."""
         return replace(self, problem=problem)
 
+    def at(self, law: FloatArray, laws: OutputLaw | None = None) -> Self:
+        """The same question where Y must have this law, on the letters that have mass; ``laws``: or one of those."""
+        problem, y = self.problem, np.flatnonzero(law > 0)
+        fixed = Problem(problem.px, law[y] / law[y].sum(), problem.ps_given_x, problem.d[:, y])
+        return replace(self, problem=fixed, laws=laws)
+
     @property
     def law(self) -> OutputLaw:
         """The laws that Y may have."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,12 +23,6 @@ class SingleLetter(Question):
 
     def classification_loss(self, parts: Sequence[Part]) -> float:
         return self.problem.classification_loss(self.coupling(parts))
-
-    def at(self, law: FloatArray) -> SingleLetter:
-        """The same question where Y must have this law, on the letters that have mass."""
-        problem, y = self.problem, np.flatnonzero(law > 0)
-        fixed = Problem(problem.px, law[y] / law[y].sum(), problem.ps_given_x, problem.d[:, y])
-        return replace(self, problem=fixed, laws=None)
 
 
 @dataclass(frozen=True, eq=False)

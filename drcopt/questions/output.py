@@ -102,7 +102,7 @@ class Near(Ball):
             return 0.0
         low, high = 0.0, 1.0
         if self.kind == "wasserstein":  # convexity says so much, and a transport problem for each guess is dear
-            return 1.0 - aim / now + 1e-15 if math.isfinite(now) else 1.0
+            return min(1.0, 1.0 - aim / now + 1e-15) if math.isfinite(now) else 1.0
         for _ in range(80):
             middle = 0.5 * (low + high)
             if self.divergence((1.0 - middle) * q + middle * self.target) <= aim:

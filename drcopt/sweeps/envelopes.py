@@ -84,7 +84,7 @@ def found(question: Question, parts: Sequence[Part], spent: Sequence[float], exc
     elif question.laws is not None:
         (part,) = parts
         law = part.coupling.sum(axis=0)
-        about, whole = question.at(law), [Part(1.0, part.coupling[:, law > 0])]  # type: ignore[attr-defined]
+        about, whole = question.at(law), [Part(1.0, part.coupling[:, law > 0])]
     room = np.array(allowances(about, whole, spent[0], spent[1], spent[2]))
     values = (np.array(spent) + room) * (1.0 + _LAST_DIGITS)
     met = np.array(excess) == 0.0
