@@ -1,30 +1,27 @@
 """The audit table: what a campaign tried, by family. ``python -m benchmarks.audit rows.csv [more.csv] [--readme]``.
 
-From the rows that ``python -m benchmarks.soundness --out rows.csv`` wrote. ``--readme`` puts it between the marks in
-benchmarks/README.md, whose figures come from nowhere else.
+From the rows that ``python -m benchmarks.soundness --out rows.csv`` wrote. ``--readme`` keeps it in results/audit.csv,
+from which the table in benchmarks/README.md is made.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
-from drcopt.support.files import atomic_write
+from benchmarks import tables
 
-README = Path(__file__).parent / "README.md"
-BEGIN, END = "<!-- audit: written by benchmarks.audit -->\n", "<!-- /audit -->\n"
 _COLUMNS = (
     "family", "questions", "certificates checked", "false", "confirmed: optimal", "interval", "infeasible",
     "bound alone", "inconclusive: near-feasible", "rejected", "held against exact truth",
 )  # fmt: skip
 
 
-def table(rows: pd.DataFrame) -> str:
-    """Markdown; "false" are violations of a truth, "rejected" certificates that the checker does not confirm."""
-    lines = ["| " + " | ".join(_COLUMNS) + " |", "|---" * len(_COLUMNS) + "|"]
+def table(rows: pd.DataFrame) -> tables.Cells:
+    """Cells; "false" are violations of a truth, "rejected" certificates that the checker does not confirm."""
+    cells: list[list[str]] = [list(_COLUMNS)]
     said = rows["violation"].astype(object).fillna("").astype(str)
     rows = rows.assign(wrong=said.str.replace(r"certificate rejected: [^;]*(; .*proved)?", "", regex=True).ne(""))
     for name, part in [*rows.groupby("family", sort=False), ("all", rows)]:
@@ -35,9 +32,8 @@ def table(rows: pd.DataFrame) -> str:
         exact = part["truth"].isin(["line", "groups", "product", "flow"])
         numbers = [len(part), int(checked.sum()), int(part["wrong"].sum()), *words, int(near.sum())]
         numbers += [int((checked & ~accepted & ~near).sum()), int(exact.sum())]
-        name = str(name).replace("|", "\\|")
-        lines.append(f"| {name} | " + " | ".join(f"{n:,}" for n in numbers) + " |")
-    return "\n".join(lines) + "\n"
+        cells.append([str(name), *(f"{n:,}" for n in numbers)])
+    return cells
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,13 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("rows", nargs="+", help="CSV files that benchmarks.soundness --out wrote")
     parser.add_argument("--readme", action="store_true", help="put it into benchmarks/README.md")
     options = parser.parse_args(arguments)
-    written = table(pd.concat([pd.read_csv(name) for name in options.rows], ignore_index=True))
-    if not options.readme:
-        print(written, end="")
-        return 0
-    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-    with atomic_write(README) as handle:
-        handle.write(before + BEGIN + "\n" + written + "\n" + END + rest.partition(END)[2])
+    cells = table(pd.concat([pd.read_csv(name) for name in options.rows], ignore_index=True))
+    if options.readme:
+        tables.publish("audit", cells)
+    else:
+        print(tables.markdown(cells), end="")
     return 0
 
 

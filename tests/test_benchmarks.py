@@ -85,3 +85,40 @@ def test_laws(tmp_path: Path) -> None:
     assert set(rows["status"]) == {"optimal"}
     assert rows["gap"].max() <= 1e-9 and rows["error"].max() <= 3e-9
     assert (rows["violation"] <= 1e-12).all()
+
+
+class TestTables:
+    """What benchmarks/README.md shows is what benchmarks/results holds."""
+
+    @pytest.fixture(autouse=True)
+    def path(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
+
+    def test_agree(self) -> None:
+        from benchmarks import tables
+
+        text = tables.README.read_text(encoding="utf-8")
+        assert text == tables.written(text), "change benchmarks/results, then run: python -m benchmarks.tables"
+        shown = [found[1] for found in tables.MARKED.finditer(text)]
+        assert sorted(shown) == sorted(path.stem for path in tables.RESULTS.glob("*.csv"))
+        assert len(shown) == text.count("<!-- table: ") == text.count("<!-- /table -->")
+        for name in shown:
+            assert len({len(row) for row in tables.cells_of(name)}) == 1, f"{name}.csv has rows of several lengths"
+
+    def test_a_campaign_is_kept_and_shown(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from benchmarks import audit, tables
+
+        readme, rows = tmp_path / "README.md", tmp_path / "rows.csv"
+        readme.write_text("before\n<!-- table: audit -->\n\nold\n\n<!-- /table -->\nbehind\n", encoding="utf-8")
+        monkeypatch.setattr(tables, "README", readme)
+        monkeypatch.setattr(tables, "RESULTS", tmp_path)
+        families = {"family": ["H(S|X)", "b", "b"], "violation": ["", "", "below the truth"]}
+        answers = {"accepted": [True, False, True], "status": ["optimal"] * 3, "truth": ["line", "slsqp", "slsqp"]}
+        pd.DataFrame(families | answers).to_csv(rows, index=False)
+        assert audit.main([str(rows), "--readme"]) == 0
+        head, *lines = [line.split(" | ") for line in readme.read_text(encoding="utf-8").splitlines()[3:-3]]
+        assert [line[:4] for line in lines[1:]] == [
+            ["| H(S\\|X)", "1", "1", "0"], ["| b", "2", "2", "1"], ["| all", "3", "3", "1"],
+        ]  # fmt: skip
+        assert readme.read_text(encoding="utf-8").endswith("\n\n<!-- /table -->\nbehind\n")
+        assert len(head) == len(tables.cells_of("audit")[0]) == 11
