@@ -43,6 +43,8 @@ _WALKS = 4
 _VAIN = 8
 #: How far within its budgets, relative, a step-by-step search aims, which meets them to its own tolerance only.
 _WITHIN = 1e-8
+#: Where a descent stops: at steps of 1e-11, or of this share of the gap asked for.
+_SHARP, _SHARPER = 1e-11, 1e-5
 #: Where a descent from afar stops, and how near the best value it must be to be taken to its end (d in [0, 1]).
 _ROUGH, _NEAR = 1e-5, 2e-3
 
@@ -79,7 +81,14 @@ class Points:
         free = SingleLetter(self.problem, self.rate, math.inf)
         proposal = Newton().propose(free, self.limits)
         P = self.problem.independent if proposal.parts is None else proposal.parts[0].coupling
-        if self.try_from(P) is None:
+        known = self.best
+        if known is None:
+            answer = self.try_from(P)
+        else:  # whether it leads to another, and better
+            answer = self.try_from(P, known.z, _ROUGH, walks=False)
+            if answer is not None and self.problem.distortion(answer.P) <= self.value:
+                self.try_from(answer.P, answer.z)
+        if answer is None:
             f, rate = self.problem.d @ self.problem.py, proposal.rate_multiplier
             weights = (1.0, rate if math.isfinite(rate) else 0.1, 0.0)
             self._keep(Descent.at(P, f, weights, math.nan, 0))
@@ -167,14 +176,20 @@ class Points:
         W = self.problem.ps_given_x
         return self._polished is not None and float(np.abs(W.T @ (P - self._polished)).sum()) < 1e-2
 
-    def try_from(self, P: FloatArray, z: FloatArray | None = None, tol: float = 1e-11) -> Descent | None:
-        """One run of the convex-concave procedure, from multipliers z if they are known."""
+    def try_from(
+        self, P: FloatArray, z: FloatArray | None = None, tol: float | None = None, *, walks: bool = True
+    ) -> Descent | None:
+        """One run of the convex-concave procedure, from multipliers z if they are known.
+
+        Where no tangent at P meets the budgets a search step by step may come to where one does (``walks``).
+        """
         self.descents += 1
+        tol = max(_SHARP, _SHARPER * self.limits.tol) if tol is None else tol
         multipliers = None if z is None else (z[:-3], max(float(z[-2]), 1e-6), float(z[-1]))
         problem, known = self.problem, self.value
         answer = descend(problem, problem.d, self.rate, self.budget, P, self.limits, multipliers=multipliers, tol=tol)
         if answer is None:
-            near = self._stepped(P)
+            near = self._stepped(P) if walks else None
             if near is not None:
                 answer = descend(problem, problem.d, self.rate, self.budget, near, self.limits, tol=tol)
         if answer is not None:

@@ -41,9 +41,13 @@ from drcopt.support.check import FloatArray
 _AT_ONCE = 2**21
 #: A bound this much, relative, above what any point has is no rounding.
 _BEYOND = 1e-9
+#: Points near the one whose τ serves that a rough mixture is of, and the corners of the last such.
+_NEAR = 24
 #: How far inside the budgets mixtures aim, relative to the range of the points.
 _INSIDE = 1e-12
 _LAST_DIGITS = 4 * 2.0**-53
+#: Facets of a hull that are tried at a place.
+_FACETS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +156,7 @@ class Ceiling:
         self._losses: FloatArray | None = None
         self._tangents: list[FloatArray] = []
         self._hulls: dict[Any, _Hull | None] = {}
+        self._rough: dict[Any, tuple[int, np.ndarray, _Hull | None]] = {}
 
     def add(self, point: Found) -> None:
         """One more point; its class posteriors serve as τ."""
@@ -200,9 +205,12 @@ class Ceiling:
         place = int(np.where(met, self.values[:, objective.place], np.inf).argmin())
         return place, float(self.values[place, objective.place])
 
-    def mixed(self, objective: Quantity, budgets: FloatArray, k: int) -> FloatArray:
-        """U_τ (Q,) for the τ of point k, rounded up; inf: no mixture is known to meet the budgets."""
-        hull, limited = self._hull_of(objective, budgets, k)
+    def mixed(self, objective: Quantity, budgets: FloatArray, k: int, *, rough: bool = False) -> FloatArray:
+        """U_τ (Q,) for the τ of point k, rounded up; inf: no mixture is known to meet the budgets.
+
+        ``rough``: of points near k, and of those that made up the last such: more, never less.
+        """
+        hull, limited = self._hull_of(objective, budgets, k, rough)
         return np.full(len(budgets), np.inf) if hull is None else hull.at(budgets[:, limited])[0]
 
     def mixture(self, objective: Quantity, budgets: FloatArray, k: int) -> tuple[list[tuple[int, float]], float] | None:
@@ -215,18 +223,39 @@ class Ceiling:
             return None
         return [(int(i), float(w)) for i, w in zip(members, shares, strict=True) if w > 0], float(value)
 
-    def _hull_of(self, objective: Quantity, budgets: FloatArray, k: int) -> tuple[_Hull | None, tuple[int, ...]]:
+    def _hull_of(
+        self, objective: Quantity, budgets: FloatArray, k: int, rough: bool = False
+    ) -> tuple[_Hull | None, tuple[int, ...]]:
         limited = tuple(
             q.place
             for q in QUANTITIES
             if q is not objective and float(budgets[:, q.place].min(initial=np.inf)) < np.inf
         )
         key = (objective.place, 0 if self.linear else k, limited)
+        if rough and not self.linear:
+            return self._rough_hull(key), limited
         if key not in self._hulls:
-            table = self.values.copy()
-            table[:, 2] = self.losses(k)
-            self._hulls[key] = _hull(table[:, limited], table[:, objective.place])
+            self._hulls[key] = _hull(*self._table(key))
         return self._hulls[key], limited
+
+    def _rough_hull(self, key: Any) -> _Hull | None:
+        count, corners, hull = self._rough.get(key, (0, np.zeros(0, dtype=int), None))
+        if count < len(self.points):
+            x, z = self._table(key)
+            size = np.maximum(np.ptp(x, axis=0), 1e-300)
+            near = np.argsort((((x - x[key[1]]) / size) ** 2).sum(axis=1), kind="stable")[:_NEAR]
+            if (near >= count).any():
+                among = np.union1d(near, corners)
+                hull = _hull(x[among], z[among])
+                corners = among if hull is None else among[np.unique(hull.members)]
+            self._rough[key] = len(self.points), corners, hull
+        return hull
+
+    def _table(self, key: tuple[int, int, tuple[int, ...]]) -> tuple[FloatArray, FloatArray]:
+        place, k, limited = key
+        table = self.values.copy()
+        table[:, 2] = self.losses(k)
+        return table[:, limited], table[:, place]
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,15 +283,18 @@ class _Hull:
         for i in range(0, len(budgets), step):
             right = np.column_stack([aim[i : i + step], np.ones(len(aim[i : i + step]))])
             share = np.einsum("fab,qb->qfa", self.inverses, right)
-            place = share.min(axis=2).argmax(axis=1)
-            share = np.maximum(share[np.arange(len(place)), place], 0.0)
-            share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-300)
-            members = self.members[place]
-            spent = (share[:, :, None] * self.x[members]).sum(axis=1) * (1.0 + 2 * _LAST_DIGITS)
-            value = (share * self.z[members]).sum(axis=1) * (1.0 + 2 * _LAST_DIGITS)
-            met = (spent <= budgets[i : i + step]).all(axis=1) & np.isfinite(value)
-            answer[i : i + step] = np.where(met, value, np.inf)
-            points[i : i + step], shares[i : i + step] = members, share
+            # One facet is over a place; where two are, to rounding, either may miss a budget by a hair.
+            tried = np.argsort(-share.min(axis=2), axis=1, kind="stable")[:, :_FACETS]
+            share = np.maximum(np.take_along_axis(share, tried[:, :, None], axis=1), 0.0)
+            share /= np.maximum(share.sum(axis=2, keepdims=True), 1e-300)
+            members = self.members[tried]
+            spent = (share[..., None] * self.x[members]).sum(axis=2) * (1.0 + 2 * _LAST_DIGITS)
+            value = (share * self.z[members]).sum(axis=2) * (1.0 + 2 * _LAST_DIGITS)
+            met = (spent <= budgets[i : i + step, None]).all(axis=2) & np.isfinite(value)
+            value = np.where(met, value, np.inf)
+            best = np.arange(len(value)), value.argmin(axis=1)
+            answer[i : i + step] = value[best]
+            points[i : i + step], shares[i : i + step] = members[best], share[best]
         return answer, points, shares
 
 

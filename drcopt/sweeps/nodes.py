@@ -28,6 +28,8 @@ from drcopt.sweeps.envelopes import Found, Proved, found
 #: Descents aim this far inside the loss budget, relative to H(S), so that what they find holds there once rounded.
 _MARGIN = 1e-11
 _SHARPLY = 1e-9
+#: Where they stop: at steps of this share of the gap asked for.
+_RATHER = 0.01
 
 _NO_TREE = {"splits": np.full((1, 3), -1.0), "leaves": np.zeros((1, 1))}
 
@@ -120,35 +122,50 @@ def descends(question: Question) -> bool:
 def _descended(task: Task) -> Answer:
     problem = task.problem.reduced()
     distortion, rate, loss = task.budgets
-    question = SingleLetter(problem, rate, loss, distortion_budget=distortion, objective=task.objective)
+    # What it spends is read off a point, and rounded up: there is no budget to meet to the last digit.
+    free = SingleLetter(problem, math.inf, math.inf, objective=task.objective)
     standard, change = Stakes(problem).standard
     offset = float(change.row @ problem.px + change.column @ problem.py)
     limit = (distortion - offset) / change.scale
-    rate, loss = (min(b, most) for b, most in zip((rate, loss), question.most[1:], strict=True))
+    rate, loss = (min(b, most) for b, most in zip((rate, loss), free.most[1:], strict=True))
     loss -= min(_MARGIN, 1e-3 * loss)
     limits = Limits(_SHARPLY, clock.now() + clock.remaining())
+    tol = max(1e-8, _RATHER * task.settings["tol"])
     best: Answer = Answer()
     value = math.inf
     for P, z in task.starts:
+        if best.points:
+            break  # the next is for where the first led nowhere
         if task.objective is DISTORTION:
             multipliers = (z[:-3], max(float(z[-2]), 1e-6), float(z[-1])) if z.any() else None
-            answer = descend(standard, standard.d, rate, loss, P, limits, multipliers=multipliers, tol=1e-8)
+            answer = descend(standard, standard.d, rate, loss, P, limits, multipliers=multipliers, tol=tol)
             if answer is None:
                 lower = reduce_loss(standard, rate, P, limits, target=loss)
-                answer = descend(standard, standard.d, rate, loss, lower.P, limits, tol=1e-8)
+                answer = descend(standard, standard.d, rate, loss, lower.P, limits, tol=tol)
         elif task.objective is RATE:
-            answer = lower_rate(standard, limit * (1.0 - 1e-12), loss, P, limits, tol=1e-8)
+            answer = lower_rate(standard, limit * (1.0 - 1e-12), loss, P, limits, tol=tol)
         elif limit >= float(standard.d.max()):
             answer = reduce_loss(standard, rate, P, limits)
         else:
             answer = reduce_loss_within(standard, rate, limit * (1.0 - 1e-12), P, limits)
         if answer is None:
             continue
-        point = repair(question, [Part(1.0, answer.P)])
+        point = repair(free, [Part(1.0, within(problem, answer.P, rate))])
         if point is None or not point.spent.values[task.objective.place] < value:
             continue
         spent = point.spent
         value = spent.values[task.objective.place]
         excess = (spent.distortion_excess, spent.rate_excess, spent.loss_excess)
-        best = Answer((found(question, point.parts, spent.values, excess),), (), (answer.P, answer.z), None, "feasible")
+        best = Answer((found(free, point.parts, spent.values, excess),), (), (answer.P, answer.z), None, "feasible")
     return best
+
+
+def within(problem: Problem, P: FloatArray, rate: float) -> FloatArray:
+    """P with enough of independence for its rate to be no larger, to rounding."""
+    for _ in range(3):
+        spent = problem.rate(P)
+        if spent <= rate:
+            break
+        share = 1.0 - rate / spent
+        P = (1.0 - share) * P + share * problem.independent
+    return P

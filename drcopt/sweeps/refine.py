@@ -26,7 +26,7 @@ _TANGENTS, _STARTS = 4, 2
 _CORNER = 0.5
 #: Descents and whole answers asked for at once, whoever answers: what is asked next must not depend on that. They lie
 #: so far apart, as shares of the axes.
-_DESCENTS, _SOLVES, _APART, _FAR = 24, 6, 0.02, 0.08
+_DESCENTS, _SOLVES, _APART, _FAR = 32, 8, 0.02, 0.08
 #: Points are asked for this much inside the budgets, relative, so that they are met beyond doubt.
 _INSIDE = 1e-11
 #: Near the edge of what is feasible corners of boxes no thinner than this are asked about.
@@ -197,7 +197,7 @@ class Refinement:
             mine = np.flatnonzero((nearest == k).any(axis=1))
             nodes = np.unique(corners[mine])
             upper = np.full(len(places), np.inf)
-            upper[nodes] = known.ceiling.mixed(self.objective, budgets[nodes], int(k))
+            upper[nodes] = known.ceiling.mixed(self.objective, budgets[nodes], int(k), rough=True)
             self.upper = np.minimum(self.upper, upper)
             with np.errstate(invalid="ignore"):
                 trial = (upper[corners[mine]] - by_box[:, mine]).max(axis=2)
@@ -308,9 +308,12 @@ class Refinement:
         return [wanted[node][1] for node in chosen]
 
     def _edge(self, node: Node) -> Wanted | None:
-        """The least loss at the other budget of a node, if that limits the loss and it was not asked."""
+        """The least loss at the other budget of a node, if the edge is known to lie below it and it was not asked."""
         if self.objective is CLASSIFICATION_LOSS:
             return None
+        lowest = tuple(0.0 if a.quantity is CLASSIFICATION_LOSS else v for v, a in zip(node, self.axes, strict=True))
+        if math.isfinite(self.known.floor.at(self.objective, self.budgets([lowest]))[0]):
+            return None  # for all that is known everything down there is feasible
         budgets = self.budgets([node])[0]
         budgets[CLASSIFICATION_LOSS.place] = math.inf
         one = self._wanted(CLASSIFICATION_LOSS, budgets, True)
@@ -339,7 +342,10 @@ class Refinement:
             at = np.array(one.budgets)
             near = sorted(known.starts, key=lambda pair: known.far(pair[0], at))[:_STARTS]
             warms = sorted(known.warms, key=lambda pair: known.far(pair[0], at))[:1]
-            new.append(replace(one, starts=tuple(s for _, s in near), warm=warms[0][1] if warms else None))
+            warm = dict(warms[0][1]) if warms else None
+            if warm is not None and "coupling" in warm and near and near[0][1][1].any():
+                warm["coupling"], warm["multipliers"] = near[0][1]  # a descent may have been here before
+            new.append(replace(one, starts=tuple(s for _, s in near), warm=warm))
         return new
 
     def _fresh(self, one: Wanted) -> bool:

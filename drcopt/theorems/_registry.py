@@ -370,8 +370,7 @@ def describe(instance: Any) -> str:
     'px=0.3, R=inf, W=[[1, 0], [0.25, 0.75]]'
     """
     if isinstance(instance, Problem):
-        py = "free" if instance.free else instance.py
-        instance = {"px": instance.px, "py": py, "ps_given_x": instance.ps_given_x, "d": instance.d}
+        instance = {"px": instance.px, "py": instance.py, "ps_given_x": instance.ps_given_x, "d": instance.d}
     if isinstance(instance, Mapping):
         parts = [
             describe(value) if isinstance(value, Problem) else f"{name}={_short(value)}"
