@@ -18,7 +18,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def test_there_are_recipes() -> None:
-    assert len(RECIPES) >= 4
+    assert len(RECIPES) >= 6
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -48,6 +48,14 @@ def test_recipe(path: Path, tmp_path: Path) -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_files_that_a_recipe_names_are_there(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    own = {name[1] for _, block in BLOCK.findall(text) if (name := re.match(r"# (drcopt/\S+\.py)\n", block))}
+    for name in {*re.findall(r"`(drcopt/\S+?\.py)`", text)} - own:
+        assert (Path(drcopt.__file__).parents[1] / name).is_file(), name
 
 
 def edit(folder: Path, text: str) -> None:
