@@ -24,14 +24,10 @@ from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE, Quantity
 _INSIDE = 1e-11
 
 
-def refuse(problem: Problem, formulation: str, verify: str | None) -> None:
-    """One-shot codes and the checker need a finite d."""
-    for where, repair, wrong in (
-        ("formulation='one-shot'", "'single-letter' or 'time-sharing'", formulation == "one-shot"),
-        ("verify='interval'", "verify=None", verify is not None),
-    ):
-        if wrong:
-            _refused(problem, f"for {where}", f"Pass {repair}")
+def refuse(problem: Problem, formulation: str) -> None:
+    """One-shot codes need a finite d."""
+    if formulation == "one-shot":
+        _refused(problem, "for formulation='one-shot'", "Pass 'single-letter' or 'time-sharing'")
 
 
 def refuse_objective(problem: Problem, objective: Quantity) -> None:

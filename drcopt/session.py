@@ -77,7 +77,7 @@ class Session:
         self.tol = check.positive("tol", tol) or 0.0
         self.time_limit = check.positive("time_limit", time_limit, allow_none=True)
         self.verify = _verify.setting(verify)
-        forbidden.refuse(problem, self.formulation, self.verify)
+        forbidden.refuse(problem, self.formulation)
         self.warm: dict[str, Any] | None = None
         #: Whether a gap of ``tol`` will do however small the value is.
         self.coarse = False

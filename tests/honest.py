@@ -176,7 +176,39 @@ LAW_NAMES = [
 
 
 @functools.cache
+def about_forbidden() -> dict[str, Proof]:
+    """Files about a d that forbids pairs, of every kind."""
+    rng = np.random.default_rng(7)
+    px, py, W = rng.dirichlet(np.full(3, 2.0)), rng.dirichlet(np.full(3, 2.0)), rng.dirichlet(np.ones(2), size=3)
+    d = np.where(np.roll(np.eye(3, dtype=bool), 1, axis=1), math.inf, rng.random((3, 3)))
+    given, free = drcopt.Problem(px, py, W, d), drcopt.Problem(px, None, W, d)
+    sure = drcopt.Problem(px, py, [[1, 0], [1, 0], [0, 1]], d)  # letters without a class
+    stuck = drcopt.Problem([0.5, 0.5], [0.6, 0.4], W[:2], [[0, math.inf], [math.inf, 0]])
+    message = {"classifier_sees": "message"}
+    found = {
+        "forbidden": solved(given, 0.8, None),
+        "forbidden tree": solved(given, 0.9, 0.79, tol=1e-3),
+        "forbidden, sure": solved(sure, 0.9, 0.447, tol=1e-3),
+        "forbidden, free": solved(free, 0.9, None),
+        "forbidden message": solved(free, 0.9, 0.79, **message),
+        "forbidden, shared": solved(given, 0.9, None, formulation="time-sharing"),
+        "forbidden rate": least_rate(given, D=0.9 * solved(given, 0.8, None).upper),
+        "forbidden, too little rate": solved(given, 0.4, None),
+        "stranded": solved(stuck, 0.5, None),
+    }
+    return {name: proof.to_dict(certificate) for name, certificate in found.items()}
+
+
+FORBIDDEN_NAMES = [
+    "forbidden", "forbidden tree", "forbidden, sure", "forbidden, free", "forbidden message", "forbidden, shared",
+    "forbidden rate", "forbidden, too little rate", "stranded",
+]  # fmt: skip
+
+
+@functools.cache
 def written(name: str) -> Proof:
+    if name in FORBIDDEN_NAMES:
+        return about_forbidden()[name]
     return about_laws()[name] if name in LAW_NAMES else proof.to_dict(honest()[name])
 
 

@@ -65,7 +65,7 @@ def _claim(proof: Proof, rng: np.random.Generator) -> None:
     claim = proof["claim"]
     if claim.get("infeasible"):
         return
-    size = max(float.fromhex(v) for row in proof["problem"]["d"] for v in row)
+    size = max(float.fromhex(v) for row in proof["problem"]["d"] for v in row if v != "inf")
     name, sign = [("lower", 1), ("upper", -1)][rng.integers(2)]
     if "0x" in claim[name]:
         claim[name] = (float.fromhex(claim[name]) + sign * size * 10.0 ** rng.uniform(-11, 0)).hex()
@@ -254,6 +254,33 @@ def _letters(proof: Proof, rng: np.random.Generator) -> None:
             part["letters"][at] = int(rng.integers(-1, len(proof["problem"]["d"][0]) + 1))
 
 
+def _forbid(proof: Proof, rng: np.random.Generator) -> None:
+    """Another pair forbidden, one that was allowed, or pairs of other letters."""
+    d, kind = proof["problem"]["d"], rng.integers(4)
+    x, y = int(rng.integers(len(d))), int(rng.integers(len(d[0])))
+    if kind == 0:
+        d[x][y] = "inf" if d[x][y] != "inf" else "0x0.0p+0"
+    elif kind == 1:
+        d[x] = [d[x][i] for i in rng.permutation(len(d[x]))]
+    elif kind == 2:
+        proof["problem"]["d"] = [["0x1.0p+0" if v == "inf" else v for v in row] for row in d]
+    else:
+        d[x][y] = str(rng.choice(["-inf", "nan", "Infinity"]))
+    if rng.random() < 0.2:
+        proof["drcopt-proof"] = 1
+
+
+def _stranded(proof: Proof, rng: np.random.Generator) -> None:
+    """Letters of X said to have nowhere to go."""
+    n = len(proof["problem"]["px"])
+    letters = [int(x) for x in np.flatnonzero(rng.random(n) < 0.6)] if rng.random() < 0.8 else [0, n]
+    proof["evidence"] = {"kind": "stranded", "letters": letters}
+    if rng.random() < 0.5:
+        proof["claim"], proof["point"] = {"infeasible": True}, None
+
+
+#: What there is in files about forbidden pairs only.
+FORBIDDEN_TAMPERS: dict[str, Tamper] = {"forbid": _forbid, "forbid-again": _forbid, "stranded": _stranded}
 #: What there is in files of version 2 only.
 LAW_TAMPERS: dict[str, Tamper] = {
     "law": _law,
@@ -294,7 +321,7 @@ TAMPERS: dict[str, Tamper] = {
     "channel": _somewhere(lambda proof: proof["problem"]["ps_given_x"]),
     "d": _somewhere(lambda proof: proof["problem"]["d"]),
 }
-ALL_TAMPERS = TAMPERS | LAW_TAMPERS
+ALL_TAMPERS = TAMPERS | LAW_TAMPERS | FORBIDDEN_TAMPERS
 
 
 def tampered(proof: Proof, name: str, seed: int) -> Proof:

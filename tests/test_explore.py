@@ -136,8 +136,9 @@ class TestThePage:
         data = json.loads(Scripts(explore.page(solution)).data[0])
         assert data["points"][0]["value"] == pytest.approx(solution.distortion, rel=1e-8)
 
-    def test_codecs(self, table: pd.DataFrame) -> None:
-        codecs = pd.DataFrame({"rate": [0.4], "distortion": [0.2], "loss": [0.8], "name": [HOSTILE]})
+    @pytest.mark.parametrize("name", ["name", "label"])  # pictures take both too
+    def test_codecs(self, table: pd.DataFrame, name: str) -> None:
+        codecs = pd.DataFrame({"rate": [0.4], "distortion": [0.2], "loss": [0.8], name: [HOSTILE]})
         data = json.loads(Scripts(explore.page(table, codecs=codecs)).data[0])
         assert data["codecs"] == [{"name": HOSTILE[:80], "a": 0.4, "b": 0.8, "value": 0.2}]
 

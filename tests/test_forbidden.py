@@ -273,11 +273,9 @@ WRONG: dict[str, tuple[Any, str]] = {
     "minus inf": (lambda p: drcopt.Problem([1.0], [1.0], [[1]], [[-inf]]), "d must be finite"),
     "px": (lambda p: drcopt.Problem([inf, 0], [1.0], [[1], [1]], [[0], [0]]), "px must be finite"),
     "one-shot": (lambda p: drcopt.solve(p, formulation="one-shot"), "d must be finite for formulation='one-shot'"),
-    "verify": (lambda p: drcopt.solve(p, verify="interval"), "d must be finite for verify='interval'"),
     "perception": (lambda p: drcopt.solve(p, perception=("tv", 0.1)), "d must be finite with a perception budget"),
     "loss": (lambda p: drcopt.min_classification_loss(p, R=0.5), "d must be finite to minimise the classification"),
     "surface": (lambda p: drcopt.surface(p, R=(0.3, 0.9)), "d must be finite for a surface"),
-    "save": (lambda p: drcopt.solve(p, R=0.9).certificate.save("no.json"), "a proof file must be about a finite d"),
     "best_map": (lambda p: drcopt.best_map(p), "d must be finite"),
     "samples": (lambda p: drcopt.statistics.tv_interval([[1, 1], [1, 1]], ERASURE), "d must be finite"),
 }

@@ -242,6 +242,13 @@ def test_points_of_a_codec():
     figure = plotting.curve(grid(), points=points)
     line = labelled(figure)["mine $x (with accuracy)"]
     assert (list(line.get_xdata()), line.get_linestyle()) == ([0.25, 0.5], "None")
+    assert "mine $x (with accuracy)" in labelled(
+        plotting.curve(grid(), points=points.rename(columns={"label": "name"}))
+    )
+    with pytest.raises(
+        InputError, match=r"^points must be a table with a column rate_bits or rate; it has R, distortion"
+    ):
+        plotting.curve(grid(), points=pd.DataFrame({"R": [0.5], "distortion": [0.3]}))
     assert [text.get_text() for text in figure.axes[0].texts] == ["0.9", "0.95"]
     assert "mine" in labelled(
         plotting.surface(

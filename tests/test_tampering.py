@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tampering import ALL_TAMPERS, LAW_TAMPERS, TAMPERS, tampered
+from tampering import ALL_TAMPERS, FORBIDDEN_TAMPERS, LAW_TAMPERS, TAMPERS, tampered
 
 import drcopt
 from drcopt.errors import InputError
 
 pytest.importorskip("flint")
 
-from honest import LAW_NAMES, NAMES, Proof, known, one_shot, written
+from honest import FORBIDDEN_NAMES, LAW_NAMES, NAMES, Proof, known, one_shot, written
 
 from drcopt.checker import check
 from drcopt.checker.question import BUDGETS
@@ -66,7 +66,7 @@ def truth(data: Proof, objective: str, seconds: float) -> tuple[float, float]:
         return -math.inf, math.inf
     if solution.status == "infeasible":
         return math.inf, math.inf
-    room = 1e-9 * float(p.d.max())
+    room = 1e-9 * p.d_most
     upper = math.inf if math.isnan(solution.distortion) else solution.distortion
     return solution.lower_bound - room, upper + room
 
@@ -163,4 +163,22 @@ class TestTamperingWithLaws:
     def test_a_thousand(self) -> None:
         rejected, wrong = campaign(1000, 30, 2.0, LAW_NAMES, ALL_TAMPERS)
         print(f"1000 tampered proofs about laws: {rejected} claims rejected, {len(wrong)} false ones accepted")
+        assert not wrong
+
+
+class TestTamperingWithForbiddenPairs:
+    @pytest.mark.parametrize("name", FORBIDDEN_NAMES)
+    def test_honest_files_are_accepted(self, name: str) -> None:
+        verdict = check(written(name))
+        assert verdict.accepted, verdict.reason
+
+    def test_thirty_of_what_is_new(self) -> None:
+        rejected, wrong = campaign(30, 0, 0.3, FORBIDDEN_NAMES, FORBIDDEN_TAMPERS)
+        assert not wrong
+        assert rejected >= 10
+
+    @pytest.mark.slow
+    def test_a_thousand(self) -> None:
+        rejected, wrong = campaign(1000, 30, 2.0, FORBIDDEN_NAMES, ALL_TAMPERS)
+        print(f"1000 about forbidden pairs: {rejected} claims rejected, {len(wrong)} false ones accepted")
         assert not wrong

@@ -506,6 +506,8 @@ def test_random_problems_print_exactly():
         arrays = dict(re.findall(r"(\w+)=(\[.*?\])(?=, \w+=|$)", theorems.describe(problem)))
         read = {name: np.array(eval(text)) for name, text in arrays.items()}
         assert Problem(**read).fingerprint == problem.fingerprint
+    free = Problem([0.5, 0.5], None, np.eye(2), "hamming")
+    assert theorems.describe(free).startswith("px=[0.5, 0.5], py=free, ps_given_x=")
 
 
 # -- the table in files ----------------------------------------------------------------------------------------

@@ -36,6 +36,49 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "checker: any amount of work", "checker/evidence.py", "        if self.budget < 0:", "        if False:", False
     ),
+    Mutant(
+        "checker: forbidden pairs as free ones",
+        "checker/evidence.py",
+        "on_cell(p.origins[y], costs",
+        "on_cell(p.origins[y][:1], costs",
+    ),
+    Mutant("checker: mass on forbidden pairs", "checker/point.py", "if any(P[~p.allowed[:, letters]]):", "if False:"),
+    Mutant(
+        "checker: independence fills forbidden pairs",
+        "checker/point.py",
+        "not rate <= most and p.allowed.all():",
+        "not rate <= most:",
+    ),
+    Mutant(
+        "checker: letters with room are stranded",
+        "checker/evidence.py",
+        "p.px[letters].sum() > sum(p.py[reached]",
+        "p.px[letters].sum() >= sum(p.py[reached]",
+    ),
+    Mutant(
+        "checker: any law reaches what it may not",
+        "checker/evidence.py",
+        "nowhere = not reached.any()",
+        "nowhere = True",
+    ),
+    Mutant(
+        "checker: boxes of letters that cannot be",
+        "checker/problem.py",
+        "span(self.w[x]) if len(x)",
+        "span(self.w[x[:1]]) if len(x)",
+    ),
+    Mutant(
+        "checker: forbidden pairs in version 1",
+        "checker/question.py",
+        '"perception" in data or forbidden):',
+        '"perception" in data):',
+    ),
+    Mutant(
+        "checker: forbidden pairs move with the marginals",
+        "checker/problem.py",
+        "        if not self.allowed.all():",
+        "        if False:",
+    ),
     Mutant("checker: ends swapped", "checker/question.py", "else to_float(least, False)", "else to_float(least, True)"),
     Mutant("checker: excess forgiven", "checker/question.py", "excess = bool(over)", "excess = False"),
     Mutant("checker: excess unchecked", "checker/question.py", "if excess <= tolerance * self", "if True or self"),

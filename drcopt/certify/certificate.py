@@ -18,7 +18,6 @@ from drcopt.bounds import Cheapest, DataProcessing, Evidence, bound_of
 from drcopt.certify.exactly import meets
 from drcopt.certify.witness import Budgets, Spent, inside, law_of
 from drcopt.coupling import loosest, round_along_support, round_onto_allowed, round_onto_marginals
-from drcopt.errors import InputError
 from drcopt.formulations import Message, OneShot, Part, Question, SingleLetter
 from drcopt.formulations.one_shot import map_coupling
 from drcopt.problem import Problem
@@ -88,11 +87,6 @@ class Certificate:
         """Write everything needed to believe this to a JSON file; ``drcopt check`` verifies it independently."""
         from drcopt.certify.proof import save
 
-        if self.formulation.problem.forbidden.any():
-            raise InputError(
-                "a proof file must be about a finite d; that of this answer forbids pairs (d = inf). Solve it with a "
-                "large number in place of inf to save a proof of the lower bound."
-            )
         save(self, path)
 
 

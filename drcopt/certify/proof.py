@@ -11,6 +11,8 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -20,6 +22,7 @@ from drcopt.certify.writing import ROOM as ROOM
 from drcopt.certify.writing import Writer as Writer
 from drcopt.certify.writing import number as number
 from drcopt.certify.writing import numbers as numbers
+from drcopt.coupling import leaves_first, send_along
 from drcopt.formulations import Part, Question
 from drcopt.problem import Problem
 from drcopt.questions import DISTORTION, QUANTITIES, Near, Quantity
@@ -185,7 +188,8 @@ def differences(proof: dict[str, Any], problem: Problem) -> list[str]:
             found.append(f"{name} has shape {texts.shape} in the proof and {array.shape} in the problem")
             continue
         for where in np.ndindex(texts.shape):
-            if read(texts[where]) != read(number(float(array[where]))):
+            here = number(float(array[where]))
+            if texts[where] != here and ("inf" in (texts[where], here) or read(texts[where]) != read(here)):
                 entry = f"{name}[{', '.join(map(str, where))}]"
                 found.append(f"{entry} is {texts[where]} in the proof and {array[where]!r} in the problem")
                 break
@@ -228,7 +232,9 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
         # A point that exceeds a budget is shown for what it is worth, and the checker says so; it bounds nothing.
         upper = math.inf if certificate.excess else certificate.upper + max(room, ROOM * abs(certificate.upper))
         claim = {"lower": number(lower - room), "upper": number(upper)}
-    if certificate.parts is not None:
+    if certificate.parts is not None and not all(map(partial(_moved, formulation), certificate.parts)):
+        claim["upper"] = "inf"  # a checker has no exact coupling to look at
+    elif certificate.parts is not None:
         parts = points(formulation, certificate.parts)
     return contents(formulation, formulation_limits(formulation), question.objective, claim, parts, evidence)
 
@@ -253,7 +259,7 @@ def contents(
 ) -> dict[str, Any]:
     """The fields of a file in their order."""
     arrays = {name: numbers(getattr(question.problem, name)) for name in ("px", "py", "ps_given_x", "d")}
-    plain = question.laws is None and question.classifier_sees != "message"
+    plain = question.laws is None and question.classifier_sees != "message" and not question.problem.forbidden.any()
     return {
         "drcopt-proof": VERSION if plain else LAWS_VERSION,
         "problem": arrays if question.laws is None else arrays | {"py": None},
@@ -274,6 +280,23 @@ def points(question: Question, parts: Sequence[Part]) -> list[dict[str, Any]]:
     if isinstance(question.laws, Near) and question.laws.ground is not None:
         written[0]["plan"] = numbers(question.laws.plan(question.coupling(parts).sum(axis=0)))
     return written
+
+
+def _moved(question: Question, part: Part) -> bool:
+    """Whether the marginals can be met exactly on the pairs that a coupling has, if they must be."""
+    problem = question.problem
+    if question.laws is not None or not problem.forbidden.any():
+        return True
+    at = np.arange(problem.m) if part.letters is None else part.letters
+    doubles = np.zeros((problem.m, problem.n))
+    np.add.at(doubles, at, part.coupling.T)
+    P = np.full((problem.n, problem.m), Fraction(0), dtype=object)
+    for column, y in zip(part.coupling.T.tolist(), at, strict=True):
+        P[:, y] += [Fraction(v) for v in column]
+    px, py = ([Fraction(v) / sum(map(Fraction, p)) for v in p] for p in (problem.px.tolist(), problem.py.tolist()))
+    missing = [goal - sum(row) for goal, row in zip([*px, *py], [*P, *P.T], strict=True)]
+    send_along(P, missing, leaves_first(doubles.T))
+    return not any(missing) and min(P.flat) >= 0
 
 
 def _part(part: Part) -> dict[str, Any]:
@@ -301,10 +324,12 @@ def _missed(certificate: Certificate) -> tuple[Question, float]:
     """For a question whose limits cannot be met: one for the least value of a limited quantity, and that limit."""
     asked = certificate.formulation
     ways = [(asked.minimising(q), b) for q, b in zip(QUANTITIES, asked.budgets, strict=True) if math.isfinite(b)]
-    for question, limit in reversed(ways):  # the classification loss where it will do
-        if best(certificate, question)[1] > limit:
-            return question, limit
-    return ways[-1]
+    bounds = [best(certificate, question)[1] for question, _ in ways]
+    for most in (math.nextafter(math.inf, 0.0), math.inf):  # where the others can be met, if they can
+        for (question, limit), bound in reversed([*zip(ways, bounds, strict=True)]):  # the loss where it will do
+            if limit < bound <= most:
+                return question, limit
+    return ways[-1] if ways else (asked, math.inf)  # forbidden pairs leave no coupling, whatever the budgets
 
 
 def best(certificate: Evident, question: Question) -> tuple[Evidence, float]:

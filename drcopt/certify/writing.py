@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from drcopt.bounds import DataProcessing, Evidence, Independent, Leaf, PosteriorTree
+from drcopt.bounds import DataProcessing, Evidence, Independent, Leaf, PosteriorTree, Stranded
 from drcopt.bounds.cells import CellDual
 from drcopt.bounds.maps import MapLeaf, MapTree
 from drcopt.bounds.posterior import whole_box
@@ -42,6 +44,37 @@ def numbers(values: ArrayLike) -> Any:
     return [numbers(row) for row in array] if array.ndim > 1 else [number(v) for v in array.tolist()]
 
 
+@dataclass(frozen=True, eq=False)
+class _Sharing:
+    """Letters of Y that may come from the same letters of X, and the problem of these alone."""
+
+    letters: np.ndarray
+    origins: np.ndarray
+    problem: Problem
+    #: Of px on the origins: D(p‖px) is larger than in that problem by minus this.
+    log_mass: float
+
+    def within(self, boxes: FloatArray) -> FloatArray:
+        """Boxes (J, k, 2) cut to the posteriors that there are."""
+        whole = whole_box(self.problem)[:1]
+        return np.stack([np.maximum(boxes, whole)[..., 0], np.minimum(boxes, whole)[..., 1]], axis=-1)
+
+
+def _sharing(problem: Problem) -> Iterator[_Sharing]:
+    """The letters of Y by where they may come from: all of them at once where nothing is forbidden."""
+    if not problem.forbidden.any():
+        yield _Sharing(np.arange(problem.m), np.arange(problem.n), problem, 0.0)
+        return
+    patterns, which = np.unique(~problem.forbidden, axis=1, return_inverse=True)
+    for place, allowed in enumerate(patterns.T):
+        letters, x = np.flatnonzero(np.ravel(which) == place), np.flatnonzero(allowed)
+        if len(x):
+            mass = float(problem.px[x].sum())
+            law = np.full(len(letters), 1.0 / len(letters))
+            alone = Problem(problem.px[x] / mass, law, problem.ps_given_x[x], np.zeros((len(x), len(letters))))
+            yield _Sharing(letters, x, alone, math.log(mass))
+
+
 def _written(tree: _cells.CellTree) -> list[dict[str, Any]]:
     """A tree of cells with its numbers as text."""
     return [
@@ -59,7 +92,7 @@ class Writer:
 
     def __init__(self, formulation: Question, goal: float, relaxed: Problem | None = None) -> None:
         self.formulation, self.problem, self.goal = formulation, formulation.problem, goal
-        self.d = (relaxed or self.problem).d
+        self.d = np.where(self.problem.forbidden, math.inf, (relaxed or self.problem).d)
         self.reached = math.inf
         #: The weight of E d that a file need not say.
         self.unsaid = float(formulation.objective is DISTORTION)
@@ -102,6 +135,8 @@ class Writer:
             return self.cell_dual(evidence)
         if isinstance(evidence, DataProcessing):
             return {"kind": "data-processing"}
+        if isinstance(evidence, Stranded):
+            return {"kind": "stranded", "letters": evidence.letters.tolist()}
         if isinstance(evidence, Independent):
             return {"kind": "independent", **self.law((1.0, 0.0, 0.0), 0.0, self.problem.px @ self.problem.d)}
         raise TypeError(f"there is no way to write evidence of type {type(evidence).__name__}")
@@ -169,34 +204,40 @@ class Writer:
         problem = self.problem
         leaf = _normalised(leaf, self.formulation.objective)
         f, alpha, beta = np.asarray(leaf.f, dtype=np.float64), float(leaf.rate), float(leaf.classification)
-        costs = leaf.distortion * self.d.T - f
+        finite = leaf.distortion * np.where(problem.forbidden, 0.0, self.d).T - f
         size = Stakes(problem).scale if self.formulation.objective is DISTORTION else 1.0
         cells: list[Any] = [None] * problem.m
-        prices = softmin(costs.T, np.log(problem.px), alpha)
+        prices = np.full(problem.m, math.inf)
         free = (box == whole_box(problem)).all(axis=(1, 2)) & (beta == 0 or problem.k == 1)
-        rows = np.flatnonzero(~free)
         convex = _cells.convex_share(problem, alpha, beta)
-        if len(rows):
-            rest = float(f @ problem.px)
-            room = 1e-13 * (abs(rest) + float(np.abs(costs).max()))
+        rest = float(f @ problem.px)
+        room = 1e-13 * (abs(rest) + float(np.abs(finite).max()))
+        some = list(_sharing(problem))
+        for part in some:
+            costs = finite[np.ix_(part.letters, part.origins)]
+            prices[part.letters] = softmin(costs.T, np.log(part.problem.px), alpha) - alpha * part.log_mass
+        for part in some:
+            rows = part.letters[~free[part.letters]]
+            if not len(rows):
+                continue
 
-            def bound(least: FloatArray) -> float:
-                prices[rows] = least
+            def bound(least: FloatArray, rows: Any = rows, paid: float = alpha * part.log_mass) -> float:
+                prices[rows] = least - paid
                 empty = np.isposinf(least).any()  # a box without a posterior: no point lies there
                 level = math.inf if empty else rest + self.formulation.law.least(prices) - room
                 return self.bound((leaf.distortion, alpha, beta), level)
 
             trees, least = _cells.choose(
-                problem,
-                costs[rows],
+                part.problem,
+                finite[np.ix_(rows, part.origins)],
                 alpha,
                 beta,
                 convex,
-                box[rows],
+                part.within(box[rows]),
                 0.25 * ROOM * size,
-                lambda least: bound(least) >= self.goal,
+                lambda least, bound=bound: bound(least) >= self.goal,  # type: ignore[misc]
             )
-            self.reached = min(self.reached, bound(least))
+            self.reached = min(self.reached, bound(least)) if part is some[-1] else self.reached
             for y, tree in zip(rows, trees, strict=True):
                 cells[y] = _written(tree)
         return {

@@ -18,13 +18,20 @@ from flint import arb, fmpq
 from drcopt.checker import schema
 from drcopt.checker.balls import NOTHING, ball, eta, least
 from drcopt.checker.perception import Perception
-from drcopt.checker.problem import MOST_ROWS, Problem, tight
+from drcopt.checker.problem import MOST_ROWS, Problem, cheapest, tight
 from drcopt.checker.schema import Split, array, positive
 
 #: Most steps of a minimum over all maps, for one leaf and for all of them, and its largest table.
 STEPS, ALL_STEPS, TABLE = 2e8, 2e10, 2**23
 #: The kinds of evidence, and the fields of a posterior leaf that are weights of its half-space.
-KINDS = ("posterior-tree", "map-tree", "cell-dual", "independent", "data-processing")
+KINDS = (
+    "posterior-tree",
+    "map-tree",
+    "cell-dual",
+    "independent",
+    "data-processing",
+    "stranded",
+)
 WEIGHTS = ("distortion", "rate", "classification", "perception", "level")
 #: Boxes by letter, None for one that holds nothing.
 Boxes = list[Any]
@@ -51,14 +58,14 @@ def always(p: Problem) -> list[HalfSpace]:
     """What needs no evidence: letters at their cheapest, H(S|Y) ≥ H(S|X), I(X;Y) ≥ I(S;Y)."""
     zero, one = arb(0), arb(1)
     found = [
-        HalfSpace((one, zero, zero, zero), p.PX @ ball(p.d.min(axis=1))),
+        HalfSpace((one, zero, zero, zero), p.PX @ ball(cheapest(p.d, p.allowed))),
         HalfSpace((zero, zero, one, zero), p.HS_given_X),
         HalfSpace((zero, one, one, zero), p.HS),
         HalfSpace((zero, one, zero, zero), zero),
         HalfSpace((zero, zero, zero, one), zero),
     ]
     if p.PY is not None:
-        found.append(HalfSpace((one, zero, zero, zero), p.PY @ ball(p.d.min(axis=0))))
+        found.append(HalfSpace((one, zero, zero, zero), p.PY @ ball(cheapest(p.d.T, p.allowed.T))))
     return found
 
 
@@ -76,11 +83,15 @@ def region(evidence: Any, reader: Evidence, kind: str, still: bool) -> Region:
     if name == "independent" and still:
         zero, one = arb(0), arb(1)
         omega, x = (positive(evidence.get(key, "0")) for key in ("perception", "level"))
+        # Of a letter that is independent of X every pair must be allowed.
+        cost = reader.over_laws(p.PX @ p.D, omega, x, p.allowed.all(axis=0))
         apart = [
-            HalfSpace((one, zero, zero, arb(omega)), reader.over_laws(p.PX @ p.D, omega, x)),
+            HalfSpace((one, zero, zero, arb(omega)), cost),
             HalfSpace((zero, zero, one, zero), p.HS),
         ]
         return Region(always(p) + apart, [])
+    if name == "stranded":
+        return Region(always(p) + reader.stranded(evidence), [])
     if name == "data-processing" and kind != "one-shot":
         if p.n <= MOST_ROWS:
             reader.spend(p.n**2 * (4.0 * p.k + 200.0))
@@ -180,12 +191,27 @@ class Evidence:
         """
         return positive(leaf.get("distortion", "1" if self.objective == "distortion" else "0"))
 
-    def over_laws(self, g: Any, omega: Any, x: Any) -> Any:
-        """Something below ⟨g, q⟩ + ω φ(q, t) for every law q that Y may have."""
+    def stranded(self, evidence: Any) -> list[HalfSpace]:
+        """Letters of X with more mass than all that they may become: no point is left, 0 ≥ 1."""
+        p = self.p
+        letters = sorted({schema.index(x, p.n) for x in schema.listed(evidence["letters"])})
+        reached = p.allowed[letters].any(axis=0)
+        zero, one = arb(0), arb(1)
+        if p.py is None:  # its law may put any mass there
+            nowhere = not reached.any()
+        else:
+            nowhere = p.px[letters].sum() > sum(p.py[reached], fmpq(0))
+        return [HalfSpace((zero, zero, zero, zero), one)] if nowhere else []
+
+    def over_laws(self, g: Any, omega: Any, x: Any, some: Any = None) -> Any:
+        """Something below ⟨g, q⟩ + ω φ(q, t) for every law q that Y may have, all of it on ``some``
+        letters (by default those that come from any).
+        """
         if self.p.PY is not None:
             return self.p.PY @ g
-        g = np.array([v.lower() for v in g])
-        if not all(v.is_finite() for v in g):
+        used = self.p.allowed.any(axis=0) if some is None else some
+        g = np.array([v.lower() for v in g[used]])
+        if not len(g) or not all(v.is_finite() for v in g):
             return NOTHING
         return least(g) if self.perception is None else self.perception.least(g, arb(omega), arb(x))
 
@@ -203,7 +229,7 @@ class Evidence:
 
     def half_spaces(self, nodes: list[Any], mixtures: bool) -> list[HalfSpace]:
         """Those of the leaves of a tree, of which each point satisfies one."""
-        found = list(leaves(nodes, [self.p.whole] * self.p.m))
+        found = list(leaves(nodes, self.p.boxes))
         if not mixtures:
             return [self.posterior_leaf(leaf, boxes) for leaf, boxes in found]
         # The parts of a mixture may lie in different leaves: with shared weights, its law pays for
@@ -235,25 +261,34 @@ class Evidence:
             beta0 = arb(0)
         found: list[Any] = []
         for y, (box, nodes) in enumerate(zip(boxes, trees, strict=True)):
+            if not len(p.origins[y]):  # without mass, or nothing has any
+                found.append(arb(0))
+                continue
             costs, cells = share * p.D[:, y] - f, leaves(nodes or [{"nu": ["0"] * p.k}], [box])
             slopes = [(ball(array(node["nu"], p.k)), cell) for node, (cell,) in cells]
             found.append(
                 least(
-                    self.on_cell(costs, alpha, beta0, beta - beta0, nu, cell) for nu, cell in slopes
+                    self.on_cell(p.origins[y], costs, alpha, beta0, beta - beta0, nu, cell)
+                    for nu, cell in slopes
                 )
             )
         return (share, alpha, beta), f @ p.PX, np.array(found)
 
-    def on_cell(self, costs: Any, alpha: Any, beta0: Any, beta1: Any, nu: Any, cell: Any) -> Any:
-        """The inequality for V_y of :mod:`drcopt.checker`."""
-        p, (low, high) = self.p, ball(cell.T)
-        scores, slopes = p.W @ nu - costs, nu
+    def on_cell(
+        self, x: Any, costs: Any, alpha: Any, beta0: Any, beta1: Any, nu: Any, cell: Any
+    ) -> Any:
+        """The inequality for V_y of :mod:`drcopt.checker`, for a letter that comes from ``x``."""
+        W, PX, (low, high) = self.p.W[x], self.p.PX[x], ball(cell.T)
+        scores, slopes = W @ nu - costs[x], nu
         value = least(-scores)
         if alpha > 0:
-            weights = p.PX * np.array([(t / alpha).exp() for t in scores + value])
+            weights = PX * np.array([(t / alpha).exp() for t in scores + value])
             value -= alpha * weights.sum().log()
             if beta0 > 0:
-                slopes = nu - beta0 * np.array([(t / weights.sum()).log() for t in weights @ p.W])
+                # A class that none of the letters has is 0 on the cell: its slope does not count.
+                pairs = zip(weights @ W / weights.sum(), self.p.w[x].any(axis=0), strict=True)
+                logs = [t.log() if some else arb(0) for t, some in pairs]
+                slopes = nu - beta0 * np.array(logs)
         if beta1 > 0:
             a, b = chords(low, high)
             value, slopes = value + beta1 * a.sum(), slopes + beta1 * b

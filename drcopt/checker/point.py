@@ -43,7 +43,7 @@ def couplings(
             rate, phi = arb(keep) * rate, arb(keep) * phi if keep else arb(0)
             law = arb(keep) * law + arb(1 - keep) * perception.t
             moved = [_mixed(p, P, letters, keep, perception.t, message) for P, letters in moved]
-    if most is not None and not rate <= most:
+    if most is not None and not rate <= most and p.allowed.all():
         keep = _share(most, rate)
         rate *= arb(keep)
         law = law if p.PY is None else p.PY
@@ -70,6 +70,8 @@ def _moved(p: Problem, part: Any, message: bool) -> tuple[Any, Any]:
     elif "letters" in part:
         raise ValueError("a coupling of X and Y names no letters")
     P = schema.array(part["coupling"], p.n, len(letters), read=schema.positive)
+    if any(P[~p.allowed[:, letters]]):
+        raise ValueError("a coupling has mass on a forbidden pair")
     schema.total_of(P.flat)
     if p.py is not None:
         P, rest = p.onto_marginals(P, letters)

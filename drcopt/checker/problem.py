@@ -41,6 +41,9 @@ def tight(cell: Any) -> Any:
 class Problem:
     """Letters with mass: px (n,), py (m,), W (n, k) and d (n, m), rationals in small and balls in
     capital letters; py is None where Y may have any law on the columns of d.
+
+    ``allowed`` (n, m) says which pairs may occur: d is 0 where it is infinite, no point has mass
+    there, and letter y of Y comes from the letters ``origins[y]`` of X only.
     """
 
     py: Any
@@ -52,11 +55,13 @@ class Problem:
         if given:
             self.py = schema.pmf(data["py"], None)
         self.n = len(self.px)
-        self.w, self.d = (
-            schema.pmf(data["ps_given_x"], self.n, None),
-            schema.array(data["d"], self.n, len(self.py) if given else None),
-        )
+        self.w = schema.pmf(data["ps_given_x"], self.n, None)
+        columns = len(self.py) if given else None
+        self.d = schema.array(data["d"], self.n, columns, read=schema.distortion)
         self.m, self.k = self.d.shape[1], self.w.shape[1]
+        self.allowed = np.array([[v is not None for v in row] for row in self.d])
+        self.d[~self.allowed] = fmpq(0)
+        self.origins = [np.flatnonzero(column) for column in self.allowed.T]
         if not (self.px.all() and self.w.any(axis=0).all() and (not given or self.py.all())):
             raise ValueError("a letter lacks mass")
         self.PX, self.W, self.D = map(ball, (self.px, self.w, self.d))
@@ -64,7 +69,9 @@ class Problem:
         self.HX, self.HS = (eta(p).sum() for p in (self.PX, self.PX @ self.W))
         self.HY = eta(self.PY).sum() if given else arb(self.m).log()
         self.HS_given_X = self.PX @ eta(self.W).sum(axis=1)
-        self.whole = tight(np.stack([self.w.min(axis=0), self.w.max(axis=0)], axis=1))
+        self.whole = span(self.w)
+        # A letter that comes from none has no posterior: any box will do.
+        self.boxes = [span(self.w[x]) if len(x) else self.whole for x in self.origins]
         self.fingerprint = fingerprint(data)
 
     @cached_property
@@ -129,7 +136,10 @@ class Problem:
 
         Heavy rows, then letters, are shrunk (by dyadic factors); what is missing is the other term
         (n, m), but goes where the point has mass if it is dear and each letter has one column.
+        Where pairs are forbidden all that is missing, or too much, goes where the point has mass.
         """
+        if not self.allowed.all():
+            return self.along_allowed(P, letters), np.zeros((self.n, self.m), dtype=int) * P[0, 0]
 
         def factors(goals: Any, totals: Any) -> Any:
             pairs = zip(goals, totals, strict=True)
@@ -146,6 +156,22 @@ class Problem:
                 return kept, 0 * spread
         return P, spread
 
+    def along_allowed(self, P: Any, letters: Any) -> Any:
+        """The coupling of px and py on the pairs of P; of a letter's columns the largest entries
+        change.
+        """
+        Q = by_letter(P, letters, self.m)
+        kept = along_support(Q, self.px - Q.sum(axis=1), self.py - Q.sum(axis=0))
+        if kept is None:
+            raise ValueError("a coupling cannot be moved onto the marginals along its own pairs")
+        P = P.copy()
+        for x, y in zip(*np.nonzero(kept != Q), strict=True):
+            column = max(np.flatnonzero(letters == y), key=lambda v: P[x, v])
+            P[x, column] += kept[x, y] - Q[x, y]
+        if any(entry < 0 for entry in P.flat):
+            raise ValueError("a coupling cannot be moved onto the marginals along its own pairs")
+        return P
+
     def loss(self, P: Any) -> Any:
         """H(S|Y) of a coupling of balls. Where Y tells S for sure it is exactly 0."""
         joint, value = self.W.T @ P, arb(0)
@@ -155,6 +181,17 @@ class Problem:
                 total = sum(classes, arb(0))
                 value -= sum((t * (t / total).log() for t in classes), arb(0))
         return value
+
+
+def span(rows: Any) -> Any:
+    """The box of all mixtures of rows of W."""
+    return tight(np.stack([rows.min(axis=0), rows.max(axis=0)], axis=1))
+
+
+def cheapest(d: Any, allowed: Any) -> Any:
+    """The least allowed entry of each row; 0 where there is none."""
+    pairs = zip(d, allowed, strict=True)
+    return np.array([min(row[some], default=fmpq(0)) for row, some in pairs])
 
 
 def by_letter(P: Any, letters: Any, m: int) -> Any:
@@ -181,4 +218,5 @@ def fingerprint(data: dict[str, Any]) -> str:
 
 
 def _double(text: str) -> float:
-    return float.fromhex(text) if "x" in text or text == "nan" else float(Fraction(text))
+    hexadecimal = "x" in text or text in ("nan", "inf")
+    return float.fromhex(text) if hexadecimal else float(Fraction(text))

@@ -76,8 +76,13 @@ class Question:
         self.message = sees == "message"
         self.budgets = [_budget(data.get(name, "inf")) for name in BUDGETS]
         self.problem = p = Problem(data["problem"])
-        if version == 1 and (p.PY is None or self.message or "perception" in data):
-            raise ValueError("its version is 1: laws of Y and messages are of version 2")
+        forbidden = not p.allowed.all()
+        if version == 1 and (p.PY is None or self.message or "perception" in data or forbidden):
+            raise ValueError(
+                "its version is 1: laws of Y, messages and forbidden pairs are of version 2"
+            )
+        if forbidden and (self.kind == "one-shot" or "perception" in data):
+            raise ValueError("one-shot codes and perception need a finite d")
         if p.PY is None and self.kind == "one-shot":
             raise ValueError("one-shot codes need a law of Y")
         self.perception = None

@@ -42,6 +42,7 @@ OBJECTS: dict[str, tuple[str, str]] = {
     "cell-dual": ("kind f nu rate conditional cells", "distortion"),
     "independent": ("kind", "perception level"),
     "data-processing": ("kind", ""),
+    "stranded": ("kind letters", ""),
     "split of a tree": ("y s at", ""),
     "leaf of a posterior tree": (
         "f rate classification convex cells",
@@ -81,6 +82,11 @@ def number(text: Any) -> Any:
         if ratio and int(ratio[2] or 1):
             return fmpq(int(ratio[1]), int(ratio[2] or 1))
     raise ValueError(f"{text!r:.40} is not a finite number written exactly, as a string")
+
+
+def distortion(text: Any) -> Any:
+    """A number, or None for "inf": a forbidden pair."""
+    return None if text == "inf" else number(text)
 
 
 def positive(text: Any) -> Any:

@@ -46,6 +46,8 @@ class Surface(Question):
         super().__init__(plain | rest, operations)
         if self.kind not in ("single-letter", "time-sharing") or self.aim == PERCEPTION:
             raise ValueError("a surface is of couplings, and minimises no perception")
+        if not self.problem.allowed.all():
+            raise ValueError("a surface needs a finite d")
         ranges = data["ranges"]
         if not isinstance(ranges, dict) or not 1 <= len(ranges) <= 2:
             raise ValueError("a surface has one or two ranges")

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("source", metavar="TABLE|PROOF", type=click.Path(path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The .html to write.")
-@click.option("--codecs", type=click.Path(path_type=Path), help="A CSV with columns rate, distortion, loss, name.")
+@click.option(
+    "--points",
+    "--codecs",
+    "codecs",
+    type=click.Path(path_type=Path),
+    help="A CSV with columns rate, distortion, loss, name.",
+)
 @click.option("--title", default=None, help="Above the page.")
 @force
 def explore(source: Path, out: Path, codecs: Path | None, title: str | None, force: bool) -> None:
@@ -31,7 +37,7 @@ def explore(source: Path, out: Path, codecs: Path | None, title: str | None, for
     \b
     Examples:
       drcopt explore table.csv --out page.html
-      drcopt explore surface.json --out page.html --codecs codecs.csv
+      drcopt explore surface.json --out page.html --points codec.csv
     """
     from drcopt import explore as pages
 

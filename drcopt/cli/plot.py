@@ -22,7 +22,9 @@ _tables = click.argument("tables", nargs=-1, required=True, metavar="TABLE...", 
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The .png, .svg or .pdf to write.")
 @click.option("--kind", type=click.Choice(words.PICTURES), default="auto", show_default=True)
 @click.option("--x", "x", type=click.Choice(words.BUDGETS), help="Horizontal axis of curves.  [default: R, or D or C]")
-@click.option("--points", type=click.Path(path_type=Path), help="A CSV with columns rate, distortion, loss, accuracy.")
+@click.option(
+    "--points", type=click.Path(path_type=Path), help="A CSV with columns rate, distortion, loss, accuracy, name."
+)
 @click.option("--edge", type=click.Path(path_type=Path), help="What 'drcopt edge --out' wrote.")
 @click.option("--title", default=None, help="Above the picture.")
 @click.option("--size", default=None, help="Width and height in inches, such as 3.4x2.6.")

@@ -98,7 +98,7 @@ def page(
         A sweep's table, what :func:`drcopt.surface` returned, or a single answer. A table holds no couplings, so that
         its page shows none.
     codecs : DataFrame, optional
-        Points of codecs, with columns ``rate`` and ``loss`` in bits, ``distortion``, and perhaps ``name``.
+        Points of codecs, with columns ``rate`` and ``loss`` in bits, ``distortion``, and perhaps ``name`` or ``label``.
     title : str, optional
         Above the page.
 
@@ -343,7 +343,7 @@ def _codecs(codecs: pd.DataFrame | None, data: Mapping[str, Any]) -> list[dict[s
             key: _number(row.get(by_letter[a["letter"]], math.nan)) for key, a in zip("ab", data["axes"], strict=False)
         }
         value = _number(row.get(by_words[data["objective"]["words"]], math.nan))
-        found.append({"name": str(row.get("name", f"codec {i}"))[:80], **axes, "value": value})
+        found.append({"name": str(row.get("name", row.get("label", f"codec {i}")))[:80], **axes, "value": value})
     return found
 
 

@@ -71,7 +71,7 @@ def curve(
     points : DataFrame or mapping of str to DataFrame, optional
         Points that something else has reached, such as a codec: columns ``rate`` and ``distortion`` (or
         ``classification_loss`` where that is on an axis), in bits; a column ``accuracy`` is written beside them, a
-        column ``label`` names them.
+        column ``label`` or ``name`` names them.
     edge : pandas.DataFrame, optional
         The exact edge of the feasible set: pairs ``rate_budget_bits``, ``classification_budget_bits``.
     title : str

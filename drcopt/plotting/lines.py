@@ -173,8 +173,8 @@ def measured(points: Any, x: words.Budget, objective: str) -> list[tuple[str, An
     if points is None:
         return []
     if hasattr(points, "columns"):
-        groups = points.groupby("label", sort=False) if "label" in points.columns else [("points", points)]
-        points = dict(list(groups))
+        named = next((name for name in ("label", "name") if name in points.columns), None)
+        points = {"points": points} if named is None else dict(list(points.groupby(named, sort=False)))
     found = []
     for label, rows in points.items():
         places = _named(rows, label, MEASURED[x])
@@ -190,6 +190,6 @@ def _named(rows: Any, label: Any, names: tuple[str, ...]) -> Any:
             return column(rows, name)
     have = ", ".join(map(str, getattr(rows, "columns", [type(rows).__name__])))
     raise InputError(
-        f"points {label!r} must be a table with a column {' or '.join(names)}; it has {have}. Rename the column that "
-        "holds it."
+        f"{label if label == 'points' else f'points {label!r}'} must be a table with a column {' or '.join(names)}; "
+        f"it has {have}. Rename the column that holds it."
     )

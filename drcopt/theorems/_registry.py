@@ -370,7 +370,8 @@ def describe(instance: Any) -> str:
     'px=0.3, R=inf, W=[[1, 0], [0.25, 0.75]]'
     """
     if isinstance(instance, Problem):
-        instance = {"px": instance.px, "py": instance.py, "ps_given_x": instance.ps_given_x, "d": instance.d}
+        py = "free" if instance.free else instance.py
+        instance = {"px": instance.px, "py": py, "ps_given_x": instance.ps_given_x, "d": instance.d}
     if isinstance(instance, Mapping):
         parts = [
             describe(value) if isinstance(value, Problem) else f"{name}={_short(value)}"
