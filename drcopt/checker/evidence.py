@@ -7,8 +7,6 @@ the docstring of :mod:`drcopt.checker`; :mod:`.question` turns half-spaces into 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -17,9 +15,10 @@ from flint import arb, fmpq
 
 from drcopt.checker import schema
 from drcopt.checker.balls import NOTHING, ball, eta, least
+from drcopt.checker.halfspaces import Boxes, HalfSpace, Region, always, leaves
 from drcopt.checker.perception import Perception
-from drcopt.checker.problem import MOST_ROWS, Problem, cheapest, tight
-from drcopt.checker.schema import Split, array, positive
+from drcopt.checker.problem import MOST_ROWS, Problem
+from drcopt.checker.schema import array, positive
 
 #: Most steps of a minimum over all maps, for one leaf and for all of them, and its largest table.
 STEPS, ALL_STEPS, TABLE = 2e8, 2e10, 2**23
@@ -33,40 +32,6 @@ KINDS = (
     "stranded",
 )
 WEIGHTS = ("distortion", "rate", "classification", "perception", "level")
-#: Boxes by letter, None for one that holds nothing.
-Boxes = list[Any]
-
-
-@dataclass(frozen=True)
-class HalfSpace:
-    """Σ weights (distortion, rate, loss, perception) ≥ least, balls, the weights ≥ 0."""
-
-    weights: tuple[Any, Any, Any, Any]
-    least: Any
-
-
-@dataclass(frozen=True)
-class Region:
-    """Half-spaces that all points satisfy, and those of leaves, of which each satisfies one."""
-
-    everywhere: list[HalfSpace]
-    leaves: list[HalfSpace]
-    note: str = ""
-
-
-def always(p: Problem) -> list[HalfSpace]:
-    """What needs no evidence: letters at their cheapest, H(S|Y) ≥ H(S|X), I(X;Y) ≥ I(S;Y)."""
-    zero, one = arb(0), arb(1)
-    found = [
-        HalfSpace((one, zero, zero, zero), p.PX @ ball(cheapest(p.d, p.allowed))),
-        HalfSpace((zero, zero, one, zero), p.HS_given_X),
-        HalfSpace((zero, one, one, zero), p.HS),
-        HalfSpace((zero, one, zero, zero), zero),
-        HalfSpace((zero, zero, zero, one), zero),
-    ]
-    if p.PY is not None:
-        found.append(HalfSpace((one, zero, zero, zero), p.PY @ ball(cheapest(p.d.T, p.allowed.T))))
-    return found
 
 
 def region(evidence: Any, reader: Evidence, kind: str, still: bool) -> Region:
@@ -111,32 +76,6 @@ def region(evidence: Any, reader: Evidence, kind: str, still: bool) -> Region:
         if not (reader.message and len(nodes) > 1):
             return Region(always(p), reader.half_spaces(nodes, kind == "time-sharing"))
     return Region(always(p), [])  # no evidence that needs more, or none for this formulation
-
-
-def leaves(nodes: list[Any], boxes: Boxes) -> Iterator[tuple[Any, Boxes]]:
-    """The leaves of a tree with their boxes by letter, those with an empty one left out.
-
-    The halves of a split cover what is split; a letter without mass is in both.
-    """
-    stack = [boxes]
-    for node in nodes:
-        boxes = stack.pop()
-        if isinstance(node, Split):
-            # What lies below comes first in the file, so last on the stack.
-            stack += [half(boxes, node, side) for side in (0, 1)]
-        elif all(box is not None for box in boxes):
-            yield node, boxes
-
-
-def half(boxes: Boxes, split: Split, side: int) -> Boxes:
-    """The boxes above (``side`` 0) or below (1) a split."""
-    part = boxes[split.y]
-    if part is not None:
-        part = part.copy()
-        nearer = min if side else max
-        part[split.s, side] = nearer(part[split.s, side], split.at)
-        part = tight(part)
-    return [*boxes[: split.y], part, *boxes[split.y + 1 :]]
 
 
 class Evidence:

@@ -12,7 +12,8 @@ from flint import arb
 from drcopt.checker import point, schema
 from drcopt.checker.balls import digits, nats, to_float
 from drcopt.checker.balls import least as least_of
-from drcopt.checker.evidence import Evidence, HalfSpace, Region, region
+from drcopt.checker.evidence import Evidence, region
+from drcopt.checker.halfspaces import HalfSpace, Region
 from drcopt.checker.perception import Perception
 from drcopt.checker.point import Spent
 from drcopt.checker.problem import Problem

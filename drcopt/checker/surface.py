@@ -19,7 +19,8 @@ from flint import arb, fmpq
 from drcopt.checker import point, schema
 from drcopt.checker.balls import digits, to_float
 from drcopt.checker.balls import least as least_of
-from drcopt.checker.evidence import HalfSpace, always, region
+from drcopt.checker.evidence import region
+from drcopt.checker.halfspaces import HalfSpace, always
 from drcopt.checker.question import BUDGETS, LOSS, PERCEPTION, POINTS, RATE, Question, Verdict
 
 VERSION = 1
