@@ -242,10 +242,7 @@ def sweep(
     minimised = quantity(objective)
     letters = {"D": D, "R": R, "C": C, "P": P}
     bits = isinstance(class_loss, str) and check.choice("class_loss", class_loss, words.CLASS_LOSSES) == "entropy"
-    given = {
-        q: listed(q, letters[q.budget], units if bits or q is not CLASSIFICATION_LOSS else "bits")
-        for q in (*QUANTITIES, PERCEPTION)
-    }
+    given = {q: listed(q, letters[q.budget], units) for q in (*QUANTITIES, PERCEPTION)}
     if given[minimised] != [math.inf]:
         raise minimised.limited_itself(check.shown(letters[minimised.budget]))
     perception = None
@@ -264,6 +261,7 @@ def sweep(
     if verify is not None:  # a checkpoint of a sweep without it says nothing of it
         settings["verify"] = verify
     if not bits:
+        given[CLASSIFICATION_LOSS] = listed(CLASSIFICATION_LOSS, C, "bits")  # in a unit of their own
         settings["class_loss"] = class_loss if isinstance(class_loss, str) else table_of(class_loss, problem.k)
     columns = tuple(column.name for column in table(verify))
     plain = bits and perception is None and not problem.free and classifier_sees != "message"
