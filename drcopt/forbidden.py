@@ -41,6 +41,11 @@ def refuse_perception(problem: Problem) -> None:
     _refused(problem, "with a perception budget", "Leave perception out")
 
 
+def refuse_mixed_laws(problem: Problem) -> None:
+    """Engines mix couplings of any law with no eye for pairs."""
+    _refused(problem, "for formulation='time-sharing' where Y's law is not given", "Leave formulation out")
+
+
 def refuse_surface(problem: Problem) -> None:
     """Its floors and ceilings are those of a finite d."""
     _refused(problem, "for a surface", "Sweep it with drcopt.sweep")

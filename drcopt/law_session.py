@@ -13,10 +13,10 @@ from drcopt import forbidden, information, words
 from drcopt.bounds import Independent, stranded
 from drcopt.certify.certificate import FLOORS, Certificate, best_bound
 from drcopt.certify.witness import Budgets
-from drcopt.engines.base import Limits, Proposal
+from drcopt.engines.base import Engine, Limits, Proposal
 from drcopt.errors import InputError
 from drcopt.failures import guarded, raise_failure
-from drcopt.formulations import Message, Part, Question, SingleLetter
+from drcopt.formulations import Message, Part, Question, SingleLetter, TimeSharing
 from drcopt.least_perception import Found, Search
 from drcopt.perception import Perception
 from drcopt.problem import Problem, Support
@@ -86,14 +86,28 @@ class LawSession(Session):
             if self.classifier_sees == "message"
             else "a free law of Y or a perception budget"
         )
-        if self.formulation != "single-letter":
+        if self.formulation != "single-letter" and (
+            self.classifier_sees == "message" or self.formulation == "one-shot"
+        ):
             raise InputError(
                 f"{what} needs formulation='single-letter'; formulation is {self.formulation!r}. Leave it out."
             )
+        if self.formulation != "single-letter":
+            self._shared(perception)
         if self._plain:
             return
         if self.engine != "auto":
             raise InputError(f"{what} needs engine='auto'; engine is {self.engine!r}. Leave it out.")
+
+    def _shared(self, perception: Perception | None) -> None:
+        """Mixtures, whose law is that of their average."""
+        forbidden.refuse_mixed_laws(self.problem)
+        if self._law is None:
+            raise InputError(
+                "perception must be more than 0 with formulation='time-sharing': its law is that of the average, and "
+                f"no two doubles average to a law exactly; it is {perception and perception.budget}. Leave perception "
+                "out for parts that each have the law py, or pass a small budget such as 1e-9."
+            )
 
     def _reader(self, classifier_sees: words.ClassifierSees) -> words.ClassifierSees:
         return check.choice("classifier_sees", classifier_sees, ("Y", "message"))
@@ -253,16 +267,17 @@ class LawSession(Session):
         if self._plain:
             return super()._question(objective, budgets)
         distortion, rate, loss = budgets
-        kind = Message if self.classifier_sees == "message" else SingleLetter
+        kind: type[Question] = Message if self.classifier_sees == "message" else SingleLetter
+        if self.formulation == "time-sharing":
+            kind = TimeSharing
         return kind(self._reduced, rate, loss, distortion_budget=distortion, objective=objective, laws=self._law)
 
     def _answer(self, question: Question, limits: Limits) -> tuple[Proposal, str]:
         if self._plain:
             return super()._answer(question, limits)
-        assert isinstance(question, SingleLetter)
         if best_bound(question, FLOORS) == math.inf:
             return Proposal(None, (), "H(S|X) or the cheapest letters alone exceed a budget"), "analytic"
-        problem, message = question.problem, isinstance(question, Message)
+        problem, message, shared = question.problem, isinstance(question, Message), isinstance(question, TimeSharing)
         if (settled := self._forbidden(question)) is not None:
             return settled, "analytic"
         if question.rate_budget == 0 or problem.n == 1 or (problem.m == 1 and not message):
@@ -270,13 +285,15 @@ class LawSession(Session):
             part = Part(1.0, np.outer(problem.px, law), letters=np.arange(problem.m) if message else None)
             why = "X and Y must be independent: of those couplings the least distortion"
             return Proposal([part], (Independent(),), why), "analytic"
-        from drcopt.engines.any_law import AnyLaw  # what it needs makes importing drcopt slow
+        # What they need makes importing drcopt slow.
+        from drcopt.engines.any_law import AnyLaw
+        from drcopt.engines.law_sharing import LawSharing
 
         standard = self._standardised(question)
-        assert isinstance(standard, SingleLetter)
-        proposal = guarded(AnyLaw.name, lambda: AnyLaw().propose(standard, limits, self.warm))
+        engine: Engine = LawSharing() if shared else AnyLaw()
+        proposal = guarded(engine.name, lambda: engine.propose(standard, limits, self.warm))
         self.warm = proposal.warm
-        return proposal, AnyLaw.name
+        return proposal, engine.name
 
     def _solution(self, certificate: Certificate, proposal: Proposal, *rest: Any) -> Solution:
         solution = super()._solution(certificate, proposal, *rest)

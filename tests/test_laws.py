@@ -299,9 +299,8 @@ def test_free_problems():
     assert Problem.from_joint([[1, 2], [3, 4]], None).free
     with pytest.raises(InputError, match="py must be given here"):
         Session(problem)
-    for formulation in ("time-sharing", "one-shot"):
-        with pytest.raises(InputError, match="needs formulation='single-letter'"):
-            solve(problem, R=0.5, formulation=formulation)
+    with pytest.raises(InputError, match="needs formulation='single-letter'"):
+        solve(problem, R=0.5, formulation="one-shot")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,18 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("rate without tiny marginals", "information.py", "if not math.isfinite(total):", "if False:", False),
     Mutant("eta rounded down", "information.py", "min(1.0, best + 1e-9)", "0.99 * best"),
+    Mutant(
+        "leaves apart in mixed laws",
+        "bounds/posterior.py",
+        "        if _mixes_laws(question, leaves):\n            return question",
+        "        if False:\n            return question",
+    ),
+    Mutant(
+        "leaves of several directions in mixtures",
+        "bounds/posterior.py",
+        'if question.name == "time-sharing" and len({',
+        'if question.name == "nothing" and len({',
+    ),
     # What every bound is lowered by, and the budgets it uses.
     Mutant("ROUNDING dropped", "questions/region.py", "ROUNDING = 64 * 2.0**-53", "ROUNDING = 0.0"),
     Mutant("bounds rounded up", "questions/region.py", "return total - ROUNDING", "return total + ROUNDING"),

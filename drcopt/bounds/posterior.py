@@ -88,6 +88,8 @@ class PosteriorTree:
         leaves = self._proving(question)
         if not leaves:
             return -math.inf
+        if _mixes_laws(question, leaves):
+            return question.bound(_mixed_piece(question, leaves))
         # Sharp pricing is dear, and only the least bound counts: roughly first, then the least until it is a sharp one.
         heap: list[tuple[float, int, bool]] = []
         cells: list[Partition | None] = [None]
@@ -112,7 +114,10 @@ class PosteriorTree:
         """
         found: list[Piece] = []
         cells: Partition | None = None
-        for leaf, box in self._proving(question):
+        leaves = self._proving(question)
+        if _mixes_laws(question, leaves):
+            return [] if clock.expired() else [_mixed_piece(question, leaves)]
+        for leaf, box in leaves:
             if clock.expired():
                 return []
             piece, cells = _leaf_piece(question, leaf, box, _ROUGH, cells)
@@ -130,9 +135,8 @@ class PosteriorTree:
             return []  # a split of nothing
         if question.classifier_sees == "message" and isinstance(self.root, Split):
             return []  # the posteriors of one letter may lie in several boxes
-        several = question.laws is not None or len({_weights(leaf) for leaf, _ in leaves}) > 1
-        if question.name == "time-sharing" and isinstance(self.root, Split) and several:
-            return []  # the laws of the parts may differ as well
+        if question.name == "time-sharing" and len({_weights(leaf) for leaf, _ in leaves}) > 1:
+            return []
         return leaves
 
     def framed(self, change: Standard) -> PosteriorTree:
@@ -218,17 +222,43 @@ def _leaf_piece(
     known: Known | None = None,
 ) -> tuple[Piece, Partition | None]:
     """The half-space, of which pricing may leave ``tol`` unproved, and what the next pricing may start from."""
+    priced = _price_letters(question, leaf, box, tol, start, known)
+    if priced is None:
+        return _NOTHING, None
+    weights, least = _weights(leaf), priced.least
+    if (empty := np.isposinf(least)).any():
+        if question.laws is None or empty.all():
+            return Piece(weights, math.inf), priced.partition  # an empty box: no coupling has its posteriors there
+        least = _some_number(least)
+    value = np.asarray(leaf.f, dtype=np.float64) * question.problem.px
+    level = lowered(math.fsum([*value, question.law.least(least)]), *priced.magnitudes)
+    return Piece(weights, level), priced.partition
+
+
+@dataclass(frozen=True, eq=False)
+class _Priced:
+    """What every letter costs at least, inf where its box is empty, and how large the numbers behind it are."""
+
+    least: FloatArray
+    magnitudes: tuple[float, float, float]
+    partition: Partition | None
+
+
+def _price_letters(
+    question: Question, leaf: Leaf, box: FloatArray, tol: float, start: Partition | None, known: Known | None = None
+) -> _Priced | None:
+    """g of the module's text, of which ``tol`` may be missing; None if the multipliers are not usable."""
     problem = question.problem
     f, (w, alpha, beta) = np.asarray(leaf.f, dtype=np.float64), _weights(leaf)
     if not (f.shape == (problem.n,) and np.isfinite(f).all() and all(0 <= v < math.inf for v in (w, alpha, beta))):
-        return _NOTHING, None
+        return None
     forbidden = problem.forbidden  # of infinite cost, even where d has no weight
     finite = w * np.where(forbidden, 0.0, problem.d) - f[:, None]
     curved = alpha  # the weight of D(p‖px) itself
     if leaf.tangents is not None and alpha > 0:
         tangents = np.asarray(leaf.tangents, dtype=np.float64)
         if tangents.shape != finite.shape or not (np.isfinite(tangents).all() and tangents.min() > 0):
-            return _NOTHING, None
+            return None
         finite, curved = finite + alpha * np.log(tangents / (tangents.sum(axis=0) * problem.px[:, None])), 0.0
     cost = np.where(forbidden, math.inf, finite)
     room = 0.0 if problem.k == 2 and tol == _SHARP else tol * (float(np.ptp(finite)) + beta)
@@ -238,16 +268,56 @@ def _leaf_piece(
     else:
         priced = price(problem, cost, curved, beta, box, tol=room, start=start, known=known)
         least, partition = priced.lower, priced.partition
-    weights = (w, alpha, beta)
-    if (empty := np.isposinf(least)).any():
-        if question.laws is None or empty.all():
-            return Piece(weights, math.inf), partition  # an empty box: no coupling has its posteriors there
-        least = np.where(empty, float(least[~empty].max()) + float(np.ptp(finite)) + 1.0, least)  # or less mass there
     largest_log = float(-np.log(problem.px.min()))
-    level = lowered(
-        math.fsum([*(f * problem.px), question.law.least(least)]),
+    magnitudes = (
         float(np.abs(finite).max()) + float(np.abs(f).max()),
         (alpha if forbidden.any() else min(alpha, float(np.ptp(finite)))) * (largest_log + 1.0),
         beta * math.log(problem.k + 1.0),
     )
-    return Piece(weights, level), partition
+    return _Priced(np.asarray(least), magnitudes, partition)
+
+
+def _some_number(g: FloatArray) -> FloatArray:
+    """Costs with a number in place of infinities: what costs so much has no mass, and any number will do."""
+    finite = g[~np.isposinf(g)]
+    return np.where(np.isposinf(g), float(finite.max()) + float(np.ptp(finite)) + 1.0, g)
+
+
+def _mixes_laws(question: Question, leaves: list[tuple[Leaf, FloatArray]]) -> bool:
+    """Whether the parts of a point may lie in different leaves, and their laws differ."""
+    return question.name == "time-sharing" and question.laws is not None and len(leaves) > 1
+
+
+def _mixed_piece(question: Question, leaves: list[tuple[Leaf, FloatArray]]) -> Piece:
+    """The half-space for mixtures of couplings, each of a law of its own, on average one of those that Y may have.
+
+    A coupling of law q in a leaf has at least Σ f px + Σ q g there, and so Σ_y q(y) h(y) with h the least over the
+    leaves of Σ f px + g, letter by letter; on average that is ⟨h, q⟩ of the average law, Ψ(h) at least. The least of
+    the leaves' own Σ f px + Ψ(g) would be wrong: laws that none of them may have average to one that Y may have.
+    """
+    weights = _weights(leaves[0][0])
+    priced: list[_Priced] = []
+    for leaf, box in leaves:
+        if clock.expired():
+            return _NOTHING
+        found = _price_letters(question, leaf, box, _ROUGH, priced[-1].partition if priced else None)
+        if found is None:
+            return _NOTHING
+        priced.append(found)
+    shifts = np.array([math.fsum(np.asarray(leaf.f) * question.problem.px) for leaf, _ in leaves])
+    rough = np.full(len(leaves), True)
+    while True:
+        sums = shifts[:, None] + np.array([p.least for p in priced])
+        h = sums.min(axis=0)
+        if np.isposinf(h).all():
+            return Piece(weights, math.inf)
+        counts = np.flatnonzero(rough & ((sums == h) & np.isfinite(h)).any(axis=1))
+        if not len(counts) or clock.expired():
+            break
+        for i in counts:  # what the least is made of is worth sharp pricing
+            sharp = _price_letters(question, *leaves[i], _SHARP, priced[i].partition)
+            if sharp is not None:
+                priced[i] = replace(sharp, least=np.maximum(sharp.least, priced[i].least))
+        rough[counts] = False
+    magnitudes = np.max([p.magnitudes for p in priced], axis=0)
+    return Piece(weights, lowered(question.law.least(_some_number(h)), float(np.abs(shifts).max()), *magnitudes))

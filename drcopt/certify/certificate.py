@@ -230,10 +230,8 @@ def _with_own_law(question: Question, parts: Sequence[Part], budgets: Budgets | 
     if laws is not None and problem.forbidden.any() and isinstance(question, SingleLetter):
         P, letters = _within_free(question, mixed[0], letters)
         mixed = [P]
-    every = _average(weights, mixed)
+    every = laws.target[letters] if isinstance(laws, Near) and target else _average(weights, mixed)
     letters, mixed, every = letters[every > 0], [P[:, every > 0] for P in mixed], every[every > 0]
-    if isinstance(laws, Near) and target:
-        every = laws.target[letters]
     own = None if laws is None else Free()
     fixed: Question
     if isinstance(question, Message):

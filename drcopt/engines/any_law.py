@@ -50,8 +50,9 @@ class AnyLaw:
 
     name: ClassVar[str] = "any-law"
 
-    def propose(self, question: SingleLetter, limits: Limits, warm: Any = None) -> Proposal:
+    def propose(self, question: Question, limits: Limits, warm: Any = None) -> Proposal:
         """See :class:`drcopt.engines.base.Engine`."""
+        assert isinstance(question, SingleLetter)
         problem = question.problem
         lagrangian = Lagrangian.of(question)
         above = question.most[question.objective.place] * (1.0 + _PAST) + _PAST
@@ -90,7 +91,7 @@ class AnyLaw:
         self, question: SingleLetter, lagrangian: Lagrangian, z: FloatArray, above: float, limits: Limits
     ) -> Proposal:
         """Branch and bound on class posteriors, as for a given law."""
-        points = _LawPoints(question, limits)
+        points = LawPoints(question, limits)
         search = Search(lagrangian, limits, points.improve, math.inf, above)
         points.search = search
         # What messages can do, to the end: no node below may be worth less.
@@ -225,7 +226,7 @@ def _polished(fixed: SingleLetter, P: FloatArray, z: FloatArray, limits: Limits)
     return None if inverse.best is None else inverse.best.P
 
 
-class _LawPoints:
+class LawPoints:
     """The best coupling within a question's limits that was met, whatever its law of Y."""
 
     def __init__(self, question: SingleLetter, limits: Limits) -> None:

@@ -45,6 +45,15 @@ class Columns:
         payloads = [self.payloads[q] for q in chosen]
         return Columns(self.costs[chosen], self.equalities[chosen], self.usages[chosen], payloads)
 
+    def joined(self, other: Columns) -> Columns:
+        """Those of both."""
+        return Columns(
+            np.concatenate([self.costs, other.costs]),
+            np.concatenate([self.equalities, other.equalities]),
+            np.concatenate([self.usages, other.usages]),
+            [*self.payloads, *other.payloads],
+        )
+
     def reduced_costs(self, duals: Duals) -> FloatArray:
         """cost − equality·ν + usage·multipliers of each column."""
         return np.asarray(self.costs - self.equalities @ duals.equality + self.usages @ duals.budgets)
@@ -109,13 +118,7 @@ class Master:
                 self._known.add(payload)
                 fresh.append(q)
         if fresh:
-            old, new = self.columns, batch[fresh]
-            self.columns = Columns(
-                np.concatenate([old.costs, new.costs]),
-                np.concatenate([old.equalities, new.equalities]),
-                np.concatenate([old.usages, new.usages]),
-                [*old.payloads, *new.payloads],
-            )
+            self.columns = self.columns.joined(batch[fresh])
         return len(fresh)
 
     def solve(self) -> MasterPoint:
@@ -215,14 +218,15 @@ def generate(
     enough: float = -math.inf,
     stop: Callable[[], bool] = lambda: False,
     smoothing: float = 0.5,
+    start: Duals | None = None,
 ) -> Generated:
     """Generate columns until value − bound ≤ tol, bound ≥ ``cutoff``, value ≤ ``enough``, or ``stop()``.
 
     The oracle is asked at a mixture of the best duals so far and the master's (Wentges' smoothing), which
     damps the swings of degenerate masters; where that finds nothing new it is asked at the master's own.
-    Ctrl-C ends it like ``stop``, once there is anything to hand back.
+    The first duals so far are ``start``. Ctrl-C ends it like ``stop``, once there is anything to hand back.
     """
-    best, bound, rounds = None, -math.inf, 0
+    best, bound, rounds = start, -math.inf, 0
     last: MasterPoint | None = None
     while True:
         try:

@@ -147,6 +147,20 @@ class FreeLaw:
         warm = {"law": s.law, "end": end.law, "beta": np.array([s.beta])}
         return self._proposal(question, couplings, leaf, late, multiplier, warm)
 
+    def penalised(self, px: FloatArray, cost: FloatArray, alpha: float, law: FloatArray) -> FloatArray:
+        """The coupling of least ⟨cost, P⟩ + αI(X;Y), α > 0, over all laws of Y, from one of them."""
+        self.px, self.rows, self.evaluations = np.maximum(px, _ATOM), cost.min(axis=1), 0
+        self.d = cost - self.rows[:, None]
+        s = self._evaluate(law / law.sum(), 1.0 / alpha)
+        for _ in range(_ROUNDS):
+            if s.gap <= _ROUNDING or clock.expired():
+                break
+            trial = self._descended(s, self._step(s))
+            if trial is None or (s.gap < 1e-9 and trial.gap > 0.5 * s.gap):
+                break
+            s = trial
+        return self._coupling(s)
+
     def _proposal(
         self,
         question: SingleLetter,

@@ -137,7 +137,7 @@ class Search:
                     self.lower = bound
                 cut = self._cut(node, box)
                 # Without letters that split, the relaxed solution is a point of the problem: never pass it by.
-                self.improve(self._coupling(node), node.z, cut is None)
+                self.improve(self.coupling(node), node.z, cut is None)
                 if cut is None:
                     cut = self._widest(node, box)
                 if bound >= self.upper - 0.5 * tol:
@@ -246,7 +246,7 @@ class Search:
         """Seconds that the certificate will take to price every leaf once more, by what pricing took so far."""
         return 0.5 * (self.nodes + 1) * _SHARE * self._spent / max(self.priced, 1)
 
-    def _coupling(self, node: Ascent) -> FloatArray:
+    def coupling(self, node: Ascent) -> FloatArray:
         """The relaxed solution with every letter's posteriors averaged, shape (n, m)."""
         problem = self.lagrangian.problem
         P = np.zeros((problem.m, problem.n))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -48,7 +48,9 @@ class Pool:
     """Couplings met so far, for one question; a column's payload is its place here."""
 
     question: Question
-    couplings: list[FloatArray]
+    couplings: list[FloatArray] = field(default_factory=list)
+    #: Row multipliers of the last search.
+    f: FloatArray | None = field(init=False, default=None)
 
     @property
     def others(self) -> list[int]:
@@ -62,16 +64,83 @@ class Pool:
 
     def columns(self, fresh: list[FloatArray]) -> Columns:
         """Columns for new couplings, rounded onto the marginals."""
-        p, start = self.question.problem, len(self.couplings)
-        rounded = [round_onto_marginals(P, p.px, p.py) for P in fresh]
+        start, rounded = len(self.couplings), [self.rounded(P) for P in fresh]
         self.couplings += rounded
-        rows = np.array([(p.distortion(P), p.rate(P), p.classification_loss(P)) for P in rounded]).reshape(-1, 3)
+        rows = np.array([self.spent(P) for P in rounded]).reshape(-1, 3)
         return Columns(
             rows[:, self.question.objective.place],
-            np.ones((len(rows), 1)),
+            self.shares(rounded),
             rows[:, self.others],
             list(range(start, len(self.couplings))),
         )
+
+    # -- what depends on the laws that Y may have --------------------------------------------------------------
+
+    def rounded(self, P: FloatArray) -> FloatArray:
+        """A coupling on the marginals."""
+        return round_onto_marginals(P, self.question.problem.px, self.question.problem.py)
+
+    def shares(self, couplings: list[FloatArray]) -> FloatArray:
+        """What couplings add to the equalities, of which the first is Σ weights = 1: shape (·, p)."""
+        return np.ones((len(couplings), 1))
+
+    @property
+    def targets(self) -> FloatArray:
+        """What the equalities must come to."""
+        return np.ones(1)
+
+    def admits(self, P: FloatArray) -> bool:
+        """Whether a coupling alone has a law that Y may have."""
+        return True
+
+    def opening(self) -> Columns:
+        """Columns with which no program lacks a point, besides those of couplings."""
+        return self.columns([])
+
+    def also(self, duals: Duals) -> tuple[float, Columns]:
+        """What the other columns add to the bound at these multipliers, and those of least reduced cost."""
+        return 0.0, self.columns([])
+
+    def cost(self, duals: Duals) -> FloatArray:
+        """What pairs of letters cost, (n, m)."""
+        return self.weights(duals)[0] * self.question.problem.d
+
+    def lagrangian(self, duals: Duals) -> tuple[Lagrangian, FloatArray]:
+        """The pricing problem, all of whose weights are fixed, and multipliers to start from."""
+        problem, (w, alpha, beta) = self.question.problem, self.weights(duals)
+        f = problem.d @ problem.py if self.f is None else self.f
+        lagrangian = Lagrangian(problem, (0.0, 0.0, 0.0), ((w, w), (alpha, alpha), (beta, beta)))
+        return lagrangian, np.concatenate([f, [w, alpha, beta]])
+
+    def evidence(self, search: Search, duals: Duals) -> PosteriorTree:
+        """What a search proves."""
+        return PosteriorTree(search.tree())
+
+    def descended(self, duals: Duals, P: FloatArray) -> FloatArray:
+        """A local optimum of the pricing problem near a coupling."""
+        _, alpha, beta = self.weights(duals)
+        return descend_penalised(self.question.problem, self.cost(duals), alpha, beta, P)
+
+    def starts(self, limits: Limits) -> list[FloatArray]:
+        """Couplings that span what mixtures can do."""
+        question = self.question
+        return _starts(question.problem, min(question.budgets[1], question.most[1]), limits)
+
+    def points(self, limits: Limits) -> list[FloatArray]:
+        """Couplings that meet the limits alone: every single-letter point is one of time-sharing."""
+        if self.question.objective is not DISTORTION:
+            return []
+        points = Points(self.question, limits)
+        try:
+            points.start()
+            points.explore(_EXPLORED)
+        except KeyboardInterrupt:
+            if points.best is None:
+                raise  # before there is anything to hand back
+            raise Interrupted(points.best.P) from None
+        return [] if points.best is None else [points.best.P]
+
+    # ----------------------------------------------------------------------------------------------------------
 
     def spent(self, P: FloatArray) -> tuple[float, float, float]:
         """All quantities of a coupling."""
@@ -81,6 +150,7 @@ class Pool:
     def alone(self) -> FloatArray | None:
         """The best coupling that keeps within the limits by itself, which no mixture may do worse than."""
         meets = [P for P in self.couplings if (np.array(self.spent(P))[self.others] <= self.caps).all()]
+        meets = [P for P in meets if self.admits(P)]
         return min(meets, key=lambda P: self.spent(P)[self.question.objective.place], default=None)
 
     def weights(self, duals: Duals) -> Weights:
@@ -93,22 +163,31 @@ class Pool:
         return w, alpha, beta
 
 
-def share(question: Question, limits: Limits) -> Proposal:
-    """Solve the time-sharing problem; see the module's text."""
+#: Makes a pool for a question, with couplings in it.
+Kind = Callable[..., Pool]
+
+
+class Interrupted(Exception):
+    """Ctrl-C where a coupling that meets the limits was known, its only argument."""
+
+
+def share(question: Question, limits: Limits, kind: Kind = Pool, duals: Duals | None = None) -> Proposal:
+    """Solve the time-sharing problem; see the module's text. ``kind``: of columns; ``duals``: where to begin."""
     problem, budget = question.problem, question.classification_budget
     limits = replace(limits, deadline=limits.deadline - _PER_ENTRY * problem.d.size)
-    starts = _starts(problem, min(question.budgets[1], question.most[1]), limits)
+    starts = kind(question).starts(limits)
     stats = {"searches": 0, "nodes": 0}
     if limits.expired:  # a round of columns, of many letters, takes longer than what may be overrun
-        met = Pool(question, starts[1:]).alone()
+        met = kind(question, starts[1:]).alone()
         parts = None if met is None else [Part(1.0, met)]
         return Proposal(parts, (), "the time limit was reached", stats=stats)
     if question.objective is not CLASSIFICATION_LOSS:
-        pool = Pool(question.minimising(CLASSIFICATION_LOSS), [])
-        master = Master(np.ones(1), pool.caps)
+        pool = kind(question.minimising(CLASSIFICATION_LOSS))
+        master = Master(pool.targets, pool.caps)
+        master.add(pool.opening())
         master.add(pool.columns(starts))
         if master.solve().objective > budget - _MARGIN:
-            trees: dict[Weights, PosteriorTree] = {}
+            trees: Trees = {}
             least = generate(
                 master,
                 _oracle(pool, limits, trees, stats),
@@ -128,28 +207,22 @@ def share(question: Question, limits: Limits) -> Proposal:
                     stats=stats,
                 )
             starts = pool.couplings
-    if question.objective is DISTORTION:
-        points = Points(question, limits)
-        try:
-            points.start()
-            points.explore(_EXPLORED)
-        except KeyboardInterrupt:
-            if points.best is None:
-                raise  # before there is anything to hand back
-            return Proposal([Part(1.0, points.best.P)], (), INTERRUPTED, stats=stats)
-        if points.best is not None:  # every single-letter point is one of time-sharing
-            starts = [*starts, points.best.P]
-    pool = Pool(question, [])
+    pool = kind(question)
+    try:
+        starts = [*starts, *pool.points(limits)]
+    except Interrupted as point:
+        return Proposal([Part(1.0, point.args[0])], (), INTERRUPTED, stats=stats)
     inside = pool.caps - _MARGIN * (np.array(pool.others) != RATE.place)
-    first, trees = pool.columns(starts), {}
+    first, opening, trees = pool.columns(starts), pool.opening(), {}
     oracle = _oracle(pool, limits, trees, stats)
     for penalty in _PENALTIES:
-        master = Master(np.ones(1), inside, penalty)
+        master = Master(pool.targets, inside, penalty)
+        master.add(opening)
         master.add(first)
-        answer = generate(master, oracle, tol=0.5 * limits.tol, stop=lambda: limits.expired)
+        answer = generate(master, oracle, tol=0.5 * limits.tol, stop=lambda: limits.expired, start=duals)
         if answer.point.overrun.max() <= _OVERRUN or limits.expired or answer.reason == INTERRUPTED:
             break
-        first = master.columns
+        first, duals = master.columns, None
     return _proposal(answer, master, pool, trees, stats)
 
 
@@ -157,12 +230,13 @@ def _proposal(
     answer: Generated,
     master: Master,
     pool: Pool,
-    trees: dict[Weights, PosteriorTree],
+    trees: Trees,
     stats: dict[str, int],
 ) -> Proposal:
     weights = master.polished(answer.point)
-    used = [q for q in range(len(weights)) if weights[q] > 1e-12]
-    parts = [Part(float(weights[q]), pool.couplings[int(master.columns.payloads[q])]) for q in used]  # type: ignore[call-overload]
+    places = master.columns.payloads  # those of couplings are their places
+    used = [q for q in range(len(weights)) if weights[q] > 1e-12 and isinstance(places[q], int)]
+    parts = [Part(float(weights[q]), pool.couplings[int(places[q])]) for q in used]  # type: ignore[call-overload]
     alone = pool.alone()
     if alone is not None:
         over, mixed = answer.point.overrun.max() > _OVERRUN, float(weights @ answer.point.columns.costs)
@@ -181,9 +255,9 @@ def _proposal(
     )
 
 
-def _known(pool: Pool, answer: Generated, trees: dict[Weights, PosteriorTree]) -> tuple[PosteriorTree, ...]:
+def _known(pool: Pool, answer: Generated, trees: Trees) -> tuple[PosteriorTree, ...]:
     """The tree at the best multipliers; if all that there is was cut short, that."""
-    best = pool.weights(answer.duals)
+    best = _key(answer.duals)
     return (trees[best],) if best in trees else tuple(trees.values())[-1:]
 
 
@@ -201,39 +275,43 @@ def _starts(problem: Problem, rate: float, limits: Limits) -> list[FloatArray]:
     return couplings
 
 
-def _oracle(
-    pool: Pool, limits: Limits, trees: dict[Weights, PosteriorTree], stats: dict[str, int]
-) -> Callable[[Duals], Priced]:
+#: Trees by the multipliers that they are for.
+Trees = dict[tuple[bytes, bytes], PosteriorTree]
+
+
+def _key(duals: Duals) -> tuple[bytes, bytes]:
+    return duals.equality[1:].tobytes(), duals.budgets.tobytes()
+
+
+def _oracle(pool: Pool, limits: Limits, trees: Trees, stats: dict[str, int]) -> Callable[[Duals], Priced]:
     """min over couplings of wE d + αI + βH by branch and bound, less the limits' share."""
     problem = pool.question.problem
-    last_f = [problem.d @ problem.py]
 
     def price(duals: Duals) -> Priced:
-        w, alpha, beta = weights = pool.weights(duals)
-        cost = w * problem.d
+        weights, cost = pool.weights(duals), pool.cost(duals)
+        _, alpha, beta = weights
         values = [penalised(problem, cost, alpha, beta, P) for P in pool.couplings]
         fresh: list[FloatArray] = []
 
         def improve(P: FloatArray, z: FloatArray, force: bool) -> None:
-            found = descend_penalised(problem, cost, alpha, beta, P)
+            found = pool.descended(duals, P)
             value = penalised(problem, cost, alpha, beta, found)
             if value < search.upper - 1e-12 or force:
                 fresh.append(found)
             search.upper = min(search.upper, value)
 
-        lagrangian = Lagrangian(problem, (0.0, 0.0, 0.0), ((w, w), (alpha, alpha), (beta, beta)))
-        inner = replace(limits, tol=0.2 * limits.tol)
-        search = Search(lagrangian, inner, improve, min(values))
-        best = pool.couplings[int(np.argmin(values))]
-        improve(best, np.zeros(0), False)
-        search.run(np.concatenate([last_f[0], weights]))
-        last_f[0] = search.root.z[:-3]
-        trees[weights] = PosteriorTree(search.tree())
+        lagrangian, z = pool.lagrangian(duals)
+        search = Search(lagrangian, replace(limits, tol=0.2 * limits.tol), improve, min(values))
+        improve(pool.couplings[int(np.argmin(values))], np.zeros(0), False)
+        search.run(z)
+        pool.f = search.root.z[:-3]
+        trees[_key(duals)] = pool.evidence(search, duals)
         if search.termination == INTERRUPTED:
             raise KeyboardInterrupt  # of many searches the best counts
         stats["searches"] += 1
         stats["nodes"] += search.nodes
+        more, others = pool.also(duals)
         paid = float(np.array(weights)[pool.others] @ pool.caps)
-        return Priced(search.lower - paid, pool.columns(fresh))
+        return Priced(search.lower + more - paid, pool.columns(fresh).joined(others))
 
     return price
