@@ -12,6 +12,7 @@ import numpy as np
 from drcopt import forbidden, information, words
 from drcopt.bounds import Independent, stranded
 from drcopt.certify.certificate import FLOORS, Certificate, best_bound
+from drcopt.certify.verify import verified
 from drcopt.certify.witness import Budgets
 from drcopt.engines.base import Engine, Limits, Proposal
 from drcopt.errors import InputError
@@ -191,6 +192,7 @@ class LawSession(Session):
 
         def ask(P: float, tol: float, seconds: float) -> Solution:
             asked = {**settings, "tol": tol / share if share > 0 else tol, "time_limit": max(seconds, 1e-3)}
+            asked["verify"] = None  # the answer is, not the questions on the way
             near = replace(wanted, budget=P / self._per_nat)
             return session_for(problem, perception=near, **asked).ask(inner, **others, on_failure="return")
 
@@ -243,7 +245,7 @@ class LawSession(Session):
                 "distortion": nothing, "rate": nothing, "classification_loss": nothing, "message": None,
                 "residuals": Residuals(*[nothing] * 6),
             }  # fmt: skip
-        return replace(
+        solution = replace(
             base,
             status=status,
             termination=found.termination,
@@ -262,6 +264,7 @@ class LawSession(Session):
             problem=self._given[0],
             **changes,
         )
+        return verified(solution) if self.verify else solution
 
     def _question(self, objective: Quantity, budgets: tuple[float, float, float]) -> Question:
         if self._plain:

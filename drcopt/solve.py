@@ -304,6 +304,7 @@ def min_perception(
     units: words.Units = "bits",
     tol: float = 1e-6,
     time_limit: float | None = None,
+    verify: words.Verify | None = None,
     on_failure: words.OnFailure = "raise",
 ) -> Solution:
     """The least divergence φ(pY, t) of Y's law from a target, of a coupling within budgets: the function P(R, D, C).
@@ -320,7 +321,7 @@ def min_perception(
         Absolute gap wanted, in the unit of φ ("wasserstein": times the largest ground cost).
     classifier_sees : {"Y", "message"}
         As in :func:`solve_drc`.
-    units, time_limit, on_failure
+    units, time_limit, verify, on_failure
         As in :func:`solve_drc`; φ is in ``units`` too for "kl", "reverse-kl" and "renyi".
 
     Returns
@@ -353,5 +354,6 @@ def min_perception(
         units=units,
         tol=tol,
         time_limit=time_limit,
+        verify=verify,
     )
     return session.ask(PERCEPTION, R=R, D=D, C=C, on_failure=on_failure)

@@ -174,6 +174,15 @@ class TestLeastPerception:
         assert verdict.lower == pytest.approx(solution.lower_bound * unit, abs=1e-7)
         assert verdict.upper == pytest.approx(solution.value * unit, abs=1e-11)
 
+    @pytest.mark.parametrize("limits", [{"D": 1.7, "R": 0}, {"D": 0.5, "R": 0.1}])
+    def test_verify(self, limits: Any) -> None:
+        """The proof of the least divergence, or that no law meets the budgets, is read back."""
+        how: Any = {"kind": "kl", "on_failure": "return"} | limits
+        plain, solution = (drcopt.min_perception(problem(), verify=verify, **how) for verify in (None, "interval"))
+        assert plain.verified is None and solution.verified and solution.status == plain.status
+        assert solution.proved_lower_bound == pytest.approx(solution.lower_bound, abs=1e-7)
+        assert math.isnan(solution.proved_distortion) and solution.proved_lower_bound <= solution.perception
+
     def test_what_no_law_meets(self) -> None:
         solution, verdict = self.least("kl", D=0.5, R=0.1)
         assert solution.status == "infeasible" and verdict.accepted and verdict.lower == math.inf

@@ -10,6 +10,7 @@ from typing import Any
 from drcopt import information, words
 from drcopt.certify.proof import verdict
 from drcopt.errors import InputError, MissingExtraError
+from drcopt.questions.output import KINDS
 from drcopt.solution import Solution
 from drcopt.support import check
 
@@ -36,12 +37,13 @@ def verified(solution: Solution) -> Solution:
     """
     started = time.monotonic()
     try:
-        found = verdict(solution.certificate)
+        found = _of_perception(solution) if solution.objective == "perception" else verdict(solution.certificate)
         lower, upper, reason = found.lower, found.upper, "" if found.accepted else found.reason
     except Exception as error:  # evidence that cannot be written, or too much of it, proves nothing
         lower, upper, reason = -math.inf, math.inf, f"{type(error).__name__}: {error}"
     if solution.objective != "distortion":
-        lower, upper = below(lower, solution.units), math.nan
+        nats = solution.objective != "perception" or KINDS[solution.perception_kind or ""].informational
+        lower, upper = below(lower, solution.units) if nats else lower, math.nan
     changes: dict[str, Any] = {}
     if reason:
         changes["termination"] = f"{solution.termination}; not verified: {reason}"
@@ -59,10 +61,17 @@ def verified(solution: Solution) -> Solution:
     )
 
 
+def _of_perception(solution: Solution) -> Any:
+    from drcopt.certify.proof_of_perception import to_dict
+    from drcopt.checker import check as checked
+
+    return checked(to_dict(solution.certificate))
+
+
 def below(nats: float, units: words.Units) -> float:
     """``nats`` in ``units``, rounded down: the unit and the quotient are each off by half a last digit at most."""
     value = information.from_nats(nats, units)
-    if units != "nats":
+    if units != "nats" and math.isfinite(value):
         for _ in range(2):
             value = math.nextafter(value, -math.inf)
     return value
