@@ -206,7 +206,8 @@ class TestSearch:
         question = SingleLetter(problem, 0.5 * problem.entropy_y, tight(problem, 0.75))
         points = Points(question, Limits(1e-6))
         points.start()
-        search = CornerSearch(question, Limits(1e-6, node_limit=150), points.slide, points.explore, points.value)
+        limits = Limits(1e-6, node_limit=150)
+        search = CornerSearch(question, limits, points.slide, points.walk, points.explore, points.value)
         points.watch(search)
         search.run()
         assert search.lower > -math.inf
@@ -219,7 +220,7 @@ class TestSearch:
         """No point is known, and none exists: every box ends without a coupling."""
         problem = make("random", 2, 4, 4, 3)
         question = SingleLetter(problem, math.inf, tight(problem, 0.02))
-        search = CornerSearch(question, Limits(1e-6), lambda P: None, lambda starts: None)
+        search = CornerSearch(question, Limits(1e-6), lambda P: None, lambda P: None, lambda starts: None)
         search.run()
         assert search.lower == math.inf
         assert PosteriorTree(search.tree()).bound(question) > 1.0
@@ -231,7 +232,7 @@ class TestSearch:
         def interrupt(P: np.ndarray) -> None:
             raise KeyboardInterrupt
 
-        search = CornerSearch(question, Limits(1e-6), interrupt, lambda starts: None)
+        search = CornerSearch(question, Limits(1e-6), interrupt, lambda P: None, lambda starts: None)
         search.run()
         assert search.termination == INTERRUPTED
         assert math.isfinite(PosteriorTree(search.tree()).bound(question))

@@ -35,6 +35,9 @@ _PAST = 1e-7
 _FINE, _AT_THE_EDGE = 1e-9, 30
 #: Leaves of a tree that the next point of a sweep starts from: where a few boxes did, one may do next.
 _FEWEST_LEAVES, _MOST_LEAVES = 6, 64
+#: Linear programs, which count the rate by tangents and the loss by chords, are the better search where β is so many
+#: times α/η, beyond which αI + βH need not be convex; without a point so many boxes come first.
+_CONCAVE, _BLIND = 5.0, 100
 #: So many candidate vertices for a letter are priced faster than by a spatial search.
 _FEW = 5_000
 
@@ -61,6 +64,11 @@ class Global:
             points.start(last.coupling, last.z)
         elif points.best is None:
             points.start()
+        if cornered is not None and not (cornered.slack or _leans_on_loss(points)):
+            cornered = None
+        if cornered is not None and points.best is None:
+            points.watch(cornered)
+            cornered.run(_BLIND)
         evidence: list[Evidence] = []
         if limits.expired:
             return _late(points)
@@ -82,7 +90,7 @@ class Global:
             points.watch(cornered)
             cornered.run()
         search: CornerSearch | Search | None = cornered
-        if cornered is not None and cornered.stuck:
+        if cornered is not None and (cornered.stuck or cornered.slow):
             stats["programs"] = cornered.nodes
             search = None
         search = _by_posteriors(question, limits, points, last) if search is None else search
@@ -104,14 +112,21 @@ class Global:
 
 
 def _cornered(question: Question, limits: Limits, points: Points | InversePoints) -> CornerSearch | None:
-    """A search by linear programs where the rate looks slack, and points for it; None where they do not suit."""
+    """A search by linear programs, with points for it where the rate looks slack; None where they do not suit."""
     if not CornerSearch.suits(question) or not isinstance(points, Points):
         return None
-    search = CornerSearch(question, limits, points.slide, points.explore)
-    if not search.rate_is_slack():
-        return None
-    points.start_from_vertices()
+    search = CornerSearch(question, limits, points.slide, points.walk, points.explore)
+    if search.rate_is_slack():
+        points.start_from_vertices()
     return search
+
+
+def _leans_on_loss(points: Points | InversePoints) -> bool:
+    """Whether αI + βH is much more concave at the best point than the convex sum with β = α/η."""
+    if points.best is None:
+        return True
+    alpha, beta = points.best.z[-2:].tolist()
+    return bool(beta * points.problem.contraction >= _CONCAVE * alpha)
 
 
 def _by_posteriors(question: Question, limits: Limits, points: Points | InversePoints, last: _Last | None) -> Search:

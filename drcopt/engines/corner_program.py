@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import rel_entr
 
 from drcopt.bounds import Leaf
 from drcopt.bounds.pricing.corners import Corners
@@ -28,17 +29,21 @@ from drcopt.support.check import FloatArray
 _INSET = 1e-5
 #: A row for the rate is followed by another only if the bound rose by this share of what is missing.
 _WORTH = 0.05
+#: Places between independence and a coupling where the rate is looked at.
+_SHARES = np.linspace(0.0, 1.0, 33)
 
 
 @dataclass(eq=False)
 class Relaxed:
-    """A box: the corners of every letter, the logarithms (n, m) in the rows for the rate, the bound, what proves it.
+    """A box: the corners of every letter and their columns without rows for the rate, the logarithms (n, m) in these,
+    the bound, and what proves it.
 
     ``P`` (n, m) solves the program, and ``lost`` (m,) is by how much the entropies of its letters exceed what they
     count there; both None where the bound passed the cutoff.
     """
 
     corners: tuple[Corners, ...]
+    letters: tuple[Columns, ...]
     rows: tuple[FloatArray, ...]
     basis: Basis
     bound: float
@@ -57,15 +62,15 @@ class Program:
     def whole(self) -> Relaxed:
         """The box of all posteriors, not solved yet."""
         corners = (Corners.whole(self.W),) * self.problem.m
+        letters = tuple(self._letter(y, mine) for y, mine in enumerate(corners))
         leaf = Leaf(np.zeros(self.problem.n), 0.0, 0.0)
-        return Relaxed(corners, (), self._first(corners), -math.inf, leaf)
+        return Relaxed(corners, letters, (), self._first(letters), -math.inf, leaf)
 
-    def _first(self, corners: tuple[Corners, ...]) -> Basis:
+    def _first(self, letters: tuple[Columns, ...]) -> Basis:
         """Every letter's cheapest corner, and the slack of the loss."""
-        columns = self._columns(corners, ())
-        firsts = np.cumsum([0, *(len(mine.p) for mine in corners)])
-        costs = np.split(columns.cost[:-1], firsts[1:-1])
-        best = np.array([*(int(first + c.argmin()) for first, c in zip(firsts, costs, strict=False)), -1])
+        columns = self._columns(letters, ())
+        firsts = np.cumsum([0, *(len(mine.cost) for mine in letters[:-1])])
+        best = np.array([*(int(at + mine.cost.argmin()) for at, mine in zip(firsts, letters, strict=True)), -1])
         some = Columns(columns.entries[best], columns.cost[best], columns.meaning[best])
         return first_basis(some, self.problem.n - 1)
 
@@ -78,7 +83,8 @@ class Program:
         tau = basis.meaning[:, :-1] @ self.W[:, s]
         basis.gone |= (basis.meaning[:, -1] == y) & ((tau - at if side else at - tau) > 1e-12)
         corners = (*parent.corners[:y], mine, *parent.corners[y + 1 :])
-        return Relaxed(corners, parent.rows, basis, parent.bound, parent.leaf)
+        letters = (*parent.letters[:y], self._letter(y, mine), *parent.letters[y + 1 :])
+        return Relaxed(corners, letters, parent.rows, basis, parent.bound, parent.leaf)
 
     def solve(self, node: Relaxed, cutoff: float, more: int) -> None:
         """Raise a box's bound to its program's value, or past ``cutoff``, with up to so many more rows for the rate."""
@@ -86,9 +92,9 @@ class Program:
             before = node.bound
             self._simplex(node, cutoff)
             if node.P is None and node.bound < cutoff and not clock.expired():  # the basis was a poor one
-                node.rows, node.basis = (), self._first(node.corners)
+                node.rows, node.basis = (), self._first(node.letters)
                 self._simplex(node, cutoff)
-            if node.P is None or self.problem.rate(node.P) <= self.rate:
+            if node.P is None or self.spent(node.P) <= self.rate:
                 break
             if turn == more or (turn > 1 and node.bound - before < _WORTH * (cutoff - node.bound)):
                 break
@@ -98,7 +104,7 @@ class Program:
         problem = self.problem
         right = np.concatenate([problem.px[:-1], problem.py, [self.budget, *[self.rate] * len(node.rows)]])
         node.P = node.lost = None
-        found = raised(self._columns(node.corners, node.rows), right, node.basis, cutoff)
+        found = raised(self._columns(node.letters, node.rows), right, node.basis, cutoff)
         if found is None:
             return
         if found.bound >= node.bound:
@@ -114,23 +120,31 @@ class Program:
         tau = T / np.maximum(T.sum(axis=1, keepdims=True), 1e-300)
         node.P, node.lost = P.T, -(T * np.log(np.maximum(tau, 1e-300))).sum(axis=1) - counted
 
-    def _columns(self, corners: tuple[Corners, ...], rows: tuple[FloatArray, ...]) -> Columns:
-        """Of all corners, and of the slacks of the budgets; what they stand for is a posterior and a letter, or −1."""
-        problem, n, m = self.problem, self.problem.n, self.problem.m
-        p = np.concatenate([mine.p for mine in corners])
-        letter = np.repeat(np.arange(m), [len(mine.p) for mine in corners])
-        J, budgets = len(p), 1 + len(rows)
-        found = np.zeros((J + budgets, n + m - 1 + budgets))
-        found[:J, : n - 1] = p[:, :-1]
-        found[np.arange(J), n - 1 + letter] = 1.0
-        found[:J, n + m - 1] = np.concatenate([mine.entropy for mine in corners])
+    def spent(self, P: FloatArray) -> float:
+        """The rate of a coupling."""
+        return float(rel_entr(P, self.problem.independent).sum())
+
+    def _letter(self, y: int, corners: Corners) -> Columns:
+        """The columns of one letter's corners; what they stand for is a posterior and the letter."""
+        n, m, p = self.problem.n, self.problem.m, corners.p
+        entries = np.zeros((len(p), n + m))
+        entries[:, : n - 1], entries[:, n - 1 + y], entries[:, -1] = p[:, :-1], 1.0, corners.entropy
+        return Columns(entries, p @ self.problem.d[:, y], np.column_stack([p, np.full(len(p), float(y))]))
+
+    def _columns(self, letters: tuple[Columns, ...], rows: tuple[FloatArray, ...]) -> Columns:
+        """Of all corners, and of the slacks of the budgets, which stand for the letter −1."""
+        first, budgets = self.problem.n + self.problem.m, 1 + len(rows)
+        counts = [len(mine.cost) for mine in letters]
+        J = sum(counts)
+        entries = np.zeros((J + budgets, first - 1 + budgets))
+        entries[:J, :first] = np.concatenate([mine.entries for mine in letters])
+        entries[J:, first - 1 :] = np.eye(budgets)
+        meaning = np.zeros((J + budgets, self.problem.n + 1))
+        meaning[:J], meaning[J:, -1] = np.concatenate([mine.meaning for mine in letters]), -1.0
+        letter = np.repeat(np.arange(len(letters)), counts)
         for i, logs in enumerate(rows):
-            found[:J, n + m + i] = np.einsum("jx,jx->j", p, logs.T[letter])
-        found[J:, n + m - 1 :] = np.eye(budgets)
-        cost = np.append(np.einsum("jx,jx->j", p, problem.d.T[letter]), np.zeros(budgets))
-        meaning = np.zeros((J + budgets, n + 1))
-        meaning[:J, :-1], meaning[:J, -1], meaning[J:, -1] = p, letter, -1.0
-        return Columns(found, cost, meaning)
+            entries[:J, first + i] = np.einsum("jx,jx->j", meaning[:J, :-1], logs.T[letter])
+        return Columns(entries, np.concatenate([*(mine.cost for mine in letters), np.zeros(budgets)]), meaning)
 
     def _leaf(self, node: Relaxed, duals: FloatArray) -> Leaf:
         n, m, px = self.problem.n, self.problem.m, self.problem.px
@@ -151,14 +165,9 @@ class Program:
             basis = basis.take(np.delete(np.arange(len(basis.cost)), slacks))
             basis.entries = np.delete(basis.entries, first + rows, axis=1)
             node.rows = tuple(row for i, row in enumerate(node.rows) if i not in rows)
-        low, high = 0.0, 1.0
-        for _ in range(12):
-            share = 0.5 * (low + high)
-            if problem.rate(share * P + (1.0 - share) * problem.independent) > self.rate:
-                high = share
-            else:
-                low = share
-        share = (1.0 - _INSET) * high
+        # The rate is convex along the way: between two places it lies below the chord.
+        spent = rel_entr(_SHARES[:, None, None] * (P - problem.independent) + problem.independent, problem.independent)
+        share = (1.0 - _INSET) * float(np.interp(self.rate, spent.sum(axis=(1, 2)), _SHARES))
         logs = np.log(share * P / problem.independent + (1.0 - share))
         mine = np.einsum("jx,jx->j", basis.meaning[:, :-1], logs.T[basis.meaning[:, -1].astype(np.intp)])  # slacks: 0
         r = len(basis.cost)

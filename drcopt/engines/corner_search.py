@@ -37,13 +37,17 @@ _LITTLE = 1e-11
 _TOWARDS, _INSET = 0.7, 0.1
 #: The least gap asked for.
 _ROUNDING = 1e-12
-#: Of the first boxes every solution is a start for a descent, then one of so many; for as
-#: many more there is a start from elsewhere.
-_EACH, _SOME, _SELDOM = 20, 8, 64
+#: Of the first boxes every solution is a start for a descent, then one of so many; of more the best is one for a search
+#: step by step, and for still more there is a start from elsewhere.
+_EACH, _SOME, _WALK, _SELDOM = 20, 8, 32, 64
+#: Searches step by step to begin with, where the rate binds.
+_WALKS = 4
 #: So many boxes that only more rows for the rate could close: the search by pricing is the one for this question.
 _MOST_STUCK = 10
+#: After so many boxes, and whenever there are twice as many, the gap has to have fallen to so much of what it was.
+_LOOK, _PROGRESS = 250, 0.97
 #: The certificate prices a box in so much of the time that the search took for it.
-_RECKONED = 1.0
+_RECKONED = 0.4
 
 
 @dataclass(eq=False)
@@ -66,18 +70,21 @@ class _Spot:
 class CornerSearch:
     """One branch and bound, of a question about the least distortion.
 
-    ``upper`` and what :meth:`run` leaves: see :class:`drcopt.engines.search.Search`. ``slide``, called with solutions,
-    and ``explore``, with a number of starts, may lower ``upper``. ``stuck`` counts boxes that only more rows for the
-    rate could close.
+    ``upper`` and what :meth:`run` leaves: see :class:`drcopt.engines.search.Search`. ``slide`` and ``walk``, called
+    with solutions or, the second, without, and ``explore``, with a number of starts, may lower ``upper``. ``stuck``
+    counts boxes that only more rows for the rate could close.
     """
 
     question: Question
     limits: Limits
     slide: Callable[[FloatArray], None]
+    walk: Callable[[FloatArray | None], None]
     explore: Callable[[int], None]
     upper: float = math.inf
     nodes: int = 0
     stuck: int = 0
+    slack: bool = field(init=False, default=False)
+    slow: bool = field(init=False, default=False)
     lower: float = field(init=False, default=-math.inf)
     termination: str = field(init=False, default="")
 
@@ -87,6 +94,12 @@ class CornerSearch:
         self._root = self.program.whole()
         self._spot = _Spot(self._root.leaf)
         self._spent = 0.0
+        self._ticket = itertools.count()
+        self._heap: list[tuple[float, int, Relaxed, _Spot]] = []
+        self._next_look, self._gap = _LOOK, math.inf
+        self._closed = math.inf  # the least bound of boxes that will not be cut again
+        #: Of the last solutions the one whose loss is undercounted least.
+        self._nearest: tuple[float, FloatArray] | None = None
 
     @classmethod
     def suits(cls, question: Question) -> bool:
@@ -105,7 +118,8 @@ class CornerSearch:
         self.program.solve(self._root, self._cutoff, 0)
         self._spot.leaf, self.lower, self.nodes = self._root.leaf, self._root.bound, 1
         P = self._root.P
-        return P is None or self.question.problem.rate(P) <= self.program.rate
+        self.slack = P is None or self.program.spent(P) <= self.program.rate
+        return self.slack
 
     @property
     def multipliers(self) -> FloatArray:
@@ -116,10 +130,10 @@ class CornerSearch:
     def _cutoff(self) -> float:
         return self.upper - 0.5 * max(self.limits.tol, _ROUNDING)
 
-    def run(self) -> None:
-        """Search; also when interrupted the tree holds."""
+    def run(self, most: float = math.inf) -> None:
+        """Search on, until there are so many boxes; also when interrupted the tree holds."""
         try:
-            self._run()
+            self._run(most)
         except KeyboardInterrupt:
             self.termination = INTERRUPTED
 
@@ -127,31 +141,35 @@ class CornerSearch:
         """The tree so far."""
         return self._spot.freeze()
 
-    def _run(self) -> None:
-        ticket = itertools.count()
-        heap: list[tuple[float, int, Relaxed, _Spot]] = []
-        closed = math.inf
-
-        def visit(node: Relaxed, spot: _Spot, rows: int) -> None:
-            nonlocal closed
-            started = clock.now()
-            self.program.solve(node, self._cutoff, rows)
-            self._spent += clock.now() - started
-            spot.leaf = node.leaf
-            often = self.nodes <= _EACH or self.nodes % _SOME == 0
-            if often and node.P is not None and node.bound < self._cutoff:
+    def _visit(self, node: Relaxed, spot: _Spot, rows: int) -> None:
+        started = clock.now()
+        self.program.solve(node, self._cutoff, rows)
+        self._spent += clock.now() - started
+        spot.leaf = node.leaf
+        if node.P is not None and node.lost is not None and node.bound < self._cutoff:
+            if self.nodes <= _EACH or self.nodes % _SOME == 0:
                 self.slide(node.P)
-                if self.nodes % _SELDOM == 0:
-                    self.explore(1)
-            if node.P is None or node.bound >= self._cutoff:
-                closed = min(closed, node.bound)
-            else:
-                heapq.heappush(heap, (node.bound, next(ticket), node, spot))
+            if self._nearest is None or node.lost.sum() < self._nearest[0]:
+                self._nearest = float(node.lost.sum()), node.P
+        if self.nodes % _WALK == 0 and self._nearest is not None and not self.slack:
+            self.walk(self._nearest[1])
+            self._nearest = None
+        if self.nodes % _SELDOM == 0:
+            self.explore(1)
+        if node.P is None or node.bound >= self._cutoff:
+            self._closed = min(self._closed, node.bound)
+        else:
+            heapq.heappush(self._heap, (node.bound, next(self._ticket), node, spot))
 
-        self.nodes = max(self.nodes, 1)
-        visit(self._root, self._spot, _FIRST)
+    def _run(self, most: float) -> None:
+        heap = self._heap
+        if self.nodes <= 1:
+            self.nodes = 1
+            for _ in range(0 if self.slack else _WALKS):
+                self.walk(None)
+            self._visit(self._root, self._spot, _FIRST)
         while True:
-            self.lower = max(self.lower, min(closed, heap[0][0] if heap else math.inf))
+            self.lower = max(self.lower, min(self._closed, heap[0][0] if heap else math.inf))
             watch.tell(self.upper, self.lower)
             if not heap:
                 self.termination = "the tree is exhausted"
@@ -162,32 +180,40 @@ class CornerSearch:
             if self.limits.remaining <= _RECKONED * self._spent or clock.expired():
                 self.termination = "the time limit was reached"
                 break
-            if self.limits.node_limit is not None and self.nodes >= self.limits.node_limit:
+            if self.nodes >= min(most, self.limits.node_limit or math.inf):
                 self.termination = "the node limit was reached"
                 break
-            if self.stuck >= _MOST_STUCK:
+            if self.stuck >= _MOST_STUCK or self._slow():
                 self.termination = "the rate binds"
                 break
             bound, _, node, spot = heapq.heappop(heap)
-            if bound >= self._cutoff:
-                closed = min(closed, bound)
-                continue
-            where = self._where(node)
-            if where is None:
+            where = self._where(node) if bound < self._cutoff else None
+            if where is None and bound < self._cutoff:
                 self.program.solve(node, self._cutoff, _LAST)
                 spot.leaf = node.leaf
                 where = self._where(node)
-                if node.bound >= self._cutoff or where is None:
-                    self.stuck += node.bound < self._cutoff
-                    closed = min(closed, node.bound)
-                    continue
+                if where is None and node.P is not None:
+                    self.walk(node.P)
+            if where is None or node.bound >= self._cutoff:
+                self.stuck += node.bound < self._cutoff
+                self._closed = min(self._closed, node.bound)
+                continue
             spot.split = where
             spot.children = _Spot(spot.leaf), _Spot(spot.leaf)
             for child, side in zip(spot.children, (1, 0), strict=True):
                 part = self.program.cut(node, *where, side)
                 if part is not None:
                     self.nodes += 1
-                    visit(part, child, _ROWS)
+                    self._visit(part, child, _ROWS)
+
+    def _slow(self) -> bool:
+        """Whether twice as many boxes brought little, where the rate binds and another search may do better."""
+        if self.slack or self.nodes < self._next_look:
+            return False
+        gap, last = self.upper - self.lower, self._gap
+        self._gap, self._next_look = gap, 2 * self.nodes
+        self.slow = gap > _PROGRESS * last
+        return self.slow
 
     def _where(self, node: Relaxed) -> tuple[int, int, float] | None:
         """The letter that the program undercounts most, cut across the class whose chord does; None if none."""

@@ -60,38 +60,43 @@ def raised(columns: Columns, right: FloatArray, basis: Basis, cutoff: float = ma
         inverse = np.linalg.inv(basis.entries.T)
     except np.linalg.LinAlgError:
         return None
-    bound, duals = -math.inf, basis.cost @ inverse
+    weights, duals = inverse @ right, basis.cost @ inverse
+    reduced = np.maximum(columns.cost - columns.entries @ duals, 0.0)
+    bound = -math.inf
     for _ in range(_PIVOTS):
-        weights, duals = inverse @ right, basis.cost @ inverse
-        bound = float(duals @ right)
+        bound = float(basis.cost @ weights)
         if bound >= cutoff or clock.expired():
             break
         wrong = np.where(basis.gone, np.abs(weights), -weights)
         # Steepest edge: the row that is farthest off in units of its own length.
-        score = np.where(wrong > _ZERO, wrong**2 / (inverse**2).sum(axis=1), 0.0)
+        score = np.where(wrong > _ZERO, wrong**2 / np.einsum("ij,ij->i", inverse, inverse), 0.0)
         i = int(score.argmax())
         if score[i] == 0.0:
-            weights = np.where(basis.gone, 0.0, np.maximum(weights, 0.0))
+            weights = inverse @ right  # without what updates left
+            weights, duals = np.where(basis.gone, 0.0, np.maximum(weights, 0.0)), basis.cost @ inverse
             exact = float(np.abs(basis.entries.T @ weights - right).max()) <= _OFF
-            return Bounded(bound, duals, weights if exact else None)
+            return Bounded(float(duals @ right), duals, weights if exact else None)
         row = inverse[i] if weights[i] > 0 else -inverse[i]
         along = columns.entries @ row
         able = np.flatnonzero(along > _PIVOT)
         if not len(able):  # the bound grows for ever along this row
             needed = max(min(cutoff, bound + 1.0) - bound, 0.0) + _PAST
-            return Bounded(math.inf, duals + needed / abs(weights[i]) * row)
-        along = along[able]
-        reduced = np.maximum(columns.cost[able] - columns.entries[able] @ duals, 0.0)
+            return Bounded(math.inf, basis.cost @ inverse + needed / abs(weights[i]) * row)
+        steep, left = along[able], reduced[able]
         # Of those that come first, but for rounding, the largest entry.
-        near = np.flatnonzero(reduced / along <= ((reduced + _TIE) / along).min())
-        j = able[near[along[near].argmax()]]
+        first = ((left + _TIE) / steep).min()
+        j = int(able[np.where(left <= first * steep, steep, 0.0).argmax()])
+        reduced = np.maximum(reduced - reduced[j] / along[j] * along, 0.0)
         basis.entries[i], basis.cost[i], basis.meaning[i] = columns.entries[j], columns.cost[j], columns.meaning[j]
         basis.gone[i] = False
         rest = inverse @ columns.entries[j]
-        pivot = inverse[i] / rest[i]
+        pivot, weight = inverse[i] / rest[i], weights[i] / rest[i]
         inverse -= rest[:, None] * pivot
         inverse[i] = pivot
-    return Bounded(bound, duals)
+        weights = weights - rest * weight
+        weights[i] = weight
+    duals = basis.cost @ inverse
+    return Bounded(min(bound, float(duals @ right)), duals)
 
 
 def first_basis(cheapest: Columns, rows: int) -> Basis:

@@ -14,7 +14,7 @@ from drcopt.engines.corner_search import CornerSearch
 from drcopt.engines.descent import Descent, descend, reduce_loss
 from drcopt.engines.newton import Newton
 from drcopt.engines.search import Search
-from drcopt.engines.sequential import step_by_step
+from drcopt.engines.sequential import slopes, step_by_step
 from drcopt.engines.starts import guesses, jump, lowest_loss
 from drcopt.engines.vertex_descent import VertexDescent
 from drcopt.formulations import Question, SingleLetter
@@ -39,6 +39,8 @@ _JUMPS = 10
 _VERTICES, _SPREADS = 20, (0.1, 0.3, 1.0)
 #: Of such descents that the rate does not allow, one of so many is followed by a search step by step.
 _WALKS = 4
+#: Searches step by step begin where class posteriors differ by so much from where others did.
+_ALIKE = 0.02
 #: After so many searches step by step in vain one of so many is made.
 _VAIN = 8
 #: How far within its budgets, relative, a step-by-step search aims, which meets them to its own tolerance only.
@@ -65,7 +67,8 @@ class Points:
         self.descents = self.suggested = 0
         self._search: Search | CornerSearch | None = None
         self._vertices: VertexDescent | None = None
-        self._slid = self._steps = self._vain = 0
+        self._rng, self._walked_from = np.random.default_rng(0), list[FloatArray]()
+        self._slid = self._walked = self._steps = self._vain = 0
         self._tried: list[FloatArray] = []
         self._best_is_safe = False
         self._polished: FloatArray | None = None
@@ -103,10 +106,8 @@ class Points:
 
     def start_from_vertices(self) -> None:
         """From random couplings by small linear programs, which do not look at the rate."""
-        rng = np.random.default_rng(0)
         for i in range(_VERTICES):
-            spread = _SPREADS[i % len(_SPREADS)]
-            self.slide(rng.dirichlet(np.full(self.problem.m, spread), size=self.problem.n) * self.problem.px[:, None])
+            self.slide(self._random(i))
 
     def slide(self, P: FloatArray) -> None:
         """A descent from P by small linear programs; where the rate does not allow what it finds, step by step."""
@@ -119,9 +120,29 @@ class Points:
             self._keep(found)
             return
         self._slid += 1
-        near = self._stepped(found.P) if self._slid % _WALKS == 0 else None
-        if near is not None and self.problem.distortion(near) < self.value - self.limits.tol:
+        if self._slid % _WALKS == 0:
+            self._walk(found.P)
+
+    def walk(self, P: FloatArray | None = None) -> None:
+        """Step by step from P, unless its class posteriors are like others', and in turns from a random coupling."""
+        self._walked += 1
+        if P is not None:
+            tau = self.problem.ps_given_x.T @ P
+            if not any(np.abs(tau - other).sum() < _ALIKE for other in self._walked_from):
+                self._walked_from.append(tau)
+                self._walk(P, always=True)
+        if P is None or self._walked % 2:
+            self._walk(self._random(self._walked))
+
+    def _walk(self, P: FloatArray, always: bool = False) -> None:
+        known, near = self.value, self._stepped(P, always)
+        if near is not None and self.value < known:
             self._follow(near)
+
+    def _random(self, i: int) -> FloatArray:
+        """One of a series of joint pmfs with random p(y|x)."""
+        spread = _SPREADS[i % len(_SPREADS)]
+        return self._rng.dirichlet(np.full(self.problem.m, spread), size=self.problem.n) * self.problem.px[:, None]
 
     def start_from(self, found: Descent | None) -> None:
         """Descend from a coupling that meets the budget, and keep it."""
@@ -198,10 +219,10 @@ class Points:
                 self._polished = answer.P
         return answer
 
-    def _stepped(self, P: FloatArray) -> FloatArray | None:
+    def _stepped(self, P: FloatArray, always: bool = False) -> FloatArray | None:
         """A coupling within the budgets to which a search step by step comes from P, if it does."""
         self._steps += 1
-        if self._vain >= _VAIN and self._steps % _VAIN:
+        if self._vain >= _VAIN and self._steps % _VAIN and not always:
             return None
         near = step_by_step(self.problem, self.rate * (1 - _WITHIN), self.budget * (1 - _WITHIN), P)
         near = None if near is None else self._repaired(near)
@@ -209,6 +230,8 @@ class Points:
             near = None
         better = near is not None and self.problem.distortion(near) < self.value - self.limits.tol
         self._vain = 0 if better else self._vain + 1
+        if near is not None and better:  # it may be the only coupling within its tangent's budget: no descent from here
+            self._keep(Descent(near, slopes(self.problem, near), self.problem.classification_loss(near), 0))
         return near
 
     def _keep(self, answer: Descent) -> None:

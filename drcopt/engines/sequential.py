@@ -15,11 +15,13 @@ from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
 #: Entries of a coupling beyond which a step, cubic in them, is no longer cheap; and most steps.
-MOST_ENTRIES, _STEPS = 64, 60
+MOST_ENTRIES, _STEPS = 64, 150
 #: Where it starts from is mixed with so much of independence, at whose every entry logarithms are finite.
 _INSET, _LEAST = 0.01, 1e-15
 #: How far from the marginals an answer may lie.
 _OFF = 1e-9
+#: What counts as mass where slopes are read off a coupling.
+_MASS = 1e-7
 
 
 def step_by_step(problem: Problem, rate: float, budget: float, P: FloatArray) -> FloatArray | None:
@@ -63,3 +65,17 @@ def step_by_step(problem: Problem, rate: float, budget: float, P: FloatArray) ->
     Q = np.maximum(answer.x.reshape(n, m), 0.0)
     off = max(np.abs(Q.sum(axis=1) - problem.px).max(), np.abs(Q.sum(axis=0) - problem.py).max())
     return Q if off <= _OFF else None
+
+
+def slopes(problem: Problem, P: FloatArray) -> FloatArray:
+    """Multipliers z = (f, 1, α, β) with d + α log(P/px pyᵀ) + βℓ = f + g where P has mass, by least squares."""
+    x, y = np.nonzero(P > _MASS)
+    forms = [-np.log(P / problem.independent, where=P > 0, out=np.zeros_like(P)), -tangent(problem, P)]
+    rows = np.column_stack([np.eye(problem.n)[x], np.eye(problem.m)[y], *(form[x, y] for form in forms)])
+    free = np.ones(rows.shape[1], dtype=bool)
+    while True:
+        v = np.zeros(len(free))
+        v[free] = np.linalg.lstsq(rows[:, free], problem.d[x, y], rcond=None)[0]
+        if v[-2:].min() >= 0:
+            return np.concatenate([v[: problem.n], [1.0], v[-2:]])
+        free[len(v) - 2 + int(v[-2:].argmin())] = False
