@@ -34,6 +34,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "session.py": ("limits", "verify", "engines", "questions", "certificate", "global", "soundness"),
     "certify/verify.py": ("verify",),
     "bounds/pricing/hull.py": ("hull", "pricing", "cells", "global"),
+    "bounds/pricing/classes.py": ("classes",),
+    "bounds/several.py": ("classes",),
+    "formulations/several.py": ("classes",),
+    "certify/several.py": ("classes",),
     "bounds/pricing/dispatch.py": ("limits", "pricing", "certificate"),
     "bounds/": (
         "pricing",

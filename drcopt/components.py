@@ -1,4 +1,4 @@
-"""What a solution consists of besides its coupling: components of a mixture, the atoms of a message."""
+"""What a solution consists of besides its coupling: numbers by class, components of a mixture, atoms of a message."""
 
 from __future__ import annotations
 
@@ -25,6 +25,25 @@ class ReadOnly:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.__post_init__()
+
+
+class ByClass(dict[str, float]):
+    """Numbers by the name of their class, read-only; it formats as a number does.
+
+    >>> f"{ByClass(digit=0.51234, even=0.25):.3g}"
+    '{digit: 0.512, even: 0.25}'
+    """
+
+    def _refused(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("read-only: copy it with dict(…)")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refused
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (ByClass, (dict(self),))
+
+    def __format__(self, spec: str) -> str:
+        return "{" + ", ".join(f"{name}: {value:{spec}}" for name, value in self.items()) + "}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from drcopt import forbidden, information, words
 from drcopt.bounds import Evidence, Stranded, bound_of
 from drcopt.certify.certificate import repair
 from drcopt.certify.witness import Budgets
+from drcopt.class_session import ClassSession
 from drcopt.engines.base import Proposal
 from drcopt.engines.decisions import Ask, Deciding
 from drcopt.errors import InfeasibleError, InputError, NotSolvedError
@@ -79,6 +80,8 @@ class DecisionCertificate:
 
 def session_of(problem: Problem, *, class_loss: Any = "entropy", perception: Any = None, **settings: Any) -> Session:
     """The session for a problem and for what C limits."""
+    if isinstance(problem, Problem) and problem.classes is not None:
+        return ClassSession(problem, class_loss=class_loss, perception=perception, **settings)
     if isinstance(class_loss, str):
         check.choice("class_loss", class_loss, words.CLASS_LOSSES)
     if (isinstance(class_loss, str) and class_loss == "entropy") or not isinstance(problem, Problem):
@@ -115,7 +118,7 @@ class DecisionSession(LawSession):
         *,
         D: float | None = None,
         R: float | None = None,
-        C: float | None = None,
+        C: Any = None,
         on_failure: words.OnFailure = "raise",
     ) -> Solution:
         """The least value of a quantity within budgets on the others; C is in the unit of the table of losses."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from drcopt.bounds import Leaf, PosteriorTree, Stranded
 from drcopt.certify.certificate import best_bound
+from drcopt.classes import refuse_several
 from drcopt.coupling import loosest
 from drcopt.engines.base import Proposal
 from drcopt.errors import InfeasibleError, InputError
@@ -24,8 +25,10 @@ from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE, Quantity
 _INSIDE = 1e-11
 
 
-def refuse(problem: Problem, formulation: str) -> None:
-    """One-shot codes need a finite d."""
+def refuse(problem: Problem, formulation: str, several: bool = False) -> None:
+    """One-shot codes need a finite d; but for ``several`` one class is what budgets are about."""
+    if not several:
+        refuse_several(problem.classes)
     if formulation == "one-shot":
         _refused(problem, "for formulation='one-shot'", "Pass 'single-letter' or 'time-sharing'")
 

@@ -110,7 +110,7 @@ def align(arguments: Mapping[str, Any], labels: Any = None, *, alike: bool = Fal
         for place, letters in enumerate(carried(value)):
             if letters is None:
                 continue
-            axis, what = AXES[argument][place], f"the {('index', 'columns')[place]} of {argument}"
+            axis, what = AXES.get(argument, ("x", "s"))[place], f"the {('index', 'columns')[place]} of {argument}"
             letters = names(what, letters)
             if axis not in order:
                 order[axis], source[axis] = letters, what

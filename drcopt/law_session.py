@@ -139,7 +139,7 @@ class LawSession(Session):
         *,
         D: float | None = None,
         R: float | None = None,
-        C: float | None = None,
+        C: Any = None,
         on_failure: words.OnFailure = "raise",
     ) -> Solution:
         """The least value of a quantity within budgets on the others, in the session's units."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -11,21 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from drcopt import information, samples
+from drcopt import classes, information, portrait, samples
+from drcopt.classes import Classes
 from drcopt.coordinates import Standard as Standard
 from drcopt.coordinates import Support as Support
 from drcopt.distortion import any_law, largest, matrix
 from drcopt.errors import InputError
 from drcopt.labels import Labels, align, check_lengths
-from drcopt.support import html
-from drcopt.support.check import FloatArray, channel, freeze, pmf, real_array, shown, text
+from drcopt.support.check import FloatArray, channel, freeze, pmf, real_array, text
 
 #: A distortion: a name, a matrix, or (where letters have names) a function of two of them.
 Distortion = ArrayLike | str | Callable[[Any, Any], float]
 
 #: Names of letters by alphabet, "x", "y" and "s", or some of them.
 LabelsLike = Labels | Mapping[str, Sequence[Any]] | None
-
 
 #: The least mass of a letter that engines see.
 _LEAST_MASS = 1e-250
@@ -40,8 +38,9 @@ class Problem:
         Source pmf p(x).
     py : (m,) array or None
         Reconstruction pmf p(y). None: any law on the columns of d (the letters of X where d is a name); ``py`` is NaN.
-    ps_given_x : (n, k) array
-        Channel W = p(s|x); rows sum to 1. A row may be empty (zeros or NaN) where px is 0.
+    ps_given_x : (n, k) array, or a mapping of such arrays
+        Channel W = p(s|x); rows sum to 1. A row may be empty (zeros or NaN) where px is 0. Several classes: one for
+        each, by name, kept in ``classes``; ``ps_given_x`` is then that of a class drawn at random with its letter.
     d : (n, m) array, str or function
         Distortion d(x, y) ≥ 0, or a name: "hamming" or "squared-error". A name compares the names of the letters
         where X and Y have them, else their indices; a function is called with two names. An entry may be inf, a pair
@@ -83,6 +82,8 @@ class Problem:
     labels: Labels
     name: str
     units: str
+    #: The channels by name where there are several classes, else None.
+    classes: Classes | None
     #: Amount by which the sums of px, py and the rows of ps_given_x were off 1 on arrival.
     normalisation: dict[str, float]
 
@@ -90,7 +91,7 @@ class Problem:
         self,
         px: ArrayLike,
         py: ArrayLike | None,
-        ps_given_x: ArrayLike,
+        ps_given_x: ArrayLike | Mapping[str, ArrayLike],
         d: Distortion = "hamming",
         *,
         labels: LabelsLike = None,
@@ -98,10 +99,18 @@ class Problem:
         units: str = "",
     ) -> None:
         set_ = object.__setattr__
-        aligned, names = align({"px": px, "py": py, "ps_given_x": ps_given_x, "d": d}, labels, alike=isinstance(d, str))
+        several = ps_given_x if isinstance(ps_given_x, Mapping) else None
+        channels, letters = ({"ps_given_x": ps_given_x}, {}) if several is None else classes.arguments(several)
+        aligned, names = align({"px": px, "py": py, **channels, "d": d}, labels, alike=isinstance(d, str))
         px_, px_off = pmf("px", aligned["px"])
         py_, py_off = pmf("py", aligned["py"]) if py is not None else (any_law(aligned["d"], len(px_), names.y), 0.0)
-        W, W_off = channel("ps_given_x", aligned["ps_given_x"], px_)
+        if several is None:
+            W, W_off = channel("ps_given_x", aligned["ps_given_x"], px_)
+            set_(self, "classes", None)
+        else:
+            found, W_off = classes.read(several, aligned, px_)
+            W, names = found.stacked, Labels(names.x, names.y, classes.labelled(found, letters, names.s))
+            set_(self, "classes", found)
         if isinstance(d, str) and len(px_) == len(py_):  # one alphabet, named once
             names = Labels(names.x or names.y, names.y or names.x, names.s)
         check_lengths(names, {"x": len(px_), "y": len(py_), "s": W.shape[1]})
@@ -163,21 +172,9 @@ class Problem:
         with np.errstate(invalid="ignore"):
             W = joint / rows[:, None]
         px = rows / math.fsum(rows)
-        law: FloatArray | None
+        law = samples.law_given(py, aligned["py"], px)
         if isinstance(py, str):
-            if py != "px":
-                raise InputError(
-                    f"py must be the law of Y, or 'px' for the law of X; it is {shown(py)}. Pass one of them."
-                )
-            names, law = Labels(names.x, names.y or names.x, names.s), px
-        elif py is None:
-            law = None
-        else:
-            law = real_array("py", aligned["py"], 1)
-            if not law.any():
-                raise InputError("py must hold some mass; all its entries are 0. Pass the law of Y, or counts of it.")
-            law = law / law.max()
-            law = law / math.fsum(law)
+            names = Labels(names.x, names.y or names.x, names.s)
         return cls(px, law, W, aligned["d"], labels=names, name=name, units=units)
 
     @classmethod
@@ -252,7 +249,7 @@ class Problem:
 
     def __reduce__(self) -> tuple[object, ...]:
         # Through the constructor: pickling alone would hand back writeable arrays.
-        return (_rebuilt, (self.px, self.py, self.ps_given_x, self.d, self.labels, self.name, self.units))
+        return (_rebuilt, (self.px, self.py, self._channels, self.d, self.labels, self.name, self.units))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Problem):
@@ -263,34 +260,10 @@ class Problem:
         return hash(self.fingerprint)
 
     def __repr__(self) -> str:
-        def bits(nats: float) -> str:
-            return f"{information.from_nats(nats, 'bits'):.4f} bits"
-
-        name = f"{self.name!r}, " if self.name else ""
-        entropy_y = "free" if self.free else bits(self.entropy_y)
-        forbidden = f", {int(self.forbidden.sum())} pairs forbidden" if self.forbidden.any() else ""
-        return (
-            f"Problem({name}n={self.n}, m={self.m}, k={self.k}, H(X)={bits(self.entropy_x)}, "
-            f"H(Y)={entropy_y}, H(S)={bits(self.entropy_s)}, max d={self.d_most:g}{forbidden})"
-        )
+        return portrait.line(self)
 
     def _repr_html_(self) -> str:
-        def bits(nats: float) -> str:
-            return f"{information.from_nats(nats, 'bits'):.6g} bits"
-
-        rows = {
-            "letters": f"n = {self.n} of X, m = {self.m} of Y, k = {self.k} of S",
-            "H(X), H(Y)": f"{bits(self.entropy_x)}, {'Y free' if self.free else bits(self.entropy_y)}",
-            "H(S), H(S|X)": f"{bits(self.entropy_s)}, {bits(self.entropy_s_given_x)}",
-            "d(x,y)": f"from {self.d.min():.6g} to {self.d_most:.6g}"
-            + (f"; {int(self.forbidden.sum())} pairs forbidden" if self.forbidden.any() else ""),
-            "E d of independent X, Y": "Y free" if self.free else f"{self.distortion(self.independent):.6g}",
-            "fingerprint": self.fingerprint,
-        }
-        for axis in "xys":
-            if (letters := getattr(self.labels, axis)) is not None:
-                rows[f"letters of {axis.upper()}"] = ", ".join(map(str, letters[:12])) + ", …" * (len(letters) > 12)
-        return html.table(f"Problem {self.name}".strip(), rows)
+        return portrait.page(self)
 
     @property
     def n(self) -> int:
@@ -380,16 +353,45 @@ class Problem:
 
     def classification_loss(self, coupling: FloatArray, units: information.Units = "nats") -> float:
         """H(S|Y) of a coupling, in nats (or ``units``)."""
+        if self.classes is not None:
+            raise InputError(
+                "classification_loss is of one class; this problem has several. Ask classification_losses."
+            )
         return information.from_nats(information.conditional_entropy(self.ps_given_x.T @ coupling), units)
+
+    def classification_losses(self, coupling: FloatArray, units: information.Units = "nats") -> dict[str, float]:
+        """H(S_j|Y) of a coupling by class, in nats (or ``units``); "S" where there is one class only.
+
+        >>> problem = Problem([0.5, 0.5], [0.5, 0.5], {"same": np.eye(2), "none": np.full((2, 2), 0.5)})
+        >>> {name: round(loss, 3) for name, loss in problem.classification_losses(np.eye(2) / 2, "bits").items()}
+        {'same': 0.0, 'none': 1.0}
+        """
+        if self.classes is None:
+            return {"S": self.classification_loss(coupling, units)}
+        return {name: information.from_nats(nats, units) for name, nats in self.classes.losses(coupling).items()}
+
+    @property
+    def _channels(self) -> FloatArray | Classes:
+        """p(s|x) as it was given."""
+        return self.ps_given_x if self.classes is None else self.classes
+
+    def of_class(self, name: str | None) -> Problem:
+        """The same problem with the class of this ``name`` alone (None: with none, S a constant).
+
+        >>> Problem([0.5, 0.5], [0.5, 0.5], {"same": np.eye(2)}).of_class("same").k
+        2
+        """
+        known: dict[str | None, Problem] = self.__dict__.setdefault("_of_class", {})
+        if name not in known:
+            W = np.ones((self.n, 1)) if name is None or self.classes is None else self.classes[name]
+            known[name] = Problem(self.px, None if self.free else self.py, W, self.d)
+        return known[name]
 
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the arrays (16 hex digits) that names the problem in tables and checkpoints."""
-        digest = hashlib.sha256()
-        for array in (self.px, self.py, self.ps_given_x, self.d):
-            digest.update(repr(array.shape).encode())
-            digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
-        return digest.hexdigest()[:16]
+        W = [self.ps_given_x] if self.classes is None else [*self.classes.values()]
+        return portrait.fingerprint(self.px, self.py, *W, self.d)
 
     @cached_property
     def support(self) -> Support:
@@ -406,7 +408,7 @@ class Problem:
         return Problem(
             self.px[s.x],
             None if self.free else self.py[s.y],
-            self.ps_given_x[np.ix_(s.x, s.s)],
+            self.ps_given_x[np.ix_(s.x, s.s)] if self.classes is None else self.classes.take(s.x, s.s),
             self.d[np.ix_(s.x, s.y)],
             labels=self.labels.take(s.x, s.y, s.s),
             name=self.name,
@@ -435,7 +437,7 @@ class Problem:
         rest = np.minimum(rest, most)
         scale = float(rest.max()) or 1.0
         px, py = (np.where(p > 0, np.maximum(p, _LEAST_MASS), 0.0) for p in (self.px, self.py))
-        return Problem(px, py, self.ps_given_x, rest / scale), Standard(scale, row, column)
+        return Problem(px, py, self._channels, rest / scale), Standard(scale, row, column)
 
 
 def _finite(array: FloatArray) -> FloatArray:

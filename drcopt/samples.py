@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -102,6 +103,21 @@ def law(y: Coded, weights: Any) -> FloatArray:
     if not total > 0:
         raise InputError("y must hold a sample of positive weight; it holds none. Pass samples of the reconstruction.")
     return np.asarray(counts / total)
+
+
+def law_given(py: Any, aligned: Any, px: FloatArray) -> FloatArray | None:
+    """The law of Y that an argument means: "px", None for any, else one in proportion to what it holds."""
+    if py is None:
+        return None
+    if isinstance(py, str):
+        if py != "px":
+            raise InputError(f"py must be the law of Y, or 'px' for the law of X; it is {shown(py)}. Pass one of them.")
+        return px
+    law = real_array("py", aligned, 1)
+    if not law.any():
+        raise InputError("py must hold some mass; all its entries are 0. Pass the law of Y, or counts of it.")
+    law = law / law.max()
+    return np.asarray(law / math.fsum(law))
 
 
 def _weights(weights: Any, length: int) -> FloatArray:

@@ -77,7 +77,7 @@ class Session:
         self.tol = check.positive("tol", tol) or 0.0
         self.time_limit = check.positive("time_limit", time_limit, allow_none=True)
         self.verify = _verify.setting(verify)
-        forbidden.refuse(problem, self.formulation)
+        forbidden.refuse(problem, self.formulation, getattr(self, "several", False))
         self.warm: dict[str, Any] | None = None
         #: Whether a gap of ``tol`` will do however small the value is.
         self.coarse = False
@@ -107,7 +107,7 @@ class Session:
         self._stakes = Stakes(self._reduced)
         self._stranded = stranded(self._reduced, free=False)
 
-    def solve(self, R: float | None, C: float | None, *, on_failure: words.OnFailure = "raise") -> Solution:
+    def solve(self, R: float | None, C: Any, *, on_failure: words.OnFailure = "raise") -> Solution:
         """The least distortion at one pair of budgets, in the session's units."""
         return self.ask(DISTORTION, R=R, C=C, on_failure=on_failure)
 
@@ -117,7 +117,7 @@ class Session:
         *,
         D: float | None = None,
         R: float | None = None,
-        C: float | None = None,
+        C: Any = None,
         on_failure: words.OnFailure = "raise",
     ) -> Solution:
         """The least value of a quantity within budgets on the others, in the session's units."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from drcopt import words
+from drcopt.components import ByClass as ByClass
 from drcopt.components import Component as Component
 from drcopt.components import Message, Mixture, ReadOnly, channel_of, draw
 from drcopt.errors import InputError
@@ -41,7 +42,8 @@ class Multipliers:
     """
 
     rate: float
-    classification: float
+    #: With several classes a mapping, by name.
+    classification: Any
     distortion: float = math.nan
     perception: float = math.nan
 
@@ -87,7 +89,8 @@ class Solution(ReadOnly):
     coupling : (n, m) array
         The joint pmf of (X, Y); all NaN if there is none.
     rate, classification_loss : float
-        What the formulation's two budgets limit, evaluated at the answer, in ``units``.
+        What the formulation's two budgets limit, evaluated at the answer, in ``units``. With several classes
+        ``classification_loss``, its budget and its multiplier are mappings, by the name of the class.
     multipliers : Multipliers
         −d distortion / d budget of the dual solution.
     residuals : Residuals
@@ -145,7 +148,7 @@ class Solution(ReadOnly):
     lower_bound: float
     coupling: FloatArray
     rate: float
-    classification_loss: float
+    classification_loss: Any
     multipliers: Multipliers
     residuals: Residuals
     engine: str
@@ -153,7 +156,7 @@ class Solution(ReadOnly):
     formulation: words.Formulation
     classifier_sees: words.ClassifierSees
     rate_budget: float
-    classification_budget: float
+    classification_budget: Any
     units: words.Units
     objective: words.Objective = "distortion"
     distortion_budget: float = math.inf
@@ -193,13 +196,16 @@ class Solution(ReadOnly):
         return "free" if self.perception_kind or (self.problem is not None and self.problem.free) else "given"
 
     @property
-    def accuracy(self) -> float:
+    def accuracy(self) -> Any:
         """How often the best (MAP) classifier is right: Σ_y max_s p(s,y), or given what else C counts (U, a message).
 
-        NaN if there is no point.
+        NaN if there is no point. With several classes a mapping, by name.
         """
         if self.problem is None or np.isnan(self.coupling).any():
             return math.nan
+        if self.problem.classes is not None:
+            right = {of: (W.T @ self.coupling).max(axis=0).sum() for of, W in self.problem.classes.items()}
+            return ByClass({of: float(share) for of, share in right.items()})
         parts = [(1.0, self.coupling)]
         if self.mixture is not None and (self.classifier_sees == "YU" or self.formulation == "time-sharing"):
             parts = [(part.weight, part.coupling) for part in self.mixture]
@@ -209,9 +215,10 @@ class Solution(ReadOnly):
         return float(sum(weight * (W @ coupling).max(axis=0).sum() for weight, coupling in parts))
 
     @property
-    def bayes_error(self) -> float:
+    def bayes_error(self) -> Any:
         """1 − accuracy: the least probability of error of a classifier that sees what C is about."""
-        return 1.0 - self.accuracy
+        found = self.accuracy
+        return ByClass({of: 1.0 - a for of, a in found.items()}) if isinstance(found, ByClass) else 1.0 - found
 
     def frame(self, what: Literal["coupling", "channel"] = "coupling") -> pd.DataFrame:
         """p(x,y) as a DataFrame, or p(y|x) (``what="channel"``): X down, Y across, letters by name if they have any.
@@ -303,7 +310,7 @@ class Solution(ReadOnly):
 
     def __repr__(self) -> str:
         budgets = (("D", self.distortion_budget), ("R", self.rate_budget), ("C", self.classification_budget))
-        limits = [f"{letter}={b:.6g}" for letter, b in budgets if math.isfinite(b) or letter != "D"]
+        limits = [f"{letter}={b:.6g}" for letter, b in budgets if letter != "D" or math.isfinite(b)]
         if math.isfinite(self.perception_budget):
             limits.append(f"P={self.perception_budget:.6g} ({self.perception_kind})")
         unit = "" if self.objective in ("distortion", "perception") else f" {self.units}"
@@ -369,7 +376,7 @@ class Solution(ReadOnly):
         }
         if self.mixture is not None:
             rows["mixture"] = f"{len(self.mixture)} component{'' if len(self.mixture) == 1 else 's'}"
-        if not math.isnan(self.accuracy):
+        if self.problem is not None and not np.isnan(self.coupling).any():
             rows["accuracy of the best classifier"] = f"{self.accuracy:.6g} (Bayes error {self.bayes_error:.6g})"
         rows["engine"] = f"{self.engine}, {self.seconds:.3g} s: {self.termination}"
         return html.table(f"Solution, {self.formulation}", rows)

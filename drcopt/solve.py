@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from numpy.typing import ArrayLike
 
@@ -20,9 +21,9 @@ __all__ = ["min_classification_loss", "min_perception", "min_rate", "solve", "so
 def solve_drc(
     px: ArrayLike,
     py: ArrayLike | None,
-    ps_given_x: ArrayLike,
+    ps_given_x: ArrayLike | Mapping[str, ArrayLike],
     R: float | None,
-    C: float | None,
+    C: words.LossBudget,
     *,
     d: ArrayLike | words.Distortion = "hamming",
     formulation: words.Formulation = "single-letter",
@@ -44,10 +45,11 @@ def solve_drc(
         Source pmf.
     py : (m,) array or None
         Reconstruction pmf; None: Y may have any law on the letters of d. With ``perception`` it is the target.
-    ps_given_x : (n, k) array
-        Channel p(s|x) from source letter to class; rows sum to 1.
+    ps_given_x : (n, k) array, or a mapping of such arrays
+        Channel p(s|x) from source letter to class; rows sum to 1. Several classes: a channel for each, by name.
     R, C : float or None
-        Rate and classification budgets in ``units``; None (or inf) for no such budget.
+        Rate and classification budgets in ``units``; None (or inf) for no such budget. With several classes C is a
+        mapping with their names: single-letter, with a given py and a finite d.
     d : (n, m) array or "hamming" or "squared-error"
         Distortion d(x, y) ≥ 0; inf forbids a pair.
     formulation : {"single-letter", "time-sharing", "one-shot"}
@@ -117,7 +119,7 @@ def solve(
     problem: Problem,
     *,
     R: float | None = None,
-    C: float | None = None,
+    C: words.LossBudget = None,
     formulation: words.Formulation = "single-letter",
     classifier_sees: words.ClassifierSees = "Y",
     class_loss: words.ClassLoss | ArrayLike = "entropy",
@@ -166,7 +168,7 @@ def min_rate(
     problem: Problem,
     *,
     D: float | None = None,
-    C: float | None = None,
+    C: words.LossBudget = None,
     formulation: words.Formulation = "single-letter",
     classifier_sees: words.ClassifierSees = "Y",
     class_loss: words.ClassLoss | ArrayLike = "entropy",
@@ -296,7 +298,7 @@ def min_perception(
     kind: words.Divergence = "tv",
     R: float | None = None,
     D: float | None = None,
-    C: float | None = None,
+    C: words.LossBudget = None,
     target: ArrayLike | None = None,
     ground: ArrayLike | None = None,
     order: float = 2.0,

@@ -10,6 +10,7 @@ drcopt.errors.InputError: units must be one of 'bits', 'nats'; it is 'bit'. Did 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 #: Of information: rates, losses, and their budgets.
@@ -24,6 +25,8 @@ ClassLoss = Literal["entropy", "error"]
 Objective = Literal["distortion", "rate", "classification_loss", "perception"]
 #: Who searches: :data:`drcopt.engines.ENGINES`.
 Engine = Literal["auto", "newton", "global", "one-shot", "clarabel", "scs"]
+#: A budget on the classification loss, or one for each of several classes by name; None: none.
+LossBudget = float | Mapping[str, float | None] | None
 #: How an answer is proved again.
 Verify = Literal["interval"]
 #: What becomes of an answer without a point.
@@ -72,6 +75,6 @@ __all__ = [
     "BUDGETS", "CLASSIFIER_SEES", "CLASS_LOSSES", "DEGRADATIONS", "DISTORTIONS", "DIVERGENCES", "ENGINES",
     "FORMULATIONS", "INEQUALITIES", "OBJECTIVES", "ON_FAILURE", "PICTURES", "RELATIONS", "SAMPLE_COUNTS", "STATUSES",
     "UNITS", "VERIFY", "VIEWS", "Budget", "ClassLoss", "ClassifierSees", "Degradation", "Distortion", "Divergence",
-    "Engine", "Formulation", "Inequality", "Objective", "OnFailure", "Picture", "Relation", "SampleCount", "Status",
-    "Units", "Verify", "View",
+    "Engine", "Formulation", "Inequality", "LossBudget", "Objective", "OnFailure", "Picture", "Relation", "SampleCount",
+    "Status", "Units", "Verify", "View",
 ]  # fmt: skip

@@ -24,7 +24,8 @@ LAYERS = (
     {"support", "checker"},  # the checker shares no code with what it checks
     {"information", "coupling", "components", "coordinates"},
     {"samples"},
-    {"distortion", "labels"},
+    {"distortion", "labels", "portrait"},
+    {"classes"},
     {"problem"},
     {"questions", "stakes"},
     {"perception"},
@@ -34,7 +35,7 @@ LAYERS = (
     {"failures", "forbidden", "mixtures"},
     {"session"},
     {"least_perception"},
-    {"law_session"},
+    {"law_session", "class_session"},
     {"decision_session"},
     {"solve"},
     {"special_cases"},

@@ -37,8 +37,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "budgets too small",
         "formulations/base.py",
-        "0.0 if q is self.objective else min(b, most)",
-        "0.0 if q is self.objective else 0.99 * min(b, most)",
+        "0.0 if q.place == self.objective.place else min(b, most)",
+        "0.0 if q.place == self.objective.place else 0.99 * min(b, most)",
     ),
     Mutant(
         "H(S|X) for H(S)",
@@ -70,8 +70,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "negative multipliers taken",
         "bounds/posterior.py",
-        "all(0 <= v < math.inf for v in (w, alpha, beta))",
-        "all(v < math.inf for v in (w, alpha, beta))",
+        "all(0 <= v < math.inf for v in weights)",
+        "all(v < math.inf for v in weights)",
     ),
     Mutant("best leaf for the worst", "bounds/posterior.py", "return heap[0][0]", "return max(heap)[0]"),
     Mutant(
@@ -101,14 +101,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "loss counted twice",
         "bounds/posterior.py",
-        "price(problem, cost, curved, beta, box",
-        "price(problem, cost, curved, 2 * beta, box",
+        "price_weighed(problem, cost, curved, betas, box",
+        "price_weighed(problem, cost, curved, 2 * betas, box",
     ),
     Mutant(
         "leaf's box not enforced",
         "bounds/posterior.py",
-        "price(problem, cost, curved, beta, box, tol",
-        "price(problem, cost, curved, beta, None, tol",
+        "price_weighed(problem, cost, curved, betas, box, tol",
+        "price_weighed(problem, cost, curved, betas, None, tol",
         False,
     ),
     # One-shot bounds.
@@ -160,6 +160,27 @@ MUTANTS: tuple[Mutant, ...] = (
         "if False",
     ),
     Mutant("losses beyond C", "decision_session.py", "loss - question.budgets", "loss - 9 * question.budgets"),
+    # Several classes.
+    Mutant("the entropy of the label kept", "bounds/pricing/classes.py", "priced.lower - constant", "priced.lower"),
+    Mutant(
+        "boxes of equal weights", "bounds/pricing/classes.py", "scale = weights[of]", "scale = 1.0 + 0.0 * weights[of]"
+    ),
+    Mutant("boxes cut to less than w", "bounds/pricing/classes.py", "np.minimum(most, 1.0 -", "np.minimum(most, 0.9 -"),
+    Mutant(
+        "one class's budget for all",
+        "formulations/several.py",
+        "self.losses[j], objective",
+        "self.losses[0], objective",
+    ),
+    Mutant("the least excess of all classes", "certify/several.py", "if max(s.loss_excess", "if min(s.loss_excess"),
+    Mutant("another class's loss for this", "bounds/several.py", "if same or bound == math.inf", "if True"),
+    Mutant(
+        "posteriors of few dimensions left out",
+        "bounds/pricing/hull.py",
+        "equal[np.arange(len(rest)), rest] = 1.0",
+        "equal[np.arange(len(rest)), rest] = 0.9",
+        False,
+    ),
     # Forbidden pairs.
     Mutant(
         "a letter priced as if all were allowed", "bounds/pricing/allowed.py", "paid = -alpha", "paid = -2.0 * alpha"

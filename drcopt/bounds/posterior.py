@@ -17,10 +17,11 @@ import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from drcopt.bounds.pricing import Partition, price
+from drcopt.bounds.pricing import Partition, price_weighed
 from drcopt.bounds.pricing.corners import Known
 from drcopt.bounds.pricing.gibbs import softmin
 from drcopt.formulations import Question
@@ -37,13 +38,15 @@ _SHARP, _ROUGH = 1e-9, 1e-6
 class Leaf:
     """Multipliers for one box: f of shape (n,), and the weights of rate, classification loss and distortion.
 
+    With several classes ``classification`` has the weight of each, shape (J,).
+
     With ``tangents``, a pmf t_y on X for every letter, shape (n, m), the rate counts by D(p‖px) ≥ Σ p log(t_y/px): a
     weaker bound, but what is left to minimise is concave, and its least value at a corner of the box.
     """
 
     f: FloatArray
     rate: float
-    classification: float
+    classification: Any
     distortion: float = 1.0
     tangents: FloatArray | None = None
 
@@ -152,8 +155,8 @@ class PosteriorTree:
         return replace(self, root=visit(self.root))
 
 
-def _weights(leaf: Leaf) -> tuple[float, float, float]:
-    return float(leaf.distortion), float(leaf.rate), float(leaf.classification)
+def _weights(leaf: Leaf) -> tuple[float, ...]:
+    return float(leaf.distortion), float(leaf.rate), *np.ravel(leaf.classification).tolist()
 
 
 def packed(tree: Node) -> dict[str, FloatArray]:
@@ -249,9 +252,13 @@ def _price_letters(
 ) -> _Priced | None:
     """g of the module's text, of which ``tol`` may be missing; None if the multipliers are not usable."""
     problem = question.problem
-    f, (w, alpha, beta) = np.asarray(leaf.f, dtype=np.float64), _weights(leaf)
-    if not (f.shape == (problem.n,) and np.isfinite(f).all() and all(0 <= v < math.inf for v in (w, alpha, beta))):
+    f, weights = np.asarray(leaf.f, dtype=np.float64), _weights(leaf)
+    if not (f.shape == (problem.n,) and np.isfinite(f).all() and all(0 <= v < math.inf for v in weights)):
         return None
+    if len(weights) != 2 + (1 if problem.classes is None else len(problem.classes)):
+        return None
+    w, alpha, betas = *weights[:2], np.array(weights[2:])
+    beta = math.fsum(betas)
     forbidden = problem.forbidden  # of infinite cost, even where d has no weight
     finite = w * np.where(forbidden, 0.0, problem.d) - f[:, None]
     curved = alpha  # the weight of D(p‖px) itself
@@ -266,7 +273,7 @@ def _price_letters(
     if beta == 0 and not forbidden.any() and (box == whole_box(problem)).all():
         least = softmin(cost, np.log(problem.px), curved)  # what price would say, without the posteriors
     else:
-        priced = price(problem, cost, curved, beta, box, tol=room, start=start, known=known)
+        priced = price_weighed(problem, cost, curved, betas, box, tol=room, start=start, known=known)
         least, partition = priced.lower, priced.partition
     largest_log = float(-np.log(problem.px.min()))
     magnitudes = (

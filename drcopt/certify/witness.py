@@ -70,7 +70,8 @@ class Budgets:
     @classmethod
     def of(cls, question: Question) -> Budgets:
         """Those of a question, in nats."""
-        return cls(*question.budgets)
+        distortion, rate, loss = question.budgets
+        return cls(distortion, rate, loss)
 
     @property
     def nats(self) -> tuple[float, float, float]:

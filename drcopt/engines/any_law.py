@@ -15,8 +15,9 @@ from scipy.optimize import linprog, minimize
 from scipy.special import rel_entr
 
 from drcopt.bounds import PosteriorTree
-from drcopt.engines.ascent import Ascent, Columns, Lagrangian, ascend, leaf, more_laws
+from drcopt.engines.ascent import Ascent, Lagrangian, ascend, more_laws
 from drcopt.engines.base import Limits, Proposal
+from drcopt.engines.cuts import Columns, leaf
 from drcopt.engines.free_law import FreeLaw
 from drcopt.engines.inverse_points import InversePoints
 from drcopt.engines.newton import Newton
@@ -180,7 +181,7 @@ def _master(
     """
     problem, J = question.problem, len(columns.y)
     n, m = problem.n, problem.m
-    values = (columns.distortion, columns.divergence, columns.entropy)
+    values = (columns.distortion, columns.divergence, *columns.entropy.T)
     L = 0 if laws is None else len(laws)
     limited = [i for i, (b, most) in enumerate(zip(question.budgets, question.most, strict=True)) if b < most]
     S = len(limited)

@@ -1,6 +1,7 @@
 """Maximises the posterior dual bound over its multipliers, on one box of class posteriors.
 
-The bound is concave in z = (f, w, α, β), rows and the weights of distortion, rate and classification loss, and
+The bound is concave in z = (f, w, α, β), rows and the weights of distortion, rate and classification loss (of every
+class, where there are several), and
 piecewise smooth: for each letter y the least of a few smooth functions, one per basin of posteriors. The weight of
 what is minimised is 1. Every priced posterior p gives a cut (a column of the primal),
 
@@ -21,14 +22,13 @@ from typing import Any
 import clarabel
 import numpy as np
 from scipy import sparse
-from scipy.special import rel_entr, xlogy
 
-from drcopt.bounds import Leaf
-from drcopt.bounds.pricing import Partition, Priced, price
+from drcopt.bounds.pricing import Partition, Priced, price_weighed
 from drcopt.engines.base import Limits
+from drcopt.engines.cuts import Columns
 from drcopt.formulations import Question
 from drcopt.problem import Problem
-from drcopt.questions import QUANTITIES, RATE, OutputLaw
+from drcopt.questions import RATE, OutputLaw
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
@@ -52,8 +52,8 @@ class Lagrangian:
     """
 
     problem: Problem
-    limits: tuple[float, float, float]
-    ranges: tuple[Range, Range, Range]
+    limits: tuple[float, ...]
+    ranges: tuple[Range, ...]
     #: With a slope η the ascent stays in β ≤ α/η, where pricing is convex and needs no search.
     cone: float | None = None
     #: The laws that Y may have; None: the problem's py alone.
@@ -62,20 +62,20 @@ class Lagrangian:
     @classmethod
     def of(cls, question: Question, *, rate: Range = _FREE) -> Lagrangian:
         """The question's: its objective has the weight 1, and what has no limit that could bind has the weight 0."""
-        ranges = [_FREE, rate, _FREE]
-        for q in QUANTITIES:
-            if q is question.objective:
+        ranges = [_FREE, rate, *[_FREE] * (len(question.quantities) - 2)]
+        for q in question.quantities:
+            if q.place == question.objective.place:
                 ranges[q.place] = (1.0, 1.0)
             elif q is not RATE and question.budgets[q.place] >= question.most[q.place]:
                 ranges[q.place] = (0.0, 0.0)
-        return cls(question.problem, question.caps, (ranges[0], ranges[1], ranges[2]), laws=question.laws)
+        return cls(question.problem, question.caps, tuple(ranges), laws=question.laws)
 
     def clip(self, z: FloatArray) -> FloatArray:
         """z with its weights in range."""
-        z = z.copy()
-        if self.ranges[RATE.place] != (1.0, 1.0) and z[-2] <= LEAST_ALPHA:
-            z[-2] = 0.0
-        for i, (low, high) in zip((-3, -2, -1), self.ranges, strict=True):
+        z, n = z.copy(), self.problem.n
+        if self.ranges[RATE.place] != (1.0, 1.0) and z[n + 1] <= LEAST_ALPHA:
+            z[n + 1] = 0.0
+        for i, (low, high) in enumerate(self.ranges, start=n):
             z[i] = min(max(z[i], low), high)
         if self.cone is not None and z[-2] < self.cone * z[-1]:
             if self.ranges[RATE.place][1] >= self.cone * z[-1]:
@@ -88,15 +88,17 @@ class Lagrangian:
         self, z: FloatArray, box: FloatArray | None, tol: float, start: Partition | None = None
     ) -> tuple[float, Priced]:
         """The bound at z and the posteriors that give it."""
-        problem, f, (w, alpha, beta) = self.problem, z[:-3], z[-3:].tolist()
-        priced = price(problem, w * problem.d - f[:, None], alpha, beta, box, tol=tol, start=start)
-        return float(f @ problem.px - z[-3:] @ self.limits + self.least(priced.lower)), priced
+        problem, n = self.problem, self.problem.n
+        f, (w, alpha) = z[:n], z[n : n + 2].tolist()
+        priced = price_weighed(problem, w * problem.d - f[:, None], alpha, z[n + 2 :], box, tol=tol, start=start)
+        return float(f @ problem.px - z[n:] @ self.limits + self.least(priced.lower)), priced
 
     def seen(self, z: FloatArray, columns: Columns) -> float:
         """What the bound at z would be if posteriors of each letter's columns were the least."""
         g = np.full(self.problem.m, math.inf)
         np.minimum.at(g, columns.y, columns.value(z))
-        return float(z[:-3] @ self.problem.px - z[-3:] @ self.limits + self.least(g))
+        n = self.problem.n
+        return float(z[:n] @ self.problem.px - z[n:] @ self.limits + self.least(g))
 
     def least(self, g: FloatArray) -> float:
         """Ψ(g), the least ⟨g, q⟩ over the laws q that Y may have; a letter of infinite g is forbidden."""
@@ -109,58 +111,6 @@ def _finite(g: FloatArray) -> FloatArray:
     """g with something large in place of infinities."""
     here = np.isfinite(g)
     return g if here.all() else np.where(here, g, g[here].max() + np.ptp(g[here]) + 1.0)
-
-
-def leaf(z: FloatArray) -> Leaf:
-    """Multipliers as evidence."""
-    return Leaf(z[:-3].copy(), float(z[-2]), float(z[-1]), float(z[-3]))
-
-
-def multipliers(leaf: Leaf) -> FloatArray:
-    """Evidence as multipliers."""
-    return np.concatenate([leaf.f, [leaf.distortion, leaf.rate, leaf.classification]])
-
-
-@dataclass(eq=False)
-class Columns:
-    """Posteriors p (J, n) of letters y (J,), their distortion, divergence and class entropy."""
-
-    y: np.ndarray
-    p: FloatArray
-    distortion: FloatArray
-    divergence: FloatArray
-    entropy: FloatArray
-
-    @classmethod
-    def of(cls, problem: Problem, y: np.ndarray, p: FloatArray) -> Columns:
-        """Columns for given posteriors."""
-        tau = p @ problem.ps_given_x
-        return cls(
-            y,
-            p,
-            np.einsum("ji,ji->j", p, problem.d.T[y]),
-            rel_entr(p, problem.px).sum(axis=1),
-            -xlogy(tau, tau).sum(axis=1),
-        )
-
-    @classmethod
-    def none(cls, problem: Problem) -> Columns:
-        """No columns."""
-        return cls.of(problem, np.zeros(0, dtype=np.intp), np.zeros((0, problem.n)))
-
-    def take(self, index: np.ndarray) -> Columns:
-        """Some of them."""
-        return Columns(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
-
-    def join(self, other: Columns) -> Columns:
-        """All of both."""
-        return Columns(
-            *(np.concatenate([getattr(self, name), getattr(other, name)]) for name in self.__dataclass_fields__)
-        )
-
-    def value(self, z: FloatArray) -> FloatArray:
-        """Right-hand side of every cut at z."""
-        return np.asarray(z[-3] * self.distortion - self.p @ z[:-3] + z[-2] * self.divergence + z[-1] * self.entropy)
 
 
 @dataclass(eq=False)
@@ -211,7 +161,7 @@ def ascend(
             curvature = _curvature(problem, law, bundle, weights, z, box)
         except clock.TimeIsUp:
             break
-        reach = radius * np.append(np.ones(problem.n), np.maximum(z[-3:], 1.0))
+        reach = radius * np.append(np.ones(problem.n), np.maximum(z[problem.n :], 1.0))
         answer = _maximise_model(lagrangian, bundle, z, curvature, reach, laws)
         if answer is None:
             radius *= 0.1
@@ -298,14 +248,16 @@ def _trim(bundle: Columns, weights: FloatArray, z: FloatArray, newest: int) -> t
 def _curvature(
     problem: Problem, law: FloatArray, bundle: Columns, weights: FloatArray, z: FloatArray, box: FloatArray | None
 ) -> FloatArray:
-    """Σ w_j KᵀM⁻¹K over columns with weight: minus the Hessian of the smooth bound, (n+3, n+3).
+    """Σ w_j KᵀM⁻¹K over columns with weight: minus the Hessian of the smooth bound, in z.
 
     A posterior on a face of its box moves along the face only: M⁻¹ is projected on that.
     """
-    n, W = problem.n, problem.ps_given_x
+    n, W, size = problem.n, problem.ps_given_x, len(z)
+    classes = 1 if problem.classes is None else len(problem.classes)
+    of = np.zeros(problem.k, dtype=np.intp) if problem.classes is None else problem.classes.of
     # A tiny α would make the curvature (and so the damping) huge where the bound is all but piecewise linear.
-    alpha, beta = max(z[-2], 1e-3), z[-1]
-    total = np.zeros((n + 3, n + 3))
+    alpha, beta = max(z[n + 1], 1e-3), classes * z[n + 2 :][of]  # W holds every class at 1/J
+    total = np.zeros((size, size))
     # Weights below this are an interior-point method's way of saying zero.
     for j in np.flatnonzero(weights > 1e-4 * law[bundle.y]):
         clock.check()
@@ -315,21 +267,22 @@ def _curvature(
         A = p / alpha
         held = np.column_stack([np.ones(n), W[:, faces]])
         inverse = _projected(np.diag(A), held)
-        if beta > 0:
+        if beta.min() > 0:
             AW = A[:, None] * W
             small = np.diag(np.maximum(tau, 1e-300) / beta) - W.T @ AW
-            if not faces.any() and np.linalg.eigvalsh(small)[0] > 1e-9 / beta:
+            if not faces.any() and np.linalg.eigvalsh(small)[0] > 1e-9 / float(beta.max()):
                 inverse = _projected(np.diag(A) + AW @ np.linalg.solve(small, AW.T), held)
             elif faces.any() and not faces.all():
                 # M may be indefinite off the face; what counts is its inverse along it.
                 trial = _projected(np.diag(A) + AW @ np.linalg.pinv(small) @ AW.T, held)
                 least, *_, most = np.linalg.eigvalsh(trial)
                 inverse = trial if least >= -1e-9 * most else inverse
-        K = np.zeros((n, n + 3))
+        K = np.zeros((n, size))
         K[:, :n] = -np.eye(n)
         K[:, n] = problem.d[:, bundle.y[j]]
         K[:, n + 1] = np.log(p / problem.px)
-        K[:, n + 2] = -(W @ np.log(np.maximum(tau, 1e-300)))
+        slopes = -classes * W * np.log(np.maximum(classes * tau, 1e-300))
+        np.add.at(K.T, n + 2 + of, slopes.T)
         total += weights[j] * (K.T @ inverse @ K)
     return total
 
@@ -363,27 +316,28 @@ def _maximise_model(
     """
     problem = lagrangian.problem
     n, m, J = problem.n, problem.m, len(bundle.y)
-    size = n + 3 + m + (laws is not None)
+    q = n + len(lagrangian.limits)  # where the cuts' values begin
+    size = q + m + (laws is not None)
     held = n + np.flatnonzero([low == high for low, high in lagrangian.ranges])
     curvature[held] = curvature[:, held] = 0.0
-    scale = max(float(np.trace(curvature)) / (n + 3), 1e-12)
-    curvature = curvature + 1e-9 * scale * np.eye(n + 3) + 1e-10 * np.eye(n + 3)
+    scale = max(float(np.trace(curvature)) / q, 1e-12)
+    curvature = curvature + 1e-9 * scale * np.eye(q) + 1e-10 * np.eye(q)
     gradient = np.concatenate([problem.px, -np.array(lagrangian.limits), problem.py])
     if laws is not None:
         gradient = np.append(gradient, 1.0)
-        gradient[n + 3 : -1] = 0.0
+        gradient[q:-1] = 0.0
     # The step, not z, is the unknown: a quadratic program in small numbers is solved to more digits.
     v0 = np.full(m, np.inf)
     value = bundle.value(z)
     np.minimum.at(v0, bundle.y, value)
-    rest = size - n - 3
-    P = sparse.csc_matrix(np.triu(np.block([[curvature, np.zeros((n + 3, rest))], [np.zeros((rest, size))]])))
+    rest = size - q
+    P = sparse.csc_matrix(np.triu(np.block([[curvature, np.zeros((q, rest))], [np.zeros((rest, size))]])))
     cuts = np.zeros((J, size))
     cuts[:, :n] = bundle.p
     cuts[:, n] = -bundle.distortion
     cuts[:, n + 1] = -bundle.divergence
-    cuts[:, n + 2] = -bundle.entropy
-    cuts[np.arange(J), n + 3 + bundle.y] = 1.0
+    cuts[:, n + 2 : q] = -bundle.entropy
+    cuts[np.arange(J), q + bundle.y] = 1.0
     sides, ends, fixed_rows, fixed_ends = [], [], [], []
     for i, (low, high) in enumerate(lagrangian.ranges, start=n):
         now, row = z[i], np.eye(1, size, i)[0]
@@ -405,16 +359,16 @@ def _maximise_model(
         means = laws @ v0
         base = float(means.min())
         rows = np.zeros((len(laws), size))
-        rows[:, n + 3 : -1], rows[:, -1] = -laws, 1.0
+        rows[:, q:-1], rows[:, -1] = -laws, 1.0
         sides, ends = [*rows, *sides], [*(means - base), *ends]
         if len(unpriced := np.setdiff1d(np.arange(m), bundle.y)):
-            sides += [*np.eye(m, size, n + 3)[unpriced]]  # forbidden: no cut holds them, and no law may use them
+            sides += [*np.eye(m, size, q)[unpriced]]  # forbidden: no cut holds them, and no law may use them
             ends += [0.0] * len(unpriced)
-    near = np.eye(n + 3, size)  # without curvature, as at α = 0, only this keeps the cuts' program bounded
+    near = np.eye(q, size)  # without curvature, as at α = 0, only this keeps the cuts' program bounded
     A = sparse.csc_matrix(np.vstack([*fixed_rows, cuts, *sides, near, -near]))
     b = np.concatenate([fixed_ends, value - v0[bundle.y], ends, reach, reach])
     cones = [clarabel.ZeroConeT(len(fixed_rows))] if fixed_rows else []
-    cones.append(clarabel.NonnegativeConeT(J + len(sides) + 2 * (n + 3)))
+    cones.append(clarabel.NonnegativeConeT(J + len(sides) + 2 * q))
     settings = clarabel.DefaultSettings()
     settings.verbose, settings.max_iter = False, 60
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-10
@@ -440,7 +394,7 @@ def _maximise_model(
     if laws is not None:
         law = duals[J : J + len(laws)] @ laws
         law = law / law.sum()
-    trial = lagrangian.clip(z + x[: n + 3])
+    trial = lagrangian.clip(z + x[:q])
     v = np.full(m, np.inf)
     np.minimum.at(v, bundle.y, bundle.value(trial))
     promised = trial[:n] @ problem.px - trial[n:] @ lagrangian.limits

@@ -48,7 +48,8 @@ class Proposal:
     termination: str
     distortion_multiplier: float = math.nan
     rate_multiplier: float = math.nan
-    classification_multiplier: float = math.nan
+    #: With several classes an array, one for each.
+    classification_multiplier: Any = math.nan
     stats: dict[str, Any] = field(default_factory=dict)
     warm: Any = None
 

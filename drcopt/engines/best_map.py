@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import entr
 
 from drcopt.bounds.subsets import subset_sums
+from drcopt.classes import refuse_several
 from drcopt.errors import InputError
 from drcopt.problem import Problem
 from drcopt.support.check import FloatArray
@@ -57,6 +58,7 @@ def best_map(
     >>> f.tolist(), round(distortion, 12)
     ([0, 1, 1], 0.2)
     """
+    refuse_several(problem.classes)
     letters, outputs = problem.support.x, problem.support.y
     if problem.forbidden.any():
         raise InputError("d must be finite for best_map; it forbids pairs (d = inf). Pass a large number in its place.")

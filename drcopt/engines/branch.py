@@ -14,9 +14,10 @@ import numpy as np
 from drcopt.bounds import Evidence, PosteriorTree
 from drcopt.bounds.posterior import Node, packed, unpacked
 from drcopt.bounds.pricing.vertices import most_candidates
-from drcopt.engines.ascent import Columns, Lagrangian, leaf
+from drcopt.engines.ascent import Lagrangian
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
 from drcopt.engines.corner_search import CornerSearch
+from drcopt.engines.cuts import Columns, leaf
 from drcopt.engines.descent import Descent
 from drcopt.engines.inverse_points import InversePoints
 from drcopt.engines.newton import Newton

@@ -19,9 +19,9 @@ from scipy.special import xlogy
 
 from drcopt.bounds import Leaf, Split
 from drcopt.bounds.posterior import Node
-from drcopt.engines.ascent import multipliers
 from drcopt.engines.base import INTERRUPTED, Limits
 from drcopt.engines.corner_program import Program, Relaxed
+from drcopt.engines.cuts import multipliers
 from drcopt.formulations import Question
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE
 from drcopt.support import clock, watch

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.special import xlogy
 
 from drcopt.bounds import Leaf, Split
 from drcopt.bounds.posterior import Node, whole_box
 from drcopt.bounds.pricing import Partition
-from drcopt.engines.ascent import Ascent, Columns, Lagrangian, ascend, leaf, multipliers
+from drcopt.engines.ascent import Ascent, Lagrangian, ascend
 from drcopt.engines.base import INTERRUPTED, Limits
+from drcopt.engines.cuts import Columns, leaf, multipliers
 from drcopt.problem import Problem
 from drcopt.support import clock, watch
 from drcopt.support.check import FloatArray
@@ -68,11 +68,11 @@ class _Place:
         for child, side in zip(self.children, (1, 0), strict=True):
             yield from child.leaves(halved(box, *self.split, side))
 
-    def freeze(self) -> Node:
-        """The finished tree."""
+    def freeze(self, n: int) -> Node:
+        """The finished tree, of a problem with n letters of X."""
         if self.split is None or self.children is None:
-            return leaf(self.z)
-        low, high = (child.freeze() for child in self.children)
+            return leaf(self.z, n)
+        low, high = (child.freeze(n) for child in self.children)
         return Split(*self.split, low, high)
 
 
@@ -197,7 +197,7 @@ class Search:
 
     def tree(self) -> Node:
         """The tree so far, with the multipliers of every leaf."""
-        return self.root.freeze()
+        return self.root.freeze(self.lagrangian.problem.n)
 
     def _convex_start(self, z: FloatArray, columns: Columns) -> Ascent:
         """The best multipliers that need no search, β ≤ α/η: cheap, valid, and often already optimal.
@@ -206,9 +206,9 @@ class Search:
         that close the gap as they are stay.
         """
         lagrangian, problem = self.lagrangian, self.lagrangian.problem
-        _, alpha, beta = lagrangian.ranges
+        _, alpha, beta, *_ = lagrangian.ranges
         held = alpha == (0.0, 0.0) or (alpha[0] == alpha[1] and beta[0] == beta[1])
-        if problem.k == 2 or held or problem.contraction == 0:
+        if problem.k == 2 or held or problem.classes is not None or problem.contraction == 0:
             return Ascent(z, -math.inf, columns, np.zeros(len(columns.y)))
         target = min(self.upper - 0.5 * self._tol, self.stop_above)
         if self.upper < math.inf and z.any():  # the best point's multipliers may do as they are
@@ -263,6 +263,7 @@ class Search:
         """The letter whose posteriors differ most in entropy, cut where they average; None if none do."""
         problem, c = self.lagrangian.problem, node.columns
         W, law = problem.ps_given_x, self._law(node)
+        prices = self._prices(node)
         best, answer = 0.0, None
         tau = c.p @ W
         for y in range(problem.m):
@@ -271,10 +272,13 @@ class Search:
                 continue
             w = node.weights[mine] / node.weights[mine].sum()
             mean = w @ tau[mine]
-            spread = float(-xlogy(mean, mean).sum() - w @ c.entropy[mine]) * law[y]
+            lost = Columns.of(problem, np.array([y]), (w @ c.p[mine])[None]).entropy[0] - w @ c.entropy[mine]
+            spread = float(np.maximum(lost, 0.0) @ prices) * law[y]
             if spread <= best:
                 continue
             variance = w @ (tau[mine] - mean) ** 2 / np.maximum(mean * (1 - mean), 1e-12)
+            if problem.classes is not None:
+                variance = variance * (np.maximum(lost, 1e-15) * prices)[problem.classes.of]
             s = int(variance.argmax())
             low, high = box[y, s]
             if high - low < 1e-5:
@@ -286,9 +290,14 @@ class Search:
             if not low < at < high:
                 continue
             best, answer = spread, (y, s, at)
-        if best * max(node.z[-1], 1e-3) <= 1e-13:
+        if best <= 1e-13:
             return None
         return answer
+
+    def _prices(self, node: Ascent) -> FloatArray:
+        """The weights of classes, 0 where the loss has no limit that could bind."""
+        z, most = node.z[self.lagrangian.problem.n + 2 :], [high for _, high in self.lagrangian.ranges[2:]]
+        return np.where(np.array(most) > 0.0, np.maximum(z, 1e-3), 0.0)
 
     def _widest(self, node: Ascent, box: FloatArray) -> tuple[int, int, float] | None:
         """Where no letter splits but the bound still lags: the box whose chord of the entropy errs most."""
@@ -303,6 +312,8 @@ class Search:
             np.where(np.isnan(tau), 0.5 * (low + high), tau), low + 0.2 * (high - low), high - 0.2 * (high - low)
         )
         error = self._law(node)[:, None] * (high - low) ** 2 / np.maximum(tau, 1e-9)
+        if problem.classes is not None:
+            error *= self._prices(node)[problem.classes.of]
         error[high - low < 1e-7] = 0.0
         y, s = divmod(int(error.argmax()), problem.k)
         return None if error[y, s] <= 0 else (y, s, float(tau[y, s]))

@@ -17,6 +17,7 @@ from drcopt.formulations.base import Question as Question
 from drcopt.formulations.decisions import Decisions as Decisions
 from drcopt.formulations.decisions import MessageDecisions as MessageDecisions
 from drcopt.formulations.one_shot import OneShot as OneShot
+from drcopt.formulations.several import Several as Several
 from drcopt.formulations.single_letter import Message as Message
 from drcopt.formulations.single_letter import SingleLetter as SingleLetter
 from drcopt.formulations.time_sharing import TimeSharing as TimeSharing
@@ -24,7 +25,7 @@ from drcopt.words import FORMULATIONS, ClassifierSees
 
 __all__ = [
     "CLASSIFIER_SEES", "NAMES", "Decisions", "Formulation", "Message", "MessageDecisions", "OneShot", "Part",
-    "Question", "SingleLetter", "TimeSharing",
+    "Question", "Several", "SingleLetter", "TimeSharing",
 ]  # fmt: skip
 
 NAMES = FORMULATIONS

@@ -90,30 +90,35 @@ class Question(ABC):
     def classification_loss(self, parts: Sequence[Part]) -> float:
         """What the classification budget limits, in nats."""
 
-    def values(self, parts: Sequence[Part]) -> tuple[float, float, float]:
+    def values(self, parts: Sequence[Part]) -> tuple[float, ...]:
         """All quantities of a point, in the order of :data:`drcopt.questions.QUANTITIES`."""
         return self.distortion(parts), self.rate(parts), self.classification_loss(parts)
 
     # -- limits ------------------------------------------------------------------------------------------------
 
     @property
-    def budgets(self) -> tuple[float, float, float]:
-        """The limit on each quantity; inf for the one that is minimised."""
-        given = (getattr(self, name) for name in _LIMITS)
-        return tuple(math.inf if q is self.objective else b for q, b in zip(QUANTITIES, given, strict=True))  # type: ignore[return-value]
+    def quantities(self) -> tuple[Quantity, ...]:
+        """Those that points have, in the order of their places."""
+        return QUANTITIES
 
     @property
-    def most(self) -> tuple[float, float, float]:
+    def budgets(self) -> tuple[float, ...]:
+        """The limit on each quantity; inf for the one that is minimised."""
+        given = (getattr(self, name) for name in _LIMITS)
+        return tuple(math.inf if q is self.objective else b for q, b in zip(QUANTITIES, given, strict=True))
+
+    @property
+    def most(self) -> tuple[float, ...]:
         """What no point exceeds: the largest d, min(H(X), H(Y)) and H(S)."""
         problem = self.problem
         entropy_y = problem.entropy_y if self.laws is None else math.log(problem.m)
         return problem.d_most, min(problem.entropy_x, entropy_y), problem.entropy_s
 
     @property
-    def caps(self) -> tuple[float, float, float]:
+    def caps(self) -> tuple[float, ...]:
         """Limits no larger than any point can need; 0 for what is minimised, which has none."""
-        pairs = zip(QUANTITIES, self.budgets, self.most, strict=True)
-        return tuple(0.0 if q is self.objective else min(b, most) for q, b, most in pairs)  # type: ignore[return-value]
+        pairs = zip(self.quantities, self.budgets, self.most, strict=True)
+        return tuple(0.0 if q.place == self.objective.place else min(b, most) for q, b, most in pairs)
 
     def minimising(self, objective: Quantity, **limits: float) -> Self:
         """The same problem and limits for another objective, ``limits`` changed; what was minimised has none."""
@@ -124,6 +129,8 @@ class Question(ABC):
 
     def bound(self, piece: Piece) -> float:
         """What a half-space says of the objective within the limits, rounded down; inf: no point of it meets them."""
+        if len(piece.weights) != len(self.caps):
+            return -math.inf  # about other quantities
         weight = piece.weights[self.objective.place]
         paid = [w * cap for w, cap in zip(piece.weights, self.caps, strict=True)]
         rest = lowered(math.fsum([piece.level, *(-p for p in paid)]), *paid)

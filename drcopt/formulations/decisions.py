@@ -31,9 +31,9 @@ class Decisions(SingleLetter):
         return float((self.expected.T @ self.coupling(parts)).min(axis=0).sum())
 
     @property
-    def most(self) -> tuple[float, float, float]:
+    def most(self) -> tuple[float, ...]:
         """The loss is at most that of the best action for all."""
-        distortion, rate, _ = super().most
+        distortion, rate, *_ = super().most
         return distortion, rate, float((self.problem.px @ self.expected).min()) * (1.0 + 1e-12)
 
 
@@ -52,7 +52,7 @@ class MessageDecisions(Message):
         return float((self.expected.T @ parts[0].coupling).min(axis=0).sum())
 
     @property
-    def most(self) -> tuple[float, float, float]:
+    def most(self) -> tuple[float, ...]:
         """The loss is at most that of the best action for all."""
-        distortion, rate, _ = super().most
+        distortion, rate, *_ = super().most
         return distortion, rate, float((self.problem.px @ self.expected).min()) * (1.0 + 1e-12)

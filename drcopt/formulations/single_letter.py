@@ -37,7 +37,7 @@ class Message(SingleLetter):
     classifier_sees = "message"
 
     @property
-    def most(self) -> tuple[float, float, float]:
+    def most(self) -> tuple[float, ...]:
         """V may have more letters than Y, so that only H(X) limits the rate."""
         problem = self.problem
         return problem.d_most, problem.entropy_x, problem.entropy_s

@@ -20,9 +20,12 @@ ROUNDING = 64 * 2.0**-53
 
 @dataclass(frozen=True)
 class Piece:
-    """``weights`` (w_D, w_R, w_C) ≥ 0 and the ``level`` Λ that they cannot fall below; inf: the part is empty."""
+    """``weights`` (w_D, w_R, w_C) ≥ 0 and the ``level`` Λ that they cannot fall below; inf: the part is empty.
 
-    weights: tuple[float, float, float]
+    With several classes there is a w_C for each.
+    """
+
+    weights: tuple[float, ...]
     level: float
 
     def with_level(self, level: float) -> Piece:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import qr
 from scipy.optimize import linprog
 from scipy.spatial import ConvexHull, QhullError
 
@@ -14,6 +15,8 @@ from drcopt.support.check import FloatArray
 _MOST_CLASSES, _MOST_FACETS = 5, 60
 #: Posteriors farther from a box than this, in its units and as they are, are surely outside.
 _APART, _ROUNDING = 1e-9, 1e-14
+#: Rows of W that lie so close to a flat of fewer dimensions are on it for what is worth finding.
+_FLAT = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,22 +66,40 @@ def deepest(W: FloatArray, low: FloatArray, high: FloatArray) -> Deepest | None:
 
 def facets(W: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(A, b) with A τ ≤ b for every class posterior τ: the facets of the hull of the rows of W, each without τ_s
-    (which Σ τ = 1 eliminates) for every class s. Empty where there are none to be had.
+    (which Σ τ = 1 eliminates) for every class s; where the rows fill fewer dimensions, as with few letters or several
+    classes, also what ties the coordinates together. Empty where there are none to be had.
 
     Whatever the directions A are, b is the most any row reaches, so that the inequalities hold.
     """
     n, k = W.shape
     none = np.zeros((0, k)), np.zeros(0)
-    if not 3 <= k <= _MOST_CLASSES or n < k:
+    _, triangle, order = qr(W - W.mean(axis=0), mode="economic", pivoting=True)
+    rank = int((np.abs(np.diag(triangle)) > _FLAT).sum())
+    own, rest = order[:rank], order[rank:]
+    flat = 2 <= rank < k - 1
+    if not flat and (not 3 <= k <= _MOST_CLASSES or n < k):
         return none
-    try:
-        directions = ConvexHull(W[:, :-1], qhull_options="QJ Pp").equations[:, :-1]
-    except (QhullError, ValueError):
+    full = np.zeros((0, k))
+    if not flat:
+        own = np.arange(k - 1)
+    if len(own) < _MOST_CLASSES:
+        try:
+            directions = ConvexHull(W[:, own], qhull_options="QJ Pp").equations[:, :-1]
+        except (QhullError, ValueError):
+            return none
+        if len(directions) <= _MOST_FACETS:
+            full = np.zeros((len(directions), k))
+            full[:, own] = directions
+    if flat:  # the other classes' posteriors are affine in those of a few
+        equal = np.zeros((len(rest), k))
+        centred = W - W.mean(axis=0)
+        equal[:, own] = -np.linalg.lstsq(centred[:, own], centred[:, rest], rcond=None)[0].T
+        equal[np.arange(len(rest)), rest] = 1.0
+        A = np.concatenate([full, equal, -equal])
+    elif len(full):
+        A = np.concatenate([full - full[:, s, None] for s in range(k)])
+    else:
         return none
-    if len(directions) > _MOST_FACETS:
-        return none
-    full = np.column_stack([directions, np.zeros(len(directions))])
-    A = np.concatenate([full - full[:, s, None] for s in range(k)])
     A = A / np.abs(A).max(axis=1, keepdims=True)
     return A, (A @ W.T).max(axis=1) + 4e-15
 

@@ -1,0 +1,39 @@
+"""Evidence about questions with several classes that speaks of one of them, or of none."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from drcopt.bounds.base import Evidence
+from drcopt.bounds.exact import DataProcessing
+from drcopt.formulations import Question, Several
+from drcopt.problem import Standard
+from drcopt.questions import CLASSIFICATION_LOSS, RATE
+
+
+@dataclass(frozen=True, eq=False)
+class OfClass:
+    """Evidence about the question with one class alone (None: with none), which limits less."""
+
+    name: str | None
+    evidence: Evidence
+
+    def bound(self, question: Question) -> float:
+        """Its bound; where a loss of another class is minimised, only whether the limits can be met."""
+        if not isinstance(question, Several):
+            return -math.inf
+        if self.name is not None and self.name not in question.classes:
+            return -math.inf
+        asked = question.without() if self.name is None else question.only(self.name)
+        bound = self.evidence.bound(asked)
+        same = question.objective.place <= RATE.place or asked.objective is CLASSIFICATION_LOSS
+        return bound if same or bound == math.inf else -math.inf
+
+    def framed(self, change: Standard) -> OfClass:
+        return replace(self, evidence=self.evidence.framed(change))
+
+
+def floors(question: Several) -> list[OfClass]:
+    """Data processing, for every class."""
+    return [OfClass(name, DataProcessing()) for name in question.classes]

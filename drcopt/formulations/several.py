@@ -1,0 +1,93 @@
+"""The single-letter problem with several classes: a limit on H(S_j|Y) for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from drcopt.classes import Classes
+from drcopt.formulations.base import Part, Question
+from drcopt.formulations.single_letter import SingleLetter
+from drcopt.information import entropy
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE, Quantity
+
+
+@dataclass(frozen=True, eq=False)
+class Several(Question):
+    """min E d (or I) over couplings with I ≤ R and H(S_j|Y) ≤ C_j: vectors of quantities go on with class after class.
+
+    The budgets of classes, in the order of ``problem.classes``, are ``losses``; ``classification_budget`` is not read.
+    """
+
+    losses: tuple[float, ...] = field(kw_only=True)
+
+    name = "single-letter"
+
+    @property
+    def classes(self) -> Classes:
+        """Those of the problem."""
+        assert self.problem.classes is not None
+        return self.problem.classes
+
+    @cached_property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """E d, I and the loss of every class."""
+        losses = [
+            Quantity("classification_loss", 2 + j, f"H({name}|Y)", f"C[{name!r}]", True)
+            for j, name in enumerate(self.classes)
+        ]
+        return (DISTORTION, RATE, *losses)
+
+    def rate(self, parts: Sequence[Part]) -> float:
+        return self.problem.rate(self.coupling(parts))
+
+    def classification_loss(self, parts: Sequence[Part]) -> float:
+        raise NotImplementedError("several classes have several losses")
+
+    def values(self, parts: Sequence[Part]) -> tuple[float, ...]:
+        losses = self.classes.losses(self.coupling(parts))
+        return (self.distortion(parts), self.rate(parts), *losses.values())
+
+    @property
+    def budgets(self) -> tuple[float, ...]:
+        given = (self.distortion_budget, self.rate_budget, *self.losses)
+        return tuple(math.inf if place == self.objective.place else b for place, b in enumerate(given))
+
+    @property
+    def most(self) -> tuple[float, ...]:
+        distortion, rate, _ = self.without().most
+        return (distortion, rate, *(entropy(self.problem.px @ W) for W in self.classes.values()))
+
+    def only(self, name: str) -> SingleLetter:
+        """The question about one class alone: its bounds hold here, where it minimises what this does."""
+        j = list(self.classes).index(name)
+        objective = CLASSIFICATION_LOSS if self.objective.place == 2 + j else self.objective
+        return self._about(name, self.losses[j], objective)
+
+    def without(self) -> SingleLetter:
+        """The question without limits on losses, E d minimised where this minimises a loss."""
+        return self._about(None, math.inf, self.objective)
+
+    def _about(self, name: str | None, loss: float, objective: Quantity) -> SingleLetter:
+        if objective.place > RATE.place and objective is not CLASSIFICATION_LOSS:
+            objective = DISTORTION
+        return SingleLetter(
+            self.problem.of_class(name),
+            self.rate_budget,
+            loss,
+            distortion_budget=self.distortion_budget,
+            objective=objective,
+        )
+
+    def about(self, quantity: Quantity) -> Several:
+        """The same limits where one of its quantities is minimised, which then has none."""
+        losses = tuple(math.inf if quantity.place == 2 + j else loss for j, loss in enumerate(self.losses))
+        return replace(
+            self,
+            losses=losses,
+            rate_budget=math.inf if quantity is RATE else self.rate_budget,
+            distortion_budget=math.inf if quantity is DISTORTION else self.distortion_budget,
+            objective=quantity,
+        )

@@ -1,0 +1,322 @@
+"""Several classes, a budget for each: bounds, points, order and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from grids import couplings
+from scipy.special import rel_entr
+
+import drcopt
+from drcopt.bounds import Leaf, PosteriorTree, Split
+from drcopt.bounds.pricing import price_weighed
+from drcopt.formulations import Part, Several, SingleLetter
+from drcopt.questions import DISTORTION, RATE
+
+inf, LN2 = math.inf, math.log(2)
+some = [5, 9, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(10, 100))]
+
+
+def loss(W: Any, P: Any) -> Any:
+    """H(S|Y) in bits of couplings (N, n, m)."""
+    T = np.einsum("xs,nxy->nsy", W, P)
+    return rel_entr(T, T.sum(axis=1, keepdims=True)).sum(axis=(1, 2)) / -LN2
+
+
+def spends(P: Any, Ws: Any, d: Any) -> tuple[Any, Any, Any]:
+    """E d, I and the losses in bits of couplings (N, n, m)."""
+    rate = rel_entr(P, P.sum(2, keepdims=True) * P.sum(1, keepdims=True)).sum(axis=(1, 2)) / LN2
+    return (P * d).sum(axis=(1, 2)), rate, [loss(W, P) for W in Ws]
+
+
+def channels(rng: np.random.Generator, kind: str, n: int, sizes: tuple[int, ...]) -> list[Any]:
+    if kind == "deterministic":
+        return [np.eye(k)[rng.integers(k, size=n)] for k in sizes]
+    if kind == "useless":
+        return [rng.dirichlet(np.ones(sizes[0]), n), *(np.tile(rng.dirichlet(np.ones(k)), (n, 1)) for k in sizes[1:])]
+    if kind == "weak":
+        return [(1 - 1e-3) / k + 1e-3 * rng.dirichlet(np.ones(k), n) for k in sizes]
+    found = [rng.dirichlet(np.full(k, 0.5), n) for k in sizes]
+    if kind == "zeros":
+        for W in found:
+            W[(rng.random(W.shape) < 0.4) & (W < W.max(axis=1, keepdims=True))] = 0.0
+            W /= W.sum(axis=1, keepdims=True)
+    return found
+
+
+KINDS = ("random", "deterministic", "useless", "weak", "zeros")
+
+
+class TestAgainstGrids:
+    @pytest.mark.parametrize("seed", some)
+    def test_it(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        n, m, steps = ((2, 2, 2001), (2, 3, 201), (3, 2, 201))[seed % 3]
+        kind = KINDS[seed % 5]
+        px, py, d = rng.dirichlet(np.ones(n) * 2), rng.dirichlet(np.ones(m) * 2), rng.random((n, m))
+        Ws = channels(rng, kind, n, (2, 3))
+        grid = couplings(px, py, d, steps)
+        cost, rate, losses = spends(grid, Ws, d)
+        R = float(np.quantile(rate, rng.uniform(0.4, 0.9)))
+        C = [float(np.quantile(one[rate <= R], rng.uniform(0.05, 0.5))) for one in losses]
+        met = (rate <= R) & (losses[0] <= C[0]) & (losses[1] <= C[1])
+        problem = drcopt.Problem(px, py, {"a": Ws[0], "b": Ws[1]}, d)
+        budgets = {"a": C[0] + 1e-9, "b": C[1] + 1e-9}
+        found = drcopt.solve(problem, R=R + 1e-9, C=budgets, on_failure="return", time_limit=15)
+        assert found.lower_bound <= cost[met].min(initial=inf) + 1e-9
+        if found.status != "infeasible" and not np.isnan(found.coupling).any():
+            value, spent, each = spends(found.coupling[None], Ws, d)
+            assert value[0] == pytest.approx(found.distortion) and spent[0] <= R + 2e-9
+            assert all(one[0] <= c + 2e-9 for one, c in zip(each, C, strict=True))
+        if found.status == "optimal":
+            assert found.distortion <= cost[met].min(initial=inf) + 1e-6
+
+
+def random_tree(rng: np.random.Generator, n: int, m: int, K: int, J: int, depth: int) -> Any:
+    if depth == 0 or rng.random() < 0.3:
+        return Leaf(
+            rng.normal(size=n) * 0.5,
+            float(rng.exponential() * (rng.random() < 0.7)),
+            rng.exponential(size=J) * (rng.random(J) < 0.7),
+            float(rng.exponential()),
+        )
+    children = (random_tree(rng, n, m, K, J, depth - 1) for _ in range(2))
+    return Split(int(rng.integers(m)), int(rng.integers(K)), float(rng.uniform(0, 1 / J)), *children)
+
+
+class TestEvidence:
+    @pytest.mark.parametrize("seed", [*range(8), *(pytest.param(s, marks=pytest.mark.slow) for s in range(8, 60))])
+    def test_any_tree_is_below_every_coupling(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        n, m = rng.integers(2, 4, size=2)
+        Ws = channels(rng, KINDS[seed % 5], n, (2, 3))
+        P = rng.dirichlet(np.full(n * m, 0.5)).reshape(n, m)
+        problem = drcopt.Problem(P.sum(1), P.sum(0), {"a": Ws[0], "b": Ws[1]}, rng.random((n, m)))
+        cost, rate, *losses = Several(problem, inf, inf, losses=(inf, inf)).values([Part(1.0, P)])
+        tree = PosteriorTree(random_tree(rng, n, m, 5, 2, 3))
+        room = 1.0 + 1e-13
+        held = Several(problem, rate * room, inf, losses=tuple(one * room for one in losses))
+        assert tree.bound(held) <= cost + 1e-12
+        limits = {"losses": held.losses, "distortion_budget": cost * room}
+        assert tree.bound(Several(problem, inf, inf, objective=RATE, **limits)) <= rate + 1e-12
+        for j, q in enumerate(held.quantities[2:]):
+            assert tree.bound(held.about(q)) <= losses[j] + 1e-12 or cost > held.most[0]
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_pricing_is_that_of_the_sum(self, seed: int) -> None:
+        """Against a grid of posteriors, in a box and out of it."""
+        rng = np.random.default_rng(seed)
+        Ws = channels(rng, KINDS[seed % 5], 3, (2, 3))
+        problem = drcopt.Problem(rng.dirichlet(np.ones(3)), [1.0], {"a": Ws[0], "b": Ws[1]}, np.zeros((3, 1)))
+        side = np.linspace(0, 1, 101)
+        p = np.array([(a, b, 1 - a - b) for a, b in itertools.product(side, side) if a + b <= 1 + 1e-12]).clip(0)
+        cost, alpha = rng.normal(size=(3, 1)), float(rng.exponential())
+        for betas in (rng.exponential(size=2), np.array([0.0, 1.0]), np.array([1e-7, 0.5]), np.zeros(2)):
+            entropies = problem.classes.entropies(p)
+            value = p @ cost[:, 0] + alpha * rel_entr(p, problem.px).sum(1) + entropies @ betas
+            found = price_weighed(problem, cost, alpha, betas, None, tol=1e-6)
+            assert value.min() - 5e-3 <= found.lower[0] + 1e-6 and found.lower[0] <= value.min() + 1e-12
+            tau = p @ problem.ps_given_x
+            box = np.stack([tau.min(0), tau.max(0)], axis=-1)[None].copy()
+            s = int(np.ptp(tau, axis=0).argmax())
+            box[0, s, 1] = np.median(tau[:, s])
+            inside = tau[:, s] <= box[0, s, 1]
+            found = price_weighed(problem, cost, alpha, betas, box, tol=1e-6)
+            assert found.lower[0] <= value[inside].min() + 1e-12
+
+    def test_of_other_questions_it_says_nothing(self) -> None:
+        problem = toy()
+        leaf = Leaf(np.zeros(3), 0.1, np.array([0.1, 0.1]), 1.0)
+        question = Several(problem, 0.1, inf, losses=(0.1, 0.1))
+        assert PosteriorTree(leaf).bound(question) > -inf
+        assert PosteriorTree(leaf).bound(SingleLetter(problem.of_class("a"), 0.1, 0.1)) == -inf
+        assert PosteriorTree(Leaf(np.zeros(3), 0.1, 0.1, 1.0)).bound(question) == -inf
+        assert PosteriorTree(Leaf(np.zeros(3), 0.1, np.array([0.1, -0.1]), 1.0)).bound(question) == -inf
+
+
+A, B = [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], [[1, 0], [0, 1], [0.5, 0.5]]
+D = [[0, 1, 0.6], [0.7, 0, 0.2], [0.1, 0.8, 0]]
+PX, PY = [0.5, 0.3, 0.2], [0.4, 0.3, 0.3]
+
+
+def toy(**classes: Any) -> drcopt.Problem:
+    return drcopt.Problem(PX, PY, classes or {"a": A, "b": B}, D)
+
+
+class TestOrder:
+    def test_one_class_given_twice_changes_nothing(self) -> None:
+        one = drcopt.solve(toy().of_class("a"), R=0.5, C=0.84)
+        for C in ({"a": 0.84, "b": 0.84}, {"a": 0.84, "b": 0.9}, {"a": 0.9, "b": 0.84}):
+            twice = drcopt.solve(toy(a=A, b=A), R=0.5, C=C)
+            assert twice.status == "optimal" and twice.distortion == pytest.approx(one.distortion, abs=1e-6)
+
+    def test_a_loose_budget_changes_nothing(self) -> None:
+        one = drcopt.solve(toy().of_class("a"), R=0.5, C=0.84)
+        for loose in (None, 1.0, inf):
+            both = drcopt.solve(toy(), R=0.5, C={"a": 0.84, "b": loose})
+            assert both.status == "optimal" and both.distortion == pytest.approx(one.distortion, abs=1e-6)
+            assert both.multipliers.classification["b"] == 0.0 < both.multipliers.classification["a"]
+
+    def test_alone_it_is_the_class(self) -> None:
+        one = drcopt.solve(toy().of_class("a"), R=0.5, C=0.84)
+        alone = drcopt.solve(toy(a=A), R=0.5, C={"a": 0.84})
+        assert alone.status == "optimal" and alone.distortion == pytest.approx(one.distortion, abs=1e-6)
+        assert alone.multipliers.classification["a"] == pytest.approx(one.multipliers.classification, rel=1e-3)
+
+    def test_both_cost_more_than_each(self) -> None:
+        C = {"a": 0.86, "b": 0.71}
+        both = drcopt.solve(toy(), R=0.5, C=C)
+        each = [drcopt.solve(toy().of_class(name), R=0.5, C=c).distortion for name, c in C.items()]
+        assert both.status == "optimal" and both.distortion >= max(each) - 1e-6
+        least = drcopt.min_rate(toy(), D=both.distortion + 1e-9, C=C)
+        assert least.status == "optimal" and least.rate == pytest.approx(0.5, abs=1e-4)
+
+    def test_letters_without_mass_change_nothing(self) -> None:
+        C = {"a": 0.86, "b": 0.71}
+        wide = drcopt.Problem(
+            [*PX, 0.0], PY, {"a": [*A, [0.5, 0.5]], "b": [[*row, 0] for row in [*B, [0, 1]]]}, [*D, [1, 1, 1]]
+        )
+        narrow = drcopt.solve(toy(), R=0.6, C=C)
+        assert drcopt.solve(wide, R=0.6, C=C).distortion == pytest.approx(narrow.distortion, abs=1e-6)
+
+    def test_units(self) -> None:
+        bits = drcopt.solve(toy(), R=0.5, C={"a": 0.84, "b": None})
+        nats = drcopt.solve(toy(), R=0.5 * LN2, C={"a": 0.84 * LN2, "b": None}, units="nats")
+        assert nats.distortion == pytest.approx(bits.distortion, abs=1e-6)
+        assert nats.classification_loss["a"] == pytest.approx(bits.classification_loss["a"] * LN2, abs=1e-6)
+
+
+class TestProblem:
+    def test_content(self) -> None:
+        problem = toy()
+        again = pickle.loads(pickle.dumps(problem))
+        assert again == problem and hash(again) == hash(problem) and again.classes is not None
+        assert toy(a=B, b=A) != problem and toy(a=A, c=B) != problem
+        assert drcopt.Problem(PX, PY, problem.ps_given_x, D) != problem
+        assert "k=2+2" in repr(problem) and "H(b)=" in repr(problem) and "H(b)" in problem._repr_html_()
+        assert problem.labels.s == (("a", 0), ("a", 1), ("b", 0), ("b", 1))
+
+    def test_letters_of_classes_without_mass_go(self) -> None:
+        wide = drcopt.Problem([1.0, 0.0], [1.0], {"a": [[1, 0, 0], [0, 1, 0]], "b": [[0, 1], [1, 0]]}, [[0], [1]])
+        reduced = wide.reduced()
+        assert reduced.labels.s == (("a", 0), ("b", 1)) and [W.shape for W in reduced.classes.values()] == [(1, 1)] * 2
+
+    def test_names_travel(self) -> None:
+        a = pd.DataFrame(A, index=list("xyz"), columns=["no", "yes"])
+        b = pd.DataFrame(B, index=list("xyz"), columns=["even", "odd"]).iloc[::-1]
+        problem = drcopt.Problem(pd.Series(PX, index=list("xyz")), PY, {"a": a, "b": b}, D)
+        assert problem.labels.s == (("a", "no"), ("a", "yes"), ("b", "even"), ("b", "odd"))
+        assert np.array_equal(problem.classes["b"], B)
+
+    def test_losses_by_name(self) -> None:
+        problem = toy()
+        losses = problem.classification_losses(problem.independent)
+        assert losses["a"] == pytest.approx(problem.of_class("a").entropy_s)
+        assert toy().of_class("a").classification_losses(problem.independent)["S"] == losses["a"]
+        with pytest.raises(drcopt.InputError, match="has several"):
+            problem.classification_loss(problem.independent)
+
+
+class TestSolution:
+    def test_it_is_by_name(self) -> None:
+        found = drcopt.solve(toy(), R=0.5, C={"b": 0.9, "a": 0.84})
+        assert list(found.classification_loss) == ["a", "b"] == list(found.multipliers.classification)
+        assert found.classification_budget == {"a": 0.84, "b": 0.9}
+        assert found.accuracy["a"] + found.bayes_error["a"] == pytest.approx(1.0)
+        assert "classification_loss={a: " in repr(found) and "{a: " in found._repr_html_()
+        again = pickle.loads(pickle.dumps(found))
+        assert again.classification_loss == found.classification_loss
+        with pytest.raises(TypeError, match="read-only"):
+            found.classification_loss["a"] = 0.0
+
+    def test_what_cannot_be_met_is_named(self) -> None:
+        with pytest.raises(drcopt.InfeasibleError, match=r"H\(a\|Y\) is at least 0\.\d+ bits") as caught:
+            drcopt.solve(toy(), R=0.2, C={"a": 0.3, "b": 0.9})
+        assert caught.value.budget == "C['a']" and 0.3 < caught.value.least < 1
+
+    def test_at_rate_zero(self) -> None:
+        found = drcopt.solve(toy(), R=0, C={"a": 1.0, "b": None})
+        assert found.status == "optimal" and found.rate == 0
+        with pytest.raises(drcopt.InfeasibleError):
+            drcopt.solve(toy(), R=0, C={"a": 0.9, "b": None})
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("C", "says"),
+        [
+            (0.5, "C must have a budget for each class, 'a', 'b'; it is 0.5"),
+            ({"a": 1}, "there is none for class 'b'"),
+            ({"a": 1, "b": 1, "c": 1}, "it has one for 'c'"),
+            ({"a": 1, "b": -1}, r"C\['b'\] must be nonnegative"),
+            ({"a": 1, "b": "x"}, r"C\['b'\] must be a number"),
+        ],
+    )
+    def test_budgets(self, C: Any, says: str) -> None:
+        with pytest.raises(drcopt.InputError, match=says):
+            drcopt.solve(toy(), R=0.5, C=C)
+
+    def test_a_mapping_for_one_class(self) -> None:
+        with pytest.raises(drcopt.InputError, match="C must be a number"):
+            drcopt.solve(toy().of_class("a"), R=0.5, C={"a": 0.5})
+
+    @pytest.mark.parametrize(
+        ("classes", "says"),
+        [
+            ({}, "arrays by the name of their class"),
+            ({1: A}, "arrays by the name of their class"),
+            ({"a": A, "b": [[1.0]]}, r"ps_given_x\['b'\] must have one row per letter"),
+            ({"a": A, "b": [[0.5, 0.4]] * 3}, r"each row of ps_given_x\['b'\] must sum to 1"),
+        ],
+    )
+    def test_channels(self, classes: Any, says: str) -> None:
+        with pytest.raises(drcopt.InputError, match=says):
+            drcopt.Problem(PX, PY, classes, D)
+
+    def test_labels(self) -> None:
+        with pytest.raises(drcopt.InputError, match="must not be given with several classes"):
+            drcopt.Problem(PX, PY, {"a": A}, D, labels={"s": ["u", "v"]})
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"formulation": "one-shot"},
+            {"formulation": "time-sharing"},
+            {"classifier_sees": "message"},
+            {"class_loss": "error"},
+            {"perception": ("tv", 0.1)},
+            {"engine": "global"},
+            {"verify": "interval"},
+        ],
+    )
+    def test_settings(self, settings: Any) -> None:
+        with pytest.raises(drcopt.InputError, match=r"several classes must come with .* came\. Leave that out"):
+            drcopt.solve(toy(), R=0.5, C={"a": 1, "b": 1}, **settings)
+
+    def test_problems(self) -> None:
+        C = {"a": 1, "b": 1}
+        with pytest.raises(drcopt.InputError, match="py=None came"):
+            drcopt.solve(drcopt.Problem(PX, None, {"a": A, "b": B}, D), R=0.5, C=C)
+        with pytest.raises(drcopt.InputError, match="d=inf came"):
+            drcopt.solve(drcopt.Problem(PX, PY, {"a": A, "b": B}, [[0, inf, 1], [1, 0, 1], [1, 1, 0]]), R=0.5, C=C)
+
+    def test_questions(self) -> None:
+        for ask in (
+            lambda: drcopt.surface(toy(), R=(0.1, 0.2)),
+            lambda: drcopt.sweep(toy(), R=[0.1], C=[0.9]),
+            lambda: drcopt.min_perception(toy(), R=0.1),
+            lambda: drcopt.best_map(toy()),
+        ):
+            with pytest.raises(drcopt.InputError, match="one class here"):
+                ask()
+        with pytest.raises(drcopt.InputError, match="'distortion' or 'rate'"):
+            drcopt.min_classification_loss(toy(), R=0.1)
+        with pytest.raises(drcopt.InputError, match="a proof file must be about one class"):
+            drcopt.solve(toy(), R=0.5).certificate.save("never.json")
+        assert DISTORTION.place == 0
