@@ -54,10 +54,10 @@ def test_tightness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     from benchmarks import tightness
 
     out = tmp_path / "rows.csv"
-    assert tightness.main(["--n", "26", "--active", "1", "--time-limit", "0.5", "--out", str(out)]) == 0
+    assert tightness.main(["--n", "13", "--active", "1", "--time-limit", "0.5", "--out", str(out)]) == 0
     rows = pd.read_csv(out)
-    assert list(rows["part"]) == ["rate-only"] * 26 + ["active C"]
-    assert "\nrate-only       26      26" in capsys.readouterr().out
+    assert list(rows["part"]) == ["rate-only"] * 13 + ["active C"]
+    assert "\nrate-only       13      13" in capsys.readouterr().out
 
 
 def test_time_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -269,7 +269,15 @@ class TestExperiments:
     def test_a_collapsed_encoder_is_said_to_have(self, digits):
         # Saturated from the start: every index is one of two, and hardly varies.
         rows = neural.restoration(
-            digits, TASK, rates=[32], standardise=False, lambda_c=0.0, lambda_p=0.0, steps=1
+            digits,
+            TASK,
+            rates=[32],
+            classifier=READER,
+            standardise=False,
+            lambda_c=0.0,
+            lambda_p=0.0,
+            steps=1,
+            index_steps=1,
         ).table
         (row,) = rows[rows["method"] == "codec"].to_dict("records")
         assert row["index_entropy_bits"] < 32 * training.COLLAPSED

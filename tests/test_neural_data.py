@@ -153,10 +153,13 @@ class TestRefuses:
 
     def test_a_small_idx_file_that_unpacks_to_gigabytes(self, mnist: Path) -> None:
         squeezed = zlib.compressobj(1, zlib.DEFLATED, 31)
-        zeros = bytes(2**20)
-        bomb = squeezed.compress(bytes([0, 0, 8, 3]) + struct.pack(">3I", 60, 10, 12))
-        bomb += b"".join(squeezed.compress(zeros) for _ in range(1200)) + squeezed.flush()
-        (mnist / "train-images-idx3-ubyte").write_bytes(bomb)
+        head = squeezed.compress(bytes([0, 0, 8, 3]) + struct.pack(">3I", 60, 10, 12)) + squeezed.flush(
+            zlib.Z_FULL_FLUSH
+        )
+        million = squeezed.compress(bytes(2**20)) + squeezed.flush(
+            zlib.Z_FULL_FLUSH
+        )  # stands for itself, again and again
+        (mnist / "train-images-idx3-ubyte").write_bytes(head + 1200 * million + squeezed.flush())
         with_little_memory(f"data.load('mnist', {str(mnist)!r})", "must hold 7216 bytes")
         claim = struct.pack(">3I", 2**31, 2**15, 2**15)
         (mnist / "train-images-idx3-ubyte").write_bytes(gzip.compress(bytes([0, 0, 8, 3]) + claim))

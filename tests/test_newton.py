@@ -219,7 +219,7 @@ class TestSweep:
 
 class TestMemory:
     def test_a_sweep_holds_few_arrays(self) -> None:
-        """The peak over 30 points at 256×256 is MOST_ARRAYS·n·m·8 bytes or less, and does not grow along the sweep."""
+        """The peak over 12 points at 256×256 is MOST_ARRAYS·n·m·8 bytes or less, and does not grow along the sweep."""
         problem = grid_problem(256)
         one = 8 * problem.n * problem.m
         session = Session(problem)
@@ -227,7 +227,7 @@ class TestMemory:
         peaks = []
         tracemalloc.start()
         try:
-            for R in np.linspace(0.15, 2.0, 30):
+            for R in np.linspace(0.15, 2.0, 12):
                 tracemalloc.reset_peak()
                 session.solve(R, None)
                 peaks.append(tracemalloc.get_traced_memory()[1])

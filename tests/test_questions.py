@@ -358,7 +358,7 @@ class TestEdges:
             back = min_rate(problem, D=forth.distortion)
             assert back.coupling.shape == (problem.n, problem.m)
             assert back.lower_bound <= forth.rate + 1e-9
-            edge = min_classification_loss(problem, R=0.1, D=forth.distortion, time_limit=2.0)
+            edge = min_classification_loss(problem, R=0.1, D=forth.distortion, time_limit=0.5)
             assert edge.lower_bound <= forth.classification_loss + 1e-9
 
     def test_a_distortion_that_cannot_be_met_is_named(self) -> None:
