@@ -69,7 +69,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "formulations/": ("one_shot", "one_shot_engine", "certificate", "engines", "soundness"),
     "certify/proof": ("proof", "proof_format", "law_proofs", "tampering"),
     "certify/exactly.py": ("exactly",),
-    "checker/": ("forbidden_proofs", "proof", "proof_format", "checker", "law_proofs", "tampering"),
+    "checker/": ("forbidden_proofs", "decision_proofs", "proof", "proof_format", "checker", "law_proofs", "tampering"),
     "checker/perception.py": ("law_proofs",),
     "checker/point.py": ("forbidden_proofs", "proof", "law_proofs", "checker"),
     "least_perception.py": ("least_perception",),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from drcopt import forbidden, information, words
 from drcopt.bounds import Evidence, Stranded, bound_of
+from drcopt.bounds.decisions import AtNoRate
+from drcopt.certify import verify as _verify
 from drcopt.certify.certificate import repair
 from drcopt.certify.witness import Budgets
 from drcopt.class_session import ClassSession
@@ -70,12 +74,26 @@ class DecisionCertificate:
         question = self.formulation.minimising(quantity)
         return max((bound_of(one, question) for one in self.evidence), default=-math.inf)
 
-    def save(self, path: Any) -> None:
-        """Refused: proof files are about H(S|Y)."""
-        raise InputError(
-            "a proof file must be about H(S|Y); this answer is about another class_loss. Evaluate "
-            "solution.certificate.evidence instead: .bound(solution.certificate.formulation)."
-        )
+    @property
+    def objective(self) -> Quantity:
+        """What is minimised."""
+        return self.formulation.objective
+
+    @property
+    def infeasible(self) -> bool:
+        """Whether it is proved that no point meets the limits."""
+        return self.lower == math.inf
+
+    @property
+    def relaxed(self) -> Problem | None:
+        """None: costs are not cut off."""
+        return None
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything needed to believe this to a JSON file; ``drcopt check`` verifies it independently."""
+        from drcopt.certify.proof import save
+
+        save(self, path)
 
 
 def session_of(problem: Problem, *, class_loss: Any = "entropy", perception: Any = None, **settings: Any) -> Session:
@@ -96,11 +114,10 @@ class DecisionSession(LawSession):
 
     def __init__(self, problem: Problem, *, class_loss: Any, law: OutputLaw | None, **settings: Any) -> None:
         super().__init__(problem, law=law, perception=None, **settings)
-        if self.formulation != "single-letter" or self.engine != "auto" or self.verify is not None:
+        if self.formulation != "single-letter" or self.engine != "auto":
             raise InputError(
-                "class_loss must be 'entropy' with another formulation than 'single-letter', with an engine or with "
-                f"verify; it came with formulation={self.formulation!r}, engine={self.engine!r}, "
-                f"verify={self.verify!r}. Leave them out."
+                "class_loss must be 'entropy' with another formulation than 'single-letter' or with an engine; it came "
+                f"with formulation={self.formulation!r} and engine={self.engine!r}. Leave them out."
             )
         self.class_loss = class_loss if isinstance(class_loss, str) else "table"
         self._losses = table_of(class_loss, problem.k)
@@ -154,6 +171,8 @@ class DecisionSession(LawSession):
         upper = held.upper if held.parts is not None else math.inf
         certificate = DecisionCertificate(question, held.parts, proposal.evidence, upper, lower, held.excess)
         solution = self._told(certificate, proposal, given, enough, clock.now() - started)
+        if self.verify:
+            solution = _verify.verified(solution)
         if on_failure == "raise":
             self._raise(solution)
         return solution
@@ -245,8 +264,9 @@ class DecisionSession(LawSession):
         said = ", ".join(f"{q.budget} = {b:.8g}" for q, b in given.items()) or "the marginals"
         if solution.status == "infeasible":
             forbidden.raise_stranded(self.problem, self._support.x, self._stranded)
-            missed = next(q for q in reversed(QUANTITIES) if q in given)
-            least = certificate.least(missed)
+            bounds = {q: certificate.least(q) for q in reversed(QUANTITIES) if q in given}
+            missed = next((q for q, v in bounds.items() if given[q] < v < math.inf), next(iter(bounds)))
+            least = bounds[missed]
             least = missed.outside(least, self.units) if missed is RATE else least
             what = "loss of the best decision" if missed is CLASSIFICATION_LOSS else missed.words
             raise InfeasibleError(
@@ -263,27 +283,6 @@ class DecisionSession(LawSession):
             )
 
 
-@dataclass(frozen=True, eq=False)
-class AtNoRate:
-    """Evidence: at R = 0 E d is that of one letter for all, or of the given law, and the loss that of one action."""
-
-    def bound(self, question: Question) -> float:
-        assert isinstance(question, (Decisions, MessageDecisions))
-        if question.rate_budget > 0.0:
-            return -math.inf
-        problem = question.problem
-        each = problem.px @ problem.d
-        distortion = question.law.least(each) if isinstance(question.laws, Free) else math.fsum(problem.py * each)
-        values = distortion, 0.0, float((problem.px @ question.expected).min())
-        slack = [v * (1.0 - 64 * 2.0**-53 * (problem.n + 4)) for v in values]
-        if any(v > b for v, b in zip(slack, question.budgets, strict=True)):
-            return math.inf
-        return slack[question.objective.place]
-
-    def framed(self, change: Any) -> AtNoRate:
-        return self
-
-
 class _Judge:
     """Moves points onto the marginals and within the rate; keeps the best whose loss, rounded up, is within C."""
 
@@ -298,6 +297,7 @@ class _Judge:
             objective=question.objective,
             laws=question.laws,
         )
+        self.always = _one_action(question) <= question.budgets[CLASSIFICATION_LOSS.place]
         self.upper = self.excess = math.inf
         self.parts: tuple[Part, ...] | None = None
 
@@ -310,9 +310,19 @@ class _Judge:
         size = question.problem.n * question.problem.m + question.problem.k
         loss += _ROUNDING * size * float(question.losses.max(initial=0.0))
         value = loss if question.objective is CLASSIFICATION_LOSS else point.spent.values[question.objective.place]
-        excess = max(0.0, loss - question.budgets[CLASSIFICATION_LOSS.place])
+        excess = 0.0 if self.always else max(0.0, loss - question.budgets[CLASSIFICATION_LOSS.place])
         if excess > _CLOSE * float(question.losses.max(initial=0.0)):
             return None
         if (excess > 0.0, value) < (self.excess > 0.0, self.upper):
             self.upper, self.parts, self.excess = value, point.parts, excess
         return value if excess == 0.0 else None
+
+
+def _one_action(question: Ask) -> Fraction:
+    """The loss of the best action for all, exactly: no point has more."""
+    problem = question.problem
+    pmfs = [problem.px.tolist(), *problem.ps_given_x.tolist()]
+    px, *rows = ([Fraction(v) / sum(map(Fraction, p)) for v in p] for p in pmfs)
+    classes = [sum(p * row[s] for p, row in zip(px, rows, strict=True)) for s in range(problem.k)]
+    columns = question.losses.T.tolist()
+    return min(sum((p * Fraction(v) for p, v in zip(classes, column, strict=True)), Fraction(0)) for column in columns)

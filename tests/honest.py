@@ -206,7 +206,44 @@ FORBIDDEN_NAMES = [
 
 
 @functools.cache
+def about_decisions() -> dict[str, Proof]:
+    """Files about the loss of the best decision, of every kind."""
+    rng = np.random.default_rng(1)
+    px, py, W, d = (
+        rng.dirichlet(np.ones(3)),
+        rng.dirichlet(np.ones(2)),
+        rng.dirichlet(np.ones(2), 3),
+        rng.random((3, 2)),
+    )
+    given, free = drcopt.Problem(px, py, W, d), drcopt.Problem(px, None, W, d)
+    costs = np.array([[0.0, 1.0, 0.4], [2.0, 0.0, 0.4]])
+    least = drcopt.min_classification_loss(given, R=0.4, class_loss="error").classification_loss
+    C = 0.5 * (least + 1.0 - float((px @ W).max()))
+    error, message = {"class_loss": "error"}, {"classifier_sees": "message"}
+    D = 1.05 * drcopt.solve(given, R=0.4, C=C, **error).distortion
+    cheap = drcopt.min_classification_loss(given, R=0.4, class_loss=costs)
+    barred = drcopt.Problem(px, None, W, [[0.1, 0.4, math.inf], [0.5, 0.0, 0.3], [0.2, math.inf, 0.6]])
+    found = {
+        "error": drcopt.solve(given, R=0.4, C=C, **error),
+        "error, free message": drcopt.solve(free, R=0.4, C=C, **error, **message),
+        "error rate": drcopt.min_rate(given, D=D, C=C, **error),
+        "error too small": drcopt.solve(given, R=0.05, C=0.8 * least, **error, on_failure="return"),
+        "error without rate": drcopt.solve(given, R=0.0, **error),
+        "costs": cheap,
+        "costs, barred": drcopt.min_classification_loss(barred, R=0.4, D=0.5, class_loss=costs),
+    }
+    return {name: proof.to_dict(solution.certificate) for name, solution in found.items()}
+
+
+DECISION_NAMES = [
+    "error", "error, free message", "error rate", "error too small", "error without rate", "costs", "costs, barred",
+]  # fmt: skip
+
+
+@functools.cache
 def written(name: str) -> Proof:
+    if name in DECISION_NAMES:
+        return about_decisions()[name]
     if name in FORBIDDEN_NAMES:
         return about_forbidden()[name]
     return about_laws()[name] if name in LAW_NAMES else proof.to_dict(honest()[name])

@@ -279,6 +279,23 @@ def _stranded(proof: Proof, rng: np.random.Generator) -> None:
         proof["claim"], proof["point"] = {"infeasible": True}, None
 
 
+def _actions(proof: Proof, rng: np.random.Generator) -> None:
+    """Another letter or action in a split of actions, or another table."""
+    splits, kind = [node for node in _nodes(proof) if "a" in node], rng.integers(4)
+    if splits and kind < 2:
+        name = ["y", "a"][kind]
+        splits[rng.integers(len(splits))][name] = int(rng.integers(-1, 4))
+    elif kind == 2 and "losses" in proof:
+        proof["losses"] = [row[::-1] for row in proof["losses"]]
+    else:
+        proof.pop("losses", None)
+
+
+#: What there is in files about decisions only.
+DECISION_TAMPERS: dict[str, Tamper] = {
+    "actions": _actions,
+    "losses": _somewhere(lambda proof: proof.get("losses", [])),
+}
 #: What there is in files about forbidden pairs only.
 FORBIDDEN_TAMPERS: dict[str, Tamper] = {"forbid": _forbid, "forbid-again": _forbid, "stranded": _stranded}
 #: What there is in files of version 2 only.
@@ -321,7 +338,7 @@ TAMPERS: dict[str, Tamper] = {
     "channel": _somewhere(lambda proof: proof["problem"]["ps_given_x"]),
     "d": _somewhere(lambda proof: proof["problem"]["d"]),
 }
-ALL_TAMPERS = TAMPERS | LAW_TAMPERS | FORBIDDEN_TAMPERS
+ALL_TAMPERS = TAMPERS | LAW_TAMPERS | FORBIDDEN_TAMPERS | DECISION_TAMPERS
 
 
 def tampered(proof: Proof, name: str, seed: int) -> Proof:

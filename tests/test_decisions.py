@@ -265,9 +265,3 @@ def test_refused(name: str) -> None:
     with pytest.raises(drcopt.InputError) as caught:
         drcopt.solve(drcopt.sources.bernoulli(), R=0.5, C=0.3, **how)
     assert message in str(caught.value)
-
-
-def test_no_proof_file(tmp_path: Any) -> None:
-    solution = drcopt.solve(drcopt.sources.bernoulli(), R=0.5, C=0.4, class_loss="error")
-    with pytest.raises(drcopt.InputError, match="a proof file must be about"):
-        solution.certificate.save(tmp_path / "it.json")

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tampering import ALL_TAMPERS, FORBIDDEN_TAMPERS, LAW_TAMPERS, TAMPERS, tampered
+from tampering import ALL_TAMPERS, DECISION_TAMPERS, FORBIDDEN_TAMPERS, LAW_TAMPERS, TAMPERS, tampered
 
 import drcopt
 from drcopt.errors import InputError
 
 pytest.importorskip("flint")
 
-from honest import FORBIDDEN_NAMES, LAW_NAMES, NAMES, Proof, known, one_shot, written
+from honest import DECISION_NAMES, FORBIDDEN_NAMES, LAW_NAMES, NAMES, Proof, known, one_shot, written
 
 from drcopt.checker import check
 from drcopt.checker.question import BUDGETS
@@ -37,6 +37,8 @@ def truth(data: Proof, objective: str, seconds: float) -> tuple[float, float]:
         D, R, C = (math.inf if text == "inf" else float.fromhex(text) for text in budgets)
         settings: dict[str, Any] = {"units": "nats", "on_failure": "return", "time_limit": seconds}
         settings |= {"formulation": data["formulation"], "classifier_sees": data["classifier_sees"]}
+        if "losses" in data:
+            settings["class_loss"] = np.array(numbers(data["losses"]))
         if "perception" in data:
             near = {key: numbers(value) for key, value in data["perception"].items() if key != "kind"}
             near |= {"kind": data["perception"]["kind"], "target": np.array(near["target"]) / sum(near["target"])}
@@ -99,7 +101,7 @@ def lies(data: Proof, name: str, seconds: float) -> tuple[bool, str]:
     if not verdict.accepted and math.isinf(verdict.lower) and math.isinf(verdict.upper):
         return False, ""
     base, claim, found = written(name), data["claim"], []
-    question = ("problem", "formulation", "classifier_sees", "perception", *BUDGETS)
+    question = ("problem", "formulation", "classifier_sees", "perception", "losses", *BUDGETS)
     same = aim(data) == aim(base) and all(data.get(key, "inf") == base.get(key, "inf") for key in question)
     low, high = known(name) if same else truth(data, aim(data), seconds)
     if verdict.lower > high:
@@ -181,4 +183,22 @@ class TestTamperingWithForbiddenPairs:
     def test_a_thousand(self) -> None:
         rejected, wrong = campaign(1000, 30, 2.0, FORBIDDEN_NAMES, ALL_TAMPERS)
         print(f"1000 about forbidden pairs: {rejected} claims rejected, {len(wrong)} false ones accepted")
+        assert not wrong
+
+
+class TestTamperingWithDecisions:
+    @pytest.mark.parametrize("name", DECISION_NAMES)
+    def test_honest_files_are_accepted(self, name: str) -> None:
+        verdict = check(written(name))
+        assert verdict.accepted, verdict.reason
+
+    def test_thirty_of_what_is_new(self) -> None:
+        rejected, wrong = campaign(30, 0, 0.3, DECISION_NAMES, DECISION_TAMPERS)
+        assert not wrong
+        assert rejected >= 10
+
+    @pytest.mark.slow
+    def test_a_thousand(self) -> None:
+        rejected, wrong = campaign(1000, 30, 2.0, DECISION_NAMES, ALL_TAMPERS)
+        print(f"1000 about decisions: {rejected} claims rejected, {len(wrong)} false ones accepted")
         assert not wrong

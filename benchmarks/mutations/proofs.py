@@ -46,7 +46,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "checker: independence fills forbidden pairs",
         "checker/point.py",
-        "not rate <= most and p.allowed.all():",
+        "not rate <= most and _free(p, law):",
         "not rate <= most:",
     ),
     Mutant(
@@ -78,6 +78,42 @@ MUTANTS: tuple[Mutant, ...] = (
         "checker/problem.py",
         "        if not self.allowed.all():",
         "        if False:",
+    ),
+    Mutant(
+        "checker: independence with a forbidden pair",
+        "checker/evidence.py",
+        "if not some.any() or not (p.PY is None or some.all()):",
+        "if not some.any() or p.PY is not None:",
+    ),
+    # The loss of the best decision.
+    Mutant("checker: the dearest action", "checker/decisions.py", "least(softmin(", "-least(-softmin("),
+    Mutant(
+        "checker: an action less in both halves", "checker/decisions.py", "only[node.y] &=", "only[node.y] &= False &"
+    ),
+    Mutant(
+        "checker: actions of messages in halves",
+        "checker/decisions.py",
+        "if not (reader.message and len(nodes) > 1):",
+        "if p:",
+    ),
+    Mutant(
+        "checker: doubt for loss",
+        "checker/decisions.py",
+        "[h for h in always(p) if h.weights[2].is_zero()]",
+        "[*always(p)]",
+    ),
+    Mutant(
+        "checker: decisions independent at any rate",
+        "checker/decisions.py",
+        'name == "independent" and still',
+        'name == "independent"',
+    ),
+    Mutant("checker: a loss counted low", "checker/decisions.py", "if found <= self.most else", "if False else", False),
+    Mutant(
+        "checker: no more loss than the least",
+        "checker/decisions.py",
+        "self.most = arb(min(",
+        "self.most = arb(0 * min(",
     ),
     Mutant("checker: ends swapped", "checker/question.py", "else to_float(least, False)", "else to_float(least, True)"),
     Mutant("checker: excess forgiven", "checker/question.py", "excess = bool(over)", "excess = False"),
@@ -155,7 +191,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "checker: rate not repaired",
         "checker/point.py",
-        "    if most is not None and not rate <= most and p.allowed.all():\n        keep",
+        "    if most is not None and not rate <= most and _free(p, law):\n        keep",
         "    if False:\n        keep",
         False,
     ),

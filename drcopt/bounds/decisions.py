@@ -23,6 +23,7 @@ from drcopt.bounds.pricing import price
 from drcopt.formulations import Decisions, MessageDecisions, Question
 from drcopt.problem import Standard
 from drcopt.questions import Piece, lowered
+from drcopt.questions.output import Free
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,3 +103,24 @@ def action_piece(question: Question, leaf: Leaf, allowed: NDArray[np.bool_]) -> 
         min(alpha, 2.0 * most) * float(-np.log(problem.px.min())),
     )
     return Piece((w, alpha, beta), level)
+
+
+@dataclass(frozen=True, eq=False)
+class AtNoRate:
+    """Evidence: at R = 0 E d is that of one letter for all, or of the given law, and the loss that of one action."""
+
+    def bound(self, question: Question) -> float:
+        assert isinstance(question, (Decisions, MessageDecisions))
+        if question.rate_budget > 0.0:
+            return -math.inf
+        problem = question.problem
+        each = problem.px @ problem.d
+        distortion = question.law.least(each) if isinstance(question.laws, Free) else math.fsum(problem.py * each)
+        values = distortion, 0.0, float((problem.px @ question.expected).min())
+        slack = [v * (1.0 - 64 * 2.0**-53 * (problem.n + 4)) for v in values]
+        if any(v > b for v, b in zip(slack, question.budgets, strict=True)):
+            return math.inf
+        return slack[question.objective.place]
+
+    def framed(self, change: Standard) -> AtNoRate:
+        return self

@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from drcopt.bounds import DataProcessing, Evidence, Leaf, PosteriorTree, bound_of
+from drcopt.bounds.decisions import ActionTree
 from drcopt.certify.writing import ROOM as ROOM
 from drcopt.certify.writing import Writer as Writer
 from drcopt.certify.writing import number as number
 from drcopt.certify.writing import numbers as numbers
 from drcopt.coupling import leaves_first, send_along
-from drcopt.formulations import Part, Question
+from drcopt.formulations import Decisions, MessageDecisions, Part, Question
 from drcopt.problem import Problem
 from drcopt.questions import DISTORTION, QUANTITIES, Near, Quantity
 from drcopt.stakes import Stakes
+from drcopt.support.check import FloatArray
 from drcopt.support.files import atomic_write
 
 if TYPE_CHECKING:
@@ -212,9 +214,10 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
     True
     """
     formulation, infeasible = certificate.formulation, certificate.infeasible
-    problem = formulation.problem
+    problem, losses = formulation.problem, losses_of(formulation)
     question, goal = _missed(certificate) if infeasible else (formulation, certificate.lower)
-    room = ROOM * (max(Stakes(problem).scale, abs(certificate.lower)) if question.objective is DISTORTION else 1.0)
+    size = 1.0 if losses is None else float(losses.max())  # of what is no distortion
+    room = ROOM * (max(Stakes(problem).scale, abs(certificate.lower)) if question.objective is DISTORTION else size)
     found, least = best(certificate, question)
     # What cannot be met is shown by the least value known, but not to its last digits.
     writer = Writer(
@@ -259,7 +262,9 @@ def contents(
 ) -> dict[str, Any]:
     """The fields of a file in their order."""
     arrays = {name: numbers(getattr(question.problem, name)) for name in ("px", "py", "ps_given_x", "d")}
-    plain = question.laws is None and question.classifier_sees != "message" and not question.problem.forbidden.any()
+    losses = losses_of(question)
+    plain = question.laws is None and question.classifier_sees != "message" and losses is None
+    plain = plain and not question.problem.forbidden.any()
     return {
         "drcopt-proof": VERSION if plain else LAWS_VERSION,
         "problem": arrays if question.laws is None else arrays | {"py": None},
@@ -267,11 +272,17 @@ def contents(
         "classifier_sees": question.classifier_sees,
         **{name: number(limit) for name, limit in limits.items()},
         **perception_of(question),
+        **({} if losses is None else {"losses": numbers(losses)}),
         "objective": objective.name.replace("_", "-"),
         "claim": claim,
         "point": parts,
         "evidence": evidence,
     }
+
+
+def losses_of(question: Question) -> FloatArray | None:
+    """The table of losses of actions, if C limits the loss of the best one."""
+    return question.losses if isinstance(question, (Decisions, MessageDecisions)) else None
 
 
 def points(question: Question, parts: Sequence[Part]) -> list[dict[str, Any]]:
@@ -329,15 +340,20 @@ def _missed(certificate: Certificate) -> tuple[Question, float]:
         for (question, limit), bound in reversed([*zip(ways, bounds, strict=True)]):  # the loss where it will do
             if limit < bound <= most:
                 return question, limit
-    return ways[-1] if ways else (asked, math.inf)  # forbidden pairs leave no coupling, whatever the budgets
+    if not ways or best(certificate, asked)[1] == math.inf:  # no coupling is left, whatever it is for
+        return asked, math.inf
+    return ways[-1]
 
 
 def best(certificate: Evident, question: Question) -> tuple[Evidence, float]:
     """The evidence that bounds the question's objective best, what holds of every problem included, and that bound."""
     problem, relaxed = question.problem, certificate.relaxed
+    cheapest = [Leaf(f, 0.0, 0.0) for f in (np.zeros(problem.n), problem.d.min(axis=1))]
     floors: list[Evidence] = [DataProcessing()]
-    if question.name != "one-shot":
-        floors += [PosteriorTree(Leaf(f, 0.0, 0.0)) for f in (np.zeros(problem.n), problem.d.min(axis=1))]
+    if losses_of(question) is not None:
+        floors = [ActionTree(leaf) for leaf in cheapest]
+    elif question.name != "one-shot":
+        floors += [PosteriorTree(leaf) for leaf in cheapest]
     asked = [question] if relaxed is None else [question, question.with_problem(relaxed)]
     bounds = [(one, max(bound_of(one, each) for each in asked)) for one in (*certificate.evidence, *floors)]
     return max(bounds, key=lambda pair: pair[1])

@@ -42,7 +42,9 @@ def verified(solution: Solution) -> Solution:
     except Exception as error:  # evidence that cannot be written, or too much of it, proves nothing
         lower, upper, reason = -math.inf, math.inf, f"{type(error).__name__}: {error}"
     if solution.objective != "distortion":
-        nats = solution.objective != "perception" or KINDS[solution.perception_kind or ""].informational
+        of = solution.objective
+        nats = of != "perception" or KINDS[solution.perception_kind or ""].informational
+        nats &= of != "classification_loss" or bool(solution.loss_units)  # else in its own unit
         lower, upper = below(lower, solution.units) if nats else lower, math.nan
     changes: dict[str, Any] = {}
     if reason:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from drcopt.bounds import DataProcessing, Evidence, Independent, Leaf, PosteriorTree, Stranded
 from drcopt.bounds.cells import CellDual
+from drcopt.bounds.decisions import ActionTree, AtNoRate
 from drcopt.bounds.maps import MapLeaf, MapTree
 from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing.gibbs import softmin
@@ -137,6 +138,10 @@ class Writer:
             return {"kind": "data-processing"}
         if isinstance(evidence, Stranded):
             return {"kind": "stranded", "letters": evidence.letters.tolist()}
+        if isinstance(evidence, ActionTree):
+            return self.action_tree(evidence)
+        if isinstance(evidence, AtNoRate):
+            return {"kind": "independent"}
         if isinstance(evidence, Independent):
             return {"kind": "independent", **self.law((1.0, 0.0, 0.0), 0.0, self.problem.px @ self.problem.d)}
         raise TypeError(f"there is no way to write evidence of type {type(evidence).__name__}")
@@ -182,6 +187,20 @@ class Writer:
             **self.share(dual.distortion),
             "cells": [_written(tree) for tree in trees],
         }
+
+    def action_tree(self, tree: ActionTree) -> dict[str, Any]:
+        """Multipliers only: the checker needs no more."""
+        nodes: list[dict[str, Any]] = []
+        stack = [tree.root]
+        while stack:
+            node = stack.pop()
+            if isinstance(node, Leaf):
+                leaf = {"f": numbers(node.f), "rate": number(node.rate), "classification": number(node.classification)}
+                nodes.append(leaf | self.share(node.distortion))
+            else:
+                nodes.append({"y": int(node.y), "a": int(node.a)})
+                stack += [node.without, node.only]
+        return {"kind": "action-tree", "nodes": nodes}
 
     def posterior_tree(self, tree: PosteriorTree) -> dict[str, Any]:
         """Splits, and leaves with their cells."""

@@ -30,8 +30,20 @@ KINDS = (
     "independent",
     "data-processing",
     "stranded",
+    "action-tree",
 )
 WEIGHTS = ("distortion", "rate", "classification", "perception", "level")
+
+
+def kind_of(evidence: Any) -> str | None:
+    """The kind of a file's evidence, which has the fields of that kind."""
+    if evidence is None:
+        return None
+    name = evidence["kind"] if isinstance(evidence, dict) and "kind" in evidence else evidence
+    if name not in KINDS:
+        raise ValueError(f"there is no evidence of kind {name!r:.40}")
+    schema.record(name, evidence)
+    return str(name)
 
 
 def region(evidence: Any, reader: Evidence, kind: str, still: bool) -> Region:
@@ -39,22 +51,10 @@ def region(evidence: Any, reader: Evidence, kind: str, still: bool) -> Region:
 
     ``still``: these have X and Y independent.
     """
-    p, name = reader.p, None
-    if evidence is not None:
-        name = evidence["kind"] if isinstance(evidence, dict) and "kind" in evidence else evidence
-        if name not in KINDS:
-            raise ValueError(f"there is no evidence of kind {name!r:.40}")
-        schema.record(name, evidence)
+    p, name = reader.p, kind_of(evidence)
     if name == "independent" and still:
-        zero, one = arb(0), arb(1)
-        omega, x = (positive(evidence.get(key, "0")) for key in ("perception", "level"))
-        # Of a letter that is independent of X every pair must be allowed.
-        cost = reader.over_laws(p.PX @ p.D, omega, x, p.allowed.all(axis=0))
-        apart = [
-            HalfSpace((one, zero, zero, arb(omega)), cost),
-            HalfSpace((zero, zero, one, zero), p.HS),
-        ]
-        return Region(always(p) + apart, [])
+        loss = HalfSpace((arb(0), arb(0), arb(1), arb(0)), p.HS)
+        return Region([*always(p), reader.alone(evidence), loss], [])
     if name == "stranded":
         return Region(always(p) + reader.stranded(evidence), [])
     if name == "data-processing" and kind != "one-shot":
@@ -129,6 +129,17 @@ class Evidence:
         or 0.
         """
         return positive(leaf.get("distortion", "1" if self.objective == "distortion" else "0"))
+
+    def alone(self, evidence: Any) -> HalfSpace:
+        """What E d is at least where X and Y are independent, and letters have all pairs allowed;
+        0 ≥ 1 where letters that must have mass do not.
+        """
+        p, zero, some = self.p, arb(0), self.p.allowed.all(axis=0)
+        omega, x = (positive(evidence.get(key, "0")) for key in ("perception", "level"))
+        if not some.any() or not (p.PY is None or some.all()):
+            return HalfSpace((zero, zero, zero, zero), arb(1))
+        cost = self.over_laws(p.PX @ p.D, omega, x, some)
+        return HalfSpace((arb(1), zero, zero, arb(omega)), cost)
 
     def stranded(self, evidence: Any) -> list[HalfSpace]:
         """Letters of X with more mass than all that they may become: no point is left, 0 ≥ 1."""

@@ -4,6 +4,7 @@ rate and the perception.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,16 @@ Spent = tuple[Any, Any, Any, Any]
 
 
 def couplings(
-    p: Problem, perception: Perception | None, point: Any, limits: tuple[Any, Any], message: bool
+    p: Problem,
+    perception: Perception | None,
+    point: Any,
+    limits: tuple[Any, Any],
+    message: bool,
+    loss_of: Callable[[Any], Any],
 ) -> Spent:
     """Of a mixture of couplings, mixed with an independent letter if rate or perception exceeds its
-    limit (None: none): one of the target, or of the law that Y has.
+    limit (None: none): one of the target, or of the law that Y has. ``loss_of`` a coupling is its
+    classification loss.
     """
     parts = [schema.record("part with a coupling", part) for part in point]
     weights = ball(_weights(parts))
@@ -43,13 +50,13 @@ def couplings(
             rate, phi = arb(keep) * rate, arb(keep) * phi if keep else arb(0)
             law = arb(keep) * law + arb(1 - keep) * perception.t
             moved = [_mixed(p, P, letters, keep, perception.t, message) for P, letters in moved]
-    if most is not None and not rate <= most and p.allowed.all():
+    law = law if p.PY is None else p.PY
+    if most is not None and not rate <= most and _free(p, law):
         keep = _share(most, rate)
         rate *= arb(keep)
-        law = law if p.PY is None else p.PY
         moved = [_mixed(p, P, letters, keep, law, message) for P, letters in moved]
     mixed = sum(w * by_letter(P, of, p.m) for w, (P, of) in zip(weights, moved, strict=True))
-    loss = sum((w * p.loss(P) for w, (P, _) in zip(weights, moved, strict=True)), arb(0))
+    loss = sum((w * loss_of(P) for w, (P, _) in zip(weights, moved, strict=True)), arb(0))
     return (p.D * mixed).sum(), rate, loss, phi
 
 
@@ -86,6 +93,11 @@ def _mixed(p: Problem, P: Any, of: Any, keep: Any, law: Any, message: bool) -> t
     """So much of a coupling, and for the rest a letter of that law, independent of X."""
     alone = np.outer(p.PX, arb(1 - keep) * law)
     return _added(arb(keep) * P, of, alone, np.arange(p.m), message)
+
+
+def _free(p: Problem, law: Any) -> bool:
+    """Whether a letter of that law may be independent of X: it has no mass or no forbidden pair."""
+    return all(mass.is_zero() for mass in law[~np.all(p.allowed, axis=0)])
 
 
 def _added(P: Any, letters: Any, more: Any, of: Any, message: bool) -> tuple[Any, Any]:

@@ -12,6 +12,7 @@ from flint import arb
 from drcopt.checker import point, schema
 from drcopt.checker.balls import digits, nats, to_float
 from drcopt.checker.balls import least as least_of
+from drcopt.checker.decisions import Decisions
 from drcopt.checker.evidence import Evidence, region
 from drcopt.checker.halfspaces import HalfSpace, Region
 from drcopt.checker.perception import Perception
@@ -93,11 +94,19 @@ class Question:
             self.perception = Perception(data["perception"], p.m)
         elif "perception_budget" in data or self.aim == PERCEPTION:
             raise ValueError("there is no perception")
+        self.decisions = None
+        if "losses" in data:
+            if version == 1 or self.kind != "single-letter" or "perception" in data:
+                raise ValueError("losses are of version 2, single-letter and without a perception")
+            self.decisions = Decisions(data["losses"], p)
         seen = {"time-sharing": "Y,Q"}.get(self.kind, "V" if self.message else ",".join(sees))
         rate = "I(X;V)" if self.message else RATES[self.kind]
-        self.names = ("E d", rate, f"H(S|{seen})", self.perception and self.perception.name)
+        loss = f"{self.decisions.name} given {seen}" if self.decisions else f"H(S|{seen})"
+        self.names = ("E d", rate, loss, self.perception and self.perception.name)
         # No point needs more; a message may have more letters than Y.
-        most = (p.PX @ _largest(p.D), p.HX if self.message else p.HX.min(p.HY), p.HS, arb("inf"))
+        most_rate = p.HX if self.message else p.HX.min(p.HY)
+        most_loss = self.decisions.most if self.decisions else p.HS
+        most = (p.PX @ _largest(p.D), most_rate, most_loss, arb("inf"))
         pairs = zip(self.budgets, most, strict=True)
         self.limits = [reach if budget is None else reach.min(budget) for budget, reach in pairs]
         self.evidence = Evidence(p, self.perception, data["objective"], sees, operations)
@@ -140,7 +149,7 @@ class Question:
         """Whether a quantity is measured in nats."""
         if q == PERCEPTION:
             return self.perception is not None and self.perception.in_nats
-        return q != DISTORTION
+        return q != DISTORTION and not (q == LOSS and self.decisions)
 
     def verdict(self, tolerance: float) -> Verdict:
         """The whole check; see :func:`drcopt.checker.check`."""
@@ -149,7 +158,11 @@ class Question:
         still = alone or (q != RATE and self.budgets[RATE] == 0)
         infeasible = isinstance(claim, dict) and "infeasible" in claim
         schema.record("claim of infeasibility" if infeasible else "claim of bounds", claim)
-        found = region(self.data["evidence"], self.evidence, self.kind, still)
+        evidence = self.data["evidence"]
+        if self.decisions:
+            found = self.decisions.region(evidence, self.evidence, still)
+        else:
+            found = region(evidence, self.evidence, self.kind, still)
         any_law = " with any law" * (p.PY is None and self.perception is None)
         least, note = self.least(found), found.note
         said = [
@@ -203,7 +216,8 @@ class Question:
         rate, phi = (None if self.aim == i else self.budgets[i] for i in (RATE, PERCEPTION))
         if self.kind == "one-shot":
             return point.maps(p, parts, rate, self.evidence.by_part)
-        return point.couplings(p, self.perception, parts, (rate, phi), self.message)
+        loss = self.decisions.loss if self.decisions else p.loss
+        return point.couplings(p, self.perception, parts, (rate, phi), self.message, loss)
 
     # -- in words, each true as printed --------------------------------------------------
 
@@ -258,6 +272,8 @@ class Question:
 
     def size(self, q: int) -> Any:
         """What a tolerance is relative to."""
+        if q == LOSS and self.decisions:
+            return self.decisions.table.max()
         return abs(self.problem.D).max() if q == DISTORTION else arb(1)
 
 

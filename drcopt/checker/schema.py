@@ -22,7 +22,7 @@ OBJECTS: dict[str, tuple[str, str]] = {
     "proof": (
         "drcopt-proof problem formulation classifier_sees rate_budget classification_budget "
         "objective claim point evidence",
-        "distortion_budget perception perception_budget",
+        "distortion_budget perception perception_budget losses",
     ),
     "surface": (
         "drcopt-surface problem formulation classifier_sees objective ranges gap known infeasible "
@@ -43,6 +43,9 @@ OBJECTS: dict[str, tuple[str, str]] = {
     "independent": ("kind", "perception level"),
     "data-processing": ("kind", ""),
     "stranded": ("kind letters", ""),
+    "action-tree": ("kind nodes", ""),
+    "split of actions": ("y a", ""),
+    "leaf of an action tree": ("f rate classification", "distortion"),
     "split of a tree": ("y s at", ""),
     "leaf of a posterior tree": (
         "f rate classification convex cells",
@@ -161,7 +164,9 @@ def pmf(values: Any, *shape: int | None) -> Any:
 
 @dataclass(frozen=True)
 class Split:
-    """The trees for τ_y(s) ≤ at and for τ_y(s) ≥ at follow."""
+    """The trees for τ_y(s) ≤ at and for τ_y(s) ≥ at follow; of actions (``at`` None), those for s
+    and for any but s.
+    """
 
     y: int
     s: int
@@ -175,10 +180,15 @@ def tree(nodes: Any, m: int, k: int, leaf: str, read: Callable[[Any], object]) -
     """
     found, missing = [], 1
     split = "split of a cell" if leaf.startswith("cell") else "split of a tree"
+    acts = leaf == "leaf of an action tree"
     for node in listed(nodes):
         if not missing:
             raise ValueError("a tree goes on after its last leaf")
-        if isinstance(node, dict) and "at" in node:
+        if acts and isinstance(node, dict) and "a" in node:
+            record("split of actions", node)
+            found.append(Split(index(node["y"], m), index(node["a"], k), None))
+            missing += 1
+        elif not acts and isinstance(node, dict) and "at" in node:
             record(split, node)
             found.append(Split(index(node.get("y", 0), m), index(node["s"], k), number(node["at"])))
             missing += 1

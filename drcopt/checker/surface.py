@@ -122,7 +122,9 @@ class Surface(Question):
         columns = len(parts[0]["coupling"][0]) if self.message else self.problem.m
         size = float(len(parts)) * self.problem.n * (self.problem.m + columns)
         self.evidence.spend(2 * size * (self.problem.k + 4.0))
-        spent = point.couplings(self.problem, self.perception, parts, (None, None), self.message)
+        spent = point.couplings(
+            self.problem, self.perception, parts, (None, None), self.message, self.problem.loss
+        )
         limit = self.budgets[PERCEPTION]
         if limit is not None and not spent[PERCEPTION] <= limit:
             raise ValueError("a point exceeds its perception budget")

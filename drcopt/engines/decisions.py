@@ -104,7 +104,7 @@ class Deciding:
         columns = np.argwhere(node.allowed)
         answer = self._program(columns) or self._program(columns, margin=0.0)
         if answer is None:  # it may be empty: the least loss there says so, if anything does
-            answer = self._program(columns, least_loss=True)
+            answer = self._program(columns, least_loss=True) or self._program(columns, beyond=True)
             if answer is None:
                 return []
             self._bounded(node, answer[1])
@@ -169,9 +169,17 @@ class Deciding:
         return merged.T
 
     def _program(
-        self, columns: NDArray[np.intp], *, least_loss: bool = False, margin: float = _MARGINS[0]
+        self,
+        columns: NDArray[np.intp],
+        *,
+        least_loss: bool = False,
+        beyond: bool = False,
+        margin: float = _MARGINS[0],
     ) -> tuple[FloatArray, Leaf] | None:
-        """The relaxed point, (n, J) for these pairs (y, a), and multipliers; None without an answer."""
+        """The relaxed point, (n, J) for these pairs (y, a), and multipliers; None without an answer.
+
+        Of the objective, of the loss, or of how far ``beyond`` its limits a point must be.
+        """
         cp = importlib.import_module("cvxpy")
         question = self.question
         problem, letters, actions = question.problem, columns[:, 0], columns[:, 1]
@@ -191,15 +199,17 @@ class Deciding:
             of_letter[np.arange(J), letters] = 1.0
             constraints.append(weights @ of_letter == problem.py)
         objective = CLASSIFICATION_LOSS if least_loss else question.objective
+        excess: Any = cp.Variable()
         limited: dict[int, Any] = {}
         units = (self.scale, 1.0, 1.0)
         for q, budget, most in zip(QUANTITIES, question.budgets, question.most, strict=True):
             if q is objective or budget >= most * (1.0 - _MARGINS[0]):
                 continue
             limit = budget / units[q.place]
-            limit -= min(margin, 1e-3 * limit) if not least_loss else 0.0
-            limited[q.place] = forms[q.place] <= limit
-        program = cp.Problem(cp.Minimize(forms[objective.place]), [*constraints, *limited.values()])
+            limit -= min(margin, 1e-3 * limit) if not (least_loss or beyond) else 0.0
+            limited[q.place] = forms[q.place] <= limit + (excess if beyond else 0.0)
+        goal = excess if beyond else forms[objective.place]
+        program = cp.Problem(cp.Minimize(goal), [*constraints, *limited.values()])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -209,12 +219,12 @@ class Deciding:
         if program.status not in ("optimal", "optimal_inaccurate") or P.value is None or rows.dual_value is None:
             return None
         worth = np.zeros(3)
-        worth[objective.place] = 1.0
+        worth[objective.place] = float(not beyond)
         for place, constraint in limited.items():
             worth[place] = max(0.0, float(np.ravel(constraint.dual_value)[0]))
         f = -np.asarray(rows.dual_value, dtype=np.float64)
         worth[0] /= self.scale
-        if objective.place == 0:
+        if objective.place == 0 and not beyond:
             f, worth = f * self.scale, worth * self.scale
         if worth[RATE.place] < 1e-9 * self.scale:
             worth[RATE.place] = 0.0
