@@ -249,7 +249,7 @@ class Problem:
 
     def __reduce__(self) -> tuple[object, ...]:
         # Through the constructor: pickling alone would hand back writeable arrays.
-        return (_rebuilt, (self.px, self.py, self._channels, self.d, self.labels, self.name, self.units))
+        return (_rebuilt, (self.px, self.py, self.channels, self.d, self.labels, self.name, self.units))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Problem):
@@ -371,8 +371,8 @@ class Problem:
         return {name: information.from_nats(nats, units) for name, nats in self.classes.losses(coupling).items()}
 
     @property
-    def _channels(self) -> FloatArray | Classes:
-        """p(s|x) as it was given."""
+    def channels(self) -> FloatArray | Classes:
+        """p(s|x) as it was given: ``ps_given_x``, or ``classes`` where there are several."""
         return self.ps_given_x if self.classes is None else self.classes
 
     def of_class(self, name: str | None) -> Problem:
@@ -437,7 +437,7 @@ class Problem:
         rest = np.minimum(rest, most)
         scale = float(rest.max()) or 1.0
         px, py = (np.where(p > 0, np.maximum(p, _LEAST_MASS), 0.0) for p in (self.px, self.py))
-        return Problem(px, py, self._channels, rest / scale), Standard(scale, row, column)
+        return Problem(px, py, self.channels, rest / scale), Standard(scale, row, column)
 
 
 def _finite(array: FloatArray) -> FloatArray:

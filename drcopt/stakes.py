@@ -87,4 +87,4 @@ class Stakes:
             return None
         rest, row, column = self.problem.avoidable
         p, cut = self.problem, np.minimum(rest, self.most) + row[:, None] + column
-        return Problem(p.px, p.py, p.ps_given_x if p.classes is None else p.classes, np.minimum(p.d, cut))
+        return Problem(p.px, p.py, p.channels, np.minimum(p.d, cut))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -201,6 +202,18 @@ class TestProblem:
         assert drcopt.Problem(PX, PY, problem.ps_given_x, D) != problem
         assert "k=2+2" in repr(problem) and "H(b)=" in repr(problem) and "H(b)" in problem._repr_html_()
         assert problem.labels.s == (("a", 0), ("a", 1), ("b", 0), ("b", 1))
+
+    def test_files(self, tmp_path: Path) -> None:
+        named = pd.DataFrame(A, columns=["no", "yes"])
+        for problem in (toy(), drcopt.Problem(PX, None, {"a": named, "b": B}, D, name="two")):
+            drcopt.sources.save(problem, tmp_path / "mine.json")
+            assert drcopt.sources.named(tmp_path / "mine.json") == problem
+            with pytest.raises(drcopt.InputError, match=r"must end in \.json"):
+                drcopt.sources.save(problem, tmp_path / "mine.npz")
+        for wrong in ('{"a": [["x"]]}', '{"a": {"b": [[1]]}}', "{}", '{"a": 1}'):
+            (tmp_path / "bad.json").write_text(f'{{"px": [1], "py": [1], "ps_given_x": {wrong}, "d": [[0]]}}')
+            with pytest.raises(drcopt.InputError, match="ps_given_x"):
+                drcopt.sources.named(tmp_path / "bad.json")
 
     def test_letters_of_classes_without_mass_go(self) -> None:
         wide = drcopt.Problem([1.0, 0.0], [1.0], {"a": [[1, 0, 0], [0, 1, 0]], "b": [[0, 1], [1, 0]]}, [[0], [1]])

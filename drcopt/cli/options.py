@@ -213,7 +213,7 @@ def load(source: str, py: str = "given", **how: Any) -> Problem:
     from drcopt.problem import Problem
 
     p = problem
-    return Problem(p.px, None, p.ps_given_x, p.d, labels=p.labels, name=p.name, units=p.units)
+    return Problem(p.px, None, p.channels, p.d, labels=p.labels, name=p.name, units=p.units)
 
 
 def _load(source: str, **how: Any) -> Problem:

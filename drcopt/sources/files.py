@@ -63,7 +63,8 @@ def named(source: str | os.PathLike[str], **options: Any) -> Problem:
     source : str or path
         A name from :data:`NAMES`, perhaps with options (``"bernoulli:px=0.3,p1=0.1"``), or a file ending in ``.npz``
         or ``.json`` that holds ``px``, ``py``, ``ps_given_x`` and optionally ``d`` (an array or a name; "hamming" if
-        absent), ``name``, ``labels`` (of x, y and s) and ``units`` (of d).
+        absent), ``name``, ``labels`` (of x, y and s) and ``units`` (of d). In JSON ``ps_given_x`` may be an object with
+        the channels of several classes by name.
     **options
         Those of :func:`~drcopt.sources.bernoulli`, :func:`~drcopt.sources.gaussian_grid` or
         :func:`~drcopt.sources.images`; none for a file.
@@ -116,6 +117,8 @@ def save(problem: Problem, path: str | os.PathLike[str]) -> None:
     True
     """
     arrays = {key: getattr(problem, key) for key in _KEYS}
+    if problem.classes is not None and Path(path).suffix.lower() == ".npz":
+        raise InputError("path must end in .json for a problem with several classes; it ends in .npz. Change that.")
     notes = {key: text for key in ("name", "units") if (text := getattr(problem, key))}
     names = {axis: list(letters) for axis in "xys" if (letters := getattr(problem.labels, axis)) is not None}
     suffix = Path(path).suffix.lower()
@@ -131,6 +134,8 @@ def save(problem: Problem, path: str | os.PathLike[str]) -> None:
             plain["d"] = [["inf" if v == math.inf else v for v in row] for row in plain["d"]]
             if problem.free:
                 plain["py"] = None
+            if problem.classes is not None:
+                plain["ps_given_x"] = {name: W.tolist() for name, W in problem.classes.items()}
             json.dump({**plain, **notes, **labels}, text)
             text.write("\n")
     else:
@@ -287,6 +292,9 @@ def _only_numbers(path: str, name: str, value: Any) -> None:
     if isinstance(value, list):
         for i, entry in enumerate(value):
             _only_numbers(path, f"{name}[{i}]", entry)
+    elif isinstance(value, dict) and name == "ps_given_x":  # several classes
+        for of, W in value.items():
+            _only_numbers(path, f"ps_given_x[{of!r}]", W)
     elif isinstance(value, bool | str):
         raise InputError(f"{path} must hold numbers; {name} is {check.shown(value)}. Write it as a number.")
 

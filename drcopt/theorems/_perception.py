@@ -48,7 +48,7 @@ def operational(rng: np.random.Generator, instances: int) -> Iterator[Comparison
 
 
 def _own_law(problem: Problem) -> Problem:
-    return Problem(problem.px, problem.px, problem.ps_given_x, problem.d)
+    return Problem(problem.px, problem.px, problem.channels, problem.d)
 
 
 @dataclass(frozen=True)
