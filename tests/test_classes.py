@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import pickle
 from pathlib import Path
@@ -17,6 +18,7 @@ from scipy.special import rel_entr
 import drcopt
 from drcopt.bounds import Leaf, PosteriorTree, Split
 from drcopt.bounds.pricing import price_weighed
+from drcopt.cli import main
 from drcopt.formulations import Part, Several, SingleLetter
 from drcopt.questions import DISTORTION, RATE
 
@@ -214,6 +216,18 @@ class TestProblem:
             (tmp_path / "bad.json").write_text(f'{{"px": [1], "py": [1], "ps_given_x": {wrong}, "d": [[0]]}}')
             with pytest.raises(drcopt.InputError, match="ps_given_x"):
                 drcopt.sources.named(tmp_path / "bad.json")
+
+    def test_command_line(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        drcopt.sources.save(toy(), tmp_path / "mine.json")
+        ask = ["solve", str(tmp_path / "mine.json"), "--R", "0.5"]
+        assert main([*ask, "--C", "a=0.84, b=0.9"]) == 0 and "{a: " in capsys.readouterr().out
+        assert main([*ask, "--C", "a=0.84,b=inf", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert set(found["classification_loss"]) == {"a", "b"} == set(found["multipliers"]["classification"])
+        for wrong, says in (("a=0.84", "class 'b'"), ("0.84", "for each class"), ("a=x,b=1", "not a valid float")):
+            assert main([*ask, "--C", wrong]) == 2 and says in capsys.readouterr().err
+        for extra in ([], ["--json"]):
+            assert main([*ask, "--C", "a=0.1,b=1", *extra]) == 1
 
     def test_letters_of_classes_without_mass_go(self) -> None:
         wide = drcopt.Problem([1.0, 0.0], [1.0], {"a": [[1, 0, 0], [0, 1, 0]], "b": [[0, 1], [1, 0]]}, [[0], [1]])

@@ -71,6 +71,20 @@ def _steps(part: str, start: Decimal, stop: Decimal, step: Decimal) -> list[floa
     return values
 
 
+class LossBudget(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since click 8.5
+    """The type of an option that takes a number, or NAME=NUMBER of several classes with commas between them."""
+
+    name = "budget"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or numbers by name."""
+        number: Any = click.FLOAT
+        if not isinstance(value, str) or "=" not in value:
+            return number.convert(value, param, ctx)
+        named = [part.rpartition("=") for part in value.split(",")]
+        return {name.strip(): number.convert(text, param, ctx) for name, _, text in named}
+
+
 class Grid(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since click 8.5
     """The type of an option that takes a grid."""
 

@@ -15,6 +15,7 @@ import click
 
 from drcopt.cli.options import (
     Ended,
+    LossBudget,
     Near,
     accuracy,
     columns,
@@ -45,7 +46,12 @@ PATIENCE, QUIET = 1.0, 10.0
 @minimize
 @click.option("--D", "D", type=float, help="Distortion budget; without it, none.")
 @click.option("--R", "R", type=float, help="Rate budget; without it, none.")
-@click.option("--C", "C", type=float, help="Classification budget, on what --class-loss says; without it, none.")
+@click.option(
+    "--C",
+    "C",
+    type=LossBudget(),
+    help="Classification budget, on what --class-loss says; without it, none. Several classes: digit=0.9,even=0.3.",
+)
 @click.option("--perception", type=Near(), help="KIND:P, such as tv:0.05: Y's law lies within P of the source's.")
 @settings
 @accuracy
@@ -61,7 +67,7 @@ def solve(
     minimize: str,
     D: float | None,
     R: float | None,
-    C: float | None,
+    C: Any,
     perception: tuple[str, list[float] | None] | None,
     py: str,
     as_json: bool,
@@ -121,7 +127,7 @@ def solve(
         least = _least_loss(solution)
         missed = (
             f" (C must be at least {f'{least:.8g} {solution.loss_units}'.strip()})"
-            if least > solution.classification_budget
+            if not math.isnan(least) and least > solution.classification_budget
             else ""
         )
         raise Ended(f"{solution.status}: {solution.termination}{missed}", 1)
@@ -216,7 +222,7 @@ def _least_loss(solution: Solution) -> float:
     from drcopt.certify.verify import below
     from drcopt.questions import CLASSIFICATION_LOSS
 
-    proved = solution.status == "infeasible" and solution.certificate is not None
+    proved = solution.status == "infeasible" and isinstance(solution.classification_budget, float)
     if not proved:
         return math.nan
     least: float = solution.certificate.least(CLASSIFICATION_LOSS)
@@ -255,7 +261,7 @@ def _report(solution: Solution) -> str:
             f"(budget {solution.classification_budget:.9g}{_LIMITED.get(solution.class_loss, '')})"
         ),
         **_of_law(solution),
-        **({} if math.isnan(solution.accuracy) else {"accuracy": guessed}),
+        **({} if math.isnan(solution.coupling[0, 0]) else {"accuracy": guessed}),
         **{f"{name} multiplier": f"{worth:.6g} {what} per {each}" for name, worth, each in worths if name not in what},
         "engine": f"{solution.engine}: {' '.join(solution.termination.split())}",
         "seconds": f"{solution.seconds:.3g}",
