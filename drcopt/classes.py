@@ -66,8 +66,8 @@ def refuse_several(classes: Classes | None) -> None:
     """Where budgets and losses are about one class."""
     if classes is not None:
         raise InputError(
-            f"problem must have one class here; it has {len(classes)}. Several are for drcopt.solve, solve_drc and "
-            "min_rate; else pass problem.of_class(name)."
+            f"problem must have one class here; it has {len(classes)}. Several are for drcopt.solve, solve_drc, "
+            "min_rate and sweep; else pass problem.of_class(name)."
         )
 
 

@@ -19,7 +19,6 @@ from tqdm import tqdm
 from drcopt import words
 from drcopt.decision_session import session_of, table_of
 from drcopt.engines.base import INTERRUPTED
-from drcopt.errors import InputError
 from drcopt.information import from_nats, to_nats
 from drcopt.perception import Perception
 from drcopt.problem import Problem
@@ -29,6 +28,7 @@ from drcopt.session import Session
 from drcopt.support import check
 from drcopt.support.executors import Submits, executor_of, submitted
 from drcopt.support.workers import follow_parent
+from drcopt.sweeps.by_class import require, sweep_by_class
 from drcopt.sweeps.checkpoint import Checkpoint, Record, Warm
 from drcopt.sweeps.monotone import agreed, infeasible_as
 from drcopt.sweeps.rows import (
@@ -43,7 +43,7 @@ from drcopt.sweeps.rows import (
     outer,
     table,
     unanswered,
-)
+)  # fmt: skip
 from drcopt.sweeps.rows import version as version
 from drcopt.tables import frame
 
@@ -157,7 +157,7 @@ def sweep(
         What to solve.
     R, C, D : float, None or sequence of them
         Rate and classification budgets in ``units``, and distortion budgets in the unit of d; None or inf means no
-        such budget. What is minimised takes none.
+        such budget. What is minimised takes none. With several classes C is a mapping with their names, or several.
     P : float, None or sequence of them
         Perception budgets; None (the whole argument): none, and Y has the problem's law, or any where its py is None.
         In a sequence None or inf is a row where Y may have any law.
@@ -232,15 +232,16 @@ def sweep(
     1               0.05  near    0.074169
     2                inf  free    0.074169
     """
-    if not isinstance(problem, Problem):
-        raise InputError(
-            f"problem must be a drcopt.Problem; it is {type(problem).__name__}. "
-            f"Build one: drcopt.Problem(px, py, ps_given_x, d)."
-        )
+    require(problem)
     runner = executor_of(executor)
     check.choice("units", units, words.UNITS)
     minimised = quantity(objective)
     letters = {"D": D, "R": R, "C": C, "P": P}
+    if problem.classes is not None:
+        how: dict[str, Any] = {"formulation": formulation, "classifier_sees": classifier_sees, "engine": engine}
+        how |= {"class_loss": class_loss, "tol": tol, "time_limit": time_limit}
+        unused = {"P": P, "executor": executor, "checkpoint": checkpoint, "verify": verify}
+        return sweep_by_class(problem, letters, minimised, how, units, unused, progress)
     bits = isinstance(class_loss, str) and check.choice("class_loss", class_loss, words.CLASS_LOSSES) == "entropy"
     given = {q: listed(q, letters[q.budget], units) for q in (*QUANTITIES, PERCEPTION)}
     if given[minimised] != [math.inf]:

@@ -16,6 +16,7 @@ from grids import couplings
 from scipy.special import rel_entr
 
 import drcopt
+from drcopt import export
 from drcopt.bounds import Leaf, PosteriorTree, Split
 from drcopt.bounds.pricing import price_weighed
 from drcopt.cli import main
@@ -274,6 +275,41 @@ class TestSolution:
             drcopt.solve(toy(), R=0, C={"a": 0.9, "b": None})
 
 
+class TestSweeps:
+    def test_a_row_for_each(self) -> None:
+        budgets = [{"a": 0.9, "b": None}, {"a": 0.95 * LN2, "b": inf}]
+        table = drcopt.sweep(toy(), R=[0.4, 0.6], C=budgets[0], progress=False)
+        found = drcopt.solve(toy(), R=0.6, C=budgets[0])
+        assert table["distortion"].iloc[1] == pytest.approx(found.distortion, abs=1e-6)
+        assert table["classification_loss_bits[a]"].iloc[1] == pytest.approx(found.classification_loss["a"], abs=1e-4)
+        assert list(table["classification_budget_bits[a]"]) == [0.9] * 2
+        assert list(table["classification_budget_bits[b]"]) == [inf] * 2
+        assert set(table["curve"]) == {"C[a] = 0.9"} and list(table["status"]) == ["optimal"] * 2
+        nats = drcopt.sweep(toy(), D=0.3, C=[budgets[1], None], units="nats", objective="rate", progress=False)
+        assert nats["classification_budget_bits[a]"].iloc[0] == pytest.approx(0.95)
+        assert list(nats["curve"])[1] == "no C" and (nats["objective"] == "rate").all()
+        _, curves = drcopt.plotting.series.curves(table)
+        assert [curve.label for curve in curves] == ["C[a] = 0.9"]
+        assert "0.6" in export.latex(table) and len(export.brief(table)) == 2
+
+    @pytest.mark.parametrize(
+        ("wrong", "says"),
+        [
+            ({"C": [0.9]}, "C must have a budget for each class"),
+            ({"C": []}, "it is empty"),
+            ({"P": [0.1]}, r"P=\[0\.1\] came"),
+            ({"checkpoint": "rows.jsonl"}, r"checkpoint='rows\.jsonl' came"),
+            ({"verify": "interval"}, "verify='interval' came"),
+            ({"formulation": "one-shot"}, "formulation='one-shot' came"),
+            ({"objective": "classification_loss"}, "'distortion' or 'rate'"),
+            ({"objective": "rate"}, "R must not be given"),
+        ],
+    )
+    def test_refused(self, wrong: Any, says: str) -> None:
+        with pytest.raises(drcopt.InputError, match=says):
+            drcopt.sweep(toy(), R=[0.4], **wrong)
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("C", "says"),
@@ -336,7 +372,6 @@ class TestRefused:
     def test_questions(self) -> None:
         for ask in (
             lambda: drcopt.surface(toy(), R=(0.1, 0.2)),
-            lambda: drcopt.sweep(toy(), R=[0.1], C=[0.9]),
             lambda: drcopt.min_perception(toy(), R=0.1),
             lambda: drcopt.best_map(toy()),
         ):

@@ -1,0 +1,96 @@
+"""Sweeps of problems with several classes: budgets by name, and columns for each class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tqdm.auto import tqdm
+
+from drcopt.class_session import ClassSession, budgets_of
+from drcopt.errors import InputError
+from drcopt.information import from_nats, to_nats
+from drcopt.problem import Problem
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE, Quantity
+from drcopt.support import check
+from drcopt.sweeps.rows import ALL, Asked, listed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: What there is of every class, each in a column of its own: the name of one in brackets.
+OF_CLASSES = ("classification_budget_bits", "classification_loss_bits", "classification_multiplier", "accuracy")
+
+
+def require(problem: Any) -> None:
+    """Refuse what is no problem."""
+    if not isinstance(problem, Problem):
+        raise InputError(
+            f"problem must be a drcopt.Problem; it is {type(problem).__name__}. "
+            f"Build one: drcopt.Problem(px, py, ps_given_x, d)."
+        )
+
+
+def sweep_by_class(
+    problem: Problem,
+    given: Mapping[str, Any],
+    objective: Quantity,
+    settings: Mapping[str, Any],
+    units: Any,
+    unused: Mapping[str, Any],
+    progress: bool | None,
+) -> pd.DataFrame:
+    """A row for every C, in it for every R (or D); columns as in all tables, those of the loss once for each class.
+
+    A column "curve" says the budgets of classes in words, and names the curves of pictures.
+    """
+    import pandas as pd
+
+    assert problem.classes is not None
+    wrong = [f"{name}={check.shown(value)}" for name, value in unused.items() if value is not None]
+    if wrong:
+        raise InputError(
+            "a sweep over several classes must come with R, C and D alone, no P, executor, checkpoint or verify; "
+            f"{', '.join(wrong)} came. Leave that out."
+        )
+    session = ClassSession(problem, units="bits", **settings)
+    session.require(objective)
+    first = DISTORTION if objective is RATE else RATE
+    limits = listed(first, given[first.budget], units)
+    if given[objective.budget] is not None:
+        raise objective.limited_itself(check.shown(given[objective.budget]))
+    classes = _listed(given["C"], tuple(problem.classes), units)
+    rows = []
+    disable = None if progress is None else not progress
+    with tqdm(total=len(limits) * len(classes), unit="point", disable=disable) as bar:
+        for C in classes:
+            for limit in limits:
+                solution = session.ask(objective, **{first.budget: limit}, C=C, on_failure="return")
+                asked = Asked(problem, settings, objective, {first: limit, CLASSIFICATION_LOSS: math.nan})
+                row: dict[str, Any] = {}
+                for column in ALL:
+                    if column.name in OF_CLASSES:
+                        row[column.name] = math.nan
+                    else:
+                        row[column.name] = column.read(asked if column.kind == "asked" else solution)
+                row["curve"] = ", ".join(f"C[{name}] = {c:.6g}" for name, c in C.items() if c < math.inf) or "no C"
+                accuracy = solution.accuracy if isinstance(solution.accuracy, Mapping) else dict.fromkeys(C, math.nan)
+                of = (C, solution.classification_loss, solution.multipliers.classification, accuracy)
+                for what, values in zip(OF_CLASSES, of, strict=True):
+                    row |= {f"{what}[{name}]": float(values[name]) for name in C}
+                rows.append(row)
+                bar.update()
+    return pd.DataFrame(rows)
+
+
+def _listed(value: Any, names: Sequence[str], units: Any) -> list[dict[str, float]]:
+    """The budgets of classes, in bits."""
+    one = value is None or isinstance(value, (Mapping, str)) or not isinstance(value, Iterable)
+    many = [value] if one else [*value]
+    if not many:
+        raise InputError("C must be a mapping with a budget for each class, or several of them; it is empty. Pass one.")
+    found = [budgets_of(one, names) for one in many]
+    if units == "bits":
+        return found
+    return [{name: from_nats(to_nats(c, units), "bits") for name, c in one.items()} for one in found]
