@@ -41,7 +41,7 @@ def test_global(tmp_path: Path) -> None:
     assert (rows["lower_bound"] <= rows["value"]).all()
 
 
-@pytest.mark.parametrize("sees", ["YU", "Y"])
+@pytest.mark.parametrize("sees", ["YU", pytest.param("Y", marks=pytest.mark.slow)])
 def test_one_shot(tmp_path: Path, sees: str) -> None:
     pytest.importorskip("drcopt.engines.one_shot")
     _, rows = run(tmp_path, "one-shot", "--sizes", "3x3", "--sees", sees, "--cap", "2")
@@ -77,6 +77,7 @@ def test_time_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "not valid" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_laws(tmp_path: Path) -> None:
     text, rows = run(
         tmp_path, "laws", "--sizes", "6", "--instances", "random", "--points", "3", "--peers", "blahut-arimoto"

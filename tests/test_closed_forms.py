@@ -81,7 +81,7 @@ def vertices_of_four_maps(px, py, p1, R, C, tol=1e-12):
 def test_one_shot_with_randomness_is_the_linear_program_over_four_maps():
     rng = np.random.default_rng(20260401)
     seen: dict[str, int] = {}
-    for _ in range(3000):
+    for _ in range(1200):
         case = draw(rng)
         ours = exact(*case, ("one-shot", "YU"))
         seen[ours.regime] = seen.get(ours.regime, 0) + 1
@@ -93,7 +93,7 @@ def test_one_shot_with_randomness_is_the_linear_program_over_four_maps():
         beyond = exact(px, py, p1, R + 1e-6, C + 1e-6, ("one-shot", "YU"))
         value = lp.fun if lp.status == 0 else INF
         assert beyond.distortion - 1e-6 <= value <= ours.distortion + 1e-6, case
-    assert min(seen.values()) > 50 and set(seen) == {
+    assert min(seen.values()) > 20 and set(seen) == {
         "optimal-transport floor",
         "rate-limited",
         "classification-limited",

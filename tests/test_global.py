@@ -250,7 +250,7 @@ class TestWarmSweeps:
             np.testing.assert_array_equal(once[name], again[name])
 
     def test_what_another_problem_left_behind_is_ignored(self) -> None:
-        session, other = Session(make("random", 3, 5, 5, 2), tol=1e-6), Session(make("random", 4, 3, 4, 2), tol=1e-5)
+        session, other = Session(make("random", 3, 4, 4, 2), tol=1e-4), Session(make("random", 4, 3, 4, 2), tol=1e-5)
         loss = min_classification_loss(other.problem, R=0.4, tol=1e-4).classification_loss + 0.02
         alone = other.solve(0.4, loss).distortion
         session.solve(0.4, min_classification_loss(session.problem, R=0.4, tol=1e-4).classification_loss + 0.02)
