@@ -36,9 +36,11 @@ _PAST = 1e-7
 _FINE, _AT_THE_EDGE = 1e-9, 30
 #: Leaves of a tree that the next point of a sweep starts from: where a few boxes did, one may do next.
 _FEWEST_LEAVES, _MOST_LEAVES = 6, 64
-#: Linear programs, which count the rate by tangents and the loss by chords, are the better search where β is so many
-#: times α/η, beyond which αI + βH need not be convex; without a point so many boxes come first.
-_CONCAVE, _BLIND = 5.0, 100
+#: Where the rate binds, linear programs are tried if β is so many times α/η at the best point, and kept to if so many;
+#: in between the gap left, as a share of the first, times the boxes so far must be no more than that after a trial.
+_LITTLE, _MUCH, _PROMISE, _TRIAL = 1.6, 4.0, 32.0, 128
+#: Starts before, as the multipliers of a poor point say little; boxes between two looks, and those without a point.
+_EXPLORED, _TURN, _BLIND = 4, 64, 100
 #: So many candidate vertices for a letter are priced faster than by a spatial search.
 _FEW = 5_000
 
@@ -60,13 +62,13 @@ class Global:
         points = Points(question, limits) if objective is DISTORTION else InversePoints(question, limits)
         stats: dict[str, Any] = {}
         edge = ""
-        cornered = _cornered(question, limits, points)
+        cornered = _cornered(question, limits, points) if isinstance(points, Points) else None
         if last is not None:
             points.start(last.coupling, last.z)
         elif points.best is None:
             points.start()
-        if cornered is not None and not (cornered.slack or _leans_on_loss(points)):
-            cornered = None
+        if cornered is not None and isinstance(points, Points) and not cornered.slack and _concavity(points) >= _LITTLE:
+            points.explore(_EXPLORED)
         if cornered is not None and points.best is None:
             points.watch(cornered)
             cornered.run(_BLIND)
@@ -86,14 +88,11 @@ class Global:
                 # Closer to the least loss than can be told apart: a bound is all there is to find.
                 limits = replace(limits, node_limit=min(limits.node_limit or _AT_THE_EDGE, _AT_THE_EDGE))
                 edge = f"C is within {least.upper - least.lower:.1g} nats of the least classification loss"
-        if cornered is not None:
-            cornered.upper = points.value
-            points.watch(cornered)
-            cornered.run()
-        search: CornerSearch | Search | None = cornered
-        if cornered is not None and (cornered.stuck or cornered.slow):
-            stats["programs"] = cornered.nodes
-            search = None
+        search: CornerSearch | Search | None = None
+        if cornered is not None and isinstance(points, Points):
+            search = _through(cornered, points)
+            if search is None:
+                stats["programs"] = cornered.nodes
         search = _by_posteriors(question, limits, points, last) if search is None else search
         if cornered is not None and cornered is not search and cornered.lower > search.lower + limits.tol:
             evidence.append(PosteriorTree(cornered.tree()))  # its thousands of leaves cost the judge seconds
@@ -112,9 +111,9 @@ class Global:
         )
 
 
-def _cornered(question: Question, limits: Limits, points: Points | InversePoints) -> CornerSearch | None:
+def _cornered(question: Question, limits: Limits, points: Points) -> CornerSearch | None:
     """A search by linear programs, with points for it where the rate looks slack; None where they do not suit."""
-    if not CornerSearch.suits(question) or not isinstance(points, Points):
+    if not CornerSearch.suits(question):
         return None
     search = CornerSearch(question, limits, points.slide, points.walk, points.explore)
     if search.rate_is_slack():
@@ -122,12 +121,30 @@ def _cornered(question: Question, limits: Limits, points: Points | InversePoints
     return search
 
 
-def _leans_on_loss(points: Points | InversePoints) -> bool:
-    """Whether αI + βH is much more concave at the best point than the convex sum with β = α/η."""
+def _concavity(points: Points) -> float:
+    """How many times α/η the best point's β is: above 1 αI + βH need not be convex; inf if α = 0 or there is none."""
     if points.best is None:
-        return True
+        return math.inf
     alpha, beta = points.best.z[-2:].tolist()
-    return bool(beta * points.problem.contraction >= _CONCAVE * alpha)
+    return float(beta * points.problem.contraction / alpha) if alpha > 0 else math.inf
+
+
+def _through(search: CornerSearch, points: Points) -> CornerSearch | None:
+    """The search, once it has come to an end; None if another does better."""
+    search.upper = points.value
+    points.watch(search)
+    going, started = True, search.lower
+    while going and (search.slack or _worth(search, points, started)):
+        going = search.run(search.nodes + _TURN)
+    return None if going or search.gave_up else search
+
+
+def _worth(search: CornerSearch, points: Points, started: float) -> bool:
+    """Whether linear programs, with tangents of the rate and chords of the loss, do well where the rate binds."""
+    concavity = _concavity(points)
+    if not _LITTLE <= concavity < _MUCH or search.nodes < _TRIAL:
+        return concavity >= _LITTLE
+    return (search.upper - search.lower) * search.nodes <= _PROMISE * (search.upper - started)
 
 
 def _by_posteriors(question: Question, limits: Limits, points: Points | InversePoints, last: _Last | None) -> Search:

@@ -37,9 +37,9 @@ _LITTLE = 1e-11
 _TOWARDS, _INSET = 0.7, 0.1
 #: The least gap asked for.
 _ROUNDING = 1e-12
-#: Of the first boxes every solution is a start for a descent, then one of so many; of more the best is one for a search
-#: step by step, and for still more there is a start from elsewhere.
-_EACH, _SOME, _WALK, _SELDOM = 20, 8, 32, 64
+#: Of the first boxes every solution is a start for a descent, then one of so many; for more there is a start from
+#: elsewhere. Where the rate binds these starts, which are dear there, get rarer while a small gap stays what it is.
+_EACH, _SOME, _SELDOM, _RARELY, _SMALL = 20, 8, 64, 512, 1e-2
 #: Searches step by step to begin with, where the rate binds.
 _WALKS = 4
 #: So many boxes that only more rows for the rate could close: the search by pricing is the one for this question.
@@ -72,7 +72,7 @@ class CornerSearch:
 
     ``upper`` and what :meth:`run` leaves: see :class:`drcopt.engines.search.Search`. ``slide`` and ``walk``, called
     with solutions or, the second, without, and ``explore``, with a number of starts, may lower ``upper``. ``stuck``
-    counts boxes that only more rows for the rate could close.
+    counts boxes that only more rows for the rate could close; ``gave_up``: it is not the search for this question.
     """
 
     question: Question
@@ -84,7 +84,7 @@ class CornerSearch:
     nodes: int = 0
     stuck: int = 0
     slack: bool = field(init=False, default=False)
-    slow: bool = field(init=False, default=False)
+    gave_up: bool = field(init=False, default=False)
     lower: float = field(init=False, default=-math.inf)
     termination: str = field(init=False, default="")
 
@@ -97,6 +97,7 @@ class CornerSearch:
         self._ticket = itertools.count()
         self._heap: list[tuple[float, int, Relaxed, _Spot]] = []
         self._next_look, self._gap = _LOOK, math.inf
+        self._due, self._interval = _EACH, _SELDOM
         self._closed = math.inf  # the least bound of boxes that will not be cut again
         #: Of the last solutions the one whose loss is undercounted least.
         self._nearest: tuple[float, FloatArray] | None = None
@@ -130,12 +131,13 @@ class CornerSearch:
     def _cutoff(self) -> float:
         return self.upper - 0.5 * max(self.limits.tol, _ROUNDING)
 
-    def run(self, most: float = math.inf) -> None:
-        """Search on, until there are so many boxes; also when interrupted the tree holds."""
+    def run(self, most: float = math.inf) -> bool:
+        """Search on until there are so many boxes; whether only that ended it. Also when interrupted the tree holds."""
         try:
-            self._run(most)
+            return self._run(most)
         except KeyboardInterrupt:
             self.termination = INTERRUPTED
+            return False
 
     def tree(self) -> Node:
         """The tree so far."""
@@ -147,21 +149,31 @@ class CornerSearch:
         self._spent += clock.now() - started
         spot.leaf = node.leaf
         if node.P is not None and node.lost is not None and node.bound < self._cutoff:
-            if self.nodes <= _EACH or self.nodes % _SOME == 0:
+            if self.nodes <= _EACH or (self.slack and self.nodes % _SOME == 0):
                 self.slide(node.P)
             if self._nearest is None or node.lost.sum() < self._nearest[0]:
                 self._nearest = float(node.lost.sum()), node.P
-        if self.nodes % _WALK == 0 and self._nearest is not None and not self.slack:
-            self.walk(self._nearest[1])
-            self._nearest = None
-        if self.nodes % _SELDOM == 0:
+        if self.slack and self.nodes % _SELDOM == 0:
             self.explore(1)
+        if not self.slack and self.nodes >= self._due and self._nearest is not None:
+            self._look(self._nearest[1])
+            self._nearest = None
         if node.P is None or node.bound >= self._cutoff:
             self._closed = min(self._closed, node.bound)
         else:
             heapq.heappush(self._heap, (node.bound, next(self._ticket), node, spot))
 
-    def _run(self, most: float) -> None:
+    def _look(self, P: FloatArray) -> None:
+        """For a better point, from P and from elsewhere; less often the longer there is none and the gap is small."""
+        known = self.upper
+        self.slide(P)
+        self.walk(P)
+        self.explore(1)
+        idle = self.upper == known and self.upper - self.lower < _SMALL
+        self._interval = min(2 * self._interval, _RARELY) if idle else _SELDOM
+        self._due = self.nodes + self._interval
+
+    def _run(self, most: float) -> bool:
         heap = self._heap
         if self.nodes <= 1:
             self.nodes = 1
@@ -180,12 +192,14 @@ class CornerSearch:
             if self.limits.remaining <= _RECKONED * self._spent or clock.expired():
                 self.termination = "the time limit was reached"
                 break
-            if self.nodes >= min(most, self.limits.node_limit or math.inf):
+            if self.limits.node_limit is not None and self.nodes >= self.limits.node_limit:
                 self.termination = "the node limit was reached"
                 break
             if self.stuck >= _MOST_STUCK or self._slow():
-                self.termination = "the rate binds"
+                self.gave_up, self.termination = True, "the rate binds"
                 break
+            if self.nodes >= most:
+                return True
             bound, _, node, spot = heapq.heappop(heap)
             where = self._where(node) if bound < self._cutoff else None
             if where is None and bound < self._cutoff:
@@ -205,6 +219,7 @@ class CornerSearch:
                 if part is not None:
                     self.nodes += 1
                     self._visit(part, child, _ROWS)
+        return False
 
     def _slow(self) -> bool:
         """Whether twice as many boxes brought little, where the rate binds and another search may do better."""
@@ -212,8 +227,7 @@ class CornerSearch:
             return False
         gap, last = self.upper - self.lower, self._gap
         self._gap, self._next_look = gap, 2 * self.nodes
-        self.slow = gap > _PROGRESS * last
-        return self.slow
+        return gap > _PROGRESS * last
 
     def _where(self, node: Relaxed) -> tuple[int, int, float] | None:
         """The letter that the program undercounts most, cut across the class whose chord does; None if none."""

@@ -231,7 +231,7 @@ class Points:
         better = near is not None and self.problem.distortion(near) < self.value - self.limits.tol
         self._vain = 0 if better else self._vain + 1
         if near is not None and better:  # it may be the only coupling within its tangent's budget: no descent from here
-            self._keep(Descent(near, slopes(self.problem, near), self.problem.classification_loss(near), 0))
+            self._keep(Descent(near, slopes(self.problem, self.rate, near), self.problem.classification_loss(near), 0))
         return near
 
     def _keep(self, answer: Descent) -> None:

@@ -20,8 +20,8 @@ MOST_ENTRIES, _STEPS = 64, 150
 _INSET, _LEAST = 0.01, 1e-15
 #: How far from the marginals an answer may lie.
 _OFF = 1e-9
-#: What counts as mass where slopes are read off a coupling.
-_MASS = 1e-7
+#: What counts as mass where slopes are read off a coupling, and how much of the rate, relative, as slack.
+_MASS, _SLACK = 1e-7, 1e-5
 
 
 def step_by_step(problem: Problem, rate: float, budget: float, P: FloatArray) -> FloatArray | None:
@@ -67,12 +67,16 @@ def step_by_step(problem: Problem, rate: float, budget: float, P: FloatArray) ->
     return Q if off <= _OFF else None
 
 
-def slopes(problem: Problem, P: FloatArray) -> FloatArray:
-    """Multipliers z = (f, 1, α, β) with d + α log(P/px pyᵀ) + βℓ = f + g where P has mass, by least squares."""
+def slopes(problem: Problem, rate: float, P: FloatArray) -> FloatArray:
+    """Multipliers z = (f, 1, α, β) with d + α log(P/px pyᵀ) + βℓ = f + g where P has mass, by least squares.
+
+    α = 0 where the rate is slack.
+    """
     x, y = np.nonzero(P > _MASS)
     forms = [-np.log(P / problem.independent, where=P > 0, out=np.zeros_like(P)), -tangent(problem, P)]
     rows = np.column_stack([np.eye(problem.n)[x], np.eye(problem.m)[y], *(form[x, y] for form in forms)])
     free = np.ones(rows.shape[1], dtype=bool)
+    free[-2] = problem.rate(P) > rate * (1 - _SLACK)
     while True:
         v = np.zeros(len(free))
         v[free] = np.linalg.lstsq(rows[:, free], problem.d[x, y], rcond=None)[0]
