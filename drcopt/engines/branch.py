@@ -38,7 +38,8 @@ _FINE, _AT_THE_EDGE = 1e-9, 30
 _FEWEST_LEAVES, _MOST_LEAVES = 6, 64
 #: Where the rate binds, linear programs are tried if β is so many times α/η at the best point, and kept to if so many;
 #: in between the gap left, as a share of the first, times the boxes so far must be no more than that after a trial.
-_LITTLE, _MUCH, _PROMISE, _TRIAL = 1.6, 4.0, 32.0, 128
+#: In larger couplings than that the trial costs more than it saves.
+_LITTLE, _MUCH, _PROMISE, _TRIAL, _CELLS = 1.6, 4.0, 32.0, 128, 40
 #: Starts before, as the multipliers of a poor point say little; boxes between two looks, and those without a point.
 _EXPLORED, _TURN, _BLIND = 4, 64, 100
 #: So many candidate vertices for a letter are priced faster than by a spatial search.
@@ -115,9 +116,12 @@ def _cornered(question: Question, limits: Limits, points: Points) -> CornerSearc
     """A search by linear programs, with points for it where the rate looks slack; None where they do not suit."""
     if not CornerSearch.suits(question):
         return None
+    problem = question.problem
     search = CornerSearch(question, limits, points.slide, points.walk, points.explore)
     if search.rate_is_slack():
         points.start_from_vertices()
+    elif problem.k == 2 or problem.n * problem.m > _CELLS:
+        return None  # pricing on a line is cheap, and in many letters it says more than tangents of the rate
     return search
 
 
