@@ -102,7 +102,7 @@ class Problem:
         several = ps_given_x if isinstance(ps_given_x, Mapping) else None
         channels, letters = ({"ps_given_x": ps_given_x}, {}) if several is None else classes.arguments(several)
         aligned, names = align({"px": px, "py": py, **channels, "d": d}, labels, alike=isinstance(d, str))
-        px_, px_off = pmf("px", aligned["px"])
+        px_, px_off = pmf("px", aligned["px"], beside=("py", aligned["py"]))
         py_, py_off = pmf("py", aligned["py"]) if py is not None else (any_law(aligned["d"], len(px_), names.y), 0.0)
         if several is None:
             W, W_off = channel("ps_given_x", aligned["ps_given_x"], px_)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from strategies import FAMILIES, coupling, law, make, problems
 
-from drcopt import Problem, information
+from drcopt import Problem, information, solve
 from drcopt.errors import InputError
 
 ARRAYS = ("px", "py", "ps_given_x", "d")
@@ -168,3 +168,13 @@ class TestStandardised:
         standard, _ = problem.standardised()
         scaled, _ = Problem(problem.px, problem.py, problem.ps_given_x, factor * problem.d).standardised()
         np.testing.assert_allclose(scaled.d, standard.d, atol=1e-13)
+
+
+def test_unequal_masses_as_the_refusal_says():
+    """Three units onto two: one is left over, at the price of the column that is added."""
+    px, py, price = np.array([1.0, 1.0, 1.0]), np.array([2.0, 0.0, 0.0]), 0.5
+    with pytest.raises(InputError, match=r"py one more letter, of mass 1, and d a column .* divide both by 3\."):
+        Problem(px, py, [[1]] * 3, np.zeros((3, 3)))
+    d = np.column_stack([np.zeros((3, 3)), np.full(3, price)])
+    found = solve(Problem(px / 3, np.append(py, 1.0) / 3, [[1]] * 3, d))
+    assert 3 * found.distortion == pytest.approx(price)

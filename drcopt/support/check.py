@@ -83,20 +83,39 @@ def _floats(name: str, value: ArrayLike, ndim: int) -> FloatArray:
         raise refuse(f"it holds something else ({reason})") from None
 
 
-def pmf(name: str, value: ArrayLike) -> tuple[FloatArray, float]:
-    """A normalised, read-only pmf and the amount its sum was off 1."""
+def pmf(name: str, value: ArrayLike, beside: tuple[str, Any] | None = None) -> tuple[FloatArray, float]:
+    """A normalised, read-only pmf and the amount its sum was off 1; ``beside``: where its mass is to go."""
     array = real_array(name, value, 1)
     total = _sum(array)
     if abs(total - 1.0) > SUM_TOLERANCE:
         raise InputError(
             f"{name} must sum to 1 (tolerance {SUM_TOLERANCE:g}); it sums to {total:.10g}. "
             + (
-                f"Pass {name} / {name}.sum() if it is an unnormalised histogram."
+                _unequal(name, total, beside) or f"Pass {name} / {name}.sum() if it is an unnormalised histogram."
                 if 0 < total < math.inf
                 else "Pass probabilities."
             )
         )
     return freeze(_normalised(array, total)), total - 1.0
+
+
+def _unequal(name: str, total: float, beside: tuple[str, Any] | None) -> str:
+    """What to do about masses that differ; "" where the other is none, or as large."""
+    if beside is None:
+        return ""
+    other, value = beside
+    try:
+        most = _sum(real_array(other, value, 1))
+    except (InputError, TypeError):
+        return ""
+    if not 0 < most < math.inf or abs(most - 1.0) <= SUM_TOLERANCE or abs(most - total) <= SUM_TOLERANCE * total:
+        return ""
+    lighter, what = (other, "column") if most < total else (name, "row")
+    return (
+        f"{other} sums to {most:.10g}, so that no coupling has both. Divide each by its own sum to move all mass in "
+        f"proportion; or give {lighter} one more letter, of mass {abs(most - total):.10g}, and d a {what} with what a "
+        f"unit left over costs, and divide both by {max(most, total):.10g}."
+    )
 
 
 def channel(name: str, value: ArrayLike, px: FloatArray) -> tuple[FloatArray, float]:
