@@ -86,6 +86,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "forbidden.py": ("forbidden",),
     "sweeps/monotone.py": ("monotone",),
     "sweeps/rows.py": ("checkpoint", "sweep"),
+    "sweeps/envelopes.py": ("surface",),
+    "sweeps/refine.py": ("surface",),
+    "sweeps/surface_proof.py": ("surface_proof",),
+    "checker/surface.py": ("surface_proof",),
     "closed_forms/": ("closed_forms", "closed_forms_free"),
 }
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import product
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -19,21 +19,22 @@ from tqdm import tqdm
 from drcopt import words
 from drcopt.decision_session import session_of, table_of
 from drcopt.engines.base import INTERRUPTED
+from drcopt.engines.earlier import parted, trees_of
 from drcopt.information import from_nats, to_nats
 from drcopt.perception import Perception
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, PERCEPTION, QUANTITIES, Quantity, quantity
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, PERCEPTION, QUANTITIES, quantity
 from drcopt.questions.output import KINDS
 from drcopt.session import Session
 from drcopt.support import check
 from drcopt.support.executors import Submits, executor_of, submitted
 from drcopt.support.workers import follow_parent
 from drcopt.sweeps.by_class import require, sweep_by_class
+from drcopt.sweeps.chains import Block, following, plan, waves
 from drcopt.sweeps.checkpoint import Checkpoint, Record, Warm
-from drcopt.sweeps.monotone import agreed, infeasible_as
+from drcopt.sweeps.monotone import agreed
 from drcopt.sweeps.rows import (
     IDENTITY,
-    Asked,
     Budgets,
     answered,
     cells,
@@ -52,77 +53,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SLICE", "Block", "Budgets", "following", "plan", "solve_points", "solve_slice", "sweep", "version"]
 
-#: Points in a chain: long where a point is cheap and mostly gains from its neighbour, short where it is not.
-LONG_CHAIN, SHORT_CHAIN = 64, 8
 #: Seconds after which a worker hands over what it has of a chain: what is not handed over dies with its process.
 SLICE = 0.5
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """A chain of points and, by their places in it, those that are known; what goes to a worker.
-
-    It ascends in the first of the :func:`drcopt.sweeps.rows.limited` quantities, holds the other at ``limit`` and the
-    :func:`drcopt.sweeps.rows.outer` one at ``last``.
-    """
-
-    session: Callable[..., Session]
-    problem: Problem
-    settings: Mapping[str, Any]
-    objective: Quantity
-    limit: float
-    budgets: tuple[float, ...]
-    known: Mapping[int, Record] = field(default_factory=dict)
-    last: float = math.inf
-    perception: Perception | None = None
-
-    def open(self) -> Session:
-        """What answers its points."""
-        law = {} if self.perception is None else {"perception": self.perception}
-        return self.session(self.problem, **self.settings, **law)
-
-    def at(self, place: int) -> tuple[float, float, float]:
-        """The budgets of a point: on the outer quantity, the one held and the one it ascends in."""
-        return self.last, self.limit, self.budgets[place]
-
-    def asked(self, place: int) -> Asked:
-        """What a point of it asks."""
-        ascending, held = limited(self.objective)
-        budgets = dict(zip((outer(self.objective), held, ascending), self.at(place), strict=True))
-        return Asked(self.problem, self.settings, self.objective, budgets, self.perception)
-
-    def with_known(self, records: Mapping[int, Record]) -> Block:
-        """It, with these answers too."""
-        return replace(self, known={**self.known, **records})
-
-    def next(self) -> int | None:
-        """The place to answer next; None: all are answered."""
-        rows = (self.known.get(place) for place in range(len(self.budgets)))
-        return following([None if row is None else row.cells["status"] for row in rows])
-
-    def start(self, place: int) -> Warm:
-        """What a point starts from: its neighbour below, or the one above if there is none below that is feasible.
-
-        A function of what is known, however that came to be: a resumed chain goes on as it would have.
-        """
-        below = max((p for p in self.known if p < place), default=None)
-        above = min((p for p in self.known if p > place), default=None)
-        if above is not None and (below is None or self._infeasible(below)) and not self._infeasible(above):
-            below = above
-        return None if below is None else self.known[below].warm
-
-    def settled(self, place: int) -> Mapping[str, Any] | None:
-        """The answer to a point that a looser one proves infeasible."""
-        looser = min((p for p in self.known if p > place and self._infeasible(p)), default=None)
-        return None if looser is None else infeasible_as(self.known[looser].cells)
-
-    def light(self) -> Block:
-        """It, with the starts that a point may need and no others: it is sent to another process."""
-        ends = {p for p in self.known if {p - 1, p + 1} & (set(range(len(self.budgets))) - set(self.known))}
-        return replace(self, known={p: r if p in ends else Record(r.cells, None) for p, r in self.known.items()})
-
-    def _infeasible(self, place: int) -> bool:
-        return bool(self.known[place].cells["status"] == "infeasible")
 
 
 def sweep(
@@ -195,7 +127,9 @@ def sweep(
         P, each D, each R; for the perception for each C, each D, each R. :data:`drcopt.tables.MEANINGS` explains the
         columns. A point that fails is a row with status "unknown" whose ``termination`` says why. A point that was
         found at tighter budgets, and a bound that was proved at looser ones, serve a row too if they are better than
-        its own, and a row is infeasible if a looser one is: ``termination`` then names that row.
+        its own, and a row is infeasible if a looser one is: ``termination`` then names that row. Where a bound that an
+        earlier point proved says enough at a row's budgets the row has that bound in its certificate; ``termination``
+        says so.
 
     Raises
     ------
@@ -274,6 +208,7 @@ def sweep(
     ):
         law = perception if minimised is PERCEPTION or perception is None else replace(perception, budget=last)
         chains.append(Block(opening, problem, settings, minimised, limit, budgets, last=last, perception=law))
+    due = waves(given[held])
     # Refuses what it cannot solve now, rather than once for every row.
     chains[0].open().require(minimised)
     header: dict[str, Any] = {
@@ -298,6 +233,7 @@ def sweep(
             keys = enumerate(identity(block.asked(place)) for place in range(len(block.budgets)))
             blocks.append(block.with_known({place: done[key] for place, key in keys if key in done}))
         rows = {block.at(place): r.cells for block in blocks for place, r in block.known.items()}
+        trees = {block.at(place): trees_of(r.warm) for block in blocks for place, r in block.known.items()}
         total = sum(len(block.budgets) for block in blocks)
         disable = None if progress is None else not progress
         with tqdm(total=total, initial=len(rows), unit="point", disable=disable) as bar:
@@ -305,56 +241,21 @@ def sweep(
             def keep(block: Block, place: int, record: Record, *, lost: bool = False) -> None:
                 if book is not None and not lost:
                     book.append(record)
-                rows[block.at(place)] = record.cells
+                rows[block.at(place)], trees[block.at(place)] = record.cells, trees_of(record.warm)
                 bar.update()
 
             blocks = [block for block in blocks if block.next() is not None]
-            if runner is None:
-                for block in blocks:
-                    for place, record in solve_points(block):
-                        keep(block, place, record)
-            else:
-                _run(blocks, runner, keep)
+            for wave in sorted({due[block.limit] for block in blocks}):
+                now = [block.with_bounds(trees, due) for block in blocks if due[block.limit] == wave]
+                if runner is None:
+                    for block in now:
+                        for place, record in solve_points(block):
+                            keep(block, place, record)
+                else:
+                    _run(now, runner, keep)
     found = [rows[at] for at in product(given[third], given[held], given[ascending])]
     tolerance = settings["tol"] * (problem.reduced().d_most if minimised is DISTORTION else 1.0)
     return frame(agreed(found, tolerance), columns)
-
-
-def plan(
-    ascending: list[float], held: list[float], formulation: str, objective: Quantity = DISTORTION
-) -> list[tuple[float, tuple[float, ...]]]:
-    """The chains of a sweep: for each, the budget that it holds and those that it goes through.
-
-    They depend on what is asked and on nothing else, least of all on how many workers there are: what a
-    point starts from, and so its last digits, must not either.
-    """
-    chains = []
-    points = sorted(set(ascending))
-    for limit in dict.fromkeys(held):
-        dear = objective in (CLASSIFICATION_LOSS, PERCEPTION)
-        cheap = not dear and math.isinf(limit) and formulation == "single-letter"
-        length = LONG_CHAIN if cheap else SHORT_CHAIN
-        chains += [(limit, tuple(points[start : start + length])) for start in range(0, len(points), length)]
-    return chains
-
-
-def following(statuses: list[str | None]) -> int | None:
-    """The place in a chain to answer next, given the statuses of those that are answered; None: all are.
-
-    In ascending order, until a point is infeasible: if the loosest is too, it settles all the others, and if it is not
-    halving finds where feasibility begins. A function of the answers, so that a resumed chain goes on as it would.
-    """
-    open_ = [place for place, status in enumerate(statuses) if status is None]
-    if not open_:
-        return None
-    edge = max((place for place, status in enumerate(statuses) if status == "infeasible"), default=-1)
-    if edge < 0 or open_[0] < edge:
-        return open_[0]
-    met = min((p for p, s in enumerate(statuses) if s not in (None, "infeasible")), default=len(statuses))
-    if met == len(statuses):
-        return open_[-1]
-    between = [place for place in open_ if place < met]
-    return between[len(between) // 2] if between else open_[0]
 
 
 def solve_points(block: Block) -> Iterator[tuple[int, Record]]:
@@ -372,12 +273,12 @@ def solve_points(block: Block) -> Iterator[tuple[int, Record]]:
                     session = block.open()
                 # Set even where it would be the same: a resumed chain has nothing else to start from.
                 start = block.start(place)
-                session.warm = None if start is None else dict(start)
+                session.warm = {**(start or {}), **block.bounds(place)} or None
                 limits = {q.budget: limit for q, limit in asked.budgets.items() if q is not PERCEPTION}
                 solution = session.ask(block.objective, **limits, on_failure="return")
                 if solution.termination.startswith(INTERRUPTED):
                     raise KeyboardInterrupt  # a single solve hands back what it has; a sweep stops
-                answer, warm = answered(solution), _canonical(session.warm)
+                answer, warm = answered(solution), _canonical(parted(session.warm)[0])
         except Exception as error:  # whatever it is, the other points are not to suffer
             answer = unanswered(asked, f"{type(error).__name__}: {error}", time.perf_counter() - started)
             # Whatever state it is in, the next point must not depend on it: a resumed chain could not.

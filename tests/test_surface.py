@@ -106,6 +106,30 @@ class TestWhatIsProved:
         assert float(loose.lower(0.5)) <= answer.value + 1e-12 <= float(loose.upper(0.5)) + 2e-12
 
 
+@pytest.mark.slow
+def test_independent_solves_lie_between_floor_and_ceiling() -> None:
+    """A thousand pairs of budgets on fifty surfaces, of which few were asked about."""
+    rng, nats = np.random.default_rng(5), drcopt.information.NATS_PER["bits"]
+    feasible = infeasible = 0
+    for seed in range(50):
+        source = problem(seed, *rng.integers(2, 5, 2).tolist(), int(rng.integers(2, 4)))
+        low, high = source.entropy_s_given_x / nats, source.entropy_s / nats
+        R, C = (0.05, 0.9 * min(source.entropy_x, source.entropy_y) / nats), (low + 0.3 * (high - low), high)
+        known = drcopt.surface(source, R=R, C=C, tol=3e-2, resolution=1 / 8, time_limit=5.0)
+        for rate, loss in rng.uniform((R[0], C[0]), (R[1], C[1]), (20, 2)).tolist():
+            answer = drcopt.solve(source, R=rate, C=loss, tol=1e-5, time_limit=5.0, on_failure="return")
+            lower, upper = float(known.lower(rate, loss)), float(known.upper(rate, loss))
+            if answer.status == "infeasible":
+                assert upper == math.inf
+                infeasible += 1
+                continue
+            assert not answer.value < lower - 1e-12
+            assert upper >= answer.lower_bound - 1e-12
+            feasible += 1
+    assert feasible > 500
+    assert infeasible > 20
+
+
 class TestFloor:
     def test_it_says_what_a_question_says(self) -> None:
         source, rng = problem(), np.random.default_rng(0)

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from drcopt.errors import InputError
 from drcopt.problem import Problem
 from drcopt.questions import quantity
+from drcopt.solve import solve
 from drcopt.sources import bernoulli
+from drcopt.sweeps.chains import beside, waves
 from drcopt.sweeps.checkpoint import Record
 from drcopt.tables import COLUMNS
 
@@ -464,3 +466,42 @@ def test_what_cannot_run_a_sweep_is_told_what_is_needed(runner) -> None:
     needs = r"executor must .* It needs submit\(function, \*arguments\) .* Dask client"
     with pytest.raises(InputError, match=needs):
         sweep(bernoulli(), R=0.2, executor=runner, progress=False)
+
+
+class TestBoundsOfEarlierPoints:
+    """What one point proves holds at all budgets: chains of later waves begin with it."""
+
+    def test_waves_halve_the_gaps(self):
+        due = waves([0.5, math.inf, 0.1, 0.3, 0.2, 0.4])
+        assert due == {math.inf: 0, 0.1: 0, 0.5: 0, 0.3: 1, 0.2: 2, 0.4: 2}
+        assert beside(0.2, due) == [0.1, 0.3]
+        assert beside(0.1, due) == []
+        assert waves([math.inf]) == {math.inf: 0}
+
+    @pytest.mark.slow
+    def test_rows_that_they_prove(self, tmp_path):
+        rng = np.random.default_rng(0)
+        px, py = rng.dirichlet(np.ones(5), 2)
+        problem = Problem(px, py, rng.dirichlet(np.ones(2), 5), rng.random((5, 5)))
+        loosest = solve(problem, R=0.9).classification_loss
+        budgets = {
+            "R": np.linspace(0.5, 0.9, 6).tolist(),
+            "C": [loosest - v for v in (0.004, 0.008, 0.012)],
+            "tol": 1e-2,
+        }
+        whole = sweep(problem, **budgets, progress=False)
+        proved = whole[whole["termination"].str.startswith("a bound that an earlier point proved")]
+        assert len(proved) > 0
+        assert set(proved["status"]) == {"optimal"}
+        for row in proved.itertuples():
+            alone = solve(problem, R=row.rate_budget_bits, C=row.classification_budget_bits)
+            assert row.lower_bound <= alone.value + 1e-12
+            assert alone.lower_bound <= row.value + 1e-12
+        with ThreadPoolExecutor(2) as pool:
+            assert without_seconds(sweep(problem, **budgets, executor=pool)) == without_seconds(whole)
+        path = tmp_path / "rows"
+        sweep(problem, **budgets, checkpoint=path, progress=False)
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(lines[:8]))
+        again = sweep(problem, **budgets, checkpoint=path, progress=False)
+        assert without_seconds(again) == without_seconds(whole)

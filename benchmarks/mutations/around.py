@@ -36,7 +36,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "",
         False,
     ),
-    Mutant("cold after a resume", "sweep.py", "None if start is None else dict(start)", "None", False),
+    Mutant("cold after a resume", "sweep.py", "**(start or {}), ", "", False),
     Mutant("lost rows recorded", "sweep.py", "if book is not None and not lost:", "if book is not None:", False),
     Mutant("a start of one infeasible", "sweep.py", "below is None or self._infeasible(below)", "below is None", False),
     Mutant("too few starts sent", "sweep.py", "if {p - 1, p + 1} &", "if {p - 1} &", False),

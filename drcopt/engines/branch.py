@@ -19,6 +19,7 @@ from drcopt.engines.base import INTERRUPTED, Limits, Proposal
 from drcopt.engines.corner_search import CornerSearch
 from drcopt.engines.cuts import Columns, leaf
 from drcopt.engines.descent import Descent
+from drcopt.engines.earlier import Earlier, likely, parted, said
 from drcopt.engines.inverse_points import InversePoints
 from drcopt.engines.newton import Newton
 from drcopt.engines.points import MARGIN, Points
@@ -51,9 +52,13 @@ class Global:
 
     name: ClassVar[str] = "global"
 
+    def __init__(self) -> None:
+        self._earlier = Earlier()
+
     def propose(self, question: Question, limits: Limits, warm: Any = None) -> Proposal:
         """See :class:`drcopt.engines.base.Engine`."""
         problem, objective = question.problem, question.objective
+        warm, trees = parted(warm)
         unlimited = question.classification_budget >= problem.entropy_s - ROUNDING
         if objective is not CLASSIFICATION_LOSS and unlimited:
             return Newton().propose(question, limits, warm)  # never binds: what is left is convex
@@ -65,7 +70,8 @@ class Global:
         edge = ""
         cornered = _cornered(question, limits, points) if isinstance(points, Points) else None
         if last is not None:
-            points.start(last.coupling, last.z)
+            floor = max((likely(question, one) for one in trees), default=-math.inf)
+            points.start(last.coupling, last.z, floor + limits.tol)
         elif points.best is None:
             points.start()
         if cornered is not None and isinstance(points, Points) and not cornered.slack and _concavity(points) >= _LITTLE:
@@ -76,6 +82,8 @@ class Global:
         evidence: list[Evidence] = []
         if limits.expired:
             return _late(points)
+        if (tree := self._earlier.proving(question, trees, points.value - limits.tol)) is not None:
+            return _proved(question, points, tree, warm, points.value - limits.tol)
         if points.best is None and objective is not CLASSIFICATION_LOSS:
             least = _least_loss(question, limits, points)
             if least.termination == INTERRUPTED:
@@ -108,7 +116,7 @@ class Global:
             rate_multiplier=alpha,
             classification_multiplier=beta,
             stats=stats,
-            warm=_remember(warm, best, search),
+            warm=_remember(warm, best, search, question),
         )
 
 
@@ -226,7 +234,7 @@ class _Last:
         return last if last.coupling.shape == (problem.n, problem.m) else None
 
 
-def _remember(warm: Any, best: Descent | None, search: Search | CornerSearch) -> Any:
+def _remember(warm: Any, best: Descent | None, search: Search | CornerSearch, question: Question) -> Any:
     if best is None:
         return warm
     return (
@@ -236,8 +244,31 @@ def _remember(warm: Any, best: Descent | None, search: Search | CornerSearch) ->
             "multipliers": best.z,
             "letters": search.columns.y.astype(np.float64) if isinstance(search, Search) else np.zeros(0),
             "posteriors": search.columns.p if isinstance(search, Search) else np.zeros((0, len(best.P))),
+            "said": said(question, search.lower if isinstance(search, Search) else -math.inf),
         }
         | packed(search.tree() if isinstance(search, Search) else leaf(best.z))
+    )
+
+
+def _proved(
+    question: Question, points: Points | InversePoints, tree: PosteriorTree, warm: Any, lower: float
+) -> Proposal:
+    """Where a tree of an earlier point says all that is to be said of these budgets."""
+    best = points.best
+    w, alpha, beta = (math.nan,) * 3 if best is None else best.z[-3:].tolist()
+    if best is not None:
+        start = {"letters": np.zeros(0), "posteriors": np.zeros((0, len(best.P)))} | (warm or {})
+        warm = start | {"coupling": best.P, "multipliers": best.z} | packed(tree.root)
+        warm["said"] = said(question, lower)
+    return Proposal(
+        parts=None if best is None else [Part(1.0, best.P)],
+        evidence=(tree,),
+        termination="a bound that an earlier point proved suffices here",
+        distortion_multiplier=w,
+        rate_multiplier=alpha,
+        classification_multiplier=beta,
+        stats={"nodes": 0, "descents": points.descents},
+        warm=warm,
     )
 
 

@@ -45,10 +45,15 @@ class InversePoints:
         limited = self.question.budgets[0] < self.question.most[0]
         return self.aims[0] if limited else math.inf
 
-    def start(self, coupling: FloatArray | None = None, z: FloatArray | None = None) -> None:
-        """From a coupling, if any, and the rate-only optimum; if these leave no room, from one of small loss."""
+    def start(self, coupling: FloatArray | None = None, z: FloatArray | None = None, enough: float = -math.inf) -> None:
+        """From a coupling, if any, and the rate-only optimum; if these leave no room, from one of small loss.
+
+        A value of ``enough`` will do.
+        """
         if coupling is not None:
             self.try_from(coupling)
+            if self.value <= enough:
+                return
         problem, objective = self.problem, self.question.objective
         if objective is CLASSIFICATION_LOSS:
             # Couplings of least loss may tie: near the least distortion that the rate allows is the better place.

@@ -75,12 +75,17 @@ class Points:
         self._guesses = guesses(problem, rate, problem.independent)
         self._explored, self._idle, self._exploring, self._begun = 0, 0, 0.0, clock.now()
 
-    def start(self, coupling: FloatArray | None = None, z: FloatArray | None = None) -> None:
-        """From a coupling with multipliers, if any, and the rate-only optimum; failing those, from a small loss."""
+    def start(self, coupling: FloatArray | None = None, z: FloatArray | None = None, enough: float = -math.inf) -> None:
+        """From a coupling with multipliers, if any, and the rate-only optimum; failing those, from a small loss.
+
+        A value of ``enough`` will do.
+        """
         if coupling is not None and z is not None:
             if self.problem.rate(coupling) <= self.rate:
                 self._keep(Descent(coupling, z, self.problem.classification_loss(coupling), 0))
             self.try_from(coupling, z)
+            if self.value <= enough and self._best_is_safe:
+                return
         free = SingleLetter(self.problem, self.rate, math.inf)
         proposal = Newton().propose(free, self.limits)
         P = self.problem.independent if proposal.parts is None else proposal.parts[0].coupling
