@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from drcopt import information, words
-from drcopt.bounds import Evidence, Independent, OfClass, bound_of
+from drcopt.bounds import Evidence, Independent, OfClass
 from drcopt.certify.several import Judge, SeveralCertificate
 from drcopt.certify.witness import Budgets
 from drcopt.engines.base import Limits, Proposal, independent
@@ -181,8 +181,8 @@ class ClassSession(Session):
         """The question with one class, or none: what it proves holds here, and its point may do."""
         asked = question.without() if name is None else question.only(name)
         patience = None if math.isinf(limits.remaining) else max(_ALONE * limits.remaining / max(classes, 1), 1e-3)
-        session = Session(asked.problem, units="nats", tol=self.tol, time_limit=patience)
-        session.coarse = True
+        tol = question.objective.inside(self.tol, self.units)
+        session = Session(asked.problem, units="nats", tol=tol, time_limit=patience)
         limit = {q.budget: b for q, b in zip(QUANTITIES, asked.budgets, strict=True) if q is not asked.objective}
         found = session.ask(question.objective, **limit, on_failure="return")
         certificate = found.certificate
@@ -190,7 +190,7 @@ class ClassSession(Session):
         parts = certificate.parts
         if parts is not None:
             judge(parts[0])
-        best = max(evidence, key=lambda one: bound_of(one, question), default=OfClass(name, Independent()))
+        best = max(evidence, key=judge.bound, default=OfClass(name, Independent()))
         scale = self._stakes.standard[1].scale
         betas = np.zeros(len(self._names))
         worth = found.multipliers

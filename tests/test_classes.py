@@ -17,8 +17,10 @@ from scipy.special import rel_entr
 
 import drcopt
 from drcopt import export
-from drcopt.bounds import Leaf, PosteriorTree, Split
+from drcopt.bounds import Cheapest, DataProcessing, Leaf, OfClass, PosteriorTree, Split
 from drcopt.bounds.pricing import price_weighed
+from drcopt.certify.several import Judge
+from drcopt.certify.witness import Budgets
 from drcopt.cli import main
 from drcopt.formulations import Part, Several, SingleLetter
 from drcopt.questions import DISTORTION, RATE
@@ -142,6 +144,31 @@ class TestEvidence:
         assert PosteriorTree(leaf).bound(SingleLetter(problem.of_class("a"), 0.1, 0.1)) == -inf
         assert PosteriorTree(Leaf(np.zeros(3), 0.1, 0.1, 1.0)).bound(question) == -inf
         assert PosteriorTree(Leaf(np.zeros(3), 0.1, np.array([0.1, -0.1]), 1.0)).bound(question) == -inf
+
+
+class TestJudge:
+    def test_every_class_is_held_against_its_budget(self) -> None:
+        problem = toy()
+        P = drcopt.solve(problem, R=0.6).coupling
+        losses = [*problem.classification_losses(P, "bits").values()]
+        tight = 0.6 * LN2, inf
+        for j in range(2):
+            budgets = [one + (0.01 if i != j else -0.01) for i, one in enumerate(losses)]
+            question = Several(problem, *tight, losses=tuple(b * LN2 for b in budgets))
+            judge = Judge(question, Budgets(inf, 0.7, inf, "bits"), budgets)
+            assert not judge(Part(1.0, P)) and judge.best is None
+        question = Several(problem, *tight, losses=tuple((one + 0.01) * LN2 for one in losses))
+        assert Judge(question, Budgets(inf, 0.7, inf, "bits"), [one + 0.01 for one in losses])(Part(1.0, P))
+
+    def test_evidence_about_one_class_says_nothing_of_another(self) -> None:
+        question = Several(toy(), 0.1, inf, losses=(0.65, 0.65), distortion_budget=0.5)
+        _, _, a, b = question.quantities
+        of_a = OfClass("a", DataProcessing())
+        assert of_a.bound(question.about(a)) > 0.3 and of_a.bound(question.about(b)) == -inf
+        of_d = OfClass("a", Cheapest())  # of E d, where another class's loss is minimised
+        assert of_d.bound(question) > -inf and of_d.bound(question.about(b)) == -inf
+        assert OfClass("c", DataProcessing()).bound(question) == -inf
+        assert of_a.bound(SingleLetter(toy().of_class("a"), 0.1, 0.1)) == -inf
 
 
 A, B = [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], [[1, 0], [0, 1], [0.5, 0.5]]

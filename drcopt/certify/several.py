@@ -76,6 +76,7 @@ class Judge:
             for name, loss in zip(question.classes, losses, strict=True)
         ]
         self.best: tuple[tuple[Part, ...], tuple[Spent, ...]] | None = None
+        self._bounds: dict[int, tuple[Evidence, float]] = {}
 
     def __call__(self, part: Part) -> bool:
         """Whether the point, moved, meets all budgets."""
@@ -92,10 +93,16 @@ class Judge:
     def _key(self, found: Sequence[Spent]) -> tuple[bool, float]:
         return any(s.excess > 0.0 for s in found), found[0].values[self.question.objective.place]
 
+    def bound(self, evidence: Evidence) -> float:
+        """What it proves, evaluated once."""
+        if id(evidence) not in self._bounds:
+            self._bounds[id(evidence)] = evidence, bound_of(evidence, self.question)
+        return self._bounds[id(evidence)][1]
+
     def certificate(self, evidence: tuple[Evidence, ...]) -> SeveralCertificate:
         """What is proved."""
         question = self.question
-        lower, upper = best_bound(question, evidence), math.inf
+        lower, upper = max(best_bound(question, ()), *map(self.bound, evidence), -math.inf), math.inf
         place = question.objective.place
         if lower > question.most[place] * (1.0 + _BEYOND):
             lower = math.inf  # more than any point has: none meets the limits
