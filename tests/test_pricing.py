@@ -329,7 +329,7 @@ class TestCells:
                 continue
             log_px = np.log(problem.px)
             convex = min(question.beta, question.alpha / problem.contraction)
-            oracle = spatial._Oracle(
+            oracle = spatial.Oracle(
                 question.cost.T, question.alpha, question.beta, convex, log_px, W, 1e-9 * question.scale
             )
             P = [rivals(question, y, rng, 30, 3) for y in range(problem.m)]

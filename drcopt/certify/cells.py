@@ -18,23 +18,29 @@ from scipy.optimize import linprog
 from drcopt.bounds.pricing.gibbs import gibbs
 from drcopt.bounds.pricing.hull import deepest
 from drcopt.bounds.pricing.line import Line
-from drcopt.bounds.pricing.spatial import relaxed
+from drcopt.bounds.pricing.spatial import PEELS, Oracle, unit_of
 from drcopt.problem import Problem
 from drcopt.support.check import FloatArray
 
 #: Rounds of cutting, most cells of one leaf; rounds of multipliers for a cell and Newton steps in each.
 _ROUNDS, _MOST_CELLS, _OUTER, _STEPS = 80, 8_000, 10, 6
 
-#: A tree in preorder: {"s": class, "at": τ_s} followed by the trees below and above, or {"nu": ν}.
+#: A tree in preorder: {"s": class, "at": τ_s} followed by the trees below and above, or {"nu": ν}, with a β₀ of its own
+#: ("convex") where that is proved to be convex in effect.
 CellTree = list[dict[str, Any]]
+
+#: Cells (indices) to be cut along a face, its classes and places.
+Faces = tuple[np.ndarray, np.ndarray, FloatArray]
+_NO_FACES: Faces = (np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp), np.zeros(0))
 
 
 @dataclass(eq=False)
 class _Node:
-    """A cell, by its slopes ν or by its halves."""
+    """A cell, by its slopes ν and β₀ if that is its own (else 0), or by its halves."""
 
     nu: FloatArray
     p: FloatArray
+    own: float = 0.0
     cut: tuple[int, float] | None = None
     halves: tuple[_Node, _Node] | None = None
 
@@ -71,9 +77,11 @@ def choose(
     count, most = 0, _MOST_CELLS * min(1.0, 9.0 / problem.k**2)
     for turn in range(_ROUNDS):
         start = np.array([node.p for node in nodes]).reshape(len(nodes), problem.n)
-        nu, tau, bound, value, empty, p = oracle.relax(row, low, high, start)
-        for node, slopes, posterior in zip(nodes, nu, p, strict=True):
-            node.nu, node.p = slopes, posterior
+        oracle.enough(best - max(tol, 1e-14 * oracle.scale))
+        last = np.array([node.nu for node in nodes]).reshape(len(nodes), problem.k) if turn else None
+        nu, own, tau, bound, value, empty, p = oracle.relax(row, low, high, start, last)
+        for node, slopes, share, posterior in zip(nodes, nu, own.tolist(), p, strict=True):
+            node.nu, node.own, node.p = slopes, share, posterior
         inside = ((tau >= low - 1e-9) & (tau <= high + 1e-9)).all(axis=1)
         np.minimum.at(best, row[inside], value[inside])
         least = closed.copy()
@@ -85,9 +93,12 @@ def choose(
         np.minimum.at(closed, row[~keep], bound[~keep])
         if not keep.any():
             break
+        if turn == 0:
+            most += oracle.settle(row, p)
         # At α = 0 minima sit at corners: a cut through one makes its chords exact there. Elsewhere keep off the ends.
         margin = 1e-9 if alpha == 0 else 0.15
-        row, low, high, nodes = _halves(row[keep], low[keep], high[keep], nodes[keep], tau[keep], margin)
+        faces = oracle.faces(row[keep], low[keep], high[keep])
+        row, low, high, nodes = _halves(row[keep], low[keep], high[keep], nodes[keep], tau[keep], margin, faces)
     return [_preorder(root, "nu") for root in roots], least
 
 
@@ -97,7 +108,7 @@ def _preorder(root: _Node, name: str) -> CellTree:
     while stack:
         node = stack.pop()
         if node.cut is None or node.halves is None:
-            tree.append({name: node.nu})
+            tree.append({name: node.nu} | ({"convex": node.own} if node.own else {}))
             continue
         tree.append({"s": node.cut[0], "at": node.cut[1]})
         stack += [node.halves[1], node.halves[0]]
@@ -146,7 +157,7 @@ def choose_for_sets(
             break
         np.minimum.at(closed, row[~keep], bound[~keep])
         tau = inside / total[:, None]
-        row, low, high, nodes = _halves(row[keep], low[keep], high[keep], nodes[keep], tau[keep], 0.15)
+        row, low, high, nodes = _halves(row[keep], low[keep], high[keep], nodes[keep], tau[keep], 0.15, _NO_FACES)
     return [_preorder(root, "slopes") for root in roots], least
 
 
@@ -155,36 +166,89 @@ class _Oracle:
 
     def __init__(self, problem: Problem, costs: FloatArray, alpha: float, beta: float, convex: float) -> None:
         self.W, self.costs, self.log_px = problem.ps_given_x, costs, np.log(problem.px)
-        self.beta, self.first, self.rest = beta, convex, beta - convex
+        self.alpha, self.beta, self.first = alpha, beta, convex
         self.scale = float(np.ptp(costs)) + beta
-        self.alpha = alpha
         self.line = Line.through(self.W)
+        #: Where there are many classes the search for prices, in a unit of its own, knows slopes too.
+        self.search: Oracle | None = None
+        if alpha > 0 and self.line is None:
+            self.unit = unit_of(costs, alpha, beta)
+            sizes = (costs / self.unit, alpha / self.unit, beta / self.unit, convex / self.unit)
+            self.search = Oracle(*sizes, self.log_px, self.W, 1e-12)
+
+    def enough(self, bound: FloatArray) -> None:
+        """A cell whose bound is that of its row is settled."""
+        if self.search is not None:
+            self.search.enough = bound / self.unit
+
+    def settle(self, row: np.ndarray, p: FloatArray) -> int:
+        """Look for what is convex in effect around stationary points: how many cells more that may take."""
+        search = self.search
+        if search is None or not search.nearly:
+            return 0
+        y, corners = search.corners(len(self.costs))
+        y, p = np.concatenate([row, y]), search.descend(np.concatenate([row, y]), np.concatenate([p, corners]))
+        lowest = np.lexsort((search.value(y, p), y))
+        lowest = lowest[np.unique(y[lowest], return_index=True)[1]]
+        search.settle(y[lowest], p[lowest])
+        return PEELS * self.W.shape[1] * len(search.basins.boxes)
+
+    def faces(self, row: np.ndarray, low: FloatArray, high: FloatArray) -> Faces:
+        """Where cells are cut along what is convex in effect."""
+        return _NO_FACES if self.search is None else self.search.basins.faces(row, low, high)
 
     def relax(
-        self, row: np.ndarray, low: FloatArray, high: FloatArray, p: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, np.ndarray, FloatArray]:
-        """ν of every cell, τ of a posterior, the bound, that posterior's value, whether no posterior lies in the
-        cell, and the posteriors (from p on)."""
-        eta_low, eta_high, width = _eta(low), _eta(high), high - low
-        with np.errstate(divide="ignore", invalid="ignore"):
-            b = self.rest * np.where(width > 1e-13, (eta_high - eta_low) / width, 0.0)
-        a = (self.rest * eta_low - b * low).sum(axis=1)
+        self, row: np.ndarray, low: FloatArray, high: FloatArray, p: FloatArray, last: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, np.ndarray, FloatArray]:
+        """ν of every cell, β₀ where it has its own, τ of a posterior, the bound, that posterior's value, whether no
+        posterior lies in the cell, and the posteriors; from p and ν on, those of the cell that was cut."""
+        first = np.full((len(row), 1), self.first)
+        a, b = self._chords(low, high, first)
         if self.alpha == 0:
             nu, p = self._linear(row, low, high, b)
         elif self.line is not None:
             nu, p = self._bisect(row, low, high, b, self.line)
         else:
-            nu, p = self._newton(row, low, high, a, b, p)
-            # The search's own way is the better one where a cell holds hardly any posterior.
-            other, q = relaxed(self.costs, self.alpha, self.beta, self.first, self.log_px, self.W, row, low, high)
-            better = self._bound(row, low, high, a, b, other) > self._bound(row, low, high, a, b, nu)
-            nu, p = np.where(better[:, None], other, nu), np.where(better[:, None], np.maximum(q, 1e-290), p)
+            nu, p, first = self._spatial(row, low, high, a, b, p, last)
+            a, b = self._chords(low, high, first)
         tau = p @ self.W
         empty = self._separate(nu, low, high, tau)
-        bound = self._bound(row, low, high, a, b, nu)
+        bound = self._bound(row, low, high, a, b, nu, first)
         divergence = (p * (np.log(np.maximum(p, 1e-300)) - self.log_px)).sum(axis=1)
         value = (p * self.costs[row]).sum(axis=1) + self.alpha * divergence + self.beta * _eta(tau).sum(axis=1)
-        return nu, tau, bound, value, empty, p
+        own = np.where(first > self.first, first, 0.0)[:, 0]
+        return nu, own, tau, bound, value, empty, p
+
+    def _chords(self, low: FloatArray, high: FloatArray, first: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """What chords give of the part of β beyond ``first`` (J, 1): a (J,) and slopes b (J, k)."""
+        rest, eta_low, eta_high, width = self.beta - first, _eta(low), _eta(high), high - low
+        with np.errstate(divide="ignore", invalid="ignore"):
+            b = rest * np.where(width > 1e-13, (eta_high - eta_low) / width, 0.0)
+        return (rest * eta_low - b * low).sum(axis=1), b
+
+    def _spatial(
+        self,
+        row: np.ndarray,
+        low: FloatArray,
+        high: FloatArray,
+        a: FloatArray,
+        b: FloatArray,
+        p: FloatArray,
+        last: FloatArray | None,
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """ν, posteriors and β₀ (J, 1) of cells: the better of two ways, or a larger β₀ that is convex in effect."""
+        assert self.search is not None
+        start = None if last is None or not self.search.nearly else (last + b) / self.unit
+        cells = self.search.lifted(self.search.relax(row, low, high, start))
+        own = self.unit * cells.convex[:, None]
+        first = np.where(own > self.first, own, self.first)
+        nu, q = self.unit * cells.nu - self._chords(low, high, first)[1], np.maximum(cells.p, 1e-290)
+        if self.search.nearly:  # too many cells for the slower way
+            return nu, q, first
+        other, p = self._newton(row, low, high, a, b, p)
+        # The search's own way is the better one where a cell holds hardly any posterior.
+        better = self._bound(row, low, high, a, b, nu, first) > self._bound(row, low, high, a, b, other, first)
+        return np.where(better[:, None], nu, other), np.where(better[:, None], q, p), first
 
     def corners(self, boxes: FloatArray) -> FloatArray:
         """The least value of the letters (all mass on one) whose posterior lies in the box; inf if none does."""
@@ -226,17 +290,24 @@ class _Oracle:
         return nu, ps
 
     def _bound(
-        self, row: np.ndarray, low: FloatArray, high: FloatArray, a: FloatArray, b: FloatArray, nu: FloatArray
+        self,
+        row: np.ndarray,
+        low: FloatArray,
+        high: FloatArray,
+        a: FloatArray,
+        b: FloatArray,
+        nu: FloatArray,
+        first: FloatArray | float,
     ) -> FloatArray:
-        """The checker's."""
+        """The checker's, with β₀ = ``first``, a number or (J, 1)."""
         scores = nu @ self.W.T - self.costs[row]
         if self.alpha == 0:
             return np.asarray(a - scores.max(axis=1) + _least_linear(nu + b, low, high))
         p, total = gibbs(scores, self.log_px, self.alpha)
-        return np.asarray(a - total + _least_linear(self._slopes(nu, p @ self.W, b), low, high))
+        return np.asarray(a - total + _least_linear(self._slopes(nu, p @ self.W, b, first), low, high))
 
-    def _slopes(self, nu: FloatArray, tau: FloatArray, b: FloatArray) -> FloatArray:
-        return np.asarray(nu - self.first * np.log(np.maximum(tau, 1e-300)) + b)
+    def _slopes(self, nu: FloatArray, tau: FloatArray, b: FloatArray, first: FloatArray | float) -> FloatArray:
+        return np.asarray(nu - first * np.log(np.maximum(tau, 1e-300)) + b)
 
     def _bisect(
         self, row: np.ndarray, low: FloatArray, high: FloatArray, b: FloatArray, line: Line
@@ -304,7 +375,7 @@ class _Oracle:
                 p = trials[values.argmin(axis=0), np.arange(J)]
             tau, z, _ = push(p)
             nu = self.first * np.log(tau) - b + z
-            bound = self._bound(row, low, high, a, b, nu)
+            bound = self._bound(row, low, high, a, b, nu, self.first)
             better = bound > best
             best, best_nu = np.where(better, bound, best), np.where(better[:, None], nu, best_nu)
             pull = np.minimum(4.0 * pull, 1e7 * self.scale)
@@ -328,7 +399,7 @@ class _Oracle:
         for _ in range(4):
             p, _ = gibbs(nu @ W.T - self.costs[row], self.log_px, self.alpha)
             tau = np.maximum(p @ W, 1e-300)
-            q = self._slopes(nu, tau, b)
+            q = self._slopes(nu, tau, b, self.first)
             level = (tau * q).sum(axis=1, keepdims=True)
             on_low, on_high = (tau <= low + 1e-9) & (q > level), (tau >= high - 1e-9) & (q < level)
             face = on_low | on_high
@@ -337,7 +408,7 @@ class _Oracle:
             right = np.where(on_low, low - tau, np.where(on_high, high - tau, level - q))
             step = np.linalg.pinv(matrix, rcond=1e-13) @ right[:, :, None]
             nu = nu + np.nan_to_num(step[:, :, 0])
-            bound = self._bound(row, low, high, a, b, nu)
+            bound = self._bound(row, low, high, a, b, nu, self.first)
             better = bound > best
             best, best_nu = np.where(better, bound, best), np.where(better[:, None], nu, best_nu)
         return best_nu
@@ -367,14 +438,16 @@ def _tightened(
 
 
 def _halves(
-    row: np.ndarray, low: FloatArray, high: FloatArray, nodes: np.ndarray, tau: FloatArray, margin: float
+    row: np.ndarray, low: FloatArray, high: FloatArray, nodes: np.ndarray, tau: FloatArray, margin: float, faces: Faces
 ) -> tuple[np.ndarray, FloatArray, FloatArray, np.ndarray]:
-    """Every cell in two, across the class whose chord errs most at τ."""
+    """Every cell in two: along its face, or across the class whose chord errs most at τ."""
     tau, width = tau.clip(low, high), np.maximum(high - low, 1e-300)
     error = _eta(tau) - _eta(low) - (_eta(high) - _eta(low)) * (tau - low) / width
     j = np.arange(len(row))
     s = np.where(error.max(axis=1) > 1e-15, error.argmax(axis=1), width.argmax(axis=1))
     at = tau[j, s].clip((low + margin * width)[j, s], (high - margin * width)[j, s])
+    peeled, classes, places = faces
+    s[peeled], at[peeled] = classes, places
     left, right = high.copy(), low.copy()
     left[j, s], right[j, s] = at, at
     children = np.empty((2, len(row)), dtype=object)

@@ -21,6 +21,7 @@ from drcopt.bounds import DataProcessing, Evidence, Leaf, PosteriorTree, bound_o
 from drcopt.bounds.decisions import ActionTree
 from drcopt.certify.writing import ROOM as ROOM
 from drcopt.certify.writing import Writer as Writer
+from drcopt.certify.writing import has_own_shares
 from drcopt.certify.writing import number as number
 from drcopt.certify.writing import numbers as numbers
 from drcopt.coupling import leaves_first, send_along
@@ -34,7 +35,8 @@ from drcopt.support.files import atomic_write
 if TYPE_CHECKING:
     from drcopt.checker.question import Verdict
 
-#: The versions of files about a given law of Y that the classifier reads, and of all others.
+#: The versions of files about a given law of Y that the classifier reads, no cell of which has a β₀ of its own, and of
+#: all others.
 VERSION, LAWS_VERSION = 1, 2
 #: Each bound claimed is ROOM times max d weaker than the certificate's, a lower bound with more than two classes as
 #: much as SHORTFALL, or SHARE of the gap, where cells that prove more are too many.
@@ -266,7 +268,7 @@ def contents(
     plain = question.laws is None and question.classifier_sees != "message" and losses is None
     plain = plain and not question.problem.forbidden.any()
     return {
-        "drcopt-proof": VERSION if plain else LAWS_VERSION,
+        "drcopt-proof": VERSION if plain and not has_own_shares(evidence) else LAWS_VERSION,
         "problem": arrays if question.laws is None else arrays | {"py": None},
         "formulation": question.name,
         "classifier_sees": question.classifier_sees,

@@ -42,6 +42,8 @@ def number(value: float) -> str:
 
 def numbers(values: ArrayLike) -> Any:
     array = np.asarray(values, dtype=np.float64)
+    if array.ndim == 0:
+        return number(float(array))
     return [numbers(row) for row in array] if array.ndim > 1 else [number(v) for v in array.tolist()]
 
 
@@ -82,6 +84,12 @@ def _written(tree: _cells.CellTree) -> list[dict[str, Any]]:
         {"s": node["s"], "at": number(node["at"])} if "at" in node else {k: numbers(v) for k, v in node.items()}
         for node in tree
     ]
+
+
+def has_own_shares(evidence: dict[str, Any] | None) -> bool:
+    """Whether a cell has a β₀ of its own, which is of version 2."""
+    letters = [cells for node in (evidence or {}).get("nodes", []) for cells in node.get("cells", ())]
+    return any("convex" in cell for cells in letters for cell in cells or ())
 
 
 class Writer:

@@ -18,6 +18,8 @@ p₀ ∝ px exp((Wν − c)/α) and chords a_s + b_s t ≤ −t log t on [l_s, u
   V_y ≥ −α log Σ px exp((Wν − c)/α) + β₁ Σ a_s
         + min over τ in the cell of Σ_s τ_s (ν_s − β₀ log Wᵀp₀(s) + β₁ b_s).
 
+A cell may have a larger β₀ of its own if its tangent holds there all the same (:mod:`.convexity`).
+
 With weight v > 0 on what is minimised, v · minimum ≥ Λ − Σ weight · budget over the other two; with
 v = 0 and a positive right side no point meets the budgets. One-shot codes: ``Evidence.map_leaf``;
 losses of decisions: :mod:`.decisions`.

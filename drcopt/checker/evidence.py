@@ -15,7 +15,11 @@ from flint import arb, fmpq
 
 from drcopt.checker import schema
 from drcopt.checker.balls import NOTHING, ball, eta, least
+<<<<<<< HEAD
 from drcopt.checker.halfspaces import Boxes, HalfSpace, Region, always, leaves
+=======
+from drcopt.checker.convexity import tangent_holds
+>>>>>>> 6019cd2 (Cells that are convex in effect in proof files, and in the checker in balls)
 from drcopt.checker.perception import Perception
 from drcopt.checker.problem import MOST_ROWS, Problem
 from drcopt.checker.schema import array, positive
@@ -86,11 +90,17 @@ class Evidence:
     """
 
     def __init__(
-        self, p: Problem, perception: Perception | None, objective: str, sees: str, budget: float
+        self,
+        p: Problem,
+        perception: Perception | None,
+        objective: str,
+        sees: str,
+        budget: float,
+        version: int = schema.VERSION,
     ) -> None:
         self.p, self.perception, self.objective = p, perception, objective
         self.by_part, self.message = sees == "YU", sees == "message"
-        self.budget, self.note = budget, ""
+        self.budget, self.note, self.version = budget, "", version
         self.maps = 0  # minima over maps that will be asked for
 
     def spend(self, operations: float) -> None:
@@ -108,8 +118,13 @@ class Evidence:
         nodes = schema.tree(evidence["nodes"], p.m, p.k, f"leaf of a {name} tree", read)
         found = schema.leaves(nodes)
         if posterior:
-            cells = sum(len(letter or [0]) for leaf in found for letter in leaf["cells"])
+            letters = [letter for leaf in found for letter in leaf["cells"]]
+            cells = sum(len(letter or [0]) for letter in letters)
+            lifted = sum("convex" in node for letter in letters for node in letter or ())
             self.spend(cells * p.n * (p.k + 6.0) + len(found) * p.m * (p.n + 16.0))
+            if lifted and self.version == 1:
+                raise ValueError("its version is 1: a cell's own β₀ is of version 2")
+            self.spend(lifted * (p.n * (2.0 * p.k**2 + 4.0 * p.k) + p.k**3))
             if self.perception is not None and self.perception.kind == "wasserstein":
                 self.spend(len(found) * p.m**2)
             if p.n <= MOST_ROWS and any(positive(leaf["convex"]) for leaf in found):
@@ -121,8 +136,12 @@ class Evidence:
 
     def cells(self, nodes: Any, leaf: str, name: str) -> list[Any]:
         """A tree of cells, likewise."""
-        p = self.p
-        return schema.tree(nodes, 1, p.k, leaf, lambda node: array(node[name], p.k))
+
+        def read(node: Any) -> None:
+            array(node[name], self.p.k)
+            positive(node.get("convex", "0"))
+
+        return schema.tree(nodes, 1, self.p.k, leaf, read)
 
     def weight(self, leaf: Any) -> Any:
         """Of E d in a leaf's half-space. A file about the distortion, or the loss, need not say 1,
@@ -215,33 +234,38 @@ class Evidence:
                 found.append(arb(0))
                 continue
             costs, cells = share * p.D[:, y] - f, leaves(nodes or [{"nu": ["0"] * p.k}], [box])
-            slopes = [(ball(array(node["nu"], p.k)), cell) for node, (cell,) in cells]
             found.append(
                 least(
-                    self.on_cell(p.origins[y], costs, alpha, beta0, beta - beta0, nu, cell)
-                    for nu, cell in slopes
+                    self.on_cell(p.origins[y], costs, alpha, beta0, beta, node, cell)
+                    for node, (cell,) in cells
                 )
             )
         return (share, alpha, beta), f @ p.PX, np.array(found)
 
     def on_cell(
-        self, x: Any, costs: Any, alpha: Any, beta0: Any, beta1: Any, nu: Any, cell: Any
+        self, x: Any, costs: Any, alpha: Any, beta0: Any, beta: Any, node: Any, cell: Any
     ) -> Any:
         """The inequality for V_y of :mod:`drcopt.checker`, for a letter that comes from ``x``."""
         W, PX, (low, high) = self.p.W[x], self.p.PX[x], ball(cell.T)
+        nu = ball(array(node["nu"], self.p.k))
         scores, slopes = W @ nu - costs[x], nu
         value = least(-scores)
         if alpha > 0:
             weights = PX * np.array([(t / alpha).exp() for t in scores + value])
-            value -= alpha * weights.sum().log()
+            total = weights.sum()
+            value -= alpha * total.log()
+            own, some = arb(positive(node.get("convex", "0"))), self.p.w[x].any(axis=0)
+            if beta0 < own <= beta and tangent_holds(
+                W[:, some], weights / total, own / alpha, low[some], high[some]
+            ):
+                beta0 = own
             if beta0 > 0:
                 # A class that none of the letters has is 0 on the cell: its slope does not count.
-                pairs = zip(weights @ W / weights.sum(), self.p.w[x].any(axis=0), strict=True)
-                logs = [t.log() if some else arb(0) for t, some in pairs]
-                slopes = nu - beta0 * np.array(logs)
-        if beta1 > 0:
+                pairs = zip(weights @ W / total, some, strict=True)
+                slopes = nu - beta0 * np.array([t.log() if here else arb(0) for t, here in pairs])
+        if beta > beta0:
             a, b = chords(low, high)
-            value, slopes = value + beta1 * a.sum(), slopes + beta1 * b
+            value, slopes = value + (beta - beta0) * a.sum(), slopes + (beta - beta0) * b
         # As Σ τ = 1, min q·τ is at least σ + Σ min((q − σ)l, (q − σ)u) for every σ; the best is
         # some q_s.
         q, fewest, most = (v.astype(float) for v in (slopes, low, high))

@@ -109,7 +109,7 @@ class Question:
         most = (p.PX @ _largest(p.D), most_rate, most_loss, arb("inf"))
         pairs = zip(self.budgets, most, strict=True)
         self.limits = [reach if budget is None else reach.min(budget) for budget, reach in pairs]
-        self.evidence = Evidence(p, self.perception, data["objective"], sees, operations)
+        self.evidence = Evidence(p, self.perception, data["objective"], sees, operations, version)
 
     def measured(self) -> range:
         """The quantities of a point."""

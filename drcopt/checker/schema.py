@@ -53,7 +53,7 @@ OBJECTS: dict[str, tuple[str, str]] = {
     ),
     "leaf of a map tree": ("nu rate conditional posterior slopes", "distortion"),
     "split of a cell": ("s at", ""),
-    "cell of posteriors": ("nu", ""),
+    "cell of posteriors": ("nu", "convex"),
     "cell of sets": ("slopes", ""),
 }
 

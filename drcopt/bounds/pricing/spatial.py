@@ -38,7 +38,7 @@ _MOST_CELLS, _STEPS = 6000, 12
 _SHARES = (1.0, 0.6, 0.3)
 #: β is near α/η up to this factor: then large cells may be convex in effect. Steps of a descent to a stationary point
 #: in the midst of one, and cells of a letter and class that may be spent on what lies around it.
-_NEARLY, _SETTLING, _PEELS = 1.25, 300, 150
+_NEARLY, _SETTLING, PEELS = 1.25, 300, 150
 #: Cells of a letter worth keeping for the next pricing: more of them are left over from multipliers long gone.
 _MOST_KEPT = 120
 
@@ -48,28 +48,9 @@ def unit_of(costs: FloatArray, alpha: float, beta: float) -> float:
     return float(2.0 ** round(math.log2(max(float(np.ptp(costs)), beta) or alpha)))
 
 
-def relaxed(
-    costs: FloatArray,
-    alpha: float,
-    beta: float,
-    convex: float,
-    log_px: FloatArray,
-    W: FloatArray,
-    row: np.ndarray,
-    low: FloatArray,
-    high: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
-    """ν, less the chords' slopes, and the Gibbs posterior of every cell of rows of ``costs``, as the search does."""
-    unit = unit_of(costs, alpha, beta)
-    oracle = _Oracle(costs / unit, alpha / unit, beta / unit, convex / unit, log_px, W, 1e-12)
-    cells = oracle.relax(row, low, high)
-    _, b = _chords(low, high)
-    return unit * cells.nu - (beta - convex) * b, cells.p
-
-
 @dataclass(eq=False)
 class _Cells:
-    """Boxes of letter y: least and greatest τ (J, k), bound, and the Gibbs posterior and ν that gave it."""
+    """Boxes of letter y: least and greatest τ (J, k), bound, and the Gibbs posterior, ν and β₀ that gave it."""
 
     y: np.ndarray
     low: FloatArray
@@ -78,6 +59,7 @@ class _Cells:
     p: FloatArray
     tau: FloatArray
     nu: FloatArray
+    convex: FloatArray
 
     def take(self, where: np.ndarray) -> _Cells:
         return _Cells(*(getattr(self, name)[where] for name in self.__dataclass_fields__))
@@ -103,7 +85,7 @@ def price_spatial(
     size = float(np.abs(cost).max()) + min(alpha, float(np.ptp(cost))) * (1.0 - float(log_px.min())) + beta
     slack = max(tol, ROUNDING * size)
     convex = beta if contraction <= 0 else min(beta, alpha / contraction)
-    oracle = _Oracle(cost.T, alpha, beta, convex, log_px, W, slack)
+    oracle = Oracle(cost.T, alpha, beta, convex, log_px, W, slack)
     lower, best = np.full(m, np.inf), np.full(m, np.inf)
     found: list[tuple[np.ndarray, FloatArray]] = []
     reach = 1e-9 + 2.0 * slack
@@ -142,7 +124,7 @@ def price_spatial(
         oracle.settle(known, best_p[known])
     done: list[_Cells] = []
     count, most = len(cells.y), _MOST_CELLS * min(1.0, 9.0 / W.shape[1] ** 2)
-    most += _PEELS * W.shape[1] * len(oracle.basins.boxes)
+    most += PEELS * W.shape[1] * len(oracle.basins.boxes)
     while len(cells.y):
         consider(cells.y, cells.p)
         open_ = (cells.bound < best[cells.y] - slack) & ((cells.high - cells.low).max(axis=1) > 1e-9)
@@ -200,7 +182,7 @@ def _tightened(
     return np.flatnonzero(keep), low[keep], np.maximum(low, high)[keep]
 
 
-class _Oracle:
+class Oracle:
     """Relaxations of many cells at once."""
 
     def __init__(
@@ -248,7 +230,8 @@ class _Oracle:
         if nu is None:
             nu = convex * np.log(np.maximum(0.5 * (low + high), 1e-12))
         J, n = len(y), len(self.log_px)
-        cells = _Cells(y, low, high, np.full(J, -np.inf), np.zeros((J, n)), np.zeros_like(low), nu.copy())
+        none = np.full(J, -np.inf), np.zeros((J, n)), np.zeros_like(low)
+        cells = _Cells(y, low, high, *none, nu.copy(), np.full(J, convex))
 
         def evaluate(todo: np.ndarray, nu: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
             """Score, τ, gradient r and what r costs, at ν; keeps the bound if it is the best so far."""
@@ -306,7 +289,7 @@ class _Oracle:
             some = cells.take(todo)
             trial = self.relax(some.y, some.low, some.high, some.nu, convex)
             held = (trial.bound > some.bound) & self._concave(trial, convex)
-            for name in ("bound", "p", "tau", "nu"):
+            for name in ("bound", "p", "tau", "nu", "convex"):
                 getattr(cells, name)[todo[held]] = getattr(trial, name)[held]
         return cells
 
