@@ -195,4 +195,18 @@ MUTANTS: tuple[Mutant, ...] = (
         "    if False:\n        keep",
         False,
     ),
+    # A β₀ of a cell's own.
+    Mutant("checker: any pivot will do", "checker/convexity.py", "if not rest[i, i] > 0:", "if False:"),
+    Mutant("checker: κ of 2 is convex", "checker/convexity.py", "if kappa <= 1:", "if kappa <= 2:"),
+    Mutant("checker: convex all but for its bend", "checker/convexity.py", "matrix - (kappa - 1) *", "matrix - 0 *"),
+    Mutant("checker: a box without its low end", "checker/convexity.py", "end.min(t) / t", "t / t"),
+    Mutant(
+        "checker: a class gone", "checker/convexity.py", "                return arb(0)", "                continue"
+    ),
+    Mutant("checker: a box without its high end", "checker/convexity.py", "(u.max(t) / t)", "(t / t)"),
+    Mutant("checker: more convex than β", "checker/evidence.py", "beta0 < own <= beta and", "beta0 < own and"),
+    Mutant(
+        "checker: every cell's β₀ believed", "checker/evidence.py", "own <= beta and tangent_holds(", "own <= beta or ("
+    ),
+    Mutant("checker: a cell's β₀ in version 1", "checker/evidence.py", "if lifted and self.version == 1:", "if False:"),
 )

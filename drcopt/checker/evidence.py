@@ -15,11 +15,8 @@ from flint import arb, fmpq
 
 from drcopt.checker import schema
 from drcopt.checker.balls import NOTHING, ball, eta, least
-<<<<<<< HEAD
-from drcopt.checker.halfspaces import Boxes, HalfSpace, Region, always, leaves
-=======
 from drcopt.checker.convexity import tangent_holds
->>>>>>> 6019cd2 (Cells that are convex in effect in proof files, and in the checker in balls)
+from drcopt.checker.halfspaces import Boxes, HalfSpace, Region, always, leaves
 from drcopt.checker.perception import Perception
 from drcopt.checker.problem import MOST_ROWS, Problem
 from drcopt.checker.schema import array, positive
