@@ -65,7 +65,7 @@ def _least_power(row: Any, kappa: Any, low: Any, tau: Any) -> Any:
 
 
 def positive_definite(matrix: Any) -> bool:
-    """Whether every symmetric matrix within one of balls is: Gaussian elimination's pivots are > 0."""
+    """Whether every symmetric matrix in one of balls is: the pivots of elimination are positive."""
     rest = matrix.copy()
     for i in range(len(rest)):
         if not rest[i, i] > 0:
