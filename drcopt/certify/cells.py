@@ -191,7 +191,7 @@ class _Oracle:
         lowest = np.lexsort((search.value(y, p), y))
         lowest = lowest[np.unique(y[lowest], return_index=True)[1]]
         search.settle(y[lowest], p[lowest])
-        return PEELS * self.W.shape[1] * len(search.basins.boxes)
+        return int(PEELS * self.W.shape[1] * len(search.basins.boxes))
 
     def faces(self, row: np.ndarray, low: FloatArray, high: FloatArray) -> Faces:
         """Where cells are cut along what is convex in effect."""
