@@ -29,6 +29,8 @@ _ROUNDS, _MOST_CELLS, _OUTER, _STEPS = 80, 8_000, 10, 6
 #: ("convex") where that is proved to be convex in effect.
 CellTree = list[dict[str, Any]]
 
+#: Least and greatest τ of cells, (J, k) each.
+Ends = tuple[FloatArray, FloatArray]
 #: Cells (indices) to be cut along a face, its classes and places.
 Faces = tuple[np.ndarray, np.ndarray, FloatArray]
 _NO_FACES: Faces = (np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp), np.zeros(0))
@@ -209,11 +211,11 @@ class _Oracle:
         elif self.line is not None:
             nu, p = self._bisect(row, low, high, b, self.line)
         else:
-            nu, p, first = self._spatial(row, low, high, a, b, p, last)
+            nu, p, first = self._spatial(row, (low, high), a, b, p, last)
             a, b = self._chords(low, high, first)
         tau = p @ self.W
         empty = self._separate(nu, low, high, tau)
-        bound = self._bound(row, low, high, a, b, nu, first)
+        bound = self._bound(row, (low, high), a, b, nu, first)
         divergence = (p * (np.log(np.maximum(p, 1e-300)) - self.log_px)).sum(axis=1)
         value = (p * self.costs[row]).sum(axis=1) + self.alpha * divergence + self.beta * _eta(tau).sum(axis=1)
         own = np.where(first > self.first, first, 0.0)[:, 0]
@@ -227,27 +229,20 @@ class _Oracle:
         return (rest * eta_low - b * low).sum(axis=1), b
 
     def _spatial(
-        self,
-        row: np.ndarray,
-        low: FloatArray,
-        high: FloatArray,
-        a: FloatArray,
-        b: FloatArray,
-        p: FloatArray,
-        last: FloatArray | None,
+        self, row: np.ndarray, ends: Ends, a: FloatArray, b: FloatArray, p: FloatArray, last: FloatArray | None
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """ν, posteriors and β₀ (J, 1) of cells: the better of two ways, or a larger β₀ that is convex in effect."""
         assert self.search is not None
         start = None if last is None or not self.search.nearly else (last + b) / self.unit
-        cells = self.search.lifted(self.search.relax(row, low, high, start))
+        cells = self.search.lifted(self.search.relax(row, *ends, start))
         own = self.unit * cells.convex[:, None]
         first = np.where(own > self.first, own, self.first)
-        nu, q = self.unit * cells.nu - self._chords(low, high, first)[1], np.maximum(cells.p, 1e-290)
+        nu, q = self.unit * cells.nu - self._chords(*ends, first)[1], np.maximum(cells.p, 1e-290)
         if self.search.nearly:  # too many cells for the slower way
             return nu, q, first
-        other, p = self._newton(row, low, high, a, b, p)
+        other, p = self._newton(row, *ends, a, b, p)
         # The search's own way is the better one where a cell holds hardly any posterior.
-        better = self._bound(row, low, high, a, b, nu, first) > self._bound(row, low, high, a, b, other, first)
+        better = self._bound(row, ends, a, b, nu, first) > self._bound(row, ends, a, b, other, first)
         return np.where(better[:, None], nu, other), np.where(better[:, None], q, p), first
 
     def corners(self, boxes: FloatArray) -> FloatArray:
@@ -290,21 +285,14 @@ class _Oracle:
         return nu, ps
 
     def _bound(
-        self,
-        row: np.ndarray,
-        low: FloatArray,
-        high: FloatArray,
-        a: FloatArray,
-        b: FloatArray,
-        nu: FloatArray,
-        first: FloatArray | float,
+        self, row: np.ndarray, ends: Ends, a: FloatArray, b: FloatArray, nu: FloatArray, first: FloatArray | float
     ) -> FloatArray:
         """The checker's, with β₀ = ``first``, a number or (J, 1)."""
         scores = nu @ self.W.T - self.costs[row]
         if self.alpha == 0:
-            return np.asarray(a - scores.max(axis=1) + _least_linear(nu + b, low, high))
+            return np.asarray(a - scores.max(axis=1) + _least_linear(nu + b, *ends))
         p, total = gibbs(scores, self.log_px, self.alpha)
-        return np.asarray(a - total + _least_linear(self._slopes(nu, p @ self.W, b, first), low, high))
+        return np.asarray(a - total + _least_linear(self._slopes(nu, p @ self.W, b, first), *ends))
 
     def _slopes(self, nu: FloatArray, tau: FloatArray, b: FloatArray, first: FloatArray | float) -> FloatArray:
         return np.asarray(nu - first * np.log(np.maximum(tau, 1e-300)) + b)
@@ -375,7 +363,7 @@ class _Oracle:
                 p = trials[values.argmin(axis=0), np.arange(J)]
             tau, z, _ = push(p)
             nu = self.first * np.log(tau) - b + z
-            bound = self._bound(row, low, high, a, b, nu, self.first)
+            bound = self._bound(row, (low, high), a, b, nu, self.first)
             better = bound > best
             best, best_nu = np.where(better, bound, best), np.where(better[:, None], nu, best_nu)
             pull = np.minimum(4.0 * pull, 1e7 * self.scale)
@@ -408,7 +396,7 @@ class _Oracle:
             right = np.where(on_low, low - tau, np.where(on_high, high - tau, level - q))
             step = np.linalg.pinv(matrix, rcond=1e-13) @ right[:, :, None]
             nu = nu + np.nan_to_num(step[:, :, 0])
-            bound = self._bound(row, low, high, a, b, nu, self.first)
+            bound = self._bound(row, (low, high), a, b, nu, self.first)
             better = bound > best
             best, best_nu = np.where(better, bound, best), np.where(better[:, None], nu, best_nu)
         return best_nu
