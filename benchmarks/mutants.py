@@ -79,7 +79,6 @@ TESTS: dict[str, tuple[str, ...]] = {
         "law_proofs",
         "tampering",
     ),
-    "checker/convexity.py": ("own_shares",),
     "checker/perception.py": ("law_proofs",),
     "checker/convexity.py": ("own_shares",),
     "checker/point.py": ("forbidden_proofs", "proof", "law_proofs", "checker"),
