@@ -471,7 +471,7 @@ class TestTimeLimit:
             time_limit=1.0, on_failure="return",
         )  # fmt: skip
         assert any(isinstance(one, CellDual) for one in answer.certificate.evidence)
-        assert answer.status in ("feasible", "unknown")  # on a slow machine no point may be found
+        assert answer.status in ("feasible", "near-feasible", "unknown")  # on a slow machine no point may be found
         assert "time limit" in answer.termination
 
     def test_what_there_is_no_time_for_is_not_begun(self, monkeypatch: pytest.MonkeyPatch) -> None:
