@@ -113,11 +113,18 @@ class DecisionSession(LawSession):
     """A session with a table of losses (k, A)."""
 
     def __init__(self, problem: Problem, *, class_loss: Any, law: OutputLaw | None, **settings: Any) -> None:
-        super().__init__(problem, law=law, perception=None, **settings)
-        if self.formulation != "single-letter" or self.engine != "auto":
+        if (formulation := settings.get("formulation", "single-letter")) != "single-letter":
+            check.choice("formulation", formulation, words.FORMULATIONS)
             raise InputError(
-                "class_loss must be 'entropy' with another formulation than 'single-letter' or with an engine; it came "
-                f"with formulation={self.formulation!r} and engine={self.engine!r}. Leave them out."
+                "class_loss must be 'entropy' with another formulation than 'single-letter'; it came with "
+                f"formulation={formulation!r}. Leave that out: with classifier_sees='message' the lower bound of "
+                "'single-letter' holds for time-sharing and one-shot codes too."
+            )
+        super().__init__(problem, law=law, perception=None, **settings)
+        if self.engine != "auto":
+            raise InputError(
+                f"class_loss must be 'entropy' with an engine of your choice; it came with engine={self.engine!r}. "
+                "Leave that out."
             )
         self.class_loss = class_loss if isinstance(class_loss, str) else "table"
         self._losses = table_of(class_loss, problem.k)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from grids import couplings, free_couplings
+from scipy.optimize import linprog
 from scipy.special import rel_entr
 
 import drcopt
@@ -159,7 +160,9 @@ class TestOrder:
         error = drcopt.solve(problem, R=0.4, C=C / 2, class_loss="error")
         assert error.lower_bound <= entropy.distortion + 1e-7
         assert 1 - error.accuracy <= C / 2 + 1e-9
-        # Fano with two classes: H(S|Y) ≤ h(P(error)).
+        # Fano with two classes: H(S|Y) ≤ h(P(error)), so that what meets the one meets the other.
+        fano = float(drcopt.information.binary_entropy(min(C / 2, 0.5))) / LN2
+        assert drcopt.solve(problem, R=0.4, C=fano + 1e-9).lower_bound <= error.distortion + 1e-7
         e = float(1 - entropy.accuracy)
         limit = drcopt.information.binary_entropy(min(e, 0.5)) / LN2
         assert drcopt.solve(problem, R=0.4, C=float(limit) + 1e-9).lower_bound <= entropy.distortion + 1e-7
@@ -265,3 +268,22 @@ def test_refused(name: str) -> None:
     with pytest.raises(drcopt.InputError) as caught:
         drcopt.solve(drcopt.sources.bernoulli(), R=0.5, C=0.3, **how)
     assert message in str(caught.value)
+
+
+class TestOtherFormulations:
+    @pytest.mark.parametrize("seed", some[:3])
+    def test_the_message_bounds_one_shot_codes(self, seed: int) -> None:
+        """What the refusal says: mixtures of maps, whose classifier sees U too, by a linear program over all maps."""
+        px, py, W, d = instance(seed, 3, 2)
+        maps = list(itertools.product(range(2), repeat=3))
+        couplings = np.array([px[:, None] * (np.array(f)[:, None] == np.arange(2)) for f in maps])
+        laws = couplings.sum(axis=1)
+        cost, _, loss = spends(couplings, W, d, 1 - np.eye(2))
+        rate = -rel_entr(laws, 1.0).sum(axis=1) / LN2
+        problem = drcopt.Problem(px, py, W, d)
+        for R, share in ((0.3, 0.9), (0.7, 0.6)):
+            C = float(loss.min() + share * (loss.max() - loss.min()))
+            answer = linprog(cost, A_ub=[rate, loss], b_ub=[R, C], A_eq=laws.T, b_eq=py)
+            how = {"class_loss": "error", "classifier_sees": "message", "on_failure": "return"}
+            bound = drcopt.solve(problem, R=R, C=C, **how).lower_bound
+            assert bound <= (answer.fun if answer.status == 0 else inf) + 1e-8
