@@ -19,7 +19,7 @@ from scipy.optimize import linprog, minimize
 from scipy.special import entr, rel_entr
 
 import drcopt
-from drcopt import Perception, Problem
+from drcopt import Perception, Problem, words
 
 KINDS = ("free", "tv", "kl", "reverse-kl", "chi2", "reverse-chi2", "hellinger", "renyi", "wasserstein")
 #: How far inside their budgets the quadratic programs aim.
@@ -73,7 +73,7 @@ class Trial:
         self.limited = [i != self.objective and bool(rng.random() < 0.8) for i in range(3)]
         self.near = math.inf if self.kind == "free" else divergence(self.kind, px @ K, t, self.ground) + 1e-6
 
-    def solve(self, seconds: float) -> drcopt.Solution:
+    def solve(self, seconds: float, formulation: words.Formulation = "single-letter") -> drcopt.Solution:
         """The answer."""
         ask = (drcopt.solve, drcopt.min_rate, drcopt.min_classification_loss)[self.objective]
         pairs = zip("DRC", self.budgets, self.limited, strict=True)
@@ -83,7 +83,7 @@ class Trial:
             ground = self.ground if self.kind == "wasserstein" else None
             perception = Perception(self.kind, self.near, ground=ground)
         kept = {"units": "nats", "time_limit": seconds, "on_failure": "return"}
-        return ask(self.problem, perception=perception, **given, **kept)
+        return ask(self.problem, perception=perception, formulation=formulation, **given, **kept)
 
     def met(self, K: np.ndarray) -> np.ndarray:
         """Values of the channels (N, n, m) that meet every budget."""
@@ -143,10 +143,16 @@ class Trial:
                 yield channel(answer.x)
 
 
-def trial(seed: int, seconds: float, starts: int, sizes: tuple[int, int, int] | None = None) -> dict[str, Any]:
+def trial(
+    seed: int,
+    seconds: float,
+    starts: int,
+    sizes: tuple[int, int, int] | None = None,
+    formulation: words.Formulation = "single-letter",
+) -> dict[str, Any]:
     """What a trial found: "below" is by how much a point lies below the bound, more than rounding a violation."""
     one = Trial(seed, sizes)
-    answer = one.solve(seconds)
+    answer = one.solve(seconds, formulation)
     channels = list(one.programs(starts))
     values = one.met(np.array(channels)) if channels else np.empty(0)
     if one.problem.m == 2 and one.problem.n <= 3:
@@ -167,10 +173,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first (default 0)")
     parser.add_argument("--starts", type=int, default=6, help="quadratic programs a trial (default 6)")
     parser.add_argument("--time-limit", type=float, default=1.0, help="seconds an answer may take (default 1)")
+    kinds = ("single-letter", "time-sharing")
+    parser.add_argument("--formulation", choices=kinds, default=kinds[0], help="a channel is a point of either")
     options = parser.parse_args(arguments)
     wrong, words, poorer = 0, {}, 0
     for seed in range(options.seed, options.seed + options.n):
-        row = trial(seed, options.time_limit, options.starts)
+        row = trial(seed, options.time_limit, options.starts, formulation=options.formulation)
         words[row["status"]] = words.get(row["status"], 0) + 1
         poorer += row["poorer"] > 1e-6
         if row["violation"]:

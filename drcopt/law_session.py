@@ -17,7 +17,7 @@ from drcopt.certify.witness import Budgets
 from drcopt.engines.base import Engine, Limits, Proposal
 from drcopt.errors import InputError
 from drcopt.failures import guarded, raise_failure
-from drcopt.formulations import Message, Part, Question, SingleLetter, TimeSharing
+from drcopt.formulations import Message, OneShot, Part, Question, SingleLetter, TimeSharing
 from drcopt.least_perception import Found, Search
 from drcopt.perception import Perception
 from drcopt.problem import Problem, Support
@@ -81,15 +81,13 @@ class LawSession(Session):
             law = None
         self._law = law
         super().__init__(problem, **settings)
-        self._plain = law is None and self.classifier_sees == "Y"
+        self._plain = law is None and self.classifier_sees != "message"
         what = (
             "classifier_sees='message'"
             if self.classifier_sees == "message"
             else "a free law of Y or a perception budget"
         )
-        if self.formulation != "single-letter" and (
-            self.classifier_sees == "message" or self.formulation == "one-shot"
-        ):
+        if self.formulation != "single-letter" and self.classifier_sees == "message":
             raise InputError(
                 f"{what} needs formulation='single-letter'; formulation is {self.formulation!r}. Leave it out."
             )
@@ -103,7 +101,7 @@ class LawSession(Session):
     def _shared(self, perception: Perception | None) -> None:
         """Mixtures, whose law is that of their average."""
         forbidden.refuse_mixed_laws(self.problem)
-        if self._law is None:
+        if self._law is None and self.formulation == "time-sharing":
             raise InputError(
                 "perception must be more than 0 with formulation='time-sharing': its law is that of the average, and "
                 f"no two doubles average to a law exactly; it is {perception and perception.budget}. Leave perception "
@@ -111,7 +109,7 @@ class LawSession(Session):
             )
 
     def _reader(self, classifier_sees: words.ClassifierSees) -> words.ClassifierSees:
-        return check.choice("classifier_sees", classifier_sees, ("Y", "message"))
+        return check.choice("classifier_sees", classifier_sees, ("Y", "YU", "message"))
 
     def _enter(self) -> None:
         if self._law is None:
@@ -273,6 +271,16 @@ class LawSession(Session):
         kind: type[Question] = Message if self.classifier_sees == "message" else SingleLetter
         if self.formulation == "time-sharing":
             kind = TimeSharing
+        if self.formulation == "one-shot":
+            return OneShot(
+                self._reduced,
+                rate,
+                loss,
+                self.classifier_sees,
+                distortion_budget=distortion,
+                objective=objective,
+                laws=self._law,
+            )
         return kind(self._reduced, rate, loss, distortion_budget=distortion, objective=objective, laws=self._law)
 
     def _answer(self, question: Question, limits: Limits) -> tuple[Proposal, str]:
@@ -283,7 +291,8 @@ class LawSession(Session):
         problem, message, shared = question.problem, isinstance(question, Message), isinstance(question, TimeSharing)
         if (settled := self._forbidden(question)) is not None:
             return settled, "analytic"
-        if question.rate_budget == 0 or problem.n == 1 or (problem.m == 1 and not message):
+        maps = isinstance(question, OneShot)
+        if not maps and (question.rate_budget == 0 or problem.n == 1 or (problem.m == 1 and not message)):
             law = question.law.argmin(problem.px @ problem.d)
             part = Part(1.0, np.outer(problem.px, law), letters=np.arange(problem.m) if message else None)
             why = "X and Y must be independent: of those couplings the least distortion"
@@ -293,7 +302,7 @@ class LawSession(Session):
         from drcopt.engines.law_sharing import LawSharing
 
         standard = self._standardised(question)
-        engine: Engine = LawSharing() if shared else AnyLaw()
+        engine: Engine = LawSharing() if shared else self._use("one-shot") if maps else AnyLaw()
         proposal = guarded(engine.name, lambda: engine.propose(standard, limits, self.warm))
         self.warm = proposal.warm
         return proposal, engine.name

@@ -63,7 +63,7 @@ def solve_drc(
         table ℓ ≥ 0 of what each action costs in each class, in its unit. Other than "entropy": single-letter (Y or the
         message), by branch and bound on the actions of letters.
     perception : drcopt.Perception or (kind, budget), optional
-        Y's law must lie near py instead of being it, e.g. ("tv", 0.05). Single-letter only.
+        Y's law must lie near py instead of being it, e.g. ("tv", 0.05); in a mixture on average, as where py is None.
     units : {"bits", "nats"}
         Of budgets, rates, losses and multipliers.
     engine : str

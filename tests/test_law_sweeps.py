@@ -102,7 +102,6 @@ def test_units_of_a_perception():
         ({"P": 0.1, "target": [1.0]}, "perception target must have one entry per letter of Y"),
         ({"P": 0.1, "target": [0.7, 0.7]}, "target"),
         ({"P": 0.1, "objective": "perception"}, "P must not be given where the perception is minimised"),
-        ({"P": 0.1, "formulation": "one-shot"}, "needs formulation='single-letter'"),
         ({"objective": "perceptions"}, "objective must be one of"),
     ],
 )

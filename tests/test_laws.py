@@ -300,7 +300,7 @@ def test_free_problems():
     with pytest.raises(InputError, match="py must be given here"):
         Session(problem)
     with pytest.raises(InputError, match="needs formulation='single-letter'"):
-        solve(problem, R=0.5, formulation="one-shot")
+        solve(problem, R=0.5, formulation="one-shot", classifier_sees="message")
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,24 @@ MUTANTS: tuple[Mutant, ...] = (
         'if question.name == "time-sharing" and len({',
         'if question.name == "nothing" and len({',
     ),
+    Mutant(
+        "a place holder for Y's law in map trees",
+        "bounds/maps.py",
+        "question.law.least(letters), least",
+        "float(letters @ problem.py), least",
+    ),
+    Mutant(
+        "what couplings of py reach for any law",
+        "bounds/maps.py",
+        "self.leaves(question.problem, question.laws is None)",
+        "self.leaves(question.problem)",
+    ),
+    Mutant(
+        "cells' duals for any law",
+        "bounds/cells.py",
+        "if question.laws is not None:\n            return -math.inf",
+        "if False:\n            return -math.inf",
+    ),
     # What every bound is lowered by, and the budgets it uses.
     Mutant("ROUNDING dropped", "questions/region.py", "ROUNDING = 64 * 2.0**-53", "ROUNDING = 0.0"),
     Mutant("bounds rounded up", "questions/region.py", "return total - ROUNDING", "return total + ROUNDING"),
@@ -59,7 +77,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "cost[:, done:] + 2 * beta * (1 - 1e-14)",
     ),
     # Posterior trees.
-    Mutant("swapped marginals", "bounds/posterior.py", "*(f * problem.px),", "*(f * problem.py[: problem.n]),"),
+    Mutant(
+        "swapped marginals",
+        "bounds/posterior.py",
+        "dtype=np.float64) * question.problem.px",
+        "dtype=np.float64) * question.problem.py[: len(leaf.f)]",
+    ),
     Mutant("the cost's weight ignored", "bounds/posterior.py", "finite = w * np.where", "finite = np.where"),
     Mutant(
         "framed as if d had the weight 1",
@@ -79,12 +102,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "bounds/posterior.py",
         "heapq.heapreplace(heap, (max(bound, question.bound(piece)), i, True))",
         "return max(bound, question.bound(piece))",
-    ),
-    Mutant(
-        "time-sharing across leaves",
-        "bounds/posterior.py",
-        'question.name == "time-sharing"',
-        'question.name == "time"',
     ),
     Mutant(
         "range of W too small",

@@ -131,6 +131,8 @@ class CellDual:
         problem = question.problem
         w, alpha, gamma = weights = (float(self.distortion), float(self.rate), float(self.conditional))
         fits = np.shape(self.f) == (problem.n,) and np.shape(self.nu) == (problem.m,)
+        if question.laws is not None:
+            return -math.inf  # it is about a given law
         if not fits or not all(np.isfinite(a).all() for a in (self.f, self.nu, weights)) or min(weights) < 0:
             return -math.inf
         cost = problem.px[:, None] * (w * problem.d - self.f[:, None] - self.nu)

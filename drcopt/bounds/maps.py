@@ -10,7 +10,8 @@ w ≥ 0 (distortion), α ≥ 0 (rate), β(y), γ(y) ≥ 0 and slopes c(y, s), ev
 
 because py(y) H(S|Y=y) = py Σ_s η(τ_y(s)) is at least both Σ_f λ_f L(f⁻¹(y)) and, η being concave, what c and the
 ends of the box say. When the classifier sees Y and U the loss is Σ_f λ_f H(S|f(X)), and β must be 0.
-Splitting boxes and taking the least over all pieces keeps the bound valid.
+Splitting boxes and taking the least over all pieces keeps the bound valid. Where Y may have one of several laws, what
+multiplies py is averaged over the law of the mixture, whichever it is: its least value Ψ stands for the sums over py.
 
 The cost of a map is a sum over its cells A_y = f⁻¹(y), so the minimum over all mⁿ maps is one over ordered
 partitions: :func:`drcopt.bounds.subsets.least_partitions` finds it with m·3ⁿ additions.
@@ -117,9 +118,9 @@ class MapTree:
 
     root: MapNode
 
-    def leaves(self, problem: Problem) -> Iterator[tuple[MapLeaf, FloatArray]]:
-        """Every leaf with its box, an array (m, k, 2) of least and greatest τ_y(s)."""
-        stack: list[tuple[MapNode, FloatArray]] = [(self.root, posterior_box(problem))]
+    def leaves(self, problem: Problem, given: bool = True) -> Iterator[tuple[MapLeaf, FloatArray]]:
+        """Every leaf with its box (m, k, 2), least and greatest τ_y(s), for the ``given`` law of Y or any."""
+        stack: list[tuple[MapNode, FloatArray]] = [(self.root, posterior_box(problem, given))]
         while stack:
             node, box = stack.pop()
             if isinstance(node, MapLeaf):
@@ -131,7 +132,8 @@ class MapTree:
     def bound(self, question: Question) -> float:
         """The least leaf bound, every minimum over maps computed afresh."""
         pricing = MapPricing(question.problem)
-        return min(leaf_bound(question, pricing, leaf, box) for leaf, box in self.leaves(question.problem))
+        leaves = self.leaves(question.problem, question.laws is None)
+        return min(leaf_bound(question, pricing, leaf, box) for leaf, box in leaves)
 
     def framed(self, change: Standard) -> MapTree:
         def visit(node: MapNode) -> MapNode:
@@ -142,14 +144,16 @@ class MapTree:
         return replace(self, root=visit(self.root))
 
 
-def posterior_box(problem: Problem) -> FloatArray:
-    """A box (m, k, 2) that holds the class posteriors of every coupling in Γ(px, py).
+def posterior_box(problem: Problem, given: bool = True) -> FloatArray:
+    """A box (m, k, 2) that holds the class posteriors of every coupling in Γ(px, py), or of any law of Y.
 
     Column y is py(y)·p with p(x) ≤ px(x)/py(y), so τ_y(s) = Σ_x p(x) W(x,s) is least when p fills the letters
     of least W(x, s) first.
     """
     ends = np.empty((problem.m, problem.k, 2))
-    for s in range(problem.k):
+    if not given:
+        ends[..., 0], ends[..., 1] = problem.ps_given_x.min(axis=0), problem.ps_given_x.max(axis=0)
+    for s in range(problem.k if given else 0):
         w = problem.ps_given_x[:, s]
         for side, order in enumerate((np.argsort(w), np.argsort(-w))):
             room = problem.px[order, None] / np.maximum(problem.py, 1e-300)
@@ -193,10 +197,11 @@ def leaf_piece(question: Question, pricing: MapPricing, leaf: MapLeaf, box: Floa
     linear = leaf.distortion * problem.d + problem.ps_given_x @ leaf.slopes.T - leaf.nu
     linear *= problem.px[:, None]
     ends = leaf.posterior[:, None, None] * entr(box) - leaf.slopes[..., None] * box
+    letters = leaf.nu + ends.min(axis=-1).sum(axis=-1)  # on average over the law of Y, which is that of the mixture
     least, _ = pricing.least(linear, leaf.rate, leaf.conditional)
     level = lowered(
-        math.fsum([float(leaf.nu @ problem.py), float(problem.py @ ends.min(axis=-1).sum(axis=-1)), least]),
-        float(np.abs(linear).max(axis=1).sum()) + float(np.abs(leaf.nu) @ problem.py),
+        math.fsum([question.law.least(letters), least]),
+        float(np.abs(linear).max(axis=1).sum()) + float(np.abs(leaf.nu).max()),
         problem.k * float(np.abs(leaf.slopes).max()),
         (leaf.rate + loss) * math.log(problem.n + problem.m + problem.k + 1.0),
     )

@@ -169,6 +169,8 @@ def repair(
         fixed = [replace(part, weight=float(w)) for part, w in zip(parts, weights, strict=True)]
         if not _maps_hold(formulation, fixed):
             return None
+        if formulation.laws is not None:
+            return _of_own_law(formulation, fixed, budgets)
         fixed = _balanced(formulation, fixed)
         if np.abs(formulation.coupling(fixed).sum(axis=0) - problem.py).sum() > MARGINAL_TOLERANCE:
             return None
@@ -249,6 +251,22 @@ def _with_own_law(question: Question, parts: Sequence[Part], budgets: Budgets | 
     if isinstance(question, Message):
         return replace(point, parts=(replace(point.parts[0], letters=letters),))
     return replace(point, parts=tuple(replace(p, coupling=_wide(p.coupling, letters, problem.m)) for p in point.parts))
+
+
+def _of_own_law(question: OneShot, parts: list[Part], budgets: Budgets | None) -> Point | None:
+    """A mixture of maps whose law is one of several; constant maps, of rate 0, bring it into its ball."""
+    laws, problem = question.laws, question.problem
+    if isinstance(laws, Near) and not meets(laws, np.arange(problem.m), law_of(question, parts)):
+        share = laws.share(question.coupling(parts).sum(axis=0))
+        letters = np.flatnonzero(laws.target)
+        constants = [np.full(problem.n, y, dtype=np.intp) for y in letters]
+        parts = [replace(part, weight=(1.0 - share) * part.weight) for part in parts if share < 1.0]
+        weights = share * laws.target[letters]
+        parts += [Part(float(w), map_coupling(problem, f), f) for w, f in zip(weights, constants, strict=True)]
+        if not meets(laws, np.arange(problem.m), law_of(question, parts)):
+            return None
+    moved = inside(question, parts, budgets)
+    return None if moved is None else Point(tuple(moved[0]), moved[1])
 
 
 def _wide(P: FloatArray, letters: np.ndarray, m: int) -> FloatArray:

@@ -368,10 +368,13 @@ class _Meant:
 
     def _maps(self, weights: Any, parts: Sequence[Part]) -> None:
         """Maps as couplings; constant maps make up for column masses that miss py."""
-        m = len(self.py)
-        maps = [part.map for part in parts] + [np.full(len(self.px), y) for y in range(m)]
+        m, own = len(self.py), self.formulation.laws is not None
+        maps = [part.map for part in parts] + [np.full(len(self.px), y) for y in range(0 if own else m)]
         self.independent = all((f == f[0]).all() for f in maps)  # type: ignore[index]
         self.couplings = [np.where(f[:, None] == np.arange(m), self.px[:, None], _ZERO) for f in maps]  # type: ignore[index]
+        self.weights, self.apart = weights, [False] * len(maps)
+        if own:
+            return
         masses = sum(w * P.sum(axis=0) for w, P in zip(weights, self.couplings, strict=False))
         keep = min([Decimal(1), *(goal / mass for goal, mass in zip(self.py, masses, strict=True) if mass > goal)])
         self.weights = np.append(keep * weights, np.maximum(self.py - keep * masses, _ZERO))

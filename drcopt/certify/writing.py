@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import entr
 
 from drcopt.bounds import DataProcessing, Evidence, Independent, Leaf, PosteriorTree, Stranded
 from drcopt.bounds.cells import CellDual
 from drcopt.bounds.decisions import ActionTree, AtNoRate
-from drcopt.bounds.maps import MapLeaf, MapTree
+from drcopt.bounds.maps import MapLeaf, MapNode, MapTree, cut, posterior_box
 from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing.gibbs import softmin
 from drcopt.certify import cells as _cells
@@ -158,17 +159,23 @@ class Writer:
         """Multipliers only; the checker's minimum over maps loses a few digits of the largest."""
         n, m, largest = self.problem.n, self.problem.m, 0.0
         nodes: list[dict[str, Any]] = []
-        stack = [tree.root]
+        stack: list[tuple[MapNode, FloatArray]] = [
+            (tree.root, posterior_box(self.problem, self.formulation.laws is None))
+        ]
         while stack:
-            node = stack.pop()
+            node, box = stack.pop()
             if isinstance(node, MapLeaf):
+                ends = node.posterior[:, None, None] * entr(box) - node.slopes[..., None] * box
+                letters = node.nu + ends.min(axis=-1).sum(axis=-1)
+                law = self.law((node.distortion, node.rate, 0.0), 0.0, letters)
                 vectors = {name: numbers(getattr(node, name)) for name in ("nu", "conditional", "posterior", "slopes")}
-                nodes.append(vectors | {"rate": number(node.rate)} | self.share(node.distortion))
+                nodes.append(vectors | {"rate": number(node.rate)} | self.share(node.distortion) | law)
                 sizes = np.abs(node.nu), np.abs(node.slopes), node.conditional, node.posterior, np.array([node.rate])
                 largest = max(largest, sum(float(v.max(initial=0.0)) for v in sizes))
             else:
                 nodes.append({"y": int(node.y), "s": int(node.s), "at": number(node.at)})
-                stack += [node.high, node.low]
+                for child, side in ((node.high, 0), (node.low, 1)):
+                    stack.append((child, cut(box, node.y, node.s, side, node.at)))
         self.reached = min(self.reached, self.goal - (2 * n + 8 * m + 16) * 2.0**-50 * largest)
         return {"kind": "map-tree", "nodes": nodes}
 

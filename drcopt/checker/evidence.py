@@ -63,10 +63,10 @@ def region(evidence: Any, reader: Evidence, kind: str, still: bool) -> Region:
             reader.spend(p.n**2 * (4.0 * p.k + 200.0))
         strong = HalfSpace((arb(0), p.contraction, arb(1), arb(0)), p.HS)
         return Region([*always(p), strong], [])
-    if name == "cell-dual" and kind == "one-shot":
+    if name == "cell-dual" and kind == "one-shot" and p.PY is not None:
         return Region([*always(p), reader.cell_dual(evidence)], [])
     if name == "map-tree" and kind == "one-shot":
-        boxes = [p.reach(y) for y in range(p.m)]
+        boxes = [p.whole if p.PY is None else p.reach(y) for y in range(p.m)]
         found = [
             reader.map_leaf(leaf, boxes) for leaf, boxes in leaves(reader.tree(evidence), boxes)
         ]
@@ -294,13 +294,15 @@ class Evidence:
             return HalfSpace(
                 (share, alpha, most, arb(0)), NOTHING
             )  # a classifier that sees U has no budget for H(S|Y)
-        value = p.PY @ nu
+        letters = nu.copy()
         for y, box in enumerate(boxes):
             ends = beta[y] * eta(box) - slopes[y][:, None] * ball(box)
-            value += p.PY[y] * sum(map(smaller, *ends.T))
+            letters[y] += sum(map(smaller, *ends.T))
+        omega, x = (positive(leaf.get(key, "0")) for key in ("perception", "level"))
+        value = self.over_laws(letters, omega, x)
         linear = p.PX[:, None] * (share * p.D - nu + p.W @ slopes.T)
         value += self.least_map(linear.astype(float), float(alpha), gamma.astype(float))
-        return HalfSpace((share, alpha, most, arb(0)), value)
+        return HalfSpace((share, alpha, most, arb(omega)), value)
 
     def least_map(self, linear: Any, alpha: float, gamma: Any) -> Any:
         """The least over all mⁿ maps, in doubles: no sum exceeds ``size``, and 4n + 16m + 32

@@ -40,10 +40,7 @@ def couplings(
     most, farthest = limits
     phi = arb(0)
     if perception is not None:
-        plan = None
-        if perception.kind == "wasserstein":
-            plan = schema.array(parts[0]["plan"], p.m, p.m, read=schema.positive)
-        phi = perception.spent(law, plan)
+        phi = perception.spent(law, _plan(perception, parts[0], p.m))
         if farthest is not None and not phi <= farthest:
             keep = _share(farthest, phi)
             # At most, as both are convex and 0 at the target, X being independent.
@@ -107,9 +104,11 @@ def _added(P: Any, letters: Any, more: Any, of: Any, message: bool) -> tuple[Any
     return P + more, letters
 
 
-def maps(p: Problem, point: Any, limit: Any, by_part: bool) -> Spent:
+def maps(
+    p: Problem, perception: Perception | None, point: Any, limits: tuple[Any, Any], by_part: bool
+) -> Spent:
     """Of a mixture of maps; constant maps, which need no rate, make up for column masses that miss
-    py.
+    py, or bring the law that Y then has near enough to the target.
     """
     parts = [schema.record("part with a map", part) for part in point]
     weights = _weights(parts)
@@ -118,21 +117,37 @@ def maps(p: Problem, point: Any, limit: Any, by_part: bool) -> Spent:
     ]
     masses = np.array([[p.px[f == y].sum() or fmpq(0) for y in range(p.m)] for f in found])
     totals = weights @ masses
-    keep = min(goal / total for goal, total in zip(p.py, totals, strict=True) if total)
+    keep, share, (most, farthest), phi = fmpq(1), fmpq(1), limits, arb(0)
+    if p.py is not None:
+        keep = min(goal / total for goal, total in zip(p.py, totals, strict=True) if total)
+    missing = np.array([arb(0)] * p.m) if p.py is None else ball(p.py - keep * totals)
+    if perception is not None:
+        phi = perception.spent(ball(totals), _plan(perception, parts[0], p.m))
+        if farthest is not None and not phi <= farthest:
+            keep = _share(farthest, phi)
+            phi = arb(keep) * phi if keep else arb(0)
+            missing = arb(1 - keep) * perception.t
     rate = arb(keep) * (ball(weights) @ eta(masses).sum(axis=1))
-    if limit is not None and not rate <= limit:
-        share = _share(limit, rate)
-        keep, rate = keep * share, rate * arb(share)
-    weights = keep * weights
-    constant = p.py - weights @ masses
-    mixed = np.outer(p.px, constant)
+    if most is not None and not rate <= most:
+        share = _share(most, rate)
+        rate *= arb(share)
+    law = ball(keep * totals) + missing
+    weights, constant = keep * share * weights, arb(share) * missing + arb(1 - share) * law
+    mixed = np.outer(p.PX, constant)
     for w, f in zip(weights, found, strict=True):
-        mixed[np.arange(p.n), f] += w * p.px
-    loss = p.loss(ball(mixed))
+        mixed[np.arange(p.n), f] += arb(w) * p.PX
+    loss = p.loss(mixed)
     if by_part:
         losses = [p.loss((f[:, None] == np.arange(p.m)) * p.PX[:, None]) for f in found]
-        loss = ball(weights) @ np.array(losses) + p.loss(ball(np.outer(p.px, constant)))
-    return (p.D * ball(mixed)).sum(), rate, loss, arb(0)
+        loss = ball(weights) @ np.array(losses) + p.loss(np.outer(p.PX, constant))
+    return (p.D * mixed).sum(), rate, loss, phi
+
+
+def _plan(perception: Perception, part: Any, m: int) -> Any:
+    """How the law is moved to the target, where that must be shown."""
+    if perception.kind != "wasserstein":
+        return None
+    return schema.array(part["plan"], m, m, read=schema.positive)
 
 
 def _weights(parts: list[dict[str, Any]]) -> Any:

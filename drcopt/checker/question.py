@@ -85,8 +85,6 @@ class Question:
             )
         if forbidden and (self.kind == "one-shot" or "perception" in data):
             raise ValueError("one-shot codes and perception need a finite d")
-        if p.PY is None and self.kind == "one-shot":
-            raise ValueError("one-shot codes need a law of Y")
         self.perception = None
         if "perception" in data:
             if p.PY is not None or (self.budgets[PERCEPTION] is None and self.aim != PERCEPTION):
@@ -215,7 +213,7 @@ class Question:
         self.evidence.spend(float(len(parts)) * p.n * (p.m + columns) * (p.k + 4.0))
         rate, phi = (None if self.aim == i else self.budgets[i] for i in (RATE, PERCEPTION))
         if self.kind == "one-shot":
-            return point.maps(p, parts, rate, self.evidence.by_part)
+            return point.maps(p, self.perception, parts, (rate, phi), self.evidence.by_part)
         loss = self.decisions.loss if self.decisions else p.loss
         return point.couplings(p, self.perception, parts, (rate, phi), self.message, loss)
 

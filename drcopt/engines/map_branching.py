@@ -81,7 +81,7 @@ class Branching:
         self.question = self.search.question
         # With ν = 0 and no limits the bound is E min_y d ≥ 0, or I ≥ 0, or H(S|Y) ≥ 0.
         leaf = MapLeaf.linear(self.problem, np.zeros(self.problem.m), *self._unit_weights())
-        self.root = Node(posterior_box(self.problem), {}, 0.0, leaf)
+        self.root = Node(posterior_box(self.problem, self.workshop.laws is None), {}, 0.0, leaf)
 
     def _unit_weights(self) -> tuple[float, float, float]:
         """Of rate, loss and distortion: 1 for what is minimised."""
@@ -156,13 +156,18 @@ class Branching:
         forms = self._totals()
         limits = self.search.limits.tolist()
         limits[self.question.objective.place] = cutoff
-        forms += [layout.form(joint=unit[:, None] * slopes, shares=-unit) for unit in letters]
-        limits += list(-p.py * heights.sum(axis=1))
+        # A mass that is not given is Σ_s T(y, s), and what multiplies it stands on the left.
+        given = self.workshop.laws is None
+        rows = slopes if given else slopes + heights.sum(axis=1, keepdims=True)
+        forms += [layout.form(joint=unit[:, None] * rows, shares=-unit) for unit in letters]
+        limits += list(-p.py * heights.sum(axis=1) if given else np.zeros(p.m))
         forms += [layout.form(loss=unit, shares=-unit) for unit in letters]
         limits += [0.0] * p.m
         for (y, s, side), at in node.cuts.items():
-            forms.append(layout.form(joint=self._unit(y, s, 1.0 if side else -1.0)))
-            limits.append((at if side else -at) * p.py[y])
+            sign = 1.0 if side else -1.0
+            mass = 0.0 if given else sign * at * letters[y][:, None]
+            forms.append(layout.form(joint=self._unit(y, s, sign) - mass))
+            limits.append(sign * at * p.py[y] if given else 0.0)
         return MapProgram(self.workshop, objective, np.array(forms), np.array(limits))
 
     def _totals(self) -> list[FloatArray]:
@@ -175,7 +180,7 @@ class Branching:
         unit[y, s] = value
         return unit
 
-    def leaf(self, program: MapProgram, duals: Duals, least: float = 1.0) -> MapLeaf:
+    def leaf(self, program: MapProgram, duals: Duals, least: float = 1.0, box: FloatArray | None = None) -> MapLeaf:
         """A relaxation's duals as evidence: over ``least``, which is the least weight of the objective's own row."""
         p, layout, scale = self.problem, self.workshop.layout, 1.0 / least
         form, chords = program.lagrangian(duals), duals.budgets[_CHORDS : _CHORDS + p.m]
@@ -183,7 +188,11 @@ class Branching:
             max(float(form @ layout.of(q)), least * (q is self.question.objective)) for q in (DISTORTION, RATE)
         )
         conditional, slopes = form[layout.loss], form[layout.joint].reshape(p.m, p.k)
-        return MapLeaf(duals.equality, rate, conditional, chords, slopes, distortion).scaled(scale)
+        nu = self.workshop.nu(duals)
+        if self.workshop.laws is not None and box is not None:
+            shared = _shared(chords, slopes, box)
+            nu, slopes = nu - shared, slopes - shared[:, None]
+        return MapLeaf(nu, rate, conditional, chords, slopes, distortion).scaled(scale)
 
     def leaf_bound(self, leaf: MapLeaf, box: FloatArray) -> float:
         """What the leaf proves: the solver's own figure is off by rounding times its multipliers."""
@@ -207,7 +216,7 @@ class Branching:
             point = program.solve(tol=0.02 * limits.tol, cutoff=self.cutoff, start=node.maps, penalty=penalty)
             node.maps = point.maps
             if point.ended.bound > node.bound:
-                leaf = self.leaf(program, point.ended.duals)
+                leaf = self.leaf(program, point.ended.duals, box=node.box)
                 if (bound := self.leaf_bound(leaf, node.box)) > node.bound:
                     node.bound, node.leaf = bound, leaf
             done = point.overrun <= 1e-9 or node.bound >= self.cutoff or penalty >= 1e9
@@ -220,7 +229,7 @@ class Branching:
 
         ``posteriors`` are those of the relaxation's solution: the box need not be tried closer than that.
         """
-        if self.search.best is None and self.cutoff < self.goal:
+        if (self.search.best is None and self.cutoff < self.goal) or self.workshop.laws is not None:
             return node
         p = self.problem
         error = p.py[:, None] * (entr(node.box.mean(axis=-1)) - entr(node.box).mean(axis=-1))
@@ -276,7 +285,8 @@ class Branching:
 
     def branch(self, node: Node, point: ProgramPoint) -> tuple[Node, Node]:
         """Split the letter whose share of the loss is furthest below H(S|Y=y) at the relaxation's solution."""
-        py, low, high = self.problem.py, node.box[..., 0], node.box[..., 1]
+        low, high = node.box[..., 0], node.box[..., 1]
+        py = self.problem.py if self.workshop.laws is None else point.mixture.law
         width = np.maximum(high - low, 1e-300)
         share = np.clip((point.mixture.posteriors - low) / width, 0.0, 1.0)
         inside = low + share * width
@@ -287,7 +297,19 @@ class Branching:
             s = int(np.argmax(error))
             part = min(max(float(share[y, s]), 0.15), 0.85)
         else:  # a corner of the box: halve the widest instead
-            y = int(np.argmax(py * width.max(axis=1)))
+            y = int(np.argmax((py if self.workshop.laws is None else 1.0) * width.max(axis=1)))
             s, part = int(np.argmax(width[y])), 0.5
         self._leaves += 1
         return node.halves(y, s, float(low[y, s] + part * width[y, s]))
+
+
+def _shared(beta: FloatArray, slopes: FloatArray, box: FloatArray) -> FloatArray:
+    """What of every letter's slopes (m, k) is better paid as Σ_s τ = 1, shape (m,): a box prices them end by end."""
+    low, high = box[..., 0], box[..., 1]
+    chords = (entr(high) - entr(low)) / np.maximum(high - low, 1e-300)
+    best = np.zeros(len(slopes))
+    for y in range(len(slopes)):
+        tried = slopes[y] - beta[y] * chords[y]
+        ends = beta[y] * entr(box[y]) - (slopes[y] - tried[:, None])[..., None] * box[y]
+        best[y] = tried[int(np.argmax(ends.min(axis=-1).sum(axis=-1) - tried))]
+    return best

@@ -24,7 +24,7 @@ from drcopt.engines.columns import Columns, Duals, Generated, Master, Priced, ge
 from drcopt.engines.map_moves import MapMoves
 from drcopt.information import conditional_entropy
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS, Quantity
+from drcopt.questions import CLASSIFICATION_LOSS, Near, OutputLaw, Quantity
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
@@ -135,8 +135,10 @@ class Workshop:
     ``hurried`` says that for lack of more a program went without a bound.
     """
 
-    def __init__(self, problem: Problem, limits: Limits) -> None:
-        self.problem, self.limits = problem, limits
+    def __init__(self, problem: Problem, limits: Limits, laws: OutputLaw | None = None) -> None:
+        self.problem, self.limits, self.laws = problem, limits, laws
+        #: Laws near the target, that the average of maps has to match.
+        self.averages: list[FloatArray] = [laws.target] if isinstance(laws, Near) else []
         self.pricing, self.moves, self.pool = MapPricing(problem), MapMoves(problem), MapPool(problem)
         self.layout = self.pool.layout
         self.pricings = self.programs = 0
@@ -147,6 +149,32 @@ class Workshop:
         self.hurried = self.interrupted = False
         # Constant maps meet the masses at no rate: with them no program lacks a point.
         self.constants = self.pool.add(np.repeat(np.arange(problem.m)[:, None], problem.n, axis=1))
+
+    # -- the law of Y ------------------------------------------------------------------------------------------
+
+    @property
+    def targets(self) -> FloatArray:
+        """What the equalities must come to: masses py; or Σ weights = 1, and masses equal to a law near the target."""
+        if self.laws is None:
+            return self.problem.py
+        return np.append(np.zeros(self.problem.m if isinstance(self.laws, Near) else 0), 1.0)
+
+    def equalities(self, maps: Indices) -> FloatArray:
+        """What maps of the pool add to them."""
+        masses = self.pool.masses[maps]
+        if self.laws is None:
+            return masses
+        return np.hstack([masses[:, : len(self.targets) - 1], np.ones((len(maps), 1))])
+
+    def nu(self, duals: Duals) -> FloatArray:
+        """Multipliers of the masses, shape (m,)."""
+        return duals.equality if self.laws is None else np.resize(np.append(duals.equality[:-1], 0.0), self.problem.m)
+
+    def average(self, nu: FloatArray) -> float:
+        """The least ⟨ν, q⟩ over the laws that Y may have; a law that attains it is kept."""
+        if isinstance(self.laws, Near):
+            self.averages.append(self.laws.argmin(nu))
+        return float(nu @ self.problem.py) if self.laws is None else self.laws.least(nu)
 
     def interrupt(self) -> None:
         """Let all programs end as at a deadline, because the user says so."""
@@ -202,6 +230,11 @@ class Mixture:
         return np.where(total > 0, joint / np.where(total > 0, total, 1.0), self.pool.problem.ps)
 
     @property
+    def law(self) -> FloatArray:
+        """Of Y, shape (m,)."""
+        return np.asarray(self._joint.sum(axis=1))
+
+    @property
     def _joint(self) -> FloatArray:
         p = self.pool.problem
         return self.values[self.pool.layout.joint].reshape(p.m, p.k)
@@ -243,10 +276,11 @@ class MapProgram:
         """
         shop = self.workshop
         shop.programs += 1
-        master = Master(shop.problem.py, self.limits, penalty)
+        master = Master(shop.targets, self.limits, penalty)
+        master.add(self.laws())
         if self.objective[shop.layout.shares].any() or self.forms[:, shop.layout.shares].any():
             units = np.eye(shop.layout.size)[shop.layout.shares]
-            zero = np.zeros((len(units), shop.problem.m))
+            zero = np.zeros((len(units), len(shop.targets)))
             master.add(Columns(units @ self.objective, zero, units @ self.forms.T, range(-len(units), 0)))
         master.add(self.columns(shop.constants))
         if only is not None:
@@ -263,7 +297,16 @@ class MapProgram:
         """Maps of the pool as columns of this program."""
         pool = self.workshop.pool
         values = pool.values[maps]
-        return Columns(values @ self.objective, pool.masses[maps], values @ self.forms.T, maps.tolist())
+        equalities = self.workshop.equalities(maps)
+        return Columns(values @ self.objective, equalities, values @ self.forms.T, maps.tolist())
+
+    def laws(self) -> Columns:
+        """Laws that the average of the maps may have, as columns: they come after those of the shares."""
+        shop, laws = self.workshop, np.array(self.workshop.averages).reshape(-1, self.workshop.problem.m)
+        rows = np.hstack([-laws, np.zeros((len(laws), 1))])
+        names = range(-shop.problem.m - 1, -shop.problem.m - 1 - len(laws), -1)
+        nothing = np.zeros((len(laws), len(shop.targets)))
+        return Columns(nothing[:, 0], rows if len(laws) else nothing, np.zeros((len(laws), len(self.forms))), names)
 
     def lagrangian(self, duals: Duals) -> FloatArray:
         """Objective plus multipliers times forms."""
@@ -274,7 +317,8 @@ class MapProgram:
         shop, p = self.workshop, self.workshop.problem
         form = self.lagrangian(duals)
         slopes = form[shop.layout.joint].reshape(p.m, p.k)
-        linear = p.px[:, None] * (form[1] * p.d + p.ps_given_x @ slopes.T - duals.equality)
+        nu = shop.nu(duals)
+        linear = p.px[:, None] * (form[1] * p.d + p.ps_given_x @ slopes.T - nu)
         gamma, turn = form[shop.layout.loss], shop.pricings
         shop.pricings += 1
         if shop.pricing.work > _SLOW:
@@ -287,8 +331,8 @@ class MapProgram:
         paid = [-mu * b for mu, b in zip(duals.budgets, self.limits, strict=True) if mu > 0]
         # A share is at most H(S), which pays for coefficients that are below zero by rounding.
         shares = p.entropy_s * float(np.minimum(form[shop.layout.shares], 0.0).sum())
-        bound = math.fsum([float(duals.equality @ p.py), least, shares, *paid])
-        return Priced(bound, self.columns(shop.pool.add(maps)))
+        bound = math.fsum([shop.average(nu), least, shares, *paid])
+        return Priced(bound, self.columns(shop.pool.add(maps)).joined(self.laws()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,8 +362,9 @@ class ProgramPoint:
 
     @property
     def shares(self) -> FloatArray:
-        """z, shape (m,), of a program that has shares: they are its first columns."""
-        return self.ended.point.weights[: self.program.workshop.problem.m]
+        """z, shape (m,), of a program that has shares."""
+        m, places = self.program.workshop.problem.m, self.ended.point.columns.payloads
+        return np.array([self.ended.point.weights[places.index(y - m)] for y in range(m)])
 
     @cached_property
     def mixture(self) -> Mixture:

@@ -65,8 +65,10 @@ def _constant_maps_only(question: Question) -> bool:
 def _independent(question: Question) -> Proposal:
     """Y independent of X: the mixture of constant maps."""
     problem = question.problem
-    maps = [np.full(problem.n, y) for y in range(problem.m)]
-    parts = [Part(float(w), map_coupling(problem, f), f) for w, f in zip(problem.py, maps, strict=True)]
+    law = question.law.argmin(problem.px @ problem.d)
+    letters = [y for y in range(problem.m) if law[y] > 0]
+    maps = [np.full(problem.n, y) for y in letters]
+    parts = [Part(float(law[y]), map_coupling(problem, f), f) for y, f in zip(letters, maps, strict=True)]
     meets = all(v <= b + ROUNDING for v, b in zip(question.values(parts), question.budgets, strict=True))
     return Proposal(
         parts=parts if meets else None,
@@ -82,7 +84,7 @@ class _Attempt:
     def __init__(self, question: Question, limits: Limits) -> None:
         self.question, self.problem, self.limits = question, question.problem, limits
         self.objective = question.objective
-        self.shop = Workshop(self.problem, limits)
+        self.shop = Workshop(self.problem, limits, question.laws)
         # Budgets that cannot bind are none: H(Y|U) ≤ H(Y) and H(S|Y) ≤ H(S).
         pairs = zip(question.budgets, question.most, strict=True)
         self.budgets = np.array([math.inf if budget >= most - ROUNDING else budget for budget, most in pairs])
@@ -168,6 +170,10 @@ class _Attempt:
     def answer(self) -> None:
         """Find the least value within the limits, or show that there is none."""
         p = self.problem
+        if self.question.laws is not None:
+            self.shop.pool.add(np.array([p.d.argmin(axis=1), p.ps_given_x.argmax(axis=1) % p.m]))
+            self.search()
+            return
         plan, f = optimal_transport(p) or (p.independent, np.zeros(p.n))
         maps, weights = quantile_maps(plan)
         mixture = Mixture(self.shop.pool, self.shop.pool.add(maps), weights)
@@ -188,6 +194,11 @@ class _Attempt:
             if cells.interrupted:
                 raise KeyboardInterrupt
             self.shop.pool.add(quantile_maps(cells.coupling)[0])
+        self.search()
+
+    def search(self) -> None:
+        """By programs over maps, and where H(S|Y) counts by branch and bound."""
+        p = self.problem
         if self.question.classifier_sees == "YU" or (
             self.objective is not CLASSIFICATION_LOSS and self.loss == math.inf
         ):
@@ -224,7 +235,7 @@ class _Attempt:
     def linear_evidence(self, point: ProgramPoint, objective: Quantity) -> tuple[Evidence, float]:
         """What a program over maps proves of its objective, and the bound it said it has."""
         w, alpha, gamma = _weights(point.ended.duals, objective)
-        leaf = MapLeaf.linear(self.problem, point.ended.duals.equality, alpha, gamma, w)
+        leaf = MapLeaf.linear(self.problem, self.shop.nu(point.ended.duals), alpha, gamma, w)
         return MapTree(leaf), point.ended.bound
 
     @property
@@ -241,7 +252,7 @@ class _Attempt:
     def shows_infeasible(self, point: ProgramPoint) -> bool:
         """Whether the least loss is above the budget."""
         evidence, lower = self.linear_evidence(point, CLASSIFICATION_LOSS)
-        if not self.shop.exact:
+        if not self.shop.exact and self.question.laws is None:
             maps = self.shop.pool.maps[point.maps[: self.problem.m]]
             cells = cell_bound(self.lowest, maps, self.limits)
             evidence, lower = cells.evidence, cells.bound
