@@ -136,7 +136,7 @@ class TestCommandLine:
             "--out",
             "t.csv",
         )
-        run(capsys, "edge", "students.csv", *COLUMNS, "--R", "0.5,1", "--out", "edge.csv")
+        run(capsys, "edge", "students.csv", *COLUMNS, "--R", "0,0.5", "--out", "edge.csv")
         pd.DataFrame({"rate": [1.0], "distortion": [0.5], "loss": [1.8]}).to_csv("codec.csv")
         more = ["--points", "codec.csv", "--edge", "edge.csv", "--size", "3.4x2.6", "--title", r"$\foo"]
         pytest.importorskip("matplotlib")
