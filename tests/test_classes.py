@@ -156,9 +156,9 @@ class TestJudge:
             budgets = [one + (0.01 if i != j else -0.01) for i, one in enumerate(losses)]
             question = Several(problem, *tight, losses=tuple(b * LN2 for b in budgets))
             judge = Judge(question, Budgets(inf, 0.7, inf, "bits"), budgets)
-            assert not judge(Part(1.0, P)) and judge.best is None
+            assert judge(Part(1.0, P)) is None and judge.best is None
         question = Several(problem, *tight, losses=tuple((one + 0.01) * LN2 for one in losses))
-        assert Judge(question, Budgets(inf, 0.7, inf, "bits"), [one + 0.01 for one in losses])(Part(1.0, P))
+        assert Judge(question, Budgets(inf, 0.7, inf, "bits"), [one + 0.01 for one in losses])(Part(1.0, P)) == 0.0
 
     def test_evidence_about_one_class_says_nothing_of_another(self) -> None:
         question = Several(toy(), 0.1, inf, losses=(0.65, 0.65), distortion_budget=0.5)
@@ -294,6 +294,16 @@ class TestSolution:
         with pytest.raises(drcopt.InfeasibleError, match=r"H\(a\|Y\) is at least 0\.\d+ bits") as caught:
             drcopt.solve(toy(), R=0.2, C={"a": 0.3, "b": 0.9})
         assert caught.value.budget == "C['a']" and 0.3 < caught.value.least < 1
+
+    def test_classes_that_must_be_told_exactly(self) -> None:
+        """Two bits of X without error: every y has one x, and the search ends at a point all but rounding."""
+        bits = {"a": np.eye(2)[[0, 1, 0, 1]], "b": np.eye(2)[[0, 0, 1, 1]]}
+        px, py, d = [0.3, 0.3, 0.2, 0.2], [0.3, 0.15, 0.15, 0.2, 0.2], np.random.default_rng(0).random((4, 5))
+        own = [f for f in itertools.product(range(4), repeat=5) if np.allclose(np.bincount(f, py, 4), px)]
+        truth = min(sum(p * d[x, y] for y, (x, p) in enumerate(zip(f, py, strict=True))) for f in own)
+        found = drcopt.solve(drcopt.Problem(px, py, bits, d), C={"a": 0, "b": 0}, on_failure="return", time_limit=60)
+        assert found.status in ("optimal", "near-feasible") and found.distortion == pytest.approx(truth, abs=1e-9)
+        assert found.lower_bound <= truth + 1e-12 and found.termination != "the time limit was reached"
 
     def test_at_rate_zero(self) -> None:
         found = drcopt.solve(toy(), R=0, C={"a": 1.0, "b": None})

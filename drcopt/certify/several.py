@@ -78,17 +78,17 @@ class Judge:
         self.best: tuple[tuple[Part, ...], tuple[Spent, ...]] | None = None
         self._bounds: dict[int, tuple[Evidence, float]] = {}
 
-    def __call__(self, part: Part) -> bool:
-        """Whether the point, moved, meets all budgets."""
+    def __call__(self, part: Part) -> float | None:
+        """By how much the point, moved, may exceed a budget: 0 if it meets all, None if it is none."""
         point = repair(self.question.without(), [part], self.budgets, lower_loss=False)
         if point is None:
-            return False
+            return None
         found = tuple(spent(one, point.parts, own) for one, own in self.each)
         if max(s.loss_excess for s in found) > CLOSE:
-            return False
+            return None
         if self.best is None or self._key(found) < self._key(self.best[1]):
             self.best = point.parts, found
-        return all(s.excess == 0.0 for s in found)
+        return max(s.excess for s in found)
 
     def _key(self, found: Sequence[Spent]) -> tuple[bool, float]:
         return any(s.excess > 0.0 for s in found), found[0].values[self.question.objective.place]

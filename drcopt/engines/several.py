@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from drcopt.bounds import PosteriorTree
+from drcopt.coupling import round_along_support
 from drcopt.engines.ascent import Lagrangian
 from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.search import Search
@@ -32,6 +33,8 @@ _MARGINS = (1e-9, 1e-7)
 _DEAR, _DEAREST, _STEPS = 10.0, 1e4, 60
 #: Random couplings to start from, and descents that nodes may ask for, besides one for every so many of them.
 _STARTS, _FROM_NODES, _EVERY = 6, 12, 4
+#: Masses that a solver leaves where none belongs: at the least loss of all only couplings without them will do.
+_NOISE = 1e-6
 #: Tangents stay off the faces by this.
 _INSET = 1e-14
 _SHARP: dict[str, float] = {"tol_feas": 1e-11, "tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11}
@@ -40,11 +43,12 @@ _PAST = 1e-7
 
 
 class SeveralClasses:
-    """``judge`` says whether a point, moved onto the marginals, meets every budget, and keeps the best."""
+    """``judge`` says by how much a point, moved onto the marginals, may exceed a budget (None: by too much to be one),
+    and keeps the best."""
 
     name: ClassVar[str] = "several"
 
-    def __init__(self, question: Several, limits: Limits, judge: Callable[[Part], bool]) -> None:
+    def __init__(self, question: Several, limits: Limits, judge: Callable[[Part], float | None]) -> None:
         self.question, self.limits, self.judge = question, limits, judge
         self.upper = math.inf
         self.descents = 0
@@ -95,15 +99,24 @@ class SeveralClasses:
         for margin in _MARGINS:
             found = self._concave(P, margin)
             if found is None:
-                return
+                break
             P = found
-            if self.judge(Part(1.0, P)):
-                value = self.question.values([Part(1.0, P)])[self.question.objective.place]
-                if value < self.upper:
-                    self.upper = value
-                    if self._search is not None:
-                        self._search.upper = min(self._search.upper, value)
+            if self._kept(P):
                 return
+        bare = round_along_support(np.where(P < _NOISE, 0.0, P), self.question.problem.px, self.question.problem.py)
+        if bare is not None:
+            self._kept(bare, near=True)
+
+    def _kept(self, P: FloatArray, near: bool = False) -> bool:
+        """Whether the judge takes it (``near``: or all but rounding); if so, the search knows what it is worth."""
+        excess = self.judge(Part(1.0, P))
+        if excess is None or (excess > 0.0 and not near):
+            return False
+        value = self.question.values([Part(1.0, P)])[self.question.objective.place]
+        self.upper = min(self.upper, value)
+        if self._search is not None:
+            self._search.upper = min(self._search.upper, value)
+        return True
 
     def _concave(self, P: FloatArray, margin: float) -> FloatArray | None:
         dear, last, found = _DEAR, math.inf, None
