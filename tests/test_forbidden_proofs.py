@@ -193,3 +193,12 @@ class TestDistrust:
         data["rate_budget"] = float(0.5 * float.fromhex(data["rate_budget"])).hex()
         verdict = check(data)
         assert not verdict.accepted and verdict.upper == inf and "may exceed that of I(X;Y)" in verdict.reason
+
+    def test_what_a_point_lacks_fills_no_forbidden_pair(self) -> None:
+        """Where d costs nothing a coupling of half the mass must be filled up along its own pairs all the same."""
+        problem = drcopt.Problem([0.5, 0.5], [0.4, 0.6], [[1], [1]], [[0, 0], [inf, 0]])  # which leaves one coupling
+        data = proof.to_dict(drcopt.min_rate(problem).certificate)
+        honest = check(data)
+        (part,) = data["point"]
+        part["coupling"] = [[(0.5 * float.fromhex(v)).hex() for v in row] for row in part["coupling"]]
+        assert honest.accepted and check(data).upper == pytest.approx(honest.upper, abs=1e-12)
