@@ -150,6 +150,13 @@ class TestBruteForce:
         for seed in range(10):
             check_brute_force(3, seed, 161, 2e-3)
 
+    def test_boxes_that_no_cut_closes(self) -> None:
+        """Linear programs end with some left, a hair below the tolerance; the search by pricing goes on."""
+        problem = make("squared", 136, 2, 3, 2)
+        R, C = budgets(problem, np.random.default_rng([136, 3]))
+        answer = solve(problem, R=R, C=C, units="nats", tol=1e-7, time_limit=60.0, on_failure="return")
+        assert answer.status == "optimal"
+
     @pytest.mark.slow
     def test_many(self) -> None:
         for seed in range(100, 200):

@@ -183,11 +183,11 @@ class CornerSearch:
         while True:
             self.lower = max(self.lower, min(self._closed, heap[0][0] if heap else math.inf))
             watch.tell(self.upper, self.lower)
-            if not heap:
-                self.termination = "the tree is exhausted"
-                break
             if self.lower >= self.upper - max(self.limits.tol, _ROUNDING):
                 self.termination = "the gap is closed"
+                break
+            if not heap:
+                self.gave_up, self.termination = self.stuck > 0, "the tree is exhausted"
                 break
             if self.limits.remaining <= _RECKONED * self._spent or clock.expired():
                 self.termination = "the time limit was reached"
