@@ -164,12 +164,17 @@ class TestProof:
         for cells in leaf["cells"]:
             cells[:] = [{"nu": ["0"] * 3, "convex": leaf["classification"]}]
         assert check(data).lower <= certificate.lower + 1e-9
-        for cells in leaf["cells"]:
-            cells[0]["convex"] = "1000"  # more than β
-        more = check(data).lower
-        for cells in leaf["cells"]:
-            del cells[0]["convex"]
-        assert check(data).lower == more
+
+    def test_no_more_than_all_of_it(self) -> None:
+        """β₀ ≤ α is convex whatever the cell is, but more than β would count losses that have no weight."""
+        data = in_effect(0, 5, 3, 3)[1] | {"drcopt-proof": 2}
+        leaf = data["evidence"]["nodes"][0]
+        leaf["classification"] = leaf["convex"] = (0.2 * float.fromhex(leaf["rate"])).hex()
+        found = []
+        for own in ({}, {"convex": leaf["rate"]}):
+            leaf["cells"] = [[{"nu": ["0"] * 3} | own] for _ in leaf["cells"]]
+            found.append(check(data).lower)
+        assert found[0] == found[1]
 
     def test_what_is_not_of_the_format(self) -> None:
         data = in_effect(0, 5, 3, 3)[1]
