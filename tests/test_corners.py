@@ -216,6 +216,16 @@ class TestSearch:
         assert bound >= search.lower - 1e-9
         assert bound <= points.value + 1e-9
 
+    def test_a_point_that_no_descent_leads_on_from_is_kept(self) -> None:
+        """Both budgets bind, and at the optimum no other coupling is within its tangent's budget."""
+        rng = np.random.default_rng(100)
+        px, py = rng.dirichlet(np.full(4, 2.0)), rng.dirichlet(np.full(4, 2.0))
+        problem = Problem(px, py, rng.dirichlet(np.full(3, 0.5), size=4), np.round(rng.random((4, 4)), 3))
+        answer = solve(problem, R=0.6065, C=1.1349, units="bits")
+        assert answer.status == "optimal"
+        assert answer.distortion <= 0.260978
+        assert answer.stats["pricings"] == 0, "not by linear programs"
+
     def test_a_budget_that_cannot_be_met(self) -> None:
         """No point is known, and none exists: every box ends without a coupling."""
         problem = make("random", 2, 4, 4, 3)

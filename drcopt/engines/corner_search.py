@@ -44,7 +44,7 @@ _EACH, _SOME, _SELDOM, _RARELY, _SMALL = 20, 8, 64, 512, 1e-2
 _WALKS = 4
 #: So many boxes that only more rows for the rate could close: the search by pricing is the one for this question.
 _MOST_STUCK = 10
-#: After so many boxes, and whenever there are twice as many, the gap has to have fallen to so much of what it was.
+#: After so many boxes, and whenever there are twice as many, a gap that is not small has to be so much of what it was.
 _LOOK, _PROGRESS = 250, 0.97
 #: The certificate prices a box in so much of the time that the search took for it.
 _RECKONED = 0.4
@@ -227,7 +227,7 @@ class CornerSearch:
             return False
         gap, last = self.upper - self.lower, self._gap
         self._gap, self._next_look = gap, 2 * self.nodes
-        return gap > _PROGRESS * last
+        return gap > max(_PROGRESS * last, _SMALL)
 
     def _where(self, node: Relaxed) -> tuple[int, int, float] | None:
         """The letter that the program undercounts most, cut across the class whose chord does; None if none."""
