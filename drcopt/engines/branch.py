@@ -37,10 +37,9 @@ _PAST = 1e-7
 _FINE, _AT_THE_EDGE = 1e-9, 30
 #: Leaves of a tree that the next point of a sweep starts from: where a few boxes did, one may do next.
 _FEWEST_LEAVES, _MOST_LEAVES = 6, 64
-#: Where the rate binds, linear programs are tried if β is so many times α/η at the best point, and kept to if so many;
-#: in between the gap left, as a share of the first, times the boxes so far must be no more than that after a trial.
-#: In larger couplings than that the trial costs more than it saves.
-_LITTLE, _MUCH, _PROMISE, _TRIAL, _CELLS = 1.6, 4.0, 32.0, 128, 40
+#: Where the rate binds, linear programs, with tangents of the rate and chords of the loss, are the better search if β
+#: is so many times α/η at the best point; in larger couplings than that pricing says more.
+_MUCH, _CELLS = 4.0, 40
 #: Starts before, as the multipliers of a poor point say little; boxes between two looks, and those without a point.
 _EXPLORED, _TURN, _BLIND = 4, 64, 100
 #: So many candidate vertices for a letter are priced faster than by a spatial search.
@@ -74,7 +73,7 @@ class Global:
             points.start(last.coupling, last.z, floor + limits.tol)
         elif points.best is None:
             points.start()
-        if cornered is not None and isinstance(points, Points) and not cornered.slack and _concavity(points) >= _LITTLE:
+        if cornered is not None and isinstance(points, Points) and not cornered.slack and _concavity(points) >= _MUCH:
             points.explore(_EXPLORED)
         if cornered is not None and points.best is None:
             points.watch(cornered)
@@ -145,18 +144,10 @@ def _through(search: CornerSearch, points: Points) -> CornerSearch | None:
     """The search, once it has come to an end; None if another does better."""
     search.upper = points.value
     points.watch(search)
-    going, started = True, search.lower
-    while going and (search.slack or _worth(search, points, started)):
+    going = True
+    while going and (search.slack or _concavity(points) >= _MUCH):
         going = search.run(search.nodes + _TURN)
     return None if going or search.gave_up else search
-
-
-def _worth(search: CornerSearch, points: Points, started: float) -> bool:
-    """Whether linear programs, with tangents of the rate and chords of the loss, do well where the rate binds."""
-    concavity = _concavity(points)
-    if not _LITTLE <= concavity < _MUCH or search.nodes < _TRIAL:
-        return concavity >= _LITTLE
-    return (search.upper - search.lower) * search.nodes <= _PROMISE * (search.upper - started)
 
 
 def _by_posteriors(question: Question, limits: Limits, points: Points | InversePoints, last: _Last | None) -> Search:
