@@ -114,10 +114,11 @@ def test_independent_solves_lie_between_floor_and_ceiling() -> None:
     for seed in range(50):
         source = problem(seed, *rng.integers(2, 4, 2).tolist(), 2 if seed % 10 else 3)
         low, high = source.entropy_s_given_x / nats, source.entropy_s / nats
-        R, C = (0.05, 0.9 * min(source.entropy_x, source.entropy_y) / nats), (low + 0.3 * (high - low), high)
+        most = min(source.entropy_x, source.entropy_y) / nats
+        R, C = (0.1 * most, 0.9 * most), (low + 0.5 * (high - low), high)
         known = drcopt.surface(source, R=R, C=C, tol=3e-2, resolution=1 / 8, time_limit=1.0)
         for rate, loss in rng.uniform((R[0], C[0]), (R[1], C[1]), (20, 2)).tolist():
-            answer = drcopt.solve(source, R=rate, C=loss, tol=1e-4, time_limit=0.5, on_failure="return")
+            answer = drcopt.solve(source, R=rate, C=loss, tol=1e-4, time_limit=0.1, on_failure="return")
             lower, upper = float(known.lower(rate, loss)), float(known.upper(rate, loss))
             if answer.status == "infeasible":
                 assert upper == math.inf
@@ -126,8 +127,8 @@ def test_independent_solves_lie_between_floor_and_ceiling() -> None:
             assert not answer.value < lower - 1e-12
             assert upper >= answer.lower_bound - 1e-12
             feasible += 1
-    assert feasible > 500
-    assert infeasible > 20
+    assert feasible > 300
+    assert infeasible > 10
 
 
 class TestFloor:
