@@ -40,8 +40,8 @@ _FEWEST_LEAVES, _MOST_LEAVES = 6, 64
 #: Where the rate binds, linear programs, with tangents of the rate and chords of the loss, are the better search if β
 #: is so many times α/η at the best point; in larger couplings than that pricing says more.
 _MUCH, _CELLS = 4.0, 40
-#: Starts before, as the multipliers of a poor point say little; boxes between two looks, and those without a point.
-_EXPLORED, _TURN, _BLIND = 4, 64, 100
+#: Starts before, as the multipliers of a poor point say little; boxes where there is no point yet.
+_EXPLORED, _BLIND = 4, 100
 #: So many candidate vertices for a letter are priced faster than by a spatial search.
 _FEW = 5_000
 
@@ -144,10 +144,10 @@ def _through(search: CornerSearch, points: Points) -> CornerSearch | None:
     """The search, once it has come to an end; None if another does better."""
     search.upper = points.value
     points.watch(search)
-    going = True
-    while going and (search.slack or _concavity(points) >= _MUCH):
-        going = search.run(search.nodes + _TURN)
-    return None if going or search.gave_up else search
+    if not search.slack and _concavity(points) < _MUCH:
+        return None
+    search.run()
+    return None if search.gave_up else search
 
 
 def _by_posteriors(question: Question, limits: Limits, points: Points | InversePoints, last: _Last | None) -> Search:

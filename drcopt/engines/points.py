@@ -39,6 +39,8 @@ _JUMPS = 10
 _VERTICES, _SPREADS = 20, (0.1, 0.3, 1.0)
 #: Of such descents that the rate does not allow, one of so many is followed by a search step by step.
 _WALKS = 4
+#: Most steps of a search step by step, from a relaxed solution and from elsewhere.
+_PATIENT, _STEPS = 150, 60
 #: Searches step by step begin where class posteriors differ by so much from where others did.
 _ALIKE = 0.02
 #: After so many searches step by step in vain one of so many is made.
@@ -229,7 +231,8 @@ class Points:
         self._steps += 1
         if self._vain >= _VAIN and self._steps % _VAIN and not always:
             return None
-        near = step_by_step(self.problem, self.rate * (1 - _WITHIN), self.budget * (1 - _WITHIN), P)
+        steps = _PATIENT if always else _STEPS
+        near = step_by_step(self.problem, self.rate * (1 - _WITHIN), self.budget * (1 - _WITHIN), P, steps)
         near = None if near is None else self._repaired(near)
         if near is None or self.problem.classification_loss(near) > self.budget:
             near = None

@@ -15,7 +15,7 @@ from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
 #: Entries of a coupling beyond which a step, cubic in them, is no longer cheap; and most steps.
-MOST_ENTRIES, _STEPS = 64, 150
+MOST_ENTRIES, _STEPS = 64, 60
 #: Where it starts from is mixed with so much of independence, at whose every entry logarithms are finite.
 _INSET, _LEAST = 0.01, 1e-15
 #: How far from the marginals an answer may lie.
@@ -24,7 +24,7 @@ _OFF = 1e-9
 _MASS, _SLACK = 1e-7, 1e-5
 
 
-def step_by_step(problem: Problem, rate: float, budget: float, P: FloatArray) -> FloatArray | None:
+def step_by_step(problem: Problem, rate: float, budget: float, P: FloatArray, steps: int = _STEPS) -> FloatArray | None:
     """A local minimum of E d with I ≤ rate and H(S|Y) ≤ budget, by SLSQP from P; None if it ends off the marginals.
 
     The budgets are met to the method's tolerance only.
@@ -60,7 +60,7 @@ def step_by_step(problem: Problem, rate: float, budget: float, P: FloatArray) ->
         method="SLSQP",
         bounds=[(0.0, 1.0)] * (n * m),
         constraints=constraints,
-        options={"maxiter": _STEPS, "ftol": 1e-10},
+        options={"maxiter": steps, "ftol": 1e-10},
     )
     Q = np.maximum(answer.x.reshape(n, m), 0.0)
     off = max(np.abs(Q.sum(axis=1) - problem.px).max(), np.abs(Q.sum(axis=0) - problem.py).max())
