@@ -87,6 +87,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "sweeps/checkpoint.py": ("checkpoint",),
     "support/files.py": ("tables", "proof"),
     "sweep.py": ("sweep", "checkpoint", "verify"),
+    "sweeps/chains.py": ("sweep", "checkpoint", "verify"),
     "tables.py": ("tables",),
     "statistics/": ("statistics",),
     "bounds/decisions.py": ("decisions",),

@@ -38,7 +38,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("cold after a resume", "sweep.py", "**(start or {}), ", "", False),
     Mutant("lost rows recorded", "sweep.py", "if book is not None and not lost:", "if book is not None:", False),
-    Mutant("a start of one infeasible", "sweeps/chains.py", "below is None or self._infeasible(below)", "below is None", False),
+    Mutant(
+        "a start of one infeasible",
+        "sweeps/chains.py",
+        "below is None or self._infeasible(below)",
+        "below is None",
+        False,
+    ),
     Mutant("too few starts sent", "sweeps/chains.py", "if {p - 1, p + 1} &", "if {p - 1} &", False),
     Mutant("a file gone unseen", "sweeps/checkpoint.py", "        if not same:", "        if False:", False),
     Mutant(
