@@ -78,7 +78,7 @@ class Lagrangian:
         for i, (low, high) in enumerate(self.ranges, start=n):
             z[i] = min(max(z[i], low), high)
         if self.cone is not None and z[-2] < self.cone * z[-1]:
-            if self.ranges[RATE.place][1] >= self.cone * z[-1]:
+            if self.ranges[RATE.place][1] >= self.cone * z[-1] > LEAST_ALPHA:
                 z[-2] = self.cone * z[-1]
             else:
                 z[-1] = z[-2] / self.cone

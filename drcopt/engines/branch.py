@@ -144,7 +144,7 @@ def _through(search: CornerSearch, points: Points) -> CornerSearch | None:
     """The search, once it has come to an end; None if another does better."""
     search.upper = points.value
     points.watch(search)
-    if not search.slack and _concavity(points) < _MUCH:
+    if search.nodes <= 1 and not search.slack and _concavity(points) < _MUCH:
         return None
     search.run()
     return None if search.gave_up else search
