@@ -154,7 +154,7 @@ class TestSolve:
         message = refused(run, "solve", "bernoulli", "--R", "1", "--C", "0", code=1)
         assert message == "C = 0 bits cannot be met"
         code, out, err = run("solve", "bernoulli", "--R", "1", "--C", "0", "--json")
-        assert (code, err.count("\n")) == (1, 1)
+        assert (code, err.count("\n")) == (1, 1), err
         assert json.loads(out)["distortion"] == "inf"
 
     def test_not_solved(self, run):

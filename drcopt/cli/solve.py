@@ -222,10 +222,10 @@ def _least_loss(solution: Solution) -> float:
     from drcopt.certify.verify import below
     from drcopt.questions import CLASSIFICATION_LOSS
 
-    proved = solution.status == "infeasible" and isinstance(solution.classification_budget, float)
-    if not proved:
+    certificate = solution.certificate
+    if solution.status != "infeasible" or certificate is None or not isinstance(solution.classification_budget, float):
         return math.nan
-    least: float = solution.certificate.least(CLASSIFICATION_LOSS)
+    least: float = certificate.least(CLASSIFICATION_LOSS)
     return below(least, solution.units) if solution.loss_units else least
 
 
@@ -261,7 +261,7 @@ def _report(solution: Solution) -> str:
             f"(budget {solution.classification_budget:.9g}{_LIMITED.get(solution.class_loss, '')})"
         ),
         **_of_law(solution),
-        **({} if math.isnan(solution.coupling[0, 0]) else {"accuracy": guessed}),
+        **({} if solution.problem is None or math.isnan(solution.coupling[0, 0]) else {"accuracy": guessed}),
         **{f"{name} multiplier": f"{worth:.6g} {what} per {each}" for name, worth, each in worths if name not in what},
         "engine": f"{solution.engine}: {' '.join(solution.termination.split())}",
         "seconds": f"{solution.seconds:.3g}",
