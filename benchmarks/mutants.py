@@ -53,6 +53,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "bounds/posterior.py": ("certificate", "corners", "pricing", "global", "proof", "checker", "soundness"),
     "bounds/pricing/corners.py": ("corners", "pricing"),
     "bounds/pricing/convexity.py": ("convexity", "pricing"),
+    "bounds/pricing/spatial.py": ("bottleneck", "pricing", "cells", "certificate", "global"),
     "questions/": ("questions", "pricing", "certificate", "proof", "checker", "soundness"),
     "bounds/exact.py": ("certificate", "engines", "free_law", "soundness"),
     "bounds/maps.py": ("one_shot", "one_shot_engine", "proof", "checker", "soundness"),

@@ -12,6 +12,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "chord = np.minimum(np.minimum(at_a + ha",
         "chord = np.maximum(np.minimum(at_a + ha",
     ),
+    Mutant(
+        "cells set aside forgotten",
+        "bounds/pricing/spatial.py",
+        "cells = cells.join(later) if len(later.y) else cells",
+        "pass",
+    ),
     Mutant("convexity taken for granted", "bounds/pricing/line.py", "convex = self.alpha >=", "convex = np.inf >="),
     Mutant(
         "concavity taken for granted", "bounds/pricing/line.py", "concave = self.alpha * spread <=", "concave = 0 <="

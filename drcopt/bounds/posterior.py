@@ -49,6 +49,8 @@ class Leaf:
     classification: Any
     distortion: float = 1.0
     tangents: FloatArray | None = None
+    #: How many cells of posteriors its pricing may go through, if not as many as pay where there are many leaves.
+    cells: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,7 +275,7 @@ def _price_letters(
     if beta == 0 and not forbidden.any() and (box == whole_box(problem)).all():
         least = softmin(cost, np.log(problem.px), curved)  # what price would say, without the posteriors
     else:
-        priced = price_weighed(problem, cost, curved, betas, box, tol=room, start=start, known=known)
+        priced = price_weighed(problem, cost, curved, betas, box, tol=room, start=start, known=known, most=leaf.cells)
         least, partition = priced.lower, priced.partition
     largest_log = float(-np.log(problem.px.min()))
     magnitudes = (

@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from drcopt.bounds import Evidence, PosteriorTree
+from drcopt.bounds import Evidence, Leaf, PosteriorTree
 from drcopt.bounds.posterior import Node, packed, unpacked
 from drcopt.bounds.pricing.vertices import most_candidates
+from drcopt.engines import bottleneck
 from drcopt.engines.ascent import Lagrangian
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
 from drcopt.engines.corner_search import CornerSearch
@@ -83,6 +84,8 @@ class Global:
             return _late(points)
         if (tree := self._earlier.proving(question, trees, points.value - limits.tol)) is not None:
             return _proved(question, points, tree, warm, points.value - limits.tol)
+        if (root := bottleneck.root(question, points.best)) is not None:
+            return _as_it_is(points, root, "the multipliers of the information bottleneck were priced")
         if points.best is None and objective is not CLASSIFICATION_LOSS:
             least = _least_loss(question, limits, points)
             if least.termination == INTERRUPTED:
@@ -270,12 +273,17 @@ def _unpacked(splits: FloatArray, leaves: FloatArray) -> Node | None:
 
 def _late(points: Points | InversePoints) -> Proposal:
     """What there is where the starts took all the time."""
-    best, z = points.best, points.multipliers()
+    return _as_it_is(points, leaf(points.multipliers()), "the time limit was reached")
+
+
+def _as_it_is(points: Points | InversePoints, proved: Leaf, termination: str) -> Proposal:
+    """The best point, with multipliers that no search has been spent on."""
+    best = points.best
     w, alpha, beta = (math.nan,) * 3 if best is None else best.z[-3:].tolist()
     return Proposal(
         parts=None if best is None else [Part(1.0, best.P)],
-        evidence=(PosteriorTree(leaf(z)),),
-        termination="the time limit was reached",
+        evidence=(PosteriorTree(proved),),
+        termination=termination,
         distortion_multiplier=w,
         rate_multiplier=alpha,
         classification_multiplier=beta,

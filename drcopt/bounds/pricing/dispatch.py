@@ -35,6 +35,7 @@ def price(
     tol: float = 0.0,
     start: Partition | None = None,
     known: Known | None = None,
+    most: int | None = None,
 ) -> Priced:
     """min over pmfs p with Wᵀp in ``box[y]`` of ⟨cost[:, y], p⟩ + α D(p‖px) + β H(Wᵀp), for every letter y.
 
@@ -54,6 +55,8 @@ def price(
         That of an earlier answer, for other multipliers or a larger box.
     known : Known or None
         Corners of boxes of the same problem, for α = 0; it takes in those that were missing.
+    most : int or None
+        How many cells a spatial search may go through, if not as many as pay in a search over boxes.
     """
     if np.isposinf(cost).any():
         return price_allowed(price, problem, cost, alpha, beta, box, tol)
@@ -63,7 +66,9 @@ def price(
         copies = np.array([rank.setdefault(row.tobytes(), len(rank)) for row in rows])
         if len(rank) < len(copies):  # as when only the classification loss counts, in boxes not yet cut
             first = np.unique(copies, return_index=True)[1]
-            return _expanded(price(problem, cost[:, first], alpha, beta, box[first], tol=tol, known=known), copies)
+            return _expanded(
+                price(problem, cost[:, first], alpha, beta, box[first], tol=tol, known=known, most=most), copies
+            )
     log_px = np.log(problem.px)
     W = problem.ps_given_x
     free = box is None or bool((box[:, :, 0] <= W.min(axis=0)).all() and (box[:, :, 1] >= W.max(axis=0)).all())
@@ -101,7 +106,7 @@ def price(
     sizes = cost / unit, alpha / unit, beta / unit
     priced = _in_turns(
         lambda y, old: price_spatial(
-            sizes[0][:, y], *sizes[1:], log_px, W, box[y], tol / unit, problem.contraction, old
+            sizes[0][:, y], *sizes[1:], log_px, W, box[y], tol / unit, problem.contraction, old, most
         ),
         int(min(_SPATIAL_ENTRIES / problem.k**2, _SPATIAL_POSTERIORS) / problem.n),
         *sizes,

@@ -39,6 +39,8 @@ _SHARES = (1.0, 0.6, 0.3)
 #: β is near α/η up to this factor: then large cells may be convex in effect. Steps of a descent to a stationary point
 #: in the midst of one, and cells of a letter and class that may be spent on what lies around it.
 _NEARLY, _SETTLING, PEELS = 1.25, 300, 150
+#: Cells that are cut at once, where there are more.
+_AT_ONCE = 2000
 #: Cells of a letter worth keeping for the next pricing: more of them are left over from multipliers long gone.
 _MOST_KEPT = 120
 
@@ -61,6 +63,11 @@ class _Cells:
     nu: FloatArray
     convex: FloatArray
 
+    def join(self, other: _Cells) -> _Cells:
+        return _Cells(
+            *(np.concatenate([getattr(c, name) for c in (self, other)]) for name in self.__dataclass_fields__)
+        )
+
     def take(self, where: np.ndarray) -> _Cells:
         return _Cells(*(getattr(self, name)[where] for name in self.__dataclass_fields__))
 
@@ -79,8 +86,9 @@ def price_spatial(
     tol: float,
     contraction: float,
     start: Partition | None = None,
+    most: int | None = None,
 ) -> Priced:
-    """See :func:`drcopt.bounds.pricing.price`; α > 0, ``contraction`` an upper bound on η."""
+    """See :func:`drcopt.bounds.pricing.price`; α > 0, ``contraction`` an upper bound on η, ``most`` cells."""
     m = cost.shape[1]
     size = float(np.abs(cost).max()) + min(alpha, float(np.ptp(cost))) * (1.0 - float(log_px.min())) + beta
     slack = max(tol, ROUNDING * size)
@@ -123,16 +131,19 @@ def price_spatial(
         known = np.flatnonzero(np.isfinite(best))
         oracle.settle(known, best_p[known])
     done: list[_Cells] = []
-    count, most = len(cells.y), _MOST_CELLS * min(1.0, 9.0 / W.shape[1] ** 2)
-    most += PEELS * W.shape[1] * len(oracle.basins.boxes)
-    while len(cells.y):
+    count = len(cells.y)
+    enough = most or _MOST_CELLS * min(1.0, 9.0 / W.shape[1] ** 2) + PEELS * W.shape[1] * len(oracle.basins.boxes)
+    later = cells.take(np.zeros(0, dtype=np.intp))
+    while len(cells.y) + len(later.y):
         consider(cells.y, cells.p)
+        cells = cells.join(later) if len(later.y) else cells
         open_ = (cells.bound < best[cells.y] - slack) & ((cells.high - cells.low).max(axis=1) > 1e-9)
-        if convex == beta or count > most or clock.expired():
+        if convex == beta or count > enough or clock.expired():
             open_[:] = False
         done.append(cells.take(~open_))
         np.minimum.at(lower, done[-1].y, done[-1].bound)
-        cells = oracle.cut(cells.take(np.flatnonzero(open_)))
+        cells, later = _first_of(cells.take(np.flatnonzero(open_)))
+        cells = oracle.cut(cells)
         count += len(cells.y)
     reached = np.flatnonzero(np.isfinite(best))
     lower[reached] = np.minimum(lower[reached], best[reached])
@@ -162,6 +173,12 @@ def _first(
         nu = np.concatenate([start.nu[old], np.zeros((len(fresh), W.shape[1]))])
     kept, low, high = _tightened(np.maximum(low, W.min(axis=0)), np.minimum(high, W.max(axis=0)), hull)
     return y[kept], low, high, None if nu is None else nu[kept]
+
+
+def _first_of(cells: _Cells) -> tuple[_Cells, _Cells]:
+    """Of many cells those of least bounds, and the others: where cells run out, the least bound counts."""
+    order = np.arange(len(cells.y)) if len(cells.y) <= _AT_ONCE else np.argsort(cells.bound, kind="stable")
+    return cells.take(order[:_AT_ONCE]), cells.take(order[_AT_ONCE:])
 
 
 def _lowest(y: np.ndarray, bound: FloatArray) -> np.ndarray:
