@@ -148,7 +148,7 @@ def test_a_tree_of_any_law_is_checked_as_one() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("law", [None, "tv", "kl", "wasserstein", "reverse-chi2", "renyi"])
 def test_proofs(seed: int, law: str | None) -> None:
     n, m = [(3, 2), (4, 3), (3, 3)][seed % 3]

@@ -104,6 +104,10 @@ class Writer:
         self.formulation, self.problem, self.goal = formulation, formulation.problem, goal
         self.d = np.where(self.problem.forbidden, math.inf, (relaxed or self.problem).d)
         self.reached = math.inf
+        #: Whether the parts of a point may lie in different leaves, and their laws differ; and of every leaf of the
+        #: tree being written Σ f px with what each letter costs (m,).
+        self.mixes = formulation.name == "time-sharing" and formulation.laws is not None
+        self.costs: list[FloatArray] = []
         #: The weight of E d that a file need not say.
         self.unsaid = float(formulation.objective is DISTORTION)
         #: Where the budget on what is minimised is ``limit``: the perception that leaves prove to be missed.
@@ -218,8 +222,13 @@ class Writer:
         return {"kind": "action-tree", "nodes": nodes}
 
     def posterior_tree(self, tree: PosteriorTree) -> dict[str, Any]:
-        """Splits, and leaves with their cells."""
+        """Splits, and leaves with their cells.
+
+        The parts of a mixture may lie in different leaves: what bounds its law then bounds what a letter costs in the
+        cheapest, with one multiplier for all.
+        """
         nodes: list[dict[str, Any]] = []
+        self.costs = []
         stack = [(tree.root, whole_box(self.problem))]
         while stack:
             node, box = stack.pop()
@@ -231,6 +240,15 @@ class Writer:
                 part = box.copy()
                 part[node.y, node.s, side] = (min if side else max)(part[node.y, node.s, side], node.at)
                 stack.append((child, part))
+        if self.mixes and len(self.costs) > 1:
+            one = _normalised(next(leaf for leaf, _ in tree.leaves(self.problem)), self.formulation.objective)
+            weights, g = (one.distortion, one.rate, float(one.classification)), np.min(self.costs, axis=0)
+            shared = self.law(weights, 0.0, g)
+            level = self.formulation.law.least(g) if np.isfinite(g).all() else math.inf
+            self.reached = self.bound(weights, level - 1e-13 * float(np.abs(g).max()))
+            for written in nodes:
+                if "f" in written:
+                    written |= {"perception": "0", "level": "0"} | shared if shared or "perception" in written else {}
         return {"kind": "posterior-tree", "nodes": nodes}
 
     def posterior_leaf(self, leaf: Leaf, box: FloatArray) -> dict[str, Any]:
@@ -269,17 +287,19 @@ class Writer:
                 convex,
                 part.within(box[rows]),
                 0.25 * ROOM * size,
-                lambda least, bound=bound: bound(least) >= self.goal,  # type: ignore[misc]
+                # What one leaf of several proves by itself says nothing of a mixture: its cells are to be sharp.
+                lambda least, bound=bound: not self.mixes and bound(least) >= self.goal,  # type: ignore[misc]
             )
             self.reached = min(self.reached, bound(least)) if part is some[-1] else self.reached
             for y, tree in zip(rows, trees, strict=True):
                 cells[y] = _written(tree)
+        self.costs.append(rest + prices)
         return {
             "f": numbers(f),
             "rate": number(alpha),
             "classification": number(beta),
             **self.share(leaf.distortion),
-            **self.law((leaf.distortion, alpha, beta), float(f @ problem.px), prices),
+            **self.law((leaf.distortion, alpha, beta), rest, prices),
             "convex": number(convex),
             "cells": cells,
         }
