@@ -193,7 +193,7 @@ class CornerSearch:
                 self.termination = "the time limit was reached"
                 break
             if self.limits.node_limit is not None and self.nodes >= self.limits.node_limit:
-                self.termination = "the node limit was reached"
+                self.gave_up, self.termination = not self.slack, "the node limit was reached"
                 break
             if self.stuck >= _MOST_STUCK or self._slow():
                 self.gave_up, self.termination = True, "the rate binds"
