@@ -40,6 +40,19 @@ def test_more_cells_prove_more() -> None:
     check_cells(12, 4_000, 500)
 
 
+def test_no_cell_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those set aside while others are cut are priced too: every class posterior lies in some cell."""
+    monkeypatch.setattr("drcopt.bounds.pricing.spatial._AT_ONCE", 50)
+    problem = digits(12)
+    f = bottleneck.multipliers(problem, 0.8)
+    one = Problem(problem.px, [1.0], problem.ps_given_x, np.zeros((12, 1)))
+    cells = price(one, -f[:, None], 0.8, 1.0, whole_box(one), most=2_000).partition
+    assert cells is not None and len(cells.y) > 500
+    tau = np.random.default_rng(0).dirichlet(np.full(12, 0.5), 300) @ problem.ps_given_x
+    inside = (tau[:, None] >= cells.low - 1e-6) & (tau[:, None] <= cells.high + 1e-6)
+    assert inside.all(axis=2).any(axis=1).all()
+
+
 @pytest.mark.slow
 def test_many_cells() -> None:
     check_cells(20, 60_000, 100_000)
