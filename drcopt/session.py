@@ -57,11 +57,7 @@ class Session:
         time_limit: float | None = None,
         verify: words.Verify | None = None,
     ) -> None:
-        if not isinstance(problem, Problem):
-            raise InputError(
-                f"problem must be a drcopt.Problem; it is a {type(problem).__name__}. "
-                "Build one with Problem(px, py, ps_given_x, d)."
-            )
+        check.instance("problem", problem, Problem, "Build one with Problem(px, py, ps_given_x, d).")
         self.problem = problem
         self.formulation = check.choice("formulation", formulation, words.FORMULATIONS)
         self.classifier_sees = self._reader(classifier_sees)

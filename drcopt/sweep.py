@@ -29,7 +29,7 @@ from drcopt.session import Session
 from drcopt.support import check
 from drcopt.support.executors import Submits, executor_of, submitted
 from drcopt.support.workers import follow_parent
-from drcopt.sweeps.by_class import require, sweep_by_class
+from drcopt.sweeps.by_class import sweep_by_class
 from drcopt.sweeps.chains import Block, following, plan, waves
 from drcopt.sweeps.checkpoint import Checkpoint, Record, Warm
 from drcopt.sweeps.monotone import agreed
@@ -166,7 +166,7 @@ def sweep(
     1               0.05  near    0.074169
     2                inf  free    0.074169
     """
-    require(problem)
+    check.instance("problem", problem, Problem, "Build one with Problem(px, py, ps_given_x, d).")
     runner = executor_of(executor)
     check.choice("units", units, words.UNITS)
     minimised = quantity(objective)

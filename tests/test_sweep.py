@@ -332,7 +332,7 @@ class TestInput:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"problem": [0.5, 0.5]}, "problem must be a drcopt.Problem; it is list. Build one: drcopt.Problem("),
+            ({"problem": [0.5, 0.5]}, "problem must be a drcopt.Problem; it is a list. Build one with Problem(px"),
             ({"R": -1}, "R must be nonnegative; it is -1"),
             ({"R": [0, 1, -0.5]}, "R[2] must be nonnegative; it is -0.5"),
             ({"C": [0, math.nan]}, "C[1] must be a number; it is nan"),

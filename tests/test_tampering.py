@@ -150,55 +150,29 @@ class TestTampering:
         assert not wrong
 
 
-class TestTamperingWithLaws:
-    @pytest.mark.parametrize("name", LAW_NAMES)
+#: What else there are files about, and what only they can be tampered with.
+ABOUT = {
+    "laws": (LAW_NAMES, LAW_TAMPERS),
+    "forbidden pairs": (FORBIDDEN_NAMES, FORBIDDEN_TAMPERS),
+    "decisions": (DECISION_NAMES, DECISION_TAMPERS),
+}
+
+
+class TestTamperingWithMore:
+    @pytest.mark.parametrize("name", [name for names, _ in ABOUT.values() for name in names])
     def test_honest_files_are_accepted(self, name: str) -> None:
         verdict = check(written(name))
         assert verdict.accepted, verdict.reason
 
-    def test_thirty_of_what_is_new(self) -> None:
-        rejected, wrong = campaign(30, 0, 0.3, LAW_NAMES, LAW_TAMPERS)
+    @pytest.mark.parametrize("about", ABOUT)
+    def test_thirty_of_what_is_new(self, about: str) -> None:
+        rejected, wrong = campaign(30, 0, 0.3, *ABOUT[about])
         assert not wrong
         assert rejected >= 10
 
     @pytest.mark.slow
-    def test_a_thousand(self) -> None:
-        rejected, wrong = campaign(1000, 30, 2.0, LAW_NAMES, ALL_TAMPERS)
-        print(f"1000 tampered proofs about laws: {rejected} claims rejected, {len(wrong)} false ones accepted")
-        assert not wrong
-
-
-class TestTamperingWithForbiddenPairs:
-    @pytest.mark.parametrize("name", FORBIDDEN_NAMES)
-    def test_honest_files_are_accepted(self, name: str) -> None:
-        verdict = check(written(name))
-        assert verdict.accepted, verdict.reason
-
-    def test_thirty_of_what_is_new(self) -> None:
-        rejected, wrong = campaign(30, 0, 0.3, FORBIDDEN_NAMES, FORBIDDEN_TAMPERS)
-        assert not wrong
-        assert rejected >= 10
-
-    @pytest.mark.slow
-    def test_a_thousand(self) -> None:
-        rejected, wrong = campaign(1000, 30, 2.0, FORBIDDEN_NAMES, ALL_TAMPERS)
-        print(f"1000 about forbidden pairs: {rejected} claims rejected, {len(wrong)} false ones accepted")
-        assert not wrong
-
-
-class TestTamperingWithDecisions:
-    @pytest.mark.parametrize("name", DECISION_NAMES)
-    def test_honest_files_are_accepted(self, name: str) -> None:
-        verdict = check(written(name))
-        assert verdict.accepted, verdict.reason
-
-    def test_thirty_of_what_is_new(self) -> None:
-        rejected, wrong = campaign(30, 0, 0.3, DECISION_NAMES, DECISION_TAMPERS)
-        assert not wrong
-        assert rejected >= 10
-
-    @pytest.mark.slow
-    def test_a_thousand(self) -> None:
-        rejected, wrong = campaign(1000, 30, 2.0, DECISION_NAMES, ALL_TAMPERS)
-        print(f"1000 about decisions: {rejected} claims rejected, {len(wrong)} false ones accepted")
+    @pytest.mark.parametrize("about", ABOUT)
+    def test_a_thousand(self, about: str) -> None:
+        rejected, wrong = campaign(1000, 30, 2.0, ABOUT[about][0], ALL_TAMPERS)
+        print(f"1000 tampered proofs about {about}: {rejected} claims rejected, {len(wrong)} false ones accepted")
         assert not wrong

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from drcopt.bounds import Evidence, Leaf, PosteriorTree
+from drcopt.bounds import Evidence, PosteriorTree
 from drcopt.bounds.posterior import Node, packed, unpacked
 from drcopt.bounds.pricing.vertices import most_candidates
 from drcopt.engines import bottleneck
@@ -65,27 +65,29 @@ class Global:
         if question.name == "time-sharing":
             return share(question, limits)
         last = _Last.of(warm, problem)
-        points = Points(question, limits) if objective is DISTORTION else InversePoints(question, limits)
+        points, cornered = _begun(question, limits)
         stats: dict[str, Any] = {}
         edge = ""
-        cornered = _cornered(question, limits, points) if isinstance(points, Points) else None
         if last is not None:
             floor = max((likely(question, one) for one in trees), default=-math.inf)
             points.start(last.coupling, last.z, floor + limits.tol)
         elif points.best is None:
             points.start()
-        if cornered is not None and isinstance(points, Points) and not cornered.slack and _concavity(points) >= _MUCH:
-            points.explore(_EXPLORED)
+        if cornered is not None and not cornered.slack and _concavity(points) >= _MUCH:
+            cornered.explore(_EXPLORED)
         if cornered is not None and points.best is None:
             points.watch(cornered)
             cornered.run(_BLIND)
         evidence: list[Evidence] = []
         if limits.expired:
-            return _late(points)
+            return _unsearched(points, PosteriorTree(leaf(points.multipliers())), "the time limit was reached")
         if (tree := self._earlier.proving(question, trees, points.value - limits.tol)) is not None:
-            return _proved(question, points, tree, warm, points.value - limits.tol)
+            why = "a bound that an earlier point proved suffices here"
+            left = _left_by(tree, said(question, points.value - limits.tol), points.best, warm)
+            return _unsearched(points, tree, why, left)
         if (root := bottleneck.root(question, points.best)) is not None:
-            return _as_it_is(points, root, "the multipliers of the information bottleneck were priced")
+            why = "the multipliers of the information bottleneck were priced"
+            return _unsearched(points, PosteriorTree(root), why)
         if points.best is None and objective is not CLASSIFICATION_LOSS:
             least = _least_loss(question, limits, points)
             if least.termination == INTERRUPTED:
@@ -100,7 +102,7 @@ class Global:
                 limits = replace(limits, node_limit=min(limits.node_limit or _AT_THE_EDGE, _AT_THE_EDGE))
                 edge = f"C is within {least.upper - least.lower:.1g} nats of the least classification loss"
         search: CornerSearch | Search | None = None
-        if cornered is not None and isinstance(points, Points):
+        if cornered is not None:
             search = _through(cornered, points)
             if search is None:
                 stats["programs"] = cornered.nodes
@@ -122,20 +124,23 @@ class Global:
         )
 
 
-def _cornered(question: Question, limits: Limits, points: Points) -> CornerSearch | None:
-    """A search by linear programs, with points for it where the rate looks slack; None where they do not suit."""
+def _begun(question: Question, limits: Limits) -> tuple[Points | InversePoints, CornerSearch | None]:
+    """What looks for points, and a search by linear programs, whose points it has where the rate looks slack; None
+    where they do not suit."""
+    if question.objective is not DISTORTION:
+        return InversePoints(question, limits), None
+    problem, points = question.problem, Points(question, limits)
     if not CornerSearch.suits(question):
-        return None
-    problem = question.problem
+        return points, None
     search = CornerSearch(question, limits, points.slide, points.walk, points.explore)
     if search.rate_is_slack():
         points.start_from_vertices()
     elif problem.k == 2 or problem.n * problem.m > _CELLS:
-        return None  # pricing on a line is cheap, and in many letters it says more than tangents of the rate
-    return search
+        return points, None  # pricing on a line is cheap, and in many letters it says more than tangents of the rate
+    return points, search
 
 
-def _concavity(points: Points) -> float:
+def _concavity(points: Points | InversePoints) -> float:
     """How many times α/η the best point's β is: above 1 αI + βH need not be convex; inf if α = 0 or there is none."""
     if points.best is None:
         return math.inf
@@ -143,7 +148,7 @@ def _concavity(points: Points) -> float:
     return float(beta * points.problem.contraction / alpha) if alpha > 0 else math.inf
 
 
-def _through(search: CornerSearch, points: Points) -> CornerSearch | None:
+def _through(search: CornerSearch, points: Points | InversePoints) -> CornerSearch | None:
     """The search, once it has come to an end; None if another does better."""
     search.upper = points.value
     points.watch(search)
@@ -244,26 +249,12 @@ def _remember(warm: Any, best: Descent | None, search: Search | CornerSearch, qu
     )
 
 
-def _proved(
-    question: Question, points: Points | InversePoints, tree: PosteriorTree, warm: Any, lower: float
-) -> Proposal:
-    """Where a tree of an earlier point says all that is to be said of these budgets."""
-    best = points.best
-    w, alpha, beta = (math.nan,) * 3 if best is None else best.z[-3:].tolist()
-    if best is not None:
-        start = {"letters": np.zeros(0), "posteriors": np.zeros((0, len(best.P)))} | (warm or {})
-        warm = start | {"coupling": best.P, "multipliers": best.z} | packed(tree.root)
-        warm["said"] = said(question, lower)
-    return Proposal(
-        parts=None if best is None else [Part(1.0, best.P)],
-        evidence=(tree,),
-        termination="a bound that an earlier point proved suffices here",
-        distortion_multiplier=w,
-        rate_multiplier=alpha,
-        classification_multiplier=beta,
-        stats={"nodes": 0, "descents": points.descents},
-        warm=warm,
-    )
+def _left_by(tree: PosteriorTree, of: FloatArray, best: Descent | None, warm: Any) -> Any:
+    """What a point leaves behind for which an earlier tree did; ``of``: what that says here."""
+    if best is None:
+        return warm
+    start = {"letters": np.zeros(0), "posteriors": np.zeros((0, len(best.P)))} | (warm or {})
+    return start | {"coupling": best.P, "multipliers": best.z, "said": of} | packed(tree.root)
 
 
 def _unpacked(splits: FloatArray, leaves: FloatArray) -> Node | None:
@@ -271,21 +262,17 @@ def _unpacked(splits: FloatArray, leaves: FloatArray) -> Node | None:
     return unpacked(splits, leaves) if _FEWEST_LEAVES <= len(leaves) <= _MOST_LEAVES else None
 
 
-def _late(points: Points | InversePoints) -> Proposal:
-    """What there is where the starts took all the time."""
-    return _as_it_is(points, leaf(points.multipliers()), "the time limit was reached")
-
-
-def _as_it_is(points: Points | InversePoints, proved: Leaf, termination: str) -> Proposal:
-    """The best point, with multipliers that no search has been spent on."""
+def _unsearched(points: Points | InversePoints, proved: PosteriorTree, termination: str, warm: Any = None) -> Proposal:
+    """The best point, with evidence that no search was spent on."""
     best = points.best
     w, alpha, beta = (math.nan,) * 3 if best is None else best.z[-3:].tolist()
     return Proposal(
         parts=None if best is None else [Part(1.0, best.P)],
-        evidence=(PosteriorTree(proved),),
+        evidence=(proved,),
         termination=termination,
         distortion_multiplier=w,
         rate_multiplier=alpha,
         classification_multiplier=beta,
-        stats={"descents": points.descents},
+        stats={"nodes": 0, "descents": points.descents},
+        warm=warm,
     )

@@ -96,8 +96,7 @@ def holdout(
     >>> round(found.rate.estimate, 3), round(found.rate.value, 3)
     (0.5, 0.5)
     """
-    if not isinstance(problem, Problem):
-        raise InputError(f"problem must be a drcopt.Problem; it is a {type(problem).__name__}. Pass the training one.")
+    check.instance("problem", problem, Problem, "Pass the training one.")
     K, d = _channel(problem, channel)
     check.choice("units", units, words.UNITS)
     if not 0.0 < check.real_number("floor", floor, "Pass e.g. 0.01.") < 1.0 / max(problem.k, 2):

@@ -179,6 +179,12 @@ def positive(name: str, value: Any, *, allow_none: bool = False) -> float | None
     return number
 
 
+def instance(name: str, value: Any, kind: type, repair: str) -> None:
+    """Refuse what is not one of the package's own kind."""
+    if not isinstance(value, kind):
+        raise InputError(f"{name} must be a drcopt.{kind.__name__}; it is a {type(value).__name__}. {repair}")
+
+
 def choice(name: str, value: Any, options: Iterable[Word]) -> Word:
     """One of a few names."""
     known = list(options)

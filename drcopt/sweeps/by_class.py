@@ -23,15 +23,6 @@ if TYPE_CHECKING:
 OF_CLASSES = ("classification_budget_bits", "classification_loss_bits", "classification_multiplier", "accuracy")
 
 
-def require(problem: Any) -> None:
-    """Refuse what is no problem."""
-    if not isinstance(problem, Problem):
-        raise InputError(
-            f"problem must be a drcopt.Problem; it is {type(problem).__name__}. "
-            f"Build one: drcopt.Problem(px, py, ps_given_x, d)."
-        )
-
-
 def sweep_by_class(
     problem: Problem,
     given: Mapping[str, Any],
