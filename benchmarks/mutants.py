@@ -106,10 +106,22 @@ TESTS: dict[str, tuple[str, ...]] = {
 }
 
 
+#: The second file of tests that are in two.
+SECOND = {
+    "certificate": "faulty_engines",
+    "closed_forms": "gaussian_closed_form",
+    "closed_forms_free": "closed_forms_of_gaussians",
+    "one_shot_engine": "one_shot_bounds",
+    "pricing": "pricing_ends",
+    "questions": "inverse_edges",
+}
+
+
 def tests_of(mutant: Mutant) -> list[str]:
     """The files of the tests that are to notice it, as pytest takes them."""
     key = max((prefix for prefix in TESTS if mutant.file.startswith(prefix)), key=len)
-    return [f"tests/test_{name}.py" for name in TESTS[key]]
+    names = [name for first in TESTS[key] for name in (first, SECOND.get(first)) if name is not None]
+    return [f"tests/test_{name}.py" for name in names]
 
 
 def mutated(mutant: Mutant, package: Path) -> str:

@@ -16,41 +16,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from judged import MULTIPLIERS, altered, assert_meets, information
 from strategies import FAMILIES, coupling, law, make, within_rate
 
-from drcopt import Problem, min_classification_loss, solve
+from drcopt import Problem, solve
 from drcopt.bounds import DataProcessing, Independent, Leaf, PosteriorTree, Split
 from drcopt.certify.certificate import certify, repair, round_onto_marginals
-from drcopt.engines import ENGINES
-from drcopt.engines.base import Limits, Proposal
 from drcopt.formulations import OneShot, Part, Question, SingleLetter, TimeSharing
 from drcopt.problem import Standard
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE, Piece, Quantity
 
 SEEDS = st.integers(0, 2**31)
-
-
-def information(joint: np.ndarray) -> float:
-    """I of a joint pmf from its definition."""
-    product = np.outer(joint.sum(axis=1), joint.sum(axis=0))
-    return math.fsum(p * math.log(p / q) for p, q in zip(joint.ravel(), product.ravel(), strict=True) if p > 0)
-
-
-def uncertainty(joint: np.ndarray) -> float:
-    """H(S|Y) of T(s, y) from its definition."""
-    totals = joint.sum(axis=0)
-    return -math.fsum(t * math.log(t / totals[y]) for (_, y), t in np.ndenumerate(joint) if t > 0)
-
-
-def assert_meets(formulation: Question, P: np.ndarray) -> None:
-    """P is a coupling of the marginals within both budgets, by the definitions."""
-    problem = formulation.problem
-    assert P.shape == (problem.n, problem.m)
-    assert P.min() >= 0.0
-    assert np.abs(P.sum(axis=1) - problem.px).max() <= 1e-14
-    assert np.abs(P.sum(axis=0) - problem.py).max() <= 1e-14
-    assert information(P) <= formulation.rate_budget + 1e-12
-    assert uncertainty(problem.ps_given_x.T @ P) <= formulation.classification_budget + 1e-12
 
 
 @dataclass
@@ -281,46 +257,6 @@ def random_tree(rng: np.random.Generator, formulation: Question, depth: int, dis
     return Split(int(rng.integers(problem.m)), int(rng.integers(problem.k)), float(rng.uniform(-0.2, 1.2)), low, high)
 
 
-def altered(node: Any, change: Callable[[Leaf], Leaf]) -> Any:
-    if isinstance(node, Split):
-        return replace(node, low=altered(node.low, change), high=altered(node.high, change))
-    return change(node)
-
-
-MULTIPLIERS: dict[str, Callable[[Leaf], Leaf]] = {
-    "as found": lambda leaf: leaf,
-    "all flipped": lambda leaf: Leaf(-leaf.f, -leaf.rate, -leaf.classification),
-    "distortion flipped": lambda leaf: replace(leaf, distortion=-1.0),
-    "no distortion": lambda leaf: replace(leaf, distortion=0.0),
-    "distortion halved": lambda leaf: replace(leaf, distortion=0.5),
-    "distortion doubled": lambda leaf: replace(leaf, distortion=2.0),
-    "huge distortion": lambda leaf: replace(leaf, distortion=1e300),
-    "tiny distortion": lambda leaf: replace(leaf, distortion=1e-300),
-    "infinite distortion": lambda leaf: replace(leaf, distortion=math.inf),
-    "NaN distortion": lambda leaf: replace(leaf, distortion=math.nan),
-    "f flipped": lambda leaf: replace(leaf, f=-leaf.f),
-    "rate flipped": lambda leaf: replace(leaf, rate=-leaf.rate),
-    "classification flipped": lambda leaf: replace(leaf, classification=-leaf.classification),
-    "huge f": lambda leaf: replace(leaf, f=1e300 * leaf.f),
-    "huge rate": lambda leaf: replace(leaf, rate=1e300),
-    "huge classification": lambda leaf: replace(leaf, classification=1e300),
-    "infinite": lambda leaf: Leaf(leaf.f + math.inf, math.inf, math.inf),
-    "tiny": lambda leaf: Leaf(1e-300 * leaf.f, 1e-300, 1e-300),
-    "NaN in f": lambda leaf: replace(leaf, f=np.full_like(leaf.f, math.nan)),
-    "NaN rate": lambda leaf: replace(leaf, rate=math.nan),
-    "NaN classification": lambda leaf: replace(leaf, classification=math.nan),
-    "f too long": lambda leaf: replace(leaf, f=np.append(leaf.f, 1.0)),
-    "f too short": lambda leaf: replace(leaf, f=leaf.f[:1]),
-    "f a number": lambda leaf: replace(leaf, f=np.float64(3.0)),  # type: ignore[arg-type]
-    "swapped": lambda leaf: replace(leaf, rate=leaf.classification, classification=leaf.rate),
-    "a thousandfold": lambda leaf: Leaf(1e3 * leaf.f, 1e3 * leaf.rate, 1e3 * leaf.classification),
-    "no rate": lambda leaf: replace(leaf, rate=0.0),
-    "no classification": lambda leaf: replace(leaf, classification=0.0),
-    "classification doubled": lambda leaf: replace(leaf, classification=2.0 * leaf.classification),
-    "rate halved": lambda leaf: replace(leaf, rate=0.5 * leaf.rate),
-}
-
-
 class TestEvidence:
     @pytest.mark.parametrize("k", [2, 3])
     @pytest.mark.parametrize("change", MULTIPLIERS.values(), ids=MULTIPLIERS)
@@ -473,191 +409,3 @@ class TestContradictions:
         case = known(2)
         certificate = certify(case.formulation, [Part(1.0, case.point)], Liar(case.value + 1e-13))
         assert certificate.lower == certificate.upper
-
-
-class Panic(BaseException):
-    """How a panic in compiled code arrives."""
-
-
-def _raises(error: BaseException) -> Callable[..., Proposal]:
-    def fault(*_: Any) -> Proposal:
-        raise error
-
-    return fault
-
-
-def _with_point(change: Callable[[np.ndarray], Any]) -> Callable[..., Proposal]:
-    def fault(honest: Proposal, formulation: Question, limits: Limits) -> Proposal:
-        P = formulation.problem.independent if honest.parts is None else honest.parts[0].coupling
-        return replace(honest, parts=[Part(1.0, change(np.array(P)))])
-
-    return fault
-
-
-def _with_leaves(change: Callable[[Leaf], Leaf]) -> Callable[..., Proposal]:
-    def fault(honest: Proposal, formulation: Question, limits: Limits) -> Proposal:
-        assert all(isinstance(one, PosteriorTree) for one in honest.evidence)
-        return replace(honest, evidence=tuple(PosteriorTree(altered(tree.root, change)) for tree in honest.evidence))
-
-    return fault
-
-
-def _infeasible_lie(honest: Proposal, formulation: Question, limits: Limits) -> Proposal:
-    n = formulation.problem.n
-    lies = PosteriorTree(Leaf(np.full(n, 1e6), 1e-9, 1.0, 0.0)), PosteriorTree(Leaf(np.full(n, 1e6), 0.0, 0.0, 0.0))
-    return Proposal(None, lies, "infeasible")
-
-
-def _unbounded_lie(honest: Proposal, formulation: Question, limits: Limits) -> Proposal:
-    return Proposal(None, (PosteriorTree(Leaf(np.full(formulation.problem.n, -1e300), 0.0, 0.0)),), "unbounded")
-
-
-def _inaccurate(honest: Proposal, formulation: Question, limits: Limits) -> Proposal:
-    rng = np.random.default_rng(0)
-    noisy = _with_point(lambda P: P + 1e-3 * rng.normal(size=P.shape))(honest, formulation, limits)
-    return _with_leaves(lambda leaf: replace(leaf, f=leaf.f + 1e-3 * rng.normal(size=leaf.f.shape)))(
-        noisy, formulation, limits
-    )
-
-
-def _hang(honest: Proposal, formulation: Question, limits: Limits) -> Proposal:
-    while not limits.expired:  # busy: the tests' clock is the processor's
-        pass
-    return honest
-
-
-def _garbage(honest: Proposal, formulation: Question, limits: Limits) -> Proposal:
-    return Proposal(["a coupling"], "a bound", termination=None, stats=None, warm=object())  # type: ignore[arg-type]
-
-
-def _no_evidence(honest: Proposal, formulation: Question, limits: Limits) -> Proposal:
-    return replace(honest, evidence=("a bound", None, 3.0, {}, *honest.evidence))  # type: ignore[arg-type]
-
-
-FAULTS: dict[str, Callable[..., Any]] = {
-    "error": _raises(RuntimeError("the solver fell over")),
-    "crash": _raises(Panic("called `Option::unwrap()` on a `None` value")),
-    "inaccurate": _inaccurate,
-    "infeasible lie": _infeasible_lie,
-    "unbounded lie": _unbounded_lie,
-    "NaN": lambda *a: _with_leaves(lambda leaf: Leaf(leaf.f * math.nan, math.nan, math.nan))(
-        _with_point(lambda P: P * math.nan)(*a), *a[1:]
-    ),
-    "None": lambda *a: None,
-    "wrong shape": lambda *a: _with_leaves(lambda leaf: replace(leaf, f=leaf.f[:-1]))(
-        _with_point(lambda P: P[:, :-1])(*a), *a[1:]
-    ),
-    "hang past the limit": _hang,
-    "garbage": _garbage,
-    "what is no evidence": _no_evidence,
-    "sign-flipped duals": _with_leaves(MULTIPLIERS["all flipped"]),
-    "huge duals": _with_leaves(lambda leaf: Leaf(1e290 * (1.0 + leaf.f), 1e290, 1e290)),
-}
-
-
-class Faulty:
-    """An engine whose answer is spoilt on the way out."""
-
-    formulations = ("single-letter",)
-    active_classification = True
-
-    def __init__(self, honest: Any, fault: Callable[..., Any]) -> None:
-        self.honest, self.fault, self.name = honest, fault, honest.name
-
-    def propose(self, formulation: Question, limits: Limits, warm: Any = None) -> Proposal:
-        patient = Limits(limits.tol)
-        return self.fault(self.honest.propose(formulation, patient, None), formulation, limits)
-
-
-@functools.cache
-def instances(count: int) -> tuple[tuple[Problem, float, float, float], ...]:
-    """(problem, R, C, the distortion of a point that meets them) in nats, half of them with C active."""
-    found: list[tuple[Problem, float, float, float]] = []
-    seed = 0
-    while len(found) < count:
-        seed += 1
-        family = ("random", "hamming", "zero-mass", "deterministic", "equal-rows", "large-d")[seed % 6]
-        problem = make(family, seed, 3, 3, 2)
-        rng = np.random.default_rng(seed)
-        P = within_rate(problem, coupling(problem, rng), float(rng.uniform(0.05, 0.6)))
-        R = problem.rate(P) + 1e-9
-        free = solve(problem, R=R, C=None, units="nats")
-        least = problem.classification_loss(P)
-        C = math.inf
-        if len(found) % 2:
-            # Between what P has and what the rate-only optimum has: active, and met by P.
-            if least > free.classification_loss - 1e-3:
-                continue
-            C = 0.5 * (least + free.classification_loss)
-        found.append((problem, R, C, problem.distortion(P) if C < math.inf else free.distortion))
-    return tuple(found)
-
-
-def try_fault(monkeypatch: pytest.MonkeyPatch, fault: str, count: int) -> int:
-    """How many instances were answered in spite of the fault, by ``auto`` and by the faulty engine alike."""
-    honest, cases = dict(ENGINES), instances(count)
-    for name in ("newton", "global"):
-        kind = honest[name]
-        monkeypatch.setitem(
-            ENGINES,  # type: ignore[arg-type]
-            name,
-            replace(kind, build=lambda k=kind: Faulty(k.build(), FAULTS[fault])),
-        )
-    time_limit = 0.05 if fault == "hang past the limit" else None
-    tried = 0
-    for problem, R, C, value in cases:
-        for engine in ("auto", "newton" if C == math.inf else "global"):
-            answer = solve(
-                problem, R=R, C=C, units="nats", engine=engine, tol=1e-4, time_limit=time_limit, on_failure="return"
-            )
-            assert answer.status in ("optimal", "feasible", "unknown"), (fault, engine, answer)
-            assert answer.lower_bound <= value * (1 + 1e-12) + 1e-300, (fault, engine, answer)
-            assert isinstance(answer.termination, str)
-            if answer.status == "unknown":
-                assert math.isnan(answer.distortion)
-            else:
-                question = SingleLetter(problem, R, C)
-                assert_meets(question, answer.coupling)
-                assert answer.distortion == pytest.approx(problem.distortion(answer.coupling), rel=1e-12)
-                assert answer.lower_bound <= answer.distortion
-            if answer.status == "optimal":
-                assert answer.distortion - answer.lower_bound <= 1e-4 * problem.d.max()
-        tried += 1
-    return tried
-
-
-@pytest.mark.faults
-class TestFaultyEngines:
-    @pytest.mark.parametrize("fault", FAULTS)
-    def test_the_interval_stays_valid(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert try_fault(monkeypatch, fault, 4) == 4
-
-    @pytest.mark.slow
-    @pytest.mark.parametrize("fault", FAULTS)
-    def test_on_fifty_instances(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert len(FAULTS) == 13  # 650 in all
-        tried = try_fault(monkeypatch, fault, 50)
-        print(f"{fault}: {tried} instances, no false claim")
-        assert tried == 50
-
-    def test_an_interrupt_is_the_users(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        problem, kind = instances(6)[0][0], ENGINES["newton"]
-        stub = replace(kind, build=lambda: Faulty(kind.build(), _raises(KeyboardInterrupt())))
-        monkeypatch.setitem(ENGINES, "newton", stub)  # type: ignore[arg-type]
-        with pytest.raises(KeyboardInterrupt):
-            solve(problem, R=0.1, C=None)
-
-    @pytest.mark.parametrize("fault", ["error", "crash", "None", "garbage"])
-    def test_the_edge_is_guarded_too(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """C_min(R) from an engine that fails is what data processing says, not a bound on the distortion."""
-        problem = make("large-d", 3, 3, 3, 2)
-        monkeypatch.setattr("drcopt.engines.branch.Global.propose", lambda *a: FAULTS[fault](*a[:3]))
-        edge = min_classification_loss(problem, R=0.3, units="nats", on_failure="return")
-        assert (edge.status, edge.objective) == ("unknown", "classification_loss")
-        assert edge.lower_bound == pytest.approx(problem.entropy_s_given_x, abs=1e-12)
-
-    @pytest.mark.parametrize("seed", range(6))
-    def test_no_warning_leaks_from_the_edge(self, seed: int) -> None:
-        problem = make("useless", seed, 3, 3, 2)
-        edge = min_classification_loss(problem, R=0.05, units="nats", time_limit=2.0)
-        assert edge.lower_bound == pytest.approx(problem.entropy_s, abs=1e-9)
