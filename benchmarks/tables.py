@@ -1,4 +1,4 @@
-"""The tables of benchmarks/README.md, made from benchmarks/results/*.csv: ``python -m benchmarks.tables``.
+"""The tables of a folder's README.md, made from its results/*.csv: ``python -m benchmarks.tables``.
 
 A table stands between ``<!-- table: NAME -->`` and ``<!-- /table -->``; its cells are those of results/NAME.csv, as
 they are shown. So a figure is changed there, by hand or by what measured it (:func:`publish`), and nowhere else.
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from drcopt.support.files import atomic_write
 
-README = Path(__file__).parent / "README.md"
-RESULTS = Path(__file__).parent / "results"
+#: The folders whose README.md shows what their results/ hold.
+BENCHMARKS, CAMPAIGNS = FOLDERS = tuple(Path(__file__).parents[1] / name for name in ("benchmarks", "campaigns"))
 MARKED = re.compile(r"(?<=<!-- table: )(\S+)( -->\n\n).*?(?=\n<!-- /table -->)", re.DOTALL)
 
 Cells = Sequence[Sequence[str]]
@@ -33,30 +33,32 @@ def markdown(cells: Cells) -> str:
     return "".join(lines)
 
 
-def cells_of(name: str) -> Cells:
+def cells_of(name: str, folder: Path) -> Cells:
     """The cells of a result."""
-    with open(RESULTS / f"{name}.csv", encoding="utf-8", newline="") as handle:
+    with open(folder / "results" / f"{name}.csv", encoding="utf-8", newline="") as handle:
         return list(csv.reader(handle))
 
 
-def written(text: str) -> str:
-    """The text with every table in it made anew."""
-    return MARKED.sub(lambda found: found[1] + found[2] + markdown(cells_of(found[1])), text)
+def written(folder: Path) -> str:
+    """The folder's README with every table in it made anew."""
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    return MARKED.sub(lambda found: found[1] + found[2] + markdown(cells_of(found[1], folder)), text)
 
 
-def publish(name: str, cells: Cells) -> None:
+def publish(name: str, cells: Cells, folder: Path) -> None:
     """Keep a result, and put it where it is shown."""
-    with atomic_write(RESULTS / f"{name}.csv") as handle:
+    with atomic_write(folder / "results" / f"{name}.csv") as handle:
         csv.writer(handle, lineterminator="\n").writerows(cells)
-    main()
+    write(folder)
 
 
-def main() -> None:
-    """Every table of the README from its file."""
-    text = written(README.read_text(encoding="utf-8"))
-    with atomic_write(README) as handle:
+def write(folder: Path) -> None:
+    """Every table of the folder's README from its file."""
+    text = written(folder)
+    with atomic_write(folder / "README.md") as handle:
         handle.write(text)
 
 
 if __name__ == "__main__":
-    main()
+    for _folder in FOLDERS:
+        write(_folder)

@@ -9,7 +9,17 @@ import pytest
 
 #: Modules whose tests take long together; those of all others are "quick".
 LONG = {
-    *("answers", "benchmarks", "certificate", "checker", "checkpoint", "cli", "closed_forms", "closed_forms_free"),
+    *(
+        "answers",
+        "benchmarks",
+        "campaigns",
+        "certificate",
+        "checker",
+        "checkpoint",
+        "cli",
+        "closed_forms",
+        "closed_forms_free",
+    ),
     *("corners", "data", "decisions", "disk", "doctests", "engines", "expcone", "explore", "forbidden", "global"),
     *("hostile", "law_proofs", "law_references", "law_sweeps", "least_perception", "limits", "monotone", "mutants"),
     *("neural", "neural_data", "one_shot_engine", "pricing", "questions", "readme", "recipes", "soundness"),

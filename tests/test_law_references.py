@@ -16,7 +16,7 @@ from drcopt import Perception, Problem, min_classification_loss, min_rate, solve
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from benchmarks import law_trials
+from campaigns import law_trials
 
 KINDS = law_trials.KINDS
 
@@ -107,7 +107,7 @@ def test_messages_on_a_grid_of_posteriors(given):
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in range(1, 40))])
 def test_no_quadratic_program_ends_below_a_bound(seed):
-    """A few trials of ``python -m benchmarks.law_trials``."""
+    """A few trials of ``python -m campaigns.law_trials``."""
     row = law_trials.trial(seed, 1.0, 2)
     assert not row["violation"], row
 

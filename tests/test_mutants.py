@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))  # last, so that an installed drcopt is what is tried
 
-from benchmarks import mutants  # noqa: E402
-from benchmarks.mutants import MUTANTS, Mutant, Result, mutated  # noqa: E402
+from campaigns import mutants  # noqa: E402
+from campaigns.mutants import MUTANTS, Mutant, Result, mutated  # noqa: E402
 
 if not (ROOT / "drcopt").is_dir():
     pytest.skip("the source tree is away", allow_module_level=True)

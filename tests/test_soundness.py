@@ -1,4 +1,4 @@
-"""A share of the campaign of ``python -m benchmarks.soundness``: no false claim on any family."""
+"""A share of the campaign of ``python -m campaigns.soundness``: no false claim on any family."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ pytest.importorskip("mpmath")
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))  # last, so that an installed drcopt is what is tried
 
-from benchmarks import soundness, two_letters  # noqa: E402
-from benchmarks.families import COUNTS, FAMILIES, FIRST, Instance, instance, least_loss  # noqa: E402
-from benchmarks.truth import _pmf, flow, groups, line, product, truth  # noqa: E402
+from campaigns import soundness, two_letters  # noqa: E402
+from campaigns.families import COUNTS, FAMILIES, FIRST, Instance, instance, least_loss  # noqa: E402
+from campaigns.truth import _pmf, flow, groups, line, product, truth  # noqa: E402
 
 #: Instances in each part, and of them those that a time limit this short (seconds) settles or not: both must hold.
 PARTS, SIZE, LIMIT = 10, 52, 0.15
@@ -46,7 +46,7 @@ def test_no_violations_of_a_newer_family(family: str) -> None:
 
 
 @pytest.mark.slow
-def test_two_thousand() -> None:  # ten thousand on demand: python -m benchmarks.soundness --n 10000
+def test_two_thousand() -> None:  # ten thousand on demand: python -m campaigns.soundness --n 10000
     assert violations(soundness.campaign(2_000, seed=1, jobs=2, time_limit=1.0)) == []
 
 
@@ -223,7 +223,7 @@ class TestTwoLetters:
         assert (rows["below"].dropna() <= 1e-15).all()
 
     @pytest.mark.slow
-    def test_all(self) -> None:  # all 1,437 by hand: python -m benchmarks.two_letters
+    def test_all(self) -> None:  # all 1,437 by hand: python -m campaigns.two_letters
         rows = pd.DataFrame(two_letters.run(300, time_limit=0.2))
         assert not rows["false"].any(), two_letters.summary(rows)
 

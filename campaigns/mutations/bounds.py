@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.mutations.mutant import Mutant
+from campaigns.mutations.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
     # Information and units.

@@ -1,4 +1,4 @@
-"""Are ``time_limit`` and Ctrl-C kept on questions of every kind and size? ``python -m benchmarks.time_limits``.
+"""Are ``time_limit`` and Ctrl-C kept on questions of every kind and size? ``python -m campaigns.time_limits``.
 
 200 questions: to 1024 × 1024 letters and 64 classes, codes to 24 letters, edges, inverse functions, theorems, and small
 ones with gaps asked for that nobody closes. For each: by how much the limit was overrun, in seconds of the wall and of
@@ -123,7 +123,7 @@ def interrupts(count: int, after: float) -> Iterator[dict[str, Any]]:
         kind, n, m, k = QUESTIONS[i]
         program = (
             "import resource, sys, time\n"
-            "from benchmarks.time_limits import question\n"
+            "from campaigns.time_limits import question\n"
             f"_, _, ask = question({i}, None)\n"
             "print('begun', flush=True)\n"
             "try:\n    answer = ask()\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
@@ -173,7 +173,7 @@ def summary(rows: pd.DataFrame) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trial."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.time_limits", description="Are limits kept?")
+    parser = argparse.ArgumentParser(prog="python -m campaigns.time_limits", description="Are limits kept?")
     parser.add_argument("--n", type=int, default=200, help="questions (default 200)")
     parser.add_argument("--limit", type=float, default=1.0, help="seconds (default 1)")
     parser.add_argument("--interrupt", type=int, default=0, metavar="N", help="interrupt so many instead")

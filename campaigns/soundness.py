@@ -1,7 +1,7 @@
-"""A campaign to catch the tool lying: ``python -m benchmarks.soundness --n 10000``.
+"""A campaign to catch the tool lying: ``python -m campaigns.soundness --n 10000``.
 
-Random small instances of every family that has broken a solver (:mod:`benchmarks.families`), in equal shares, with
-budgets to match. Each answer is held against what is true (:mod:`benchmarks.truth`).
+Random small instances of every family that has broken a solver (:mod:`campaigns.families`), in equal shares, with
+budgets to match. Each answer is held against what is true (:mod:`campaigns.truth`).
 
 A violation is a lower bound above the truth, a value below it, a coupling that breaks a marginal or a budget,
 "infeasible" where a point exists, or a point where none does. A lower bound is forgiven nothing; a value the rounding
@@ -25,8 +25,8 @@ import numpy as np
 import pandas as pd
 
 import drcopt
-from benchmarks.families import FAMILIES, Instance, instance
-from benchmarks.truth import Truth, truth
+from campaigns.families import FAMILIES, Instance, instance
+from campaigns.truth import Truth, truth
 from drcopt import information
 from drcopt.stakes import Stakes
 from drcopt.support import clock
@@ -169,7 +169,7 @@ def summary(rows: pd.DataFrame) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the campaign; exits with 1 if anything is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soundness", description="A campaign to catch a lie.")
+    parser = argparse.ArgumentParser(prog="python -m campaigns.soundness", description="A campaign to catch a lie.")
     parser.add_argument("--n", type=int, default=600, help="instances (default 600)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=int, default=0, help="first instance")

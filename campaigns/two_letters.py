@@ -1,7 +1,7 @@
-"""Is a distortion ever below the truth? ``python -m benchmarks.two_letters``.
+"""Is a distortion ever below the truth? ``python -m campaigns.two_letters``.
 
 1,437 questions with two letters on each side and two to four classes: couplings are a line, so that the least E d is
-found to 80 digits (more than 256 bits) by bisection (:func:`benchmarks.truth.line`). Half of the channels are weak, so
+found to 80 digits (more than 256 bits) by bisection (:func:`campaigns.truth.line`). Half of the channels are weak, so
 that H(S) − H(S|X) is 1e-15 to 1e-3 nats and D(C) steep; budgets lie on a grid from the edges inwards, and within 1e-12
 to 1e-16 of H(S), H(S|X) and the least loss. A value may be below the truth by the rounding of a sum of doubles, 1e-13
 of the largest cost; a bound may not be above it at all. "near-feasible" answers say that they miss a budget, and their
@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 
 import drcopt
-from benchmarks.families import Instance, least_loss
-from benchmarks.truth import line
+from campaigns.families import Instance, least_loss
+from campaigns.truth import line
 from drcopt.support import clock
 
 COUNT, DIGITS, ROUNDING = 1437, 80, 1e-13
@@ -89,7 +89,7 @@ def summary(rows: pd.DataFrame) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trial."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.two_letters", description="Ever below the truth?")
+    parser = argparse.ArgumentParser(prog="python -m campaigns.two_letters", description="Ever below the truth?")
     parser.add_argument("--n", type=int, default=COUNT, help=f"questions (default {COUNT})")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--time-limit", type=float, default=0.5, help="processor seconds (default 0.5)")

@@ -1,4 +1,4 @@
-"""Bounds over all laws of Y against points that share no code with them: ``python -m benchmarks.law_trials --n 1000``.
+"""Bounds over all laws of Y against points that share no code with them: ``python -m campaigns.law_trials --n 1000``.
 
 A trial draws a small problem, a law (free, or near a target in one of eight divergences), what the classifier sees and
 what is minimised, takes budgets from a random channel, and asks for the answer. Points come from sequential quadratic
@@ -168,7 +168,7 @@ def trial(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trials and say what they found; 1 if a point lay below a bound."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.law_trials", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m campaigns.law_trials", description=__doc__)
     parser.add_argument("--n", type=int, default=20, help="trials (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="the first (default 0)")
     parser.add_argument("--starts", type=int, default=6, help="quadratic programs a trial (default 6)")

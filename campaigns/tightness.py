@@ -1,6 +1,6 @@
-"""How tight are the intervals? ``python -m benchmarks.tightness``.
+"""How tight are the intervals? ``python -m campaigns.tightness``.
 
-Rate-only questions of up to 16×16 letters, in equal shares from the families of :mod:`benchmarks.soundness`, and
+Rate-only questions of up to 16×16 letters, in equal shares from the families of :mod:`campaigns.soundness`, and
 questions of up to 4×4 letters and 3 classes with a C between the least that R allows and what the rate-only optimum
 has. Gaps are relative to the range of d; one below 1e-14 of max d is rounding, and counts as closed. Exits with 1 if
 fewer than 99.9 % of the former are within 1e-9 (of the latter how many are within 1e-6 is printed).
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 import drcopt
-from benchmarks.soundness import FAMILIES
+from campaigns.soundness import FAMILIES
 
 #: Gap wanted, and the share of rate-only questions that must reach it.
 RATE_GAP, ACTIVE_GAP, SHARE = 1e-9, 1e-6, 0.999
@@ -95,7 +95,7 @@ def summary(rows: pd.DataFrame) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trial."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tightness", description="How tight are the intervals?")
+    parser = argparse.ArgumentParser(prog="python -m campaigns.tightness", description="How tight are the intervals?")
     parser.add_argument("--n", type=int, default=1000, help="rate-only questions (default 1000)")
     parser.add_argument("--active", type=int, default=50, help="questions with an active C (default 50)")
     parser.add_argument("--seed", type=int, default=0)

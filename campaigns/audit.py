@@ -1,7 +1,7 @@
-"""The audit table: what a campaign tried, by family. ``python -m benchmarks.audit rows.csv [more.csv] [--readme]``.
+"""The audit table: what a campaign tried, by family. ``python -m campaigns.audit rows.csv [more.csv] [--readme]``.
 
-From the rows that ``python -m benchmarks.soundness --out rows.csv`` wrote. ``--readme`` keeps it in results/audit.csv,
-from which the table in benchmarks/README.md is made.
+From the rows that ``python -m campaigns.soundness --out rows.csv`` wrote. ``--readme`` keeps it in results/audit.csv,
+from which the table in campaigns/README.md is made.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def table(rows: pd.DataFrame) -> tables.Cells:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table, or put it where it is published."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.audit", description="What a campaign tried.")
-    parser.add_argument("rows", nargs="+", help="CSV files that benchmarks.soundness --out wrote")
-    parser.add_argument("--readme", action="store_true", help="put it into benchmarks/README.md")
+    parser = argparse.ArgumentParser(prog="python -m campaigns.audit", description="What a campaign tried.")
+    parser.add_argument("rows", nargs="+", help="CSV files that campaigns.soundness --out wrote")
+    parser.add_argument("--readme", action="store_true", help="put it into campaigns/README.md")
     options = parser.parse_args(arguments)
     cells = table(pd.concat([pd.read_csv(name) for name in options.rows], ignore_index=True))
     if options.readme:
-        tables.publish("audit", cells)
+        tables.publish("audit", cells, tables.CAMPAIGNS)
     else:
         print(tables.markdown(cells), end="")
     return 0

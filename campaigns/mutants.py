@@ -1,4 +1,4 @@
-"""Does the suite notice? ``python -m benchmarks.mutants`` breaks the package in one place at a time and runs tests.
+"""Does the suite notice? ``python -m campaigns.mutants`` breaks the package in one place at a time and runs tests.
 
 Each mutant replaces one text, found exactly once, in a copy of the package; the tests that are to notice it run there,
 nearest first, until one fails. A mutant that no test kills survives. Those that could make a bound false must all be
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.mutations import MUTANTS, Mutant
+from campaigns.mutations import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[1]
 #: The least share of mutants that must be killed.
@@ -174,7 +174,7 @@ def pytest(folder: Path, tests: Sequence[str], timeout: float) -> tuple[int, str
 def copied(folder: Path) -> Path:
     """The package, its tests and what they need, in ``folder``."""
     skip = shutil.ignore_patterns("__pycache__", "*.svg")
-    for name in ("drcopt", "tests", "benchmarks", "docs"):
+    for name in ("drcopt", "tests", "benchmarks", "campaigns", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=skip)
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, folder / name)
@@ -206,7 +206,7 @@ def judged(results: Sequence[Result]) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Try all mutants, or those whose names contain what is given."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants", description="Does the suite notice?")
+    parser = argparse.ArgumentParser(prog="python -m campaigns.mutants", description="Does the suite notice?")
     parser.add_argument("names", nargs="*", help="only mutants whose names contain one of these")
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds for a mutant's tests (default 600)")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")

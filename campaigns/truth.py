@@ -26,7 +26,7 @@ import numpy as np
 from scipy.optimize import linprog, minimize
 
 import drcopt
-from benchmarks.families import FloatArray, Instance
+from campaigns.families import FloatArray, Instance
 from drcopt import information
 
 #: Digits of roots, and what is too close to a budget for them to tell.

@@ -1,0 +1,1 @@
+"""Trials that are too long for the tests: see campaigns/README.md."""
