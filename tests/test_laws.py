@@ -57,6 +57,30 @@ def test_support_function_is_a_bound_that_its_law_attains(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_half_space_near_a_target_holds_of_all_laws(kind):
+    """⟨g, q⟩ + ω φ(q, t) ≥ Λ whatever q is, for the multipliers of a ball and any others."""
+    rng = np.random.default_rng(11)
+    for trial in range(12):
+        m = int(rng.integers(2, 6))
+        t = rng.dirichlet(np.ones(m))
+        if trial % 3 == 0 and m > 2:
+            t[rng.integers(m)] = 0.0
+            t /= t.sum()
+        g = rng.normal(size=m) * 10.0 ** rng.integers(-2, 3)
+        law, size = near(kind, t, float(rng.choice([0.003, 0.05, 0.3])), rng), np.abs(g).max()
+        level, weight = law.halfspace(g)
+        assert level - weight * law.budget == pytest.approx(law.least(g), rel=1e-12, abs=1e-12 * size)
+        own = law.answer(g)
+        ways = [(own.weight, own.level), *((float(w) * size, float(x) * size) for w, x in rng.exponential(size=(6, 2)))]
+        laws = [law.argmin(g), t, *rng.dirichlet(np.full(m, 0.3), 12)]
+        laws += [0.99 * law.argmin(g) + 0.01 * q for q in laws[2:]]
+        for q in laws:
+            far = law.divergence(q)
+            for omega, x in ways if far < np.inf else []:
+                assert law.priced(g, omega, x) <= q @ g + omega * far + 1e-12 * (size + omega * (1 + far) + x)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_support_function_at_its_edges(kind):
     """Equal entries, one letter, a ball that holds everything, and a tiny one."""
     rng = np.random.default_rng(1)

@@ -33,7 +33,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a place holder for Y's law in map trees",
         "bounds/maps.py",
-        "question.law.least(letters), least",
+        "over_laws, least",
         "float(letters @ problem.py), least",
     ),
     Mutant(
@@ -219,6 +219,22 @@ MUTANTS: tuple[Mutant, ...] = (
         "coupling.py",
         "P = np.where(allowed, np.maximum(P, 0.0), 0.0)",
         "P = np.maximum(P, 0.0)",
+    ),
+    Mutant(
+        "mass moved at no cost", "questions/divergences.py", "t * np.minimum(c, weight)", "t * np.maximum(c, weight)"
+    ),
+    Mutant("a budget never paid", "questions/divergences.py", "level) - weight * self.budget", "level)"),
+    Mutant(
+        "a parabola past its top", "questions/divergences.py", "np.where(a <= 2.0 * weight,", "np.where(a <= weight,"
+    ),
+    Mutant(
+        "a penalty for nothing", "questions/divergences.py", "return root - weight - level,", "return root - level,"
+    ),
+    Mutant(
+        "a law beyond its ball",
+        "formulations/base.py",
+        "paid.append(piece.perception",
+        "paid.append(0.0 * piece.perception",
     ),
     Mutant("the least rate is any", "coupling.py", "* allowed, np.log(a)", "* allowed, 2.0 * np.log(a)", bound=False),
 )

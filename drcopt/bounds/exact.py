@@ -22,13 +22,13 @@ class Independent:
         if not alone:
             return -math.inf
         if question.laws is None:
-            distortion = math.fsum(np.ravel(problem.independent * problem.d))
+            distortion, perception = math.fsum(np.ravel(problem.independent * problem.d)), 0.0
         else:
-            distortion = question.laws.least(problem.px @ problem.d)
+            distortion, perception = question.laws.halfspace(problem.px @ problem.d)
         loss = problem.entropy_s
         return max(
             question.bound(Piece((0.0, 1.0, 0.0), 0.0)),
-            question.bound(Piece((1.0, 0.0, 0.0), lowered(distortion, problem.d_most))),
+            question.bound(Piece((1.0, 0.0, 0.0), lowered(distortion, problem.d_most), perception)),
             question.bound(Piece((0.0, 0.0, 1.0), lowered(loss, loss + 1.0))),
         )
 
@@ -65,8 +65,11 @@ class Cheapest:
 
     def pieces(self, question: Question) -> list[Piece]:
         """Half-spaces of all points."""
-        levels = (level + question.law.least(rest) for level, rest in question.problem.floors)
-        return [Piece((1.0, 0.0, 0.0), lowered(level, level)) for level in levels]
+        found = []
+        for level, rest in question.problem.floors:
+            over_laws, perception = question.law.halfspace(rest)
+            found.append(Piece((1.0, 0.0, 0.0), lowered(level + over_laws, level, over_laws), perception))
+        return found
 
     def framed(self, change: Standard) -> Cheapest:
         return self

@@ -199,13 +199,14 @@ def leaf_piece(question: Question, pricing: MapPricing, leaf: MapLeaf, box: Floa
     ends = leaf.posterior[:, None, None] * entr(box) - leaf.slopes[..., None] * box
     letters = leaf.nu + ends.min(axis=-1).sum(axis=-1)  # on average over the law of Y, which is that of the mixture
     least, _ = pricing.least(linear, leaf.rate, leaf.conditional)
+    over_laws, perception = question.law.halfspace(letters)
     level = lowered(
-        math.fsum([question.law.least(letters), least]),
+        math.fsum([over_laws, least]),
         float(np.abs(linear).max(axis=1).sum()) + float(np.abs(leaf.nu).max()),
         problem.k * float(np.abs(leaf.slopes).max()),
         (leaf.rate + loss) * math.log(problem.n + problem.m + problem.k + 1.0),
     )
-    return Piece(weights, level)
+    return Piece(weights, level, perception)
 
 
 def _usable(leaf: MapLeaf, question: Question) -> bool:

@@ -6,9 +6,10 @@ Column y of a coupling is q(y)·p_y with a posterior pmf p_y on X. For multiplie
   w E d + α I(X;Y) + β H(S|Y) ≥ Σ_x f px + Ψ(g),   g_y = min_p [ ⟨w d(·,y) − f, p⟩ + α D(p‖px) + β H(Wᵀp) ],
 
 the minimum over pmfs p whose class posterior τ = Wᵀp lies in a box known to hold τ_y, and Ψ(g) the least Σ q g over the
-laws q that Y may have. Splitting boxes covers all couplings by pieces: :class:`Split` and :class:`Leaf` form that tree.
-With β = 0 the inner minimum is −α log Σ px exp((f − w d)/α), and with α = 0 too it is the c-transform of
-optimal transport.
+laws q that Y may have. Near a target t it has w E d + α I + β H(S|Y) + ω φ(q, t) ≥ Σ f px + min over all q of
+Σ q g + ω φ(q, t), which speaks of no P. Splitting boxes covers all couplings by pieces: :class:`Split` and
+:class:`Leaf` form that tree. With β = 0 the inner minimum is −α log Σ px exp((f − w d)/α), and with α = 0 too it is
+the c-transform of optimal transport.
 """
 
 from __future__ import annotations
@@ -236,8 +237,8 @@ def _leaf_piece(
             return Piece(weights, math.inf), priced.partition  # an empty box: no coupling has its posteriors there
         least = _some_number(least)
     value = np.asarray(leaf.f, dtype=np.float64) * question.problem.px
-    level = lowered(math.fsum([*value, question.law.least(least)]), *priced.magnitudes)
-    return Piece(weights, level), priced.partition
+    over_laws, perception = question.law.halfspace(least)
+    return Piece(weights, lowered(math.fsum([*value, over_laws]), *priced.magnitudes), perception), priced.partition
 
 
 @dataclass(frozen=True, eq=False)
@@ -329,4 +330,5 @@ def _mixed_piece(question: Question, leaves: list[tuple[Leaf, FloatArray]]) -> P
                 priced[i] = replace(sharp, least=np.maximum(sharp.least, priced[i].least))
         rough[counts] = False
     magnitudes = np.max([p.magnitudes for p in priced], axis=0)
-    return Piece(weights, lowered(question.law.least(_some_number(h)), float(np.abs(shifts).max()), *magnitudes))
+    over_laws, perception = question.law.halfspace(_some_number(h))
+    return Piece(weights, lowered(over_laws, float(np.abs(shifts).max()), *magnitudes), perception)

@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from drcopt.problem import Problem
-from drcopt.questions import DISTORTION, QUANTITIES, Fixed, OutputLaw, Piece, Quantity
+from drcopt.questions import DISTORTION, QUANTITIES, Fixed, Near, OutputLaw, Piece, Quantity
 from drcopt.questions.region import lowered
 from drcopt.support.check import FloatArray
 
@@ -120,6 +120,11 @@ class Question(ABC):
         pairs = zip(self.quantities, self.budgets, self.most, strict=True)
         return tuple(0.0 if q.place == self.objective.place else min(b, most) for q, b, most in pairs)
 
+    @property
+    def perception_budget(self) -> float:
+        """The limit on φ(pY, t), where Y's law is to lie near a target; inf: none."""
+        return self.laws.budget if isinstance(self.laws, Near) else math.inf
+
     def minimising(self, objective: Quantity, **limits: float) -> Self:
         """The same problem and limits for another objective, ``limits`` changed; what was minimised has none."""
         free = {_LIMITS[self.objective.place]: math.inf, _LIMITS[objective.place]: math.inf}
@@ -133,6 +138,8 @@ class Question(ABC):
             return -math.inf  # about other quantities
         weight = piece.weights[self.objective.place]
         paid = [w * cap for w, cap in zip(piece.weights, self.caps, strict=True)]
+        if piece.perception > 0:
+            paid.append(piece.perception * self.perception_budget)
         rest = lowered(math.fsum([piece.level, *(-p for p in paid)]), *paid)
         if weight > 0:
             value = rest / weight

@@ -1,7 +1,8 @@
 """The divergences that perception budgets limit, and the support functions of their balls.
 
 Ψ_Q(g) = min {⟨g, q⟩ : φ(q, t) ≤ P} is a concave maximum over one or two multipliers (Lagrange, Hölder), and *every*
-value of those is a lower bound: they are found to a few digits, and what they prove is rounded down.
+value of those is a lower bound: they are found to a few digits, and what they prove is rounded down. For a multiplier ω
+of φ ≤ P that is min over all q of ⟨g, q⟩ + ω φ(q, t), less ωP: what is minimised there holds at every P.
 """
 
 from __future__ import annotations
@@ -36,6 +37,30 @@ class Ball:
         """φ(q, t); inf where it is infinite."""
         return max(0.0, KINDS[self.kind].value(self, q))
 
+    def answer(self, g: FloatArray) -> Answer:
+        """Ψ(g) with a law that all but attains it, and the multipliers that prove it."""
+        law, weight, level = KINDS[self.kind].best(self, g)
+        value = self.priced(g, weight, level) - weight * self.budget
+        value, low = lowered(value, value, weight * self.budget), self.priced(g)
+        return Answer(value, law, weight, level) if value > low else Answer(low, law)
+
+    def priced(self, g: FloatArray, weight: float = 0.0, level: float = 0.0) -> float:
+        """Something below ⟨g, q⟩ + weight · φ(q, t) for every pmf q of finite φ, rounded down.
+
+        It holds whatever ``level`` is, and whatever P.
+        """
+        some = self.target > 0 if self.kind in ("kl", "chi2") else np.full(len(g), True)
+        g, t = g[some], self.target[some]
+        low = float(g.min())
+        alone = lowered(low, low)
+        if not weight > 0.0:
+            return alone
+        c = g - low
+        with np.errstate(all="ignore"):
+            more, *sizes = KINDS[self.kind].priced(self, c, weight, level, t)
+        more = lowered(low + more, abs(low), float(c.max()), *sizes)
+        return more if alone < more < math.inf else alone
+
 
 class Answer(NamedTuple):
     """A bound on Ψ_Q(g), and a law that all but attains it.
@@ -50,13 +75,24 @@ class Answer(NamedTuple):
     level: float = 0.0
 
 
+#: A law, ω and ``level`` of :class:`Answer`.
+Best = tuple[FloatArray, float, float]
+#: What ω φ adds to the least of costs, for what each letter costs more than that (c), and how large the terms are.
+Priced = tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Divergence:
-    """φ(q, t), the support function of its balls, and whether it is measured in bits or nats."""
+    """φ(q, t), the multipliers that are best for a ball, what they prove, and whether φ is measured in bits or nats.
+
+    ``priced(ball, c, ω, level, t)`` is below Σ q c + ω φ(q, t) for c ≥ 0 of least entry 0, on the letters that the kind
+    allows.
+    """
 
     words: str
     value: Callable[[Ball, FloatArray], float]
-    bound: Callable[[Ball, FloatArray], Answer]
+    best: Callable[[Ball, FloatArray], Best]
+    priced: Callable[[Ball, FloatArray, float, float, FloatArray], Priced]
     informational: bool = False
 
 
@@ -88,8 +124,8 @@ def _tv(law: Ball, q: FloatArray) -> float:
     return 0.5 * math.fsum(np.abs(q - law.target))
 
 
-def _tv_bound(law: Ball, g: FloatArray) -> Answer:
-    """max over γ of min g + Σ t min(g − min g, γ) − γP: mass P moves from the largest g to the least."""
+def _tv_best(law: Ball, g: FloatArray) -> Best:
+    """Mass P moves from the largest g to the least: ω is the difference where it ends."""
     t, best = law.target, int(g.argmin())
     q, left, gamma = t.copy(), law.budget, 0.0
     for y in np.argsort(-g, kind="stable"):
@@ -103,8 +139,12 @@ def _tv_bound(law: Ball, g: FloatArray) -> Answer:
         gamma = float(g[y] - g[best])
         if left <= 0:
             break
-    value = math.fsum([g[best], *(t * np.minimum(g - g[best], gamma)), -gamma * law.budget])
-    return Answer(lowered(value, float(np.abs(g).max()), gamma), q, gamma)
+    return q, gamma, 0.0
+
+
+def _tv_priced(law: Ball, c: FloatArray, weight: float, level: float, t: FloatArray) -> Priced:
+    """Σ t min(c, ω)."""
+    return math.fsum(t * np.minimum(c, weight)), weight
 
 
 def cost_of(law: Ball) -> FloatArray:
@@ -133,8 +173,8 @@ def _wasserstein(law: Ball, q: FloatArray) -> float:
     return math.inf if moved is None else math.fsum(np.ravel(moved * cost_of(law)))
 
 
-def _wasserstein_bound(law: Ball, g: FloatArray) -> Answer:
-    """max over γ of Σ t(y') min_y [g(y) + γ c(y, y')] − γP."""
+def _wasserstein_best(law: Ball, g: FloatArray) -> Best:
+    """Every letter of the target goes where that is cheapest; ω decides how far."""
     t, cost = law.target, cost_of(law)
     letters = np.arange(len(t))
 
@@ -147,15 +187,10 @@ def _wasserstein_bound(law: Ball, g: FloatArray) -> Answer:
     def law_of(to: np.ndarray) -> FloatArray:
         return np.asarray(np.bincount(to, t, len(t)), dtype=np.float64)
 
-    def value(gamma: float) -> float:
-        ends = (g[:, None] + gamma * cost).min(axis=0)
-        return lowered(math.fsum([*(t * ends), -gamma * law.budget]), float(np.abs(g).max()), gamma * law.budget)
-
-    cheap = plan(0.0)
     least = g == g.min()
     near = np.flatnonzero(least)[cost[least].argmin(axis=0)]  # of the letters of least g the nearest
     if spent(near) <= law.budget:
-        return Answer(value(0.0), law_of(near))
+        return law_of(near), 0.0, 0.0
     positive = cost[cost > 0].min()
     gamma_low, gamma_high = _root(
         lambda gamma: spent(plan(gamma)) > law.budget,
@@ -166,8 +201,12 @@ def _wasserstein_bound(law: Ball, g: FloatArray) -> Answer:
     much, little = spent(dear), spent(cheap)
     share = 0.0 if much <= little else min(max((law.budget - little) / (much - little), 0.0), 1.0)
     q = share * law_of(dear) + (1.0 - share) * law_of(cheap)
-    best = max(gamma_low, gamma_high, key=value)
-    return Answer(value(best), q, best)
+    return q, max(gamma_low, gamma_high, key=lambda gamma: law.priced(g, gamma) - gamma * law.budget), 0.0
+
+
+def _wasserstein_priced(law: Ball, c: FloatArray, weight: float, level: float, t: FloatArray) -> Priced:
+    """Σ t(y') min_y (c(y) + ω ground(y, y'))."""
+    return (math.fsum(t * (c[:, None] + weight * cost_of(law)).min(axis=0)),)
 
 
 # -- Kullback and Leibler, Rényi --------------------------------------------------------------------------------------
@@ -189,8 +228,8 @@ def _kl(law: Ball, q: FloatArray) -> float:
     return _relative(q, law.target)
 
 
-def _kl_bound(law: Ball, g: FloatArray) -> Answer:
-    """max over γ of −γ log Σ t e^{−g/γ} − γP."""
+def _kl_best(law: Ball, g: FloatArray) -> Best:
+    """The law is t e^{−g/ω}, scaled."""
     here = law.target > 0
     t, cost = law.target[here], g[here]
     low, width = float(cost.min()), float(np.ptp(cost))
@@ -200,15 +239,16 @@ def _kl_bound(law: Ball, g: FloatArray) -> Answer:
         q[here] = t * np.exp(-(cost - low) / gamma)
         return np.asarray(q / q.sum())
 
-    def value(gamma: float) -> float:
-        total = math.fsum(t * np.exp(-(cost - low) / gamma))
-        return lowered(low - gamma * (math.log(total) + law.budget), abs(low), width, gamma * (1.0 + law.budget))
-
     least = np.where(here & (g == low), law.target, 0.0)
     if width == 0.0 or -math.log(math.fsum(least)) <= law.budget:
-        return Answer(low, least / least.sum())
+        return least / least.sum(), 0.0, 0.0
     _, gamma = _root(lambda gamma: _kl(law, tilted(gamma)) > law.budget, 1e-6 * width, 1e12 * width)
-    return Answer(max(value(gamma), low - width), tilted(gamma), gamma)
+    return tilted(gamma), gamma, 0.0
+
+
+def _kl_priced(law: Ball, c: FloatArray, weight: float, level: float, t: FloatArray) -> Priced:
+    """−ω log Σ t e^{−c/ω}."""
+    return -weight * math.log(math.fsum(t * np.exp(-c / weight))), weight
 
 
 def _renyi_order(law: Ball) -> tuple[float, float]:
@@ -242,34 +282,29 @@ def _renyi(law: Ball, q: FloatArray) -> float:
     return math.inf if total <= -1.0 else math.log1p(total) / (rho - 1.0)
 
 
-def _renyi_bound(law: Ball, g: FloatArray) -> Answer:
-    """max over λ ≥ −min g of e^{−P} M(g + λ) − λ, M the t-weighted power mean of order 1 − 1/ρ."""
+def _mean(a: FloatArray, t: FloatArray, r: float) -> float:
+    """The power mean of order r of a ≥ 0, weighted by t."""
+    if r <= 0 and (a <= 0).any():
+        return 0.0
+    top = float(a.max())
+    if r == 0:
+        return top * math.exp(math.fsum(t * np.log(a / top)))
+    return top * float(math.fsum(t * (a / top) ** r) ** (1.0 / r))
+
+
+def _renyi_best(law: Ball, g: FloatArray) -> Best:
+    """With λ ≥ −min g the bound is e^{−P} M(g + λ) − λ, M the t-weighted power mean of order 1 − 1/ρ; ω its slope."""
     rho, radius = _renyi_order(law)
     ball = replace(law, kind="renyi", budget=radius, order=rho)
     t, here = law.target, law.target > 0
     low, width = float(g.min()), float(np.ptp(g))
     if width == 0.0:
-        return Answer(low, t)
-    r = 1.0 - 1.0 / rho
+        return t, 0.0, 0.0
 
-    def mean(a: FloatArray) -> float:
-        if r <= 0 and (a <= 0).any():
-            return 0.0
-        top = float(a.max())
-        if r == 0:
-            return top * math.exp(math.fsum(t[here] * np.log(a / top)))
-        return top * float(math.fsum(t[here] * (a / top) ** r) ** (1.0 / r))
-
-    def value(x: float) -> float:  # λ = x − min g
-        a = (g[here] - low) + x
-        size = 1.0 + (1.0 / abs(r) if r else 1.0)
-        middle = math.exp(-radius) * mean(a)
-        return lowered(middle - x + low, abs(low), x, width, size * (1.0 + radius) * middle)
-
-    def answer(x: float, q: FloatArray) -> Answer:
-        ends = math.exp(-radius) * mean((g[here] - low) + x)  # −d bound / d radius
+    def best(x: float, q: FloatArray) -> Best:
+        ends = math.exp(-radius) * _mean((g[here] - low) + x, t[here], 1.0 - 1.0 / rho)  # −d bound / d radius
         weight = {"reverse-chi2": ends / (1.0 + law.budget), "hellinger": 2.0 * ends / (1.0 - law.budget)}
-        return Answer(max(value(x), low), q, weight.get(law.kind, ends), x)
+        return q, weight.get(law.kind, ends), x
 
     def tilted(x: float) -> FloatArray:
         q = np.zeros(len(g))
@@ -278,19 +313,37 @@ def _renyi_bound(law: Ball, g: FloatArray) -> Answer:
         return np.asarray(q / q.sum())
 
     outside = g[here].min() > low  # the least g is off the target's support: mass may go there
-    best = np.flatnonzero(g == low)
+    least = np.flatnonzero(g == low)
     if outside:
         q = tilted(0.0)
         there = ball.divergence(q)
         if there < radius:
             keep = math.exp(there - radius)
-            return answer(0.0, keep * q + (1.0 - keep) * unit(len(g), int(best[0])))
+            return best(0.0, keep * q + (1.0 - keep) * unit(len(g), int(least[0])))
     elif rho < 1:
         q = np.where(here & (g == low), t, 0.0)
         if ball.divergence(q / q.sum()) <= radius:
-            return Answer(low, q / q.sum())
+            return q / q.sum(), 0.0, 0.0
     _, x = _root(lambda x: ball.divergence(tilted(x)) > radius, 1e-14 * width, 1e12 * width)
-    return answer(x, tilted(x))
+    return best(x, tilted(x))
+
+
+def _renyi_priced(law: Ball, c: FloatArray, weight: float, level: float, t: FloatArray) -> Priced:
+    """With a = c + level and M their mean: 2√(ωM) − ω, or ω − ω²/4M, or ω (1 + log(M/ω)), each less level."""
+    rho, _ = _renyi_order(law)
+    r = 1.0 - 1.0 / rho
+    mean = _mean(c[t > 0] + level, t[t > 0], r)
+    if not mean > 0.0:
+        return (0.0,)
+    size = 1.0 + (1.0 / abs(r) if r else 1.0)
+    if law.kind == "reverse-chi2":
+        root = 2.0 * math.sqrt(weight) * math.sqrt(mean)
+        return root - weight - level, size * root, weight, level
+    if law.kind == "hellinger":
+        part = weight * (weight / mean) / 4.0
+        return weight - part - level, weight, size * part, level
+    logarithm = math.log(mean) - math.log(weight)
+    return weight * (1.0 + logarithm) - level, weight * (size + abs(math.log(mean)) + abs(math.log(weight))), level
 
 
 # -- χ² ---------------------------------------------------------------------------------------------------------------
@@ -303,10 +356,8 @@ def _chi2(law: Ball, q: FloatArray) -> float:
     return math.fsum((q - law.target)[here] ** 2 / law.target[here])
 
 
-def _chi2_bound(law: Ball, g: FloatArray) -> Answer:
-    """max over γ, λ of λ − γP + Σ t h(g − λ), h(a) = a − a²/4γ for a ≤ 2γ, else γ.
-
-    The law is t(1 − (g − λ)/2γ) on the letters of least g: with mass T and variance V of g there,
+def _chi2_best(law: Ball, g: FloatArray) -> Best:
+    """The law is t(1 − (g − λ)/2γ) on the letters of least g: with mass T and variance V of g there,
     2γ = √(TV/(1 + P − 1/T)).
     """
     support = np.flatnonzero(law.target > 0)
@@ -322,32 +373,34 @@ def _chi2_bound(law: Ball, g: FloatArray) -> Answer:
         room = 1.0 + law.budget - 1.0 / T
         if spread[size - 1] <= 0.0 and room >= 0.0:  # all of equal g
             q[order[:size]] = t[:size] / mass[size - 1]
-            return Answer(low, q)
+            return q, 0.0, 0.0
         if room <= 0.0:
             break
         twice = math.sqrt(T * float(spread[size - 1]) / room)
         inner = 1.0 / T - (cost[:size] - mean[size - 1]) / twice
         if inner[-1] >= 0.0:
-            gamma, level = 0.5 * twice, float(mean[size - 1]) + twice * (1.0 / T - 1.0)
-            a = cost - level
-            h = np.where(a <= twice, a - a * a / (4.0 * gamma), gamma)
-            value = math.fsum([low, level, -gamma * law.budget, *(t * h)])
             q[order[:size]] = t[:size] * inner
-            size_of = float(np.abs(a).max()) + float((a * a).max()) / (4.0 * gamma)
-            bound = lowered(value, abs(low), size_of, abs(level), gamma * (1.0 + law.budget))
-            return Answer(max(low, bound), q / q.sum(), gamma, level)
+            return q / q.sum(), 0.5 * twice, float(mean[size - 1]) + twice * (1.0 / T - 1.0)
     q[order[0]] = 1.0
-    return Answer(low, q)
+    return q, 0.0, 0.0
+
+
+def _chi2_priced(law: Ball, c: FloatArray, weight: float, level: float, t: FloatArray) -> Priced:
+    """level + Σ t h(c − level), h(a) = a − a²/4ω for a ≤ 2ω, else ω."""
+    a = c - level
+    h = np.where(a <= 2.0 * weight, a - a * (a / (4.0 * weight)), weight)
+    largest = float(np.abs(a).max())
+    return math.fsum([level, *(t * h)]), largest, largest * (largest / (4.0 * weight)), abs(level), weight
 
 
 #: Every divergence by name.
 KINDS = {
-    "tv": Divergence("total variation ½ Σ|q − t|", _tv, _tv_bound),
-    "kl": Divergence("D(pY‖t)", _kl, _kl_bound, True),
-    "reverse-kl": Divergence("D(t‖pY)", _renyi, _renyi_bound, True),
-    "chi2": Divergence("Σ (q − t)²/t", _chi2, _chi2_bound),
-    "reverse-chi2": Divergence("Σ (q − t)²/q", _renyi, _renyi_bound),
-    "hellinger": Divergence("1 − Σ √(qt)", _renyi, _renyi_bound),
-    "renyi": Divergence("the Rényi divergence of t from pY", _renyi, _renyi_bound, True),
-    "wasserstein": Divergence("the least E ground(Y, T)", _wasserstein, _wasserstein_bound),
+    "tv": Divergence("total variation ½ Σ|q − t|", _tv, _tv_best, _tv_priced),
+    "kl": Divergence("D(pY‖t)", _kl, _kl_best, _kl_priced, True),
+    "reverse-kl": Divergence("D(t‖pY)", _renyi, _renyi_best, _renyi_priced, True),
+    "chi2": Divergence("Σ (q − t)²/t", _chi2, _chi2_best, _chi2_priced),
+    "reverse-chi2": Divergence("Σ (q − t)²/q", _renyi, _renyi_best, _renyi_priced),
+    "hellinger": Divergence("1 − Σ √(qt)", _renyi, _renyi_best, _renyi_priced),
+    "renyi": Divergence("the Rényi divergence of t from pY", _renyi, _renyi_best, _renyi_priced, True),
+    "wasserstein": Divergence("the least E ground(Y, T)", _wasserstein, _wasserstein_best, _wasserstein_priced),
 }

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from drcopt.questions.divergences import KINDS as KINDS
-from drcopt.questions.divergences import Answer, Ball, cost_of, plan, unit
+from drcopt.questions.divergences import Ball, cost_of, plan, unit
 from drcopt.support.check import FloatArray
 
 #: Laws aim this far inside their ball, relative and absolute, so that rounding keeps them there.
@@ -27,6 +27,10 @@ class OutputLaw(Protocol):
         """A law of the set that all but attains it, shape (m,)."""
         ...
 
+    def halfspace(self, g: FloatArray) -> tuple[float, float]:
+        """Λ and ω ≥ 0 with ⟨g, q⟩ + ω φ(q, t) ≥ Λ for every law: Λ − ωP is :meth:`least`. ω is 0 where t is none."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Fixed:
@@ -42,6 +46,10 @@ class Fixed:
         """The law itself."""
         return self.py
 
+    def halfspace(self, g: FloatArray) -> tuple[float, float]:
+        """⟨g, py⟩."""
+        return self.least(g), 0.0
+
 
 @dataclass(frozen=True, eq=False)
 class Free:
@@ -54,6 +62,10 @@ class Free:
     def argmin(self, g: FloatArray) -> FloatArray:
         """All mass on the letter of least g."""
         return unit(len(g), int(g.argmin()))
+
+    def halfspace(self, g: FloatArray) -> tuple[float, float]:
+        """The least entry of g."""
+        return self.least(g), 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +80,10 @@ class Near(Ball):
         """A law of the ball that all but attains it."""
         return self.inside(self.answer(g).law)
 
-    def answer(self, g: FloatArray) -> Answer:
-        """Both, with the multipliers that prove the bound."""
-        return KINDS[self.kind].bound(self, np.asarray(g, dtype=np.float64))
+    def halfspace(self, g: FloatArray) -> tuple[float, float]:
+        """Λ and ω, which hold at every P and are best at this one: P ↦ Ψ(g) is convex, and this is a tangent."""
+        answer = self.answer(g)
+        return self.priced(g, answer.weight, answer.level), answer.weight
 
     def plan(self, q: FloatArray) -> FloatArray:
         """What a cheap way to move q to the target moves from letter to letter, shape (m, m), for "wasserstein"."""

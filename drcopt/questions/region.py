@@ -3,7 +3,9 @@
 Whatever an engine finds, what it proves of the achievable points (E d, I, H(S|Y)) is that those of some part of the
 region, the points whose class posteriors lie in a box, say, have
 
-  w_D·E d + w_R·I + w_C·H(S|Y) ≥ Λ.
+  w_D·E d + w_R·I + w_C·H(S|Y) ≥ Λ,
+
+and where Y's law q is to lie near a target t that w_D·E d + w_R·I + w_C·H(S|Y) + w_P·φ(q, t) ≥ Λ, whatever q.
 
 Nothing in that speaks of budgets or of an objective: a question turns it into a bound on what it minimises
 (:meth:`drcopt.formulations.base.Question.bound`), and the same half-space serves every question.
@@ -22,15 +24,12 @@ ROUNDING = 64 * 2.0**-53
 class Piece:
     """``weights`` (w_D, w_R, w_C) ≥ 0 and the ``level`` Λ that they cannot fall below; inf: the part is empty.
 
-    With several classes there is a w_C for each.
+    With several classes there is a w_C for each. ``perception`` is w_P, 0 where there is no target.
     """
 
     weights: tuple[float, ...]
     level: float
-
-    def with_level(self, level: float) -> Piece:
-        """The same direction at another level."""
-        return Piece(self.weights, level)
+    perception: float = 0.0
 
 
 def lowered(total: float, *magnitudes: float) -> float:
