@@ -13,6 +13,11 @@ from scipy.optimize import linprog
 from scipy.special import entr, rel_entr
 
 from drcopt import Perception, Problem, min_classification_loss, min_rate, solve
+from drcopt.engines.base import Limits
+from drcopt.engines.law_points import LawPoints
+from drcopt.formulations import SingleLetter
+from drcopt.questions import QUANTITIES
+from drcopt.questions.output import Free, Near
 
 sys.path.append(str(Path(__file__).parents[1]))
 
@@ -110,6 +115,22 @@ def test_no_quadratic_program_ends_below_a_bound(seed):
     """A few trials of ``python -m campaigns.law_trials``."""
     row = law_trials.trial(seed, 1.0, 2)
     assert not row["violation"], row
+
+
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] * (k not in ("free", "tv"))) for k in KINDS])
+def test_points_of_few_starts(kind):
+    """Half a dozen starts find a point as good as quadratic programs over channels do, and within its limits."""
+    one = law_trials.Trial(9 + KINDS.index(kind), (3, 3, 2))
+    law = Free() if kind == "free" else Near(kind, one.target, one.near, one.ground)
+    given = [b if used else math.inf for b, used in zip(one.budgets, one.limited, strict=True)]
+    question = SingleLetter(
+        one.problem, given[1], given[2], distortion_budget=given[0], objective=QUANTITIES[one.objective], laws=law
+    )
+    points = LawPoints(question, Limits(1e-6))
+    points.explore(6)
+    best = one.met(np.array(list(one.programs(6)))).min()
+    assert points.best is not None and points.value <= best + 1e-6
+    assert one.met((points.best / one.problem.px[:, None])[None]) == pytest.approx([points.value], abs=1e-12)
 
 
 @pytest.mark.parametrize("sizes", [(2, 2, 2), (3, 2, 2)])

@@ -94,6 +94,19 @@ def test_support_function_at_its_edges(kind):
     assert -1.0 - 1e-12 <= wide.least(g) <= (0.5 if kind in ("hellinger", "reverse-chi2") else -0.9)
 
 
+@pytest.mark.parametrize("kind", [kind for kind, form in KINDS.items() if form.slope is not None])
+def test_slopes_of_divergences(kind):
+    """∂φ/∂q along a direction in which masses keep their sum, and the target lacks a letter in some."""
+    rng = np.random.default_rng(5)
+    for trial in range(6):
+        t, q, step = rng.dirichlet(np.ones(4)), rng.dirichlet(np.full(4, 3.0)), rng.normal(size=4)
+        if trial % 2 and kind not in ("kl", "chi2"):
+            t[0], t[1] = 0.0, t[0] + t[1]
+        law, step, h = near(kind, t, 0.1, rng), step - step.mean(), 1e-6 * q.min()
+        rise = (law.divergence(q + h * step) - law.divergence(q - h * step)) / (2.0 * h)
+        assert KINDS[kind].slope(law, q) @ step == pytest.approx(rise, rel=1e-5, abs=1e-6)
+
+
 CHECKS = [  # symbols: what is minimised, the limits on the others, perception, its value in 12 digits (bits)
     ((0.3, BSC1), "D", {"R": 0.25}, None, 0.158741747239),
     ((0.3, BSC1), "R", {"D": 0.1}, None, 0.412295305641),

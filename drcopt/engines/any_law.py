@@ -7,41 +7,32 @@ The dual bound is that of :mod:`drcopt.bounds.posterior` with Ψ for the laws th
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.optimize import linprog, minimize
-from scipy.special import rel_entr
+from scipy.optimize import linprog
 
 from drcopt.bounds import PosteriorTree
 from drcopt.engines.ascent import Ascent, Lagrangian, ascend, more_laws
 from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.cuts import Columns, leaf
 from drcopt.engines.free_law import FreeLaw
-from drcopt.engines.inverse_points import InversePoints
+from drcopt.engines.law_points import LawPoints, admissible, wide
 from drcopt.engines.newton import Newton
-from drcopt.engines.points import Points
 from drcopt.engines.search import Search
 from drcopt.formulations import Message, Part, Question, SingleLetter
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION
-from drcopt.questions.output import Free, Near
+from drcopt.questions import CLASSIFICATION_LOSS
+from drcopt.questions.output import Free
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
 #: Steps of an ascent, and how much of the gap wanted it may leave (d in [0, 1], nats).
 _STEPS, _SHARE = 200, 1e-2
-#: Mass that an interior-point method gives to a letter or an atom without any.
-_NOISE = 1e-9
 #: Rounds of the linear program over measures, and how far inside the limits it stays.
 _ROUNDS, _MARGINS, _EDGE = 60, (2e-10, 2e-9), 1e-11
 #: How much dearer than its multiplier exceeding a limit is, at first and at most.
 _DEAR = (1.05, 1e4)
-#: Unknowns that a sequential quadratic program may have, and couplings it starts from besides what a node suggests.
-_FEW, _STARTS = 150, 12
-#: How far inside the limit on H(S|Y) points aim, in nats, so that no rounding is left over; and their laws before.
-_WITHIN, _ROOM = 1e-13, 3e-11
 #: A bound so far above what any point has proves that there is none.
 _PAST = 1e-7
 
@@ -93,11 +84,10 @@ class AnyLaw:
     ) -> Proposal:
         """Branch and bound on class posteriors, as for a given law."""
         points = LawPoints(question, limits)
-        search = Search(lagrangian, limits, points.improve, math.inf, above)
+        points.explore()
+        search = Search(lagrangian, limits, points.improve, points.value, above, root_steps=_STEPS)
         points.search = search
-        # What messages can do, to the end: no node below may be worth less.
-        root = ascend(lagrangian, z, None, None, target=above, tol=_SHARE * limits.tol, steps=_STEPS, deadline=limits)
-        search.run(root.z, root.columns)
+        search.run(z if points.best is None else points.multipliers())
         w, alpha, beta = search.root.z[-3:].tolist()
         return Proposal(
             parts=None if points.best is None else [Part(1.0, points.best)],
@@ -110,16 +100,9 @@ class AnyLaw:
         )
 
 
-def _admissible(question: Question, law: FloatArray) -> FloatArray:
-    """A law of the set, without what is noise."""
-    law = np.where(law > _NOISE * law.max(), law, 0.0)
-    law = law / law.sum()
-    return question.laws.inside(law) if isinstance(question.laws, Near) else law
-
-
 def _convex(question: SingleLetter, root: Ascent, limits: Limits) -> Part | None:
     """Without a limit on H(S|Y): the best coupling for the law of the relaxed solution."""
-    law = _admissible(question, question.problem.py if root.law is None else root.law)
+    law = admissible(question, question.problem.py if root.law is None else root.law)
     fixed, some = question.at(law), law > 0
     if fixed.problem.m == 1 or fixed.problem.n == 1:
         P = fixed.problem.independent
@@ -128,14 +111,7 @@ def _convex(question: SingleLetter, root: Ascent, limits: Limits) -> Part | None
         if answer.parts is None:
             return None
         P = answer.parts[0].coupling
-    return Part(1.0, _wide(P, some))
-
-
-def _wide(P: FloatArray, some: np.ndarray) -> FloatArray:
-    """A coupling on some of the letters as one on all of them."""
-    full = np.zeros((len(P), len(some)))
-    full[:, some] = P
-    return full
+    return Part(1.0, wide(P, some))
 
 
 def _message(question: Message, lagrangian: Lagrangian, root: Ascent, limits: Limits) -> tuple[Part | None, FloatArray]:
@@ -214,149 +190,3 @@ def _point(problem: Problem, columns: Columns, weights: FloatArray) -> Part:
     """Columns with weight as a coupling of X and V."""
     some = np.flatnonzero(weights > 0.0)
     return Part(1.0, (weights[some, None] * columns.p[some]).T, letters=columns.y[some])
-
-
-def _polished(fixed: SingleLetter, P: FloatArray, z: FloatArray, limits: Limits) -> FloatArray | None:
-    """A coupling within the limits near P, with its law of Y or better; None if none is found."""
-    if fixed.objective is DISTORTION:
-        points = Points(fixed, limits)
-        points.try_from(P, z)
-        return None if points.best is None else points.best.P
-    inverse = InversePoints(fixed, limits)
-    inverse.try_from(P)
-    return None if inverse.best is None else inverse.best.P
-
-
-class LawPoints:
-    """The best coupling within a question's limits that was met, whatever its law of Y."""
-
-    def __init__(self, question: SingleLetter, limits: Limits) -> None:
-        self.question, self.limits = question, limits
-        self.best: FloatArray | None = None
-        self.value = math.inf
-        self.descents = 0
-        self.search: Search | None = None
-        self._tried: list[FloatArray] = []
-        self._explored = False
-
-    def _explore(self) -> None:
-        """From couplings all over."""
-        problem, rng = self.question.problem, np.random.default_rng(0)
-        if problem.n * problem.m > _FEW:
-            return
-        for _ in range(_STARTS):
-            if self.limits.expired or clock.expired():
-                return
-            guess = rng.dirichlet(np.full(problem.m, rng.choice([0.2, 0.5, 1.0])), size=problem.n) * problem.px[:, None]
-            if (better := local(self.question, guess)) is not None:
-                self.descents += 1
-                self._keep(better, np.concatenate([problem.d.min(axis=1), [1.0, 0.3, 0.3]]))
-
-    def improve(self, P: FloatArray, z: FloatArray, force: bool) -> None:
-        """From a node's suggestion unless one like it was tried; from all over where the root leaves a gap."""
-        if self.search is not None and self.search.nodes > 1 and not self._explored:
-            self._explored = True
-            self._explore()
-        tau = self.question.problem.ps_given_x.T @ P
-        if not force and any(np.abs(tau - other).sum() < 1e-4 for other in self._tried):
-            return
-        self._tried.append(tau)
-        self._try(P, z)
-
-    def _try(self, P: FloatArray, z: FloatArray) -> None:
-        self.descents += 1
-        self._keep(P, z)
-        if P.size <= _FEW and (better := local(self.question, P)) is not None:
-            self._keep(better, z)
-
-    def _keep(self, P: FloatArray, z: FloatArray) -> None:
-        question, law = self.question, P.sum(axis=0)
-        if not law.sum() > 0:
-            return
-        law = _admissible(question, law)
-        fixed, some = question.at(law), law > 0
-        if fixed.problem.m == 1:
-            found: FloatArray | None = fixed.problem.independent
-            if question.classification_budget < fixed.problem.entropy_s:
-                return
-        else:
-            within = replace(fixed, classification_budget=fixed.classification_budget - _WITHIN)
-            found = _polished(within, P[:, some], z, self.limits)
-            if found is None and self.best is None:
-                found = _polished(fixed, P[:, some], z, self.limits)
-        if found is None:
-            return
-        value = fixed.values([Part(1.0, found)])[question.objective.place]
-        if value < self.value:
-            self.best, self.value = _wide(found, some), value
-            if self.search is not None:
-                self.search.upper = value
-
-
-def local(question: SingleLetter, P: FloatArray) -> FloatArray | None:
-    """A local optimum near P by sequential quadratic programming, to its tolerance; None if it fails."""
-    problem, laws = question.problem, question.laws
-    n, m, px, W = problem.n, problem.m, problem.px, problem.ps_given_x
-    tiny = 1e-14
-
-    def rate(v: FloatArray) -> float:
-        Q = np.maximum(v.reshape(n, m), 0.0)
-        return float(rel_entr(Q, np.outer(Q.sum(axis=1), Q.sum(axis=0))).sum())
-
-    def rate_slope(v: FloatArray) -> FloatArray:
-        Q = np.maximum(v.reshape(n, m), tiny)
-        return np.ravel(np.log(Q) - np.log(np.outer(Q.sum(axis=1), Q.sum(axis=0))))
-
-    def loss(v: FloatArray) -> float:
-        T = W.T @ np.maximum(v.reshape(n, m), 0.0)
-        return -float(rel_entr(T, np.broadcast_to(T.sum(axis=0), T.shape)).sum())
-
-    def loss_slope(v: FloatArray) -> FloatArray:
-        T = np.maximum(W.T @ np.maximum(v.reshape(n, m), tiny), tiny)
-        return np.ravel(-W @ (np.log(T) - np.log(T.sum(axis=0))))
-
-    def distortion(v: FloatArray) -> float:
-        return float(np.ravel(problem.d) @ v)
-
-    def distortion_slope(v: FloatArray) -> FloatArray:
-        return np.ravel(problem.d)
-
-    ways = ((distortion, distortion_slope), (rate, rate_slope), (loss, loss_slope))
-    objective = ways[question.objective.place]
-    rows = np.kron(np.eye(n), np.ones(m))
-    constraints: list[dict[str, Any]] = [
-        {"type": "eq", "fun": lambda v: v.reshape(n, m).sum(axis=1) - px, "jac": lambda v: rows}
-    ]
-    for place, (value, slope) in enumerate(ways):
-        limit = question.budgets[place] - _ROOM
-        if limit + _ROOM < question.most[place]:
-            constraints.append(
-                {
-                    "type": "ineq",
-                    "fun": lambda v, value=value, limit=limit: limit - value(v),
-                    "jac": lambda v, slope=slope: -slope(v),
-                }
-            )
-    if isinstance(laws, Near):
-        # The law moves towards that of P only: whatever the divergence, that stays in the ball.
-        columns = np.tile(np.eye(m), n)
-        law = laws.inside(P.sum(axis=0) / P.sum())
-        constraints.append({"type": "eq", "fun": lambda v: (columns @ v - law)[:-1], "jac": lambda v: columns[:-1]})
-    start = np.ravel(np.maximum(P, 1e-9))
-    try:
-        with np.errstate(all="ignore"):
-            answer = minimize(
-                objective[0],
-                start,
-                jac=objective[1],
-                constraints=constraints,
-                bounds=[(0.0, 1.0)] * (n * m),
-                method="SLSQP",
-                options={"maxiter": 200, "ftol": 1e-13},
-            )
-    except (ValueError, FloatingPointError):
-        return None
-    Q = np.maximum(answer.x.reshape(n, m), 0.0)
-    if not np.isfinite(Q).all() or not Q.sum(axis=1).all():
-        return None
-    return np.asarray(Q * (px / Q.sum(axis=1))[:, None])

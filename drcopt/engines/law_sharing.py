@@ -16,13 +16,14 @@ import numpy as np
 
 from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.bounds.posterior import Node
-from drcopt.engines.any_law import AnyLaw, LawPoints
+from drcopt.engines.any_law import AnyLaw
 from drcopt.engines.ascent import Ascent, Lagrangian, ascend
 from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.columns import Columns, Duals
 from drcopt.engines.cuts import leaf
 from drcopt.engines.descent import tangent
 from drcopt.engines.free_law import FreeLaw
+from drcopt.engines.law_points import LawPoints
 from drcopt.engines.search import Search
 from drcopt.engines.sharing import Pool, share
 from drcopt.engines.starts import penalised

@@ -91,6 +91,8 @@ class Search:
     upper: float = math.inf
     stop_above: float = math.inf
     stop_below: float = -math.inf
+    #: Steps that the first ascent may take.
+    root_steps: int = 25
     nodes: int = 0
     priced: int = 0
     _spent: float = field(init=False, default=0.0)
@@ -233,6 +235,7 @@ class Search:
             columns,
             target=target,
             tol=tol,
+            steps=self.root_steps if self.nodes == 1 else 25,
             deadline=self.limits,
             partition=parent.partition,
             laws=parent.laws,

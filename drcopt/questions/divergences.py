@@ -93,6 +93,8 @@ class Divergence:
     value: Callable[[Ball, FloatArray], float]
     best: Callable[[Ball, FloatArray], Best]
     priced: Callable[[Ball, FloatArray, float, float, FloatArray], Priced]
+    #: ∂φ/∂q at positive q, (m,); None where φ has kinks.
+    slope: Callable[[Ball, FloatArray], FloatArray] | None = None
     informational: bool = False
 
 
@@ -393,14 +395,38 @@ def _chi2_priced(law: Ball, c: FloatArray, weight: float, level: float, t: Float
     return math.fsum([level, *(t * h)]), largest, largest * (largest / (4.0 * weight)), abs(level), weight
 
 
+# -- slopes -----------------------------------------------------------------------------------------------------------
+
+
+def _kl_slope(law: Ball, q: FloatArray) -> FloatArray:
+    here = law.target > 0
+    return np.where(here, np.log(q / np.where(here, law.target, 1.0)) + 1.0, 0.0)
+
+
+def _chi2_slope(law: Ball, q: FloatArray) -> FloatArray:
+    here = law.target > 0
+    return np.where(here, 2.0 * (q - law.target) / np.where(here, law.target, 1.0), 0.0)
+
+
+def _renyi_slope(law: Ball, q: FloatArray) -> FloatArray:
+    """−(t/q)^ρ / Σ t (t/q)^(ρ−1) for D_ρ(t‖q) itself."""
+    ratio = law.target / q
+    if law.kind == "reverse-chi2":
+        return np.asarray(1.0 - ratio**2)
+    if law.kind == "hellinger":
+        return np.asarray(0.5 - 0.5 * np.sqrt(ratio))
+    rho = _renyi_order(law)[0]
+    return np.asarray(-(ratio**rho) / float(law.target @ ratio ** (rho - 1.0)))
+
+
 #: Every divergence by name.
 KINDS = {
     "tv": Divergence("total variation ½ Σ|q − t|", _tv, _tv_best, _tv_priced),
-    "kl": Divergence("D(pY‖t)", _kl, _kl_best, _kl_priced, True),
-    "reverse-kl": Divergence("D(t‖pY)", _renyi, _renyi_best, _renyi_priced, True),
-    "chi2": Divergence("Σ (q − t)²/t", _chi2, _chi2_best, _chi2_priced),
-    "reverse-chi2": Divergence("Σ (q − t)²/q", _renyi, _renyi_best, _renyi_priced),
-    "hellinger": Divergence("1 − Σ √(qt)", _renyi, _renyi_best, _renyi_priced),
-    "renyi": Divergence("the Rényi divergence of t from pY", _renyi, _renyi_best, _renyi_priced, True),
+    "kl": Divergence("D(pY‖t)", _kl, _kl_best, _kl_priced, _kl_slope, True),
+    "reverse-kl": Divergence("D(t‖pY)", _renyi, _renyi_best, _renyi_priced, _renyi_slope, True),
+    "chi2": Divergence("Σ (q − t)²/t", _chi2, _chi2_best, _chi2_priced, _chi2_slope),
+    "reverse-chi2": Divergence("Σ (q − t)²/q", _renyi, _renyi_best, _renyi_priced, _renyi_slope),
+    "hellinger": Divergence("1 − Σ √(qt)", _renyi, _renyi_best, _renyi_priced, _renyi_slope),
+    "renyi": Divergence("the Rényi divergence of t from pY", _renyi, _renyi_best, _renyi_priced, _renyi_slope, True),
     "wasserstein": Divergence("the least E ground(Y, T)", _wasserstein, _wasserstein_best, _wasserstein_priced),
 }

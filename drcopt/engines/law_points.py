@@ -1,0 +1,292 @@
+"""Points where Y has no given law: local optima from many starts, and the best of what comes of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from scipy.optimize import minimize
+
+from drcopt.engines.base import Limits
+from drcopt.engines.descent import tangent
+from drcopt.engines.inverse_points import InversePoints
+from drcopt.engines.points import Points
+from drcopt.engines.search import Search
+from drcopt.formulations import Part, Question, SingleLetter
+from drcopt.questions import DISTORTION, QUANTITIES
+from drcopt.questions.divergences import KINDS
+from drcopt.questions.output import Near
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
+
+#: Mass that an interior-point method gives to a letter or an atom without any.
+_NOISE = 1e-9
+#: Unknowns that a sequential quadratic program may have.
+_FEW = 150
+#: Starts before anything is proved, where the root leaves a gap, and one for so many nodes later; the concentrations of
+#: their random p(y|x); and the share of the time that they may take.
+_FIRST, _MORE, _SELDOM, _SPREADS, _SHARE = 5, 12, 8, (0.3, 1.0, 0.1), 0.3
+#: How far within its limits a program aims (nats and units of d), so that rounding keeps its answer there; and the
+#: least entry, where logarithms are finite.
+_ROOM, _LEAST = 3e-11, 1e-14
+#: How far inside the limit on H(S|Y) points of a given law aim, in nats.
+_WITHIN = 1e-13
+#: What counts as mass where multipliers are read off a coupling, and how near a limit binds, relative.
+_MASS, _SLACK = 1e-7, 1e-5
+
+
+def admissible(question: Question, law: FloatArray) -> FloatArray:
+    """A law of the set, without what is noise."""
+    law = np.where(law > _NOISE * law.max(), law, 0.0)
+    law = law / law.sum()
+    return question.laws.inside(law) if isinstance(question.laws, Near) else law
+
+
+def wide(P: FloatArray, some: np.ndarray) -> FloatArray:
+    """A coupling on some of the letters as one on all of them."""
+    full = np.zeros((len(P), len(some)))
+    full[:, some] = P
+    return full
+
+
+class Program:
+    """min of one quantity over p(y|x) within limits on the others and on the law of Y, by quadratic programs in a row.
+
+    Unknown are the coupling, shape (n, m), and where a divergence has kinks what it is the least sum of: |q − t| for
+    "tv", a way to move q to t for "wasserstein".
+    """
+
+    def __init__(self, question: SingleLetter) -> None:
+        problem = self.problem = question.problem
+        self.question, self.near = question, question.laws if isinstance(question.laws, Near) else None
+        n, m = problem.n, problem.m
+        self.limited = [i for i, (b, most) in enumerate(zip(question.budgets, question.most, strict=True)) if b < most]
+        self.size = n * m
+        rows, columns = np.kron(np.eye(n), np.ones(m)), np.tile(np.eye(m), n)
+        equal, goals = [rows], [problem.px]
+        above: list[FloatArray] = []
+        least: list[FloatArray] = []
+        kind, near = "" if self.near is None else self.near.kind, self.near
+        more = {"tv": m, "wasserstein": m * m}.get(kind, 0)
+        if near is not None and kind == "tv":
+            above = [
+                np.hstack([-columns, np.eye(m)]),
+                np.hstack([columns, np.eye(m)]),
+                np.append(np.zeros(n * m), -np.ones(m))[None],
+            ]
+            least = [-near.target, near.target, np.array([-2.0 * self._inside(near.budget)])]
+        if near is not None and kind == "wasserstein":
+            assert near.ground is not None
+            out, into = np.kron(np.eye(m), np.ones(m)), np.tile(np.eye(m), m)
+            equal += [np.hstack([-columns, out]), np.hstack([np.zeros((m, n * m)), into])[:-1]]
+            goals += [np.zeros(m), near.target[:-1]]
+            above = [np.append(np.zeros(n * m), -near.ground.ravel())[None]]
+            least = [np.array([-self._inside(near.budget)])]
+        self.equal = np.vstack([np.pad(A, ((0, 0), (0, n * m + more - A.shape[1]))) for A in equal])
+        self.goals = np.concatenate(goals)
+        self.above = np.vstack([np.zeros((0, n * m + more)), *above])
+        self.least = np.concatenate([np.zeros(0), *least])
+        allowed = np.ones(m) if near is None or not near.confined else (near.target > 0) * 1.0
+        self.most = np.concatenate([np.tile(allowed, n), np.full(more, np.inf)])
+
+    @staticmethod
+    def _inside(budget: float) -> float:
+        return budget - min(_ROOM, 1e-3 * budget)
+
+    def values(self, v: FloatArray) -> FloatArray:
+        """What is left of every limit, not below 0 where they are met."""
+        Q = np.maximum(v[: self.size].reshape(self.problem.px.size, -1), 0.0)
+        spent = self.question.values([Part(1.0, Q)])
+        left = [self._inside(self.question.budgets[i]) - spent[i] for i in self.limited]
+        if self.near is not None and KINDS[self.near.kind].slope is not None:
+            left.append(self._inside(self.near.budget) - self.near.divergence(Q.sum(axis=0)))
+        return np.concatenate([left, self.above @ v - self.least])
+
+    def slopes(self, v: FloatArray) -> FloatArray:
+        """∂ values / ∂ v."""
+        Q = np.maximum(v[: self.size].reshape(self.problem.px.size, -1), _LEAST)
+        rows = [-self.slope(Q, i) for i in self.limited]
+        if self.near is not None and (away := KINDS[self.near.kind].slope) is not None:
+            rows.append(np.tile(-away(self.near, Q.sum(axis=0)), len(Q)))
+        return np.vstack([np.pad(np.array(rows).reshape(-1, self.size), ((0, 0), (0, len(v) - self.size))), self.above])
+
+    def slope(self, Q: FloatArray, place: int) -> FloatArray:
+        """∂ of a quantity by the coupling Q > 0, raveled."""
+        if place == 0:
+            return np.ravel(self.problem.d)
+        if place == 1:
+            return np.ravel(np.log(Q / np.outer(Q.sum(axis=1), Q.sum(axis=0))))
+        return np.ravel(tangent(self.problem, Q))
+
+    def run(self, P: FloatArray) -> FloatArray | None:
+        """A local optimum near P, to the method's tolerance; None if it fails."""
+        problem, place = self.problem, self.question.objective.place
+        start = np.minimum(np.maximum(P, 1e-9).ravel(), self.most[: self.size])
+        if self.near is not None and len(self.most) > self.size:
+            law = start.reshape(P.shape).sum(axis=0)
+            rest = np.abs(law - self.near.target) if self.near.kind == "tv" else self.near.plan(law / law.sum()).ravel()
+            start = np.concatenate([start, rest])
+        inequalities = [{"type": "ineq", "fun": self.values, "jac": self.slopes}]
+        if not self.limited and self.near is None:
+            inequalities = []
+
+        def value(v: FloatArray) -> float:
+            return self.question.values([Part(1.0, np.maximum(v[: self.size].reshape(P.shape), 0.0))])[place]
+
+        def gradient(v: FloatArray) -> FloatArray:
+            rise = self.slope(np.maximum(v[: self.size].reshape(P.shape), _LEAST), place)
+            return np.pad(rise, (0, len(v) - self.size))
+
+        try:
+            with np.errstate(all="ignore"):
+                answer = minimize(
+                    value, start, jac=gradient, method="SLSQP", bounds=[(0.0, most) for most in self.most],
+                    constraints=[
+                        {"type": "eq", "fun": lambda v: self.equal @ v - self.goals, "jac": lambda v: self.equal},
+                        *inequalities,
+                    ],
+                    options={"maxiter": 200, "ftol": 1e-13},
+                )  # fmt: skip
+        except (ValueError, FloatingPointError):
+            return None
+        Q = np.maximum(answer.x[: self.size].reshape(P.shape), 0.0)
+        if not np.isfinite(Q).all() or not Q.sum(axis=1).all():
+            return None
+        return np.asarray(Q * (problem.px / Q.sum(axis=1))[:, None])
+
+
+class LawPoints:
+    """The best coupling within a question's limits that was met, whatever its law of Y."""
+
+    def __init__(self, question: SingleLetter, limits: Limits) -> None:
+        self.question, self.limits = question, limits
+        self.best: FloatArray | None = None
+        self.value = math.inf
+        self.descents = 0
+        self.search: Search | None = None
+        self._tried: list[FloatArray] = []
+        self._program = Program(question) if question.problem.d.size <= _FEW else None
+        self._starts, self._explored = self._all_over(), 0
+        self._begun, self._exploring = clock.now(), 0.0
+
+    def _all_over(self) -> Iterator[FloatArray]:
+        """Endlessly many couplings to start from: one of little E d, and random ones."""
+        problem, rng = self.question.problem, np.random.default_rng(0)
+        near = np.where(np.arange(problem.m) == problem.d.argmin(axis=1)[:, None], 1.0, 0.0)
+        i = 0
+        while True:
+            guess = rng.dirichlet(np.full(problem.m, _SPREADS[i % len(_SPREADS)]), size=problem.n)
+            yield (0.7 * near + 0.3 * guess if i % 4 == 0 else guess) * problem.px[:, None]
+            i += 1
+
+    def explore(self, starts: int = _FIRST) -> None:
+        """From so many more couplings from all over."""
+        for _ in range(starts):
+            started = clock.now()
+            if self._program is None or self.limits.expired or clock.expired():
+                return
+            if math.isfinite(end := self.limits.deadline) and self._exploring > _SHARE * (end - self._begun):
+                return
+            self._explored += 1
+            self._local(next(self._starts))
+            self._exploring += clock.now() - started
+
+    def improve(self, P: FloatArray, z: FloatArray, force: bool) -> None:
+        """From a node's suggestion unless one like it was tried; from all over where a gap stays open."""
+        nodes = 0 if self.search is None else self.search.nodes
+        if nodes > 1 and self._explored < _FIRST + _MORE + nodes // _SELDOM:
+            self.explore(_MORE if self._explored <= _FIRST else 1)
+        tau = self.question.problem.ps_given_x.T @ P
+        if not force and any(np.abs(tau - other).sum() < 1e-4 for other in self._tried):
+            return
+        self._tried.append(tau)
+        if not self._local(P):
+            self._polish(P, z)
+
+    def multipliers(self) -> FloatArray:
+        """z = (f, w, α, β) with w d + α log(P/px q) + β ℓ = f + g where the best point has mass, by least squares."""
+        question, problem = self.question, self.question.problem
+        if self.best is None:
+            return np.concatenate([problem.d.min(axis=1), [1.0, 0.3, 0.1]])
+        x, y = np.nonzero(self.best > _MASS)
+        Q, place = np.maximum(self.best, _LEAST), question.objective.place
+        program = self._program or Program(question)
+        forms = [program.slope(Q, q.place).reshape(Q.shape)[x, y] for q in QUANTITIES]
+        spent = question.values([Part(1.0, self.best)])
+        binding = [i for i in program.limited if i != place and spent[i] >= question.budgets[i] * (1.0 - _SLACK) - 1e-9]
+        while True:
+            free = [np.eye(problem.n)[x], np.eye(problem.m)[y], *(-forms[i][:, None] for i in binding)]
+            answer = np.linalg.lstsq(np.hstack(free), forms[place], rcond=None)[0]
+            weights = answer[problem.n + problem.m :]
+            if not binding or weights.min() >= 0.0:
+                break
+            binding.pop(int(weights.argmin()))
+        z = np.concatenate([answer[: problem.n], np.zeros(3)])
+        z[problem.n + place] = 1.0
+        z[[problem.n + i for i in binding]] = weights
+        return z
+
+    def _local(self, P: FloatArray) -> bool:
+        """Whether a sequential quadratic program from P ends within the limits, or near enough to be brought there."""
+        Q = None if self._program is None else self._program.run(P)
+        if Q is None:
+            return False
+        self.descents += 1
+        if self._kept(Q):
+            return True
+        place = self.question.objective.place
+        if self.question.values([Part(1.0, Q)])[place] >= self.value:
+            return False
+        self._polish(Q, self.multipliers())
+        return True
+
+    def _kept(self, P: FloatArray) -> bool:
+        """Whether P meets the limits as it is; it is kept if it is better."""
+        question = self.question
+        spent = question.values([Part(1.0, P)])
+        if any(v > b - _WITHIN for v, b in zip(spent, question.budgets, strict=True)):
+            return False
+        law = P.sum(axis=0)
+        if isinstance(question.laws, Near) and question.laws.share(law) > 0.0:
+            return False
+        self._keep(P, spent[question.objective.place])
+        return True
+
+    def _keep(self, P: FloatArray, value: float) -> None:
+        if value < self.value:
+            self.best, self.value = P, value
+            if self.search is not None:
+                self.search.upper = value
+
+    def _polish(self, P: FloatArray, z: FloatArray) -> None:
+        """Descents from P with its law of Y, or one near it that is admissible."""
+        question, law = self.question, P.sum(axis=0)
+        if not law.sum() > 0:
+            return
+        self.descents += 1
+        law = admissible(question, law)
+        fixed, some = question.at(law), law > 0
+        if fixed.problem.m == 1:
+            found: FloatArray | None = fixed.problem.independent
+            if question.classification_budget < fixed.problem.entropy_s:
+                return
+        else:
+            within = replace(fixed, classification_budget=fixed.classification_budget - _WITHIN)
+            found = _polished(within, P[:, some], z, self.limits)
+            if found is None and self.best is None:
+                found = _polished(fixed, P[:, some], z, self.limits)
+        if found is not None:
+            self._keep(wide(found, some), fixed.values([Part(1.0, found)])[question.objective.place])
+
+
+def _polished(fixed: SingleLetter, P: FloatArray, z: FloatArray, limits: Limits) -> FloatArray | None:
+    """A coupling within the limits near P, with its law of Y; None if none is found."""
+    if fixed.objective is DISTORTION:
+        points = Points(fixed, limits)
+        points.try_from(P, z)
+        return None if points.best is None else points.best.P
+    inverse = InversePoints(fixed, limits)
+    inverse.try_from(P)
+    return None if inverse.best is None else inverse.best.P
