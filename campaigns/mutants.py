@@ -53,6 +53,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "bounds/posterior.py": ("certificate", "corners", "pricing", "global", "proof", "checker", "soundness"),
     "bounds/pricing/corners.py": ("corners", "pricing"),
     "bounds/pricing/convexity.py": ("convexity", "pricing"),
+    "bounds/pricing/unconfined.py": ("unconfined", "pricing"),
     "bounds/pricing/spatial.py": ("bottleneck", "pricing", "cells", "certificate", "global"),
     "questions/": ("questions", "pricing", "certificate", "proof", "checker", "soundness"),
     "questions/divergences.py": ("laws",),

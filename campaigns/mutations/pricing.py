@@ -111,6 +111,25 @@ MUTANTS: tuple[Mutant, ...] = (
         "up = 0.0 * np.log(np.maximum(high, tau) / tau)",
     ),
     Mutant("concave by a hair", "bounds/pricing/convexity.py", "> (_MARGIN + blur) * trace", "> -1e-5 * trace"),
+    Mutant(
+        "simplices judged by one vertex",
+        "bounds/pricing/unconfined.py",
+        ".sum(axis=2).max(axis=1)",
+        ".sum(axis=2)[:, 0]",
+    ),
+    Mutant("convex whatever β", "bounds/pricing/unconfined.py", "enough <= _NEARLY * alpha", "enough <= 3 * alpha"),
+    Mutant(
+        "what is missing to α for nothing",
+        "bounds/pricing/unconfined.py",
+        "(enough - alpha) * float(-log_px.min())",
+        "0.0 * float(-log_px.min())",
+    ),
+    Mutant(
+        "the tangent without its slope",
+        "bounds/pricing/unconfined.py",
+        "least - self.beta * np.log((tau / np.exp(logs)).max(axis=1))",
+        "least",
+    ),
     Mutant("edges that few constraints hold", "bounds/pricing/corners.py", ".T >= n - 2)", ".T >= n - 1)"),
     Mutant(
         "no edge from close to a face", "bounds/pricing/corners.py", "flatnonzero(gap > 0.0)", "flatnonzero(gap > _ON)"

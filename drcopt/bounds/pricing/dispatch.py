@@ -11,9 +11,10 @@ from scipy.special import xlogy
 
 from drcopt.bounds.pricing.allowed import price_allowed
 from drcopt.bounds.pricing.corners import Known
-from drcopt.bounds.pricing.gibbs import Partition, Priced, gibbs, joined, softmin
+from drcopt.bounds.pricing.gibbs import Partition, Priced, gibbs, joined, replaced, softmin
 from drcopt.bounds.pricing.line import Line, price_line
 from drcopt.bounds.pricing.spatial import price_spatial, unit_of
+from drcopt.bounds.pricing.unconfined import price_unconfined
 from drcopt.bounds.pricing.vertices import MOST_VERTICES, count, price_vertices
 from drcopt.problem import Problem
 from drcopt.support import clock
@@ -104,10 +105,21 @@ def price(
     if start is not None:
         start = replace(start, nu=start.nu / unit)
     sizes = cost / unit, alpha / unit, beta / unit
+    fine = tol / unit
+
+    def ask(y: slice, old: Partition | None) -> Priced:
+        own, costs = box[y], sizes[0][:, y]
+        found, left = None, np.arange(len(own))
+        if free:
+            found, left = price_unconfined(costs, *sizes[1:], log_px, W, own, fine, problem.contraction, old)
+            old = old if len(left) == len(own) else None
+        if found is not None and not len(left):
+            return found
+        rest = price_spatial(costs[:, left], *sizes[1:], log_px, W, own[left], fine, problem.contraction, old, most)
+        return rest if found is None else replaced(found, left, rest)
+
     priced = _in_turns(
-        lambda y, old: price_spatial(
-            sizes[0][:, y], *sizes[1:], log_px, W, box[y], tol / unit, problem.contraction, old, most
-        ),
+        ask,
         int(min(_SPATIAL_ENTRIES / problem.k**2, _SPATIAL_POSTERIORS) / problem.n),
         *sizes,
         problem,

@@ -74,6 +74,24 @@ def joined(parts: list[Priced]) -> Priced:
     )
 
 
+def replaced(priced: Priced, letters: np.ndarray, other: Priced) -> Priced:
+    """An answer in which that for some letters is another, where it proves more."""
+    lower = priced.lower.copy()
+    lower[letters] = np.maximum(lower[letters], other.lower)
+    kept = ~np.isin(priced.y, letters)
+    own = [getattr(priced, name)[kept] for name in ("y", "p", "value")]
+    y, p, value = (np.concatenate(both) for both in zip(own, (letters[other.y], other.p, other.value), strict=True))
+    first, last = priced.partition, other.partition
+    if first is None or last is None:
+        return Priced(lower, y, p, value, last if len(letters) == len(lower) else None)
+    best = first.p.copy()
+    best[letters] = last.p
+    kept = ~np.isin(first.y, letters)
+    own = [getattr(first, name)[kept] for name in ("y", "low", "high", "nu")]
+    cells = zip(own, (letters[last.y], last.low, last.high, last.nu), strict=True)
+    return Priced(lower, y, p, value, Partition(first.box, best, *(np.concatenate(both) for both in cells)))
+
+
 def gibbs(scores: FloatArray, log_px: FloatArray, alpha: float) -> tuple[FloatArray, FloatArray]:
     """Softmin over the last axis: posteriors p ∝ px exp(scores/α) and α log Σ px exp(scores/α), α > 0."""
     exponent = log_px + scores / alpha

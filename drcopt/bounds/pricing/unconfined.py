@@ -1,0 +1,248 @@
+"""Pricing where no box confines the class posteriors.
+
+With any q > 0 in the place of the class posterior τ = Wᵀp in the entropy, −Σ τ log q ≥ H(τ), with equality at q = τ. So
+φ(p) = ⟨c, p⟩ + α D(p‖px) + β H(τ) ≥ −α log F(τ), with
+
+  F(q) = Σ_x a_x g_x(q)^κ,  a = px exp(−c/α),  g_x(q) = Π_s q_s^W(x,s),  κ = β/α,
+
+and the least φ is −α log of the greatest F.
+
+With β ≤ α/η, η the strong data-processing constant of W, φ is convex, and its tangent at p ∝ a g(q)^κ, of posterior τ,
+says φ ≥ −α log F(q) − β max_s log (τ_s/q_s): Newton's method makes τ = q.
+
+Else, where posteriors fill few dimensions, simplices cover them. As the rows of W sum to 1, g_x(q) ≤ g_x(q₀) Σ_s W(x,s)
+q_s/q₀(s), whatever q₀, and for κ ≥ 1 what this makes of F is convex in q: on a simplex it is greatest at a vertex. With
+q₀ in its middle that is F to second order in the simplex's width, so that a few rounds, each of which cuts what is left
+into many, come down to the last digits that count.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import permutations, product
+
+import numpy as np
+from scipy.special import rel_entr, xlogy
+
+from drcopt.bounds.pricing.gibbs import Partition, Priced
+from drcopt.questions import ROUNDING
+from drcopt.support import clock
+from drcopt.support.check import FloatArray
+
+#: Most vertices of a simplex, least parts that one is cut into, and how many terms of F at vertices a letter may cost.
+_VERTICES, _PARTS, _MOST = 4, 12, 60_000
+#: β is near α/η up to this factor: then what is missing to α may count for nothing.
+_NEARLY = 1.0 + 1e-6
+#: Rounds, which halve or quarter widths: there is nothing left to see after so many.
+_ROUNDS = 25
+#: Letters' local minima worth handing on: at most so many, apart by so much.
+_MINIMA, _APART = 4, 0.05
+#: Convex-concave and Newton steps that sharpen one, those that find the least of a convex φ, and how far one goes.
+_DESCENTS, _STEPS, _PATIENCE, _FAR = 3, 5, 40, 2.0
+_TINY = 1e-300
+
+
+def price_unconfined(
+    cost: FloatArray,
+    alpha: float,
+    beta: float,
+    log_px: FloatArray,
+    W: FloatArray,
+    box: FloatArray,
+    tol: float,
+    contraction: float,
+    start: Partition | None = None,
+) -> tuple[Priced, np.ndarray]:
+    """See :func:`drcopt.bounds.pricing.price`; α > 0, ``box`` holds all posteriors. Also the letters not settled."""
+    letters, m = _Letters(cost, alpha, beta, log_px, W), cost.shape[1]
+    tol = max(tol, 2 * ROUNDING * letters.size)
+    found: _Found | None = None
+    enough = max(alpha, beta * contraction)
+    if enough <= _NEARLY * alpha:  # α D(p‖px) is the least with a little more of it, less what that can come to
+        paid = (enough - alpha) * float(-log_px.min())
+        found = _Letters(cost, enough, beta, log_px, W).convex(tol, start)
+        found = (found[0] - paid, found[1], found[2], letters.value(found[1], found[2]))
+    if letters.few_dimensions and (found is None or not (found[0] >= found[3] - tol).all()):
+        other = letters.search(tol, start)
+        found = other if found is None else (np.maximum(found[0], other[0]), *other[1:])
+    if found is None:
+        none = np.zeros(0, dtype=np.intp)
+        return Priced(np.full(m, -np.inf), none, np.zeros((0, len(W))), np.zeros(0)), np.arange(m)
+    lower, y, p, value = found
+    best, best_p = np.full(m, np.inf), np.zeros((m, len(W)))
+    order = np.argsort(-value, kind="stable")  # of one letter's the last, its least, stays
+    best[y[order]], best_p[y[order]] = value[order], p[order]
+    lower = np.minimum(lower, best)
+    left = np.flatnonzero(~(lower >= best - 1.5 * tol))
+    nu = beta * np.log(np.maximum(best_p @ W, _TINY))
+    return Priced(lower, y, p, value, Partition(box, best_p, np.arange(m), box[:, :, 0], box[:, :, 1], nu)), left
+
+
+#: What is proved of every letter, and local minima: letters, posteriors and values.
+_Found = tuple[FloatArray, np.ndarray, FloatArray, FloatArray]
+
+
+class _Letters:
+    """The letters' φ, which differ in c only."""
+
+    def __init__(self, cost: FloatArray, alpha: float, beta: float, log_px: FloatArray, W: FloatArray) -> None:
+        self.alpha, self.beta, self.kappa, self.W = alpha, beta, beta / alpha, W
+        self.base = log_px - cost.T / alpha
+        self.size = float(np.abs(cost).max()) + min(alpha, float(np.ptp(cost))) * (1.0 - float(log_px.min())) + beta
+
+    @property
+    def few_dimensions(self) -> bool:
+        """Whether simplices are worth a try."""
+        n, k = self.W.shape
+        return self.kappa >= 1.0 and (n <= min(k, _VERTICES) or k < _VERTICES)
+
+    def gibbs(
+        self, y: np.ndarray, logs: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+        """At log q (J, k): logarithms of F's terms (J, n), −α log F, and p ∝ a g(q)^κ with its τ and φ(p)."""
+        terms = self.base[y] + self.kappa * (logs @ self.W.T)
+        top = terms.max(axis=1)
+        p = np.exp(terms - top[:, None])
+        total = p.sum(axis=1)
+        p /= total[:, None]
+        tau, least = p @ self.W, -self.alpha * (top + np.log(total))
+        return terms, least, p, tau, least - self.beta * (xlogy(tau, tau) - tau * logs).sum(axis=1)
+
+    def value(self, y: np.ndarray, p: FloatArray) -> FloatArray:
+        """φ(p): what p has above the Gibbs posterior of its own τ."""
+        logs = np.log(np.maximum(p @ self.W, _TINY))
+        _, least, own, *_ = self.gibbs(y, logs)
+        return np.asarray(least + self.alpha * rel_entr(p, own).sum(axis=1))
+
+    def lost(self, logs: FloatArray) -> FloatArray:
+        """What rounding may take: logarithms of what is small lose digits in proportion."""
+        return np.asarray(ROUNDING * (self.size + self.beta * np.abs(logs).max(axis=1)))
+
+    def newton(self, p: FloatArray, tau: FloatArray, logs: FloatArray) -> FloatArray:
+        """log q after a step towards τ = q."""
+        tau = np.maximum(tau, _TINY)
+        slope = self.W.T @ (p[:, :, None] * self.W) - tau[:, :, None] * tau[:, None, :]
+        matrix = np.eye(tau.shape[1]) - self.kappa * slope / tau[:, :, None]
+        goal = np.log(tau)
+        try:
+            step = np.linalg.solve(matrix, (goal - logs)[:, :, None])[:, :, 0]
+        except np.linalg.LinAlgError:
+            return goal
+        return np.where(np.isfinite(step).all(axis=1)[:, None], logs + np.clip(step, -_FAR, _FAR), goal)
+
+    def convex(self, tol: float, start: Partition | None) -> _Found:
+        """Where φ is convex: Newton's method, from convex-concave steps."""
+        y = np.arange(len(self.base))
+        p = np.exp(self.base - self.base.max(axis=1)[:, None])
+        p /= p.sum(axis=1)[:, None]
+        if start is not None:
+            p = np.where(np.asarray(start.p.any(axis=1))[:, None], start.p, p)
+        logs = np.log(np.maximum(p @ self.W, _TINY))
+        lower, best, best_p = np.full(len(y), -np.inf), np.full(len(y), np.inf), p
+        for step in range(_PATIENCE):
+            _, least, p, tau, value = self.gibbs(y, logs)
+            bound = least - self.beta * np.log((tau / np.exp(logs)).max(axis=1)) - self.lost(logs)
+            stuck = bool(np.any(bound <= lower))
+            lower, best_p = np.fmax(lower, bound), np.where((value < best)[:, None], p, best_p)
+            best = np.fmin(best, value)
+            if (lower >= best - 0.5 * tol).all() or clock.expired():
+                break
+            plain = step < _DESCENTS or (stuck and step % 2 == 0)
+            logs = np.log(np.maximum(tau, _TINY)) if plain else self.newton(p, tau, logs)
+        return lower, y, best_p, best
+
+    def search(self, tol: float, start: Partition | None) -> _Found:
+        """Where it is not: simplices, down to ``tol`` or until there are too many."""
+        m, W = len(self.base), self.W
+        first = _first(W)
+        cells, y, parts = np.repeat(first[None], m, axis=0), np.arange(m), _pattern(len(first))
+        lower, best, seen = np.full(m, np.inf), np.full(m, np.inf), 0
+        found: list[tuple[np.ndarray, FloatArray, FloatArray]] = []
+        if start is not None:
+            known = np.flatnonzero(start.p.any(axis=1))
+            logs = np.log(np.maximum(start.p[known] @ W, _TINY))
+            _, _, p, _, value = self.gibbs(known, logs)
+            best[known] = value
+            found.append((known, p, value))
+        for round_ in range(_ROUNDS):
+            cells = np.einsum("cij,Jjs->Jcis", parts, cells).reshape(-1, *first.shape)
+            y = np.repeat(y, len(parts))
+            seen += len(y) * len(first) * len(W)
+            q = np.maximum(cells.mean(axis=1), _TINY)
+            logs = np.log(q)
+            terms, _, p, _, value = self.gibbs(y, logs)
+            np.minimum.at(best, y, value)
+            ratios = (cells / q[:, None, :]).reshape(-1, W.shape[1]) @ W.T
+            ends = terms[:, None, :] + self.kappa * np.log(np.maximum(ratios, _TINY)).reshape(len(y), len(first), -1)
+            top = ends.max(axis=(1, 2))
+            most = np.exp(ends - top[:, None, None]).sum(axis=2).max(axis=1)
+            bound = -self.alpha * (top + np.log(most)) - self.lost(logs)
+            if round_ < 2:
+                found.append((y, p, value))
+            open_ = ~(bound >= best[y] - tol)
+            if seen > _MOST * m or round_ == _ROUNDS - 1 or clock.expired():
+                open_[:] = False
+            np.minimum.at(lower, y[~open_], np.where(np.isnan(bound), -np.inf, bound)[~open_])
+            cells, y = cells[open_], y[open_]
+            if not len(y):
+                break
+        y, p, value = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+        y, p, value = self._sharpened(*_apart(y, p, value, p @ W, m))
+        return lower, y, p, value
+
+    def _sharpened(self, y: np.ndarray, p: FloatArray, value: FloatArray) -> tuple[np.ndarray, FloatArray, FloatArray]:
+        """Local minima, from what is near them."""
+        logs = np.log(np.maximum(p @ self.W, _TINY))
+        for step in range(_DESCENTS + _STEPS):
+            _, _, trial, tau, new = self.gibbs(y, logs)
+            better = new < value
+            p, value = np.where(better[:, None], trial, p), np.where(better, new, value)
+            logs = np.log(np.maximum(tau, _TINY)) if step < _DESCENTS else self.newton(trial, tau, logs)
+        return y, p, value
+
+
+def _first(W: FloatArray) -> FloatArray:
+    """The vertices (v, k) of a simplex that holds all class posteriors: the rows themselves where they are few."""
+    n, k = W.shape
+    if n <= k:
+        return W
+    least = W.min(axis=0)
+    return np.asarray(least + (1.0 - least.sum()) * np.eye(k))
+
+
+@cache
+def _pattern(v: int) -> FloatArray:
+    """Barycentric coordinates (parts, v, v) of the vertices of the parts of a simplex, all of a few shapes.
+
+    Freudenthal's: paths of unit steps along the axes, one after the other, fill {2 ≥ x₁ ≥ … ≥ x_d ≥ 0}.
+    """
+    once = []
+    for corner in product((0.0, 1.0), repeat=v - 1):
+        for order in permutations(range(v - 1)):
+            points = np.tile(corner, (v, 1))
+            for step, axis in enumerate(order, start=1):
+                points[step:, axis] += 1.0
+            if points.max(initial=0.0) <= 2.0 and (np.diff(points, axis=1) <= 0.0).all():
+                points = np.column_stack([np.full(v, 2.0), points, np.zeros(v)])
+                once.append(-0.5 * np.diff(points, axis=1))
+    parts = np.array(once)
+    while 1 < len(parts) < _PARTS:
+        parts = np.einsum("cij,ejl->ceil", once, parts).reshape(-1, v, v)
+    return parts
+
+
+def _apart(
+    y: np.ndarray, p: FloatArray, value: FloatArray, tau: FloatArray, m: int
+) -> tuple[np.ndarray, FloatArray, FloatArray]:
+    """The posteriors of low value that are apart from each other, letter by letter."""
+    chosen = []
+    for letter in range(m):
+        left = np.flatnonzero(y == letter) if m > 1 else np.arange(len(y))
+        for _ in range(_MINIMA):
+            if not len(left):
+                break
+            least = left[value[left].argmin()]
+            chosen.append(least)
+            left = left[np.abs(tau[left] - tau[least]).sum(axis=1) > _APART]
+    index = np.array(chosen)
+    return y[index], p[index], value[index]

@@ -1,0 +1,66 @@
+"""Pricing without boxes: no posterior is below the bound, and where it says that it is settled none is far above."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pricing_cases import Case, case, rivals
+from strategies import law
+
+from drcopt import Problem
+from drcopt.bounds.posterior import whole_box
+from drcopt.bounds.pricing import Priced
+from drcopt.bounds.pricing.spatial import price_spatial
+from drcopt.bounds.pricing.unconfined import _pattern, price_unconfined
+
+
+def priced(question: Case, tol: float) -> tuple[Priced, np.ndarray]:
+    problem = question.problem
+    own = question.cost, question.alpha, question.beta, np.log(problem.px), problem.ps_given_x, whole_box(problem)
+    return price_unconfined(*own, tol, problem.contraction)
+
+
+@law(30)
+@given(st.integers(0, 2**31), st.integers(2, 5), st.sampled_from([0.05, 0.3, 0.6, 0.9, 1.0, 1.0 + 1e-7, 1.3, 20.0]))
+def test_bounds_hold_and_are_close(seed: int, k: int, times: float) -> None:
+    """min φ − 2 tol ≤ lower ≤ min φ, α in parts of what makes φ convex."""
+    question = case(seed, k, alphas=(1.0,), widths=(np.inf,))
+    question.beta = question.beta or 1.0
+    question.alpha = max(times * question.beta * question.problem.contraction, 1e-9)
+    tol = 1e-7 * question.scale
+    with np.errstate(all="ignore"):
+        answer, left = priced(question, tol)
+    rng = np.random.default_rng(seed)
+    for y in range(question.problem.m):
+        best = float(question.phi(y, rivals(question, y, rng, count=30)).min())
+        assert answer.lower[y] <= best + 1e-12 * question.scale
+        if y not in left:
+            own = float(question.phi(y, answer.p[answer.y == y]).min())
+            assert own <= best + 1.6 * tol
+            assert answer.lower[y] >= own - 1.6 * tol
+
+
+@pytest.mark.parametrize("k", [3, 4])
+def test_a_search_over_boxes_says_the_same(k: int) -> None:
+    """What simplices settle, price_spatial bounds by the same number."""
+    rng = np.random.default_rng(k)
+    px, W = np.array([0.3, 0.3, 0.4]), rng.dirichlet(np.full(k, 0.5), size=3)
+    problem = Problem(px, [1.0], W, np.zeros((3, 1)))
+    cost = 0.3 * rng.normal(size=(3, 1))
+    question = Case(problem, cost, 0.3 * problem.contraction, 1.0, whole_box(problem), np.zeros(0))
+    answer, left = priced(question, 1e-9)
+    boxes = price_spatial(cost, question.alpha, 1.0, np.log(px), W, question.box, 1e-7, problem.contraction)
+    assert not len(left)
+    assert boxes.lower[0] - 1e-9 <= answer.lower[0] + 1e-9
+    assert answer.lower[0] == pytest.approx(boxes.lower[0], abs=3e-7)
+
+
+@pytest.mark.parametrize("v", [1, 2, 3, 4])
+def test_parts_fill_a_simplex(v: int) -> None:
+    """Their volumes sum to its own, and no vertex lies outside."""
+    parts = _pattern(v)
+    assert parts.min() >= 0.0 and np.allclose(parts.sum(axis=2), 1.0)
+    assert np.abs(np.linalg.det(parts)).sum() == pytest.approx(1.0)
+    assert np.ptp(np.abs(np.linalg.det(parts))) <= 1e-12
