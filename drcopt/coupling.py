@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -110,18 +109,35 @@ def round_along_support(P: FloatArray, px: FloatArray, py: FloatArray, rest: flo
     What the sums of P lack is sent along a spanning forest of its largest entries, from the leaves inwards.
     """
     P = np.where(P > 1e-13 * np.minimum(px[:, None], py), P, 0.0)
-    missing = [math.fsum([p, *(-row).tolist()]) for p, row in ((*zip(px, P, strict=True), *zip(py, P.T, strict=True)))]
-    send_along(P, missing, leaves_first(P))
-    return P if P.min() >= 0.0 and float(np.abs(missing).sum()) <= rest else None
+    lacking = [(goal - P.sum(axis=axis, dtype=np.longdouble)).astype(np.float64) for goal, axis in ((px, 1), (py, 0))]
+    for among in (_main_entries(P), None):  # sorting all entries takes long, and few will do
+        kept, missing = P.copy(), np.concatenate(lacking).tolist()
+        send_along(kept, missing, leaves_first(P, among))
+        if kept.min() >= 0.0 and float(np.abs(missing).sum()) <= rest:
+            return kept
+    return None
 
 
-def leaves_first(P: FloatArray) -> Iterator[tuple[int, int]]:
+def _main_entries(P: FloatArray) -> tuple[np.ndarray, np.ndarray]:
+    """The largest entry of every row and column, and all of the row and of the column that have the largest sums."""
+    n, m = P.shape
+    x, y = P.sum(axis=1).argmax(), P.sum(axis=0).argmax()
+    rows, columns = np.arange(n), np.arange(m)
+    places = np.unique(
+        np.concatenate([rows * m + P.argmax(axis=1), P.argmax(axis=0) * m + columns, rows * m + y, x * m + columns])
+    )
+    places = places[P.ravel()[places] > 0.0]
+    return places // m, places % m
+
+
+def leaves_first(P: FloatArray, among: tuple[np.ndarray, np.ndarray] | None = None) -> Iterator[tuple[int, int]]:
     """A spanning forest of the largest entries of P, each edge as (leaf, its one neighbour) once leaves before are cut.
 
-    Nodes are the n rows, then the columns.
+    Nodes are the n rows, then the columns. ``among``: of these entries, by row and column.
     """
     n, m = P.shape
-    x, y = (v.astype(np.int32) for v in np.nonzero(P))  # the indices that every scipy's spanning trees take
+    # The indices that every scipy's spanning trees take.
+    x, y = (v.astype(np.int32) for v in (np.nonzero(P) if among is None else among))
     graph = csr_array((1.0 - np.log(P[x, y]), (x, n + y)), (n + m, n + m))
     edges: list[set[int]] = [set() for _ in range(n + m)]
     for a, b in zip(*(v.tolist() for v in minimum_spanning_tree(graph).nonzero()), strict=True):

@@ -33,6 +33,8 @@ NATS_PER: dict[Units, float] = {"bits": math.log(2.0), "nats": 1.0}
 
 #: Pairs of rows, and entries of these, over which a contraction coefficient is searched; entries at once.
 _PAIRS, _ENTRIES, _AT_ONCE = 20_000, 10**7, 2**18
+#: Entries of arrays that stay in a processor's cache while they are gone over a few times.
+_IN_CACHE = 2**15
 
 
 def to_nats(value: float, units: Units) -> float:
@@ -103,22 +105,25 @@ def mutual_information(joint: ArrayLike) -> float:
     1.0
     """
     joint = np.asarray(joint, dtype=np.float64)
-    product = np.outer(joint.sum(axis=1), joint.sum(axis=0))
+    rows, columns = joint.sum(axis=1, keepdims=True), joint.sum(axis=0)
+    few = max(1, _IN_CACHE // max(1, len(columns)))
+    total = 0.0
     # Σ q [(1 + r) log(1 + r) − r] with r = P/q − 1: every term is nonnegative, so nothing cancels at small rates.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        r = joint - product
-        r /= product
-        terms = np.maximum(r, -1.0 + 2.0**-53)  # 0 log 0 = 0
-        np.log1p(terms, out=terms)
-        terms *= 1.0 + r
-        terms -= r
-        terms *= product
-        total = float(terms.sum())
+        for i in range(0, len(joint), few):
+            product = rows[i : i + few] * columns
+            r = joint[i : i + few] - product
+            r /= product
+            terms = np.maximum(r, -1.0 + 2.0**-53)  # 0 log 0 = 0
+            np.log1p(terms, out=terms)
+            terms *= 1.0 + r
+            terms -= r
+            terms *= product
+            total += float(terms.sum())
     if not math.isfinite(total):  # a product of tiny marginals underflowed: use logarithms
-        rows, columns = joint.sum(axis=1, keepdims=True), joint.sum(axis=0, keepdims=True)
         safe = np.where(joint > 0, joint, 1.0)
         log_ratio = np.log(safe) - np.log(np.maximum(rows, 5e-324)) - np.log(np.maximum(columns, 5e-324))
-        total = float((np.where(joint > 0, joint * log_ratio - joint, 0.0) + product).sum())
+        total = float((np.where(joint > 0, joint * log_ratio - joint, 0.0) + rows * columns).sum())
     return max(0.0, total)
 
 
@@ -132,9 +137,8 @@ def conditional_entropy(joint: ArrayLike) -> float:
     0.0
     """
     joint = np.asarray(joint, dtype=np.float64)
-    totals = np.broadcast_to(joint.sum(axis=0), joint.shape)
     # rel_entr(t, total) = t log(t/total) with 0 log 0 = 0.
-    return max(0.0, -float(rel_entr(joint, totals).sum()))
+    return max(0.0, -float(rel_entr(joint, joint.sum(axis=0)).sum()))
 
 
 def contraction_coefficient(W: ArrayLike) -> float:

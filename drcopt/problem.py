@@ -316,6 +316,11 @@ class Problem:
         return information.conditional_entropy((self.px[:, None] * self.ps_given_x).T)
 
     @cached_property
+    def posterior_range(self) -> FloatArray:
+        """The least and the greatest p(s|x) of every class, shape (k, 2): posteriors given Y lie between them."""
+        return freeze(np.stack([self.ps_given_x.min(axis=0), self.ps_given_x.max(axis=0)], axis=-1))
+
+    @cached_property
     def d_most(self) -> float:
         """The largest d of a pair that is not forbidden."""
         return largest(self.d)
@@ -339,13 +344,9 @@ class Problem:
 
     def distortion(self, coupling: FloatArray) -> float:
         """E d(X,Y) of a coupling of shape (n, m)."""
-        if self.forbidden.any():
-            return (
-                math.inf
-                if coupling[self.forbidden].any()
-                else float(self.d[~self.forbidden] @ coupling[~self.forbidden])
-            )
-        return float((self.d * coupling).sum())
+        if (forbidden := self.forbidden).any():
+            return math.inf if coupling[forbidden].any() else float(self.d[~forbidden] @ coupling[~forbidden])
+        return float(np.einsum("xy,xy->x", self.d, coupling).sum())
 
     def rate(self, coupling: FloatArray, units: information.Units = "nats") -> float:
         """I(X;Y) of a coupling, in nats (or ``units``)."""

@@ -242,7 +242,9 @@ class Session:
         problem = self._reduced
         if (settled := self._forbidden(question)) is not None:
             return settled, "analytic"
-        if best_bound(question, FLOORS) == math.inf:
+        # The rate alone excludes nothing.
+        limited = question.classification_budget < problem.entropy_s or question.distortion_budget < math.inf
+        if limited and best_bound(question, FLOORS) == math.inf:
             return Proposal(None, (), "H(S|X) or the cheapest letters alone exceed a budget"), "analytic"
         only = question.rate_budget == 0 or min(problem.n, problem.m) == 1
         if only and self.formulation != "one-shot":

@@ -13,8 +13,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "H(Y|S) for H(S|Y)",
         "information.py",
-        "np.broadcast_to(joint.sum(axis=0), joint",
-        "np.broadcast_to(joint.sum(axis=1, keepdims=True), joint",
+        "rel_entr(joint, joint.sum(axis=0))",
+        "rel_entr(joint, joint.sum(axis=1, keepdims=True))",
     ),
     Mutant("rate without tiny marginals", "information.py", "if not math.isfinite(total):", "if False:", False),
     Mutant("eta rounded down", "information.py", "min(1.0, best + 1e-9)", "0.99 * best"),
@@ -83,7 +83,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "dtype=np.float64) * question.problem.px",
         "dtype=np.float64) * question.problem.py[: len(leaf.f)]",
     ),
-    Mutant("the cost's weight ignored", "bounds/posterior.py", "finite = w * np.where", "finite = np.where"),
+    Mutant("the cost's weight ignored", "bounds/posterior.py", "else w * d) - f", "else d) - f"),
     Mutant(
         "framed as if d had the weight 1",
         "bounds/posterior.py",
@@ -105,9 +105,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "range of W too small",
-        "bounds/posterior.py",
-        "np.stack([W.min(axis=0), W.max(axis=0)]",
-        "np.stack([W.mean(axis=0), W.max(axis=0)]",
+        "problem.py",
+        "np.stack([self.ps_given_x.min(axis=0)",
+        "np.stack([self.ps_given_x.mean(axis=0)",
     ),
     Mutant(
         "halves that do not cover",

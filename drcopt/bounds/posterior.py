@@ -199,10 +199,8 @@ def unpacked(splits: FloatArray, leaves: FloatArray, tangents: FloatArray | None
 
 
 def whole_box(problem: Problem) -> FloatArray:
-    """The box that holds every class posterior: τ(s) between the least and the greatest W(x, s)."""
-    W = problem.ps_given_x
-    box = np.stack([W.min(axis=0), W.max(axis=0)], axis=-1)
-    return np.broadcast_to(box, (problem.m, problem.k, 2)).copy()
+    """The box that holds every class posterior: τ(s) between the least and the greatest W(x, s), for all y; frozen."""
+    return np.broadcast_to(problem.posterior_range, (problem.m, problem.k, 2))
 
 
 def leaf_bound(question: Question, leaf: Leaf, box: FloatArray) -> float:
@@ -262,26 +260,28 @@ def _price_letters(
         return None
     w, alpha, betas = *weights[:2], np.array(weights[2:])
     beta = math.fsum(betas)
-    forbidden = problem.forbidden  # of infinite cost, even where d has no weight
-    finite = w * np.where(forbidden, 0.0, problem.d) - f[:, None]
+    forbidden = problem.forbidden if problem.forbidden.any() else None  # of infinite cost, even where d has no weight
+    d = problem.d if forbidden is None else np.where(forbidden, 0.0, problem.d)
+    finite = (d if w == 1.0 else w * d) - f[:, None]
     curved = alpha  # the weight of D(p‖px) itself
     if leaf.tangents is not None and alpha > 0:
         tangents = np.asarray(leaf.tangents, dtype=np.float64)
         if tangents.shape != finite.shape or not (np.isfinite(tangents).all() and tangents.min() > 0):
             return None
         finite, curved = finite + alpha * np.log(tangents / (tangents.sum(axis=0) * problem.px[:, None])), 0.0
-    cost = np.where(forbidden, math.inf, finite)
-    room = 0.0 if problem.k == 2 and tol == _SHARP else tol * (float(np.ptp(finite)) + beta)
+    least_cost, most_cost = float(finite.min()), float(finite.max())
+    cost = finite if forbidden is None else np.where(forbidden, math.inf, finite)
+    room = 0.0 if problem.k == 2 and tol == _SHARP else tol * (most_cost - least_cost + beta)
     partition = None
-    if beta == 0 and not forbidden.any() and (box == whole_box(problem)).all():
+    if beta == 0 and forbidden is None and (box == problem.posterior_range).all():
         least = softmin(cost, np.log(problem.px), curved)  # what price would say, without the posteriors
     else:
         priced = price_weighed(problem, cost, curved, betas, box, tol=room, start=start, known=known, most=leaf.cells)
         least, partition = priced.lower, priced.partition
-    largest_log = float(-np.log(problem.px.min()))
+    largest_log = -math.log(problem.px.min())
     magnitudes = (
-        float(np.abs(finite).max()) + float(np.abs(f).max()),
-        (alpha if forbidden.any() else min(alpha, float(np.ptp(finite)))) * (largest_log + 1.0),
+        max(most_cost, -least_cost) + float(np.abs(f).max()),
+        (min(alpha, most_cost - least_cost) if forbidden is None else alpha) * (largest_log + 1.0),
         beta * math.log(problem.k + 1.0),
     )
     return _Priced(np.asarray(least), magnitudes, partition)

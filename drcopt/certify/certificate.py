@@ -29,6 +29,8 @@ from drcopt.support.check import FloatArray
 MARGINAL_TOLERANCE = 1e-11
 #: What a coupling may lack to its marginals and still be meant to have them.
 _ROUNDING = 1e-9
+#: What is missing goes where the point has mass if elsewhere it would cost this share of E d.
+_DEAR = 1e-10
 #: A bound this much, relative, above what any point has is no rounding.
 _BEYOND = 1e-9
 #: Evidence that costs nothing and holds of every problem.
@@ -364,9 +366,10 @@ def _onto_marginals(problem: Problem, P: FloatArray) -> FloatArray | None:
     rounded = round_onto_marginals(P, problem.px, problem.py)
     if np.abs(rounded - P).sum() > _ROUNDING:  # no rounding: an engine's unfinished point, and it may move
         return rounded
-    if problem.distortion(rounded) - problem.distortion(P) > 1e-12 * abs(problem.distortion(P)):
+    before, after = problem.distortion(P), problem.distortion(rounded)
+    if after - before > _DEAR * abs(before):
         kept = round_along_support(P, problem.px, problem.py)
-        if kept is not None and problem.distortion(kept) < problem.distortion(rounded):
+        if kept is not None and problem.distortion(kept) < after:
             return kept
     return rounded
 

@@ -122,8 +122,8 @@ def spent(formulation: Question, parts: Sequence[Part], budgets: Budgets | None 
     limits = [information.to_nats(b, budgets.units) * (1.0 - 4 * _UNIT) for b in (budgets.rate, budgets.loss)]
     limits.insert(0, budgets.distortion)
     room = allowances(formulation, parts, *values)
-    ordinary = max(values[0], float(np.median(formulation.problem.d)))
-    if room[0] > _ROUGH * ordinary and _affordable(formulation, parts):  # a hair of a stand-in for infinity counts
+    rough = room[0] > _ROUGH * values[0] and room[0] > _ROUGH * float(np.median(formulation.problem.d))
+    if rough and _affordable(formulation, parts):  # a hair of a stand-in for infinity counts
         values = (max(values[0], _careful_distortion(formulation, parts, budgets)), *values[1:])
     excess = [max(0.0, v + r - b) if b < math.inf else 0.0 for v, r, b in zip(values, room, limits, strict=True)]
     # Only what doubles cannot tell is worth more digits.

@@ -296,9 +296,13 @@ def _hermite(nodes: list[float], at: float) -> tuple[list[float], list[float]]:
     """Weights of the values and of the slopes at ``nodes`` in their polynomial's value at ``at``."""
     values, slopes = [], []
     for a in nodes:
-        others = [b for b in nodes if b != a]
-        square = math.prod((at - b) / (a - b) for b in others) ** 2
-        values.append((1.0 - 2.0 * (at - a) * sum(1.0 / (a - b) for b in others)) * square)
+        product, total = 1.0, 0.0
+        for b in nodes:
+            if b != a:
+                product *= (at - b) / (a - b)
+                total += 1.0 / (a - b)
+        square = product * product
+        values.append((1.0 - 2.0 * (at - a) * total) * square)
         slopes.append((at - a) * square)
     return values, slopes
 

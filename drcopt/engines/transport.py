@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import LinAlgError
@@ -50,7 +51,7 @@ class State:
     linear: float
     value: float
 
-    @property
+    @cached_property
     def error(self) -> float:
         """Sum of absolute row errors."""
         return float(np.abs(self.row_error).sum())
@@ -96,9 +97,7 @@ class Linearised:
             gradient.append(s.linear - self.budget)
         d_log = d_beta = spread = 0.0
         if gradient:
-            M = self.moments - self.right.T @ self.solved
-            M[np.diag_indices(len(M))] += 1e-15 * np.abs(np.diag(M)) + 1e-300
-            target = np.array(gradient) - self.right.T @ z
+            M, target = self.left, np.array(gradient) - self.right.T @ z
             step = target / M[0] if len(M) == 1 else np.linalg.lstsq(M, target, rcond=1e-14)[0]
             z = z - self.solved @ step
             d_log = 0.0 if self.fix_epsilon else float(step[0])
@@ -106,8 +105,15 @@ class Linearised:
                 d_beta = epsilon * float(step[-1])
                 spread = abs(float(step[-1])) * math.sqrt(max(float(self.moments[-1, -1]), 0.0))
         with np.errstate(over="ignore", invalid="ignore"):  # inf is what a hopeless step deserves
-            size = float(np.linalg.norm(z)) + abs(d_log) + spread
+            size = math.sqrt(float(z @ z)) + abs(d_log) + spread
         return Step(z, epsilon * z / root, d_log, d_beta, size)
+
+    @cached_property
+    def left(self) -> FloatArray:
+        """What the equations of the multipliers are once f is eliminated, a hair from singular at worst."""
+        M = self.moments - self.right.T @ self.solved
+        M[np.diag_indices(len(M))] += 1e-15 * np.abs(np.diag(M)) + 1e-300
+        return np.asarray(M)
 
     def tangent(self) -> tuple[FloatArray, float]:
         """df and d log ε by d log R along the curve of solutions, β held; NaN where the rate does not depend on ε."""
@@ -408,7 +414,7 @@ def _cholesky(K: FloatArray, diagonal: FloatArray, root: FloatArray) -> FloatArr
         H = dsyrk(-1.0, K.T, trans=1, lower=1)
         H = dsyr(1.0, root, a=H, lower=1, overwrite_a=1)
         H.T.flat[:: len(H) + 1] += diagonal + shift
-        factor, failed = dpotrf(H, lower=1, overwrite_a=1)
+        factor, failed = dpotrf(H, lower=1, clean=0, overwrite_a=1)  # what lies above the diagonal is not read
         if not failed:
             return np.asarray(factor)
     raise LinAlgError("the Newton matrix is not positive definite")

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import ClassVar, Self
 
 import numpy as np
@@ -101,20 +102,20 @@ class Question(ABC):
         """Those that points have, in the order of their places."""
         return QUANTITIES
 
-    @property
+    @cached_property
     def budgets(self) -> tuple[float, ...]:
         """The limit on each quantity; inf for the one that is minimised."""
         given = (getattr(self, name) for name in _LIMITS)
         return tuple(math.inf if q is self.objective else b for q, b in zip(QUANTITIES, given, strict=True))
 
-    @property
+    @cached_property
     def most(self) -> tuple[float, ...]:
         """What no point exceeds: the largest d, min(H(X), H(Y)) and H(S)."""
         problem = self.problem
         entropy_y = problem.entropy_y if self.laws is None else math.log(problem.m)
         return problem.d_most, min(problem.entropy_x, entropy_y), problem.entropy_s
 
-    @property
+    @cached_property
     def caps(self) -> tuple[float, ...]:
         """Limits no larger than any point can need; 0 for what is minimised, which has none."""
         pairs = zip(self.quantities, self.budgets, self.most, strict=True)
@@ -134,10 +135,11 @@ class Question(ABC):
 
     def bound(self, piece: Piece) -> float:
         """What a half-space says of the objective within the limits, rounded down; inf: no point of it meets them."""
-        if len(piece.weights) != len(self.caps):
+        caps = self.caps
+        if len(piece.weights) != len(caps):
             return -math.inf  # about other quantities
         weight = piece.weights[self.objective.place]
-        paid = [w * cap for w, cap in zip(piece.weights, self.caps, strict=True)]
+        paid = [w * cap for w, cap in zip(piece.weights, caps, strict=True)]
         if piece.perception > 0:
             paid.append(piece.perception * self.perception_budget)
         rest = lowered(math.fsum([piece.level, *(-p for p in paid)]), *paid)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Decisions(SingleLetter):
     def classification_loss(self, parts: Sequence[Part]) -> float:
         return float((self.expected.T @ self.coupling(parts)).min(axis=0).sum())
 
-    @property
+    @cached_property
     def most(self) -> tuple[float, ...]:
         """The loss is at most that of the best action for all."""
         distortion, rate, *_ = super().most
@@ -51,7 +52,7 @@ class MessageDecisions(Message):
     def classification_loss(self, parts: Sequence[Part]) -> float:
         return float((self.expected.T @ parts[0].coupling).min(axis=0).sum())
 
-    @property
+    @cached_property
     def most(self) -> tuple[float, ...]:
         """The loss is at most that of the best action for all."""
         distortion, rate, *_ = super().most

@@ -50,12 +50,12 @@ class Several(Question):
         losses = self.classes.losses(self.coupling(parts))
         return (self.distortion(parts), self.rate(parts), *losses.values())
 
-    @property
+    @cached_property
     def budgets(self) -> tuple[float, ...]:
         given = (self.distortion_budget, self.rate_budget, *self.losses)
         return tuple(math.inf if place == self.objective.place else b for place, b in enumerate(given))
 
-    @property
+    @cached_property
     def most(self) -> tuple[float, ...]:
         distortion, rate, _ = self.without().most
         return (distortion, rate, *(entropy(self.problem.px @ W) for W in self.classes.values()))

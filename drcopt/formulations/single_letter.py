@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Message(SingleLetter):
 
     classifier_sees = "message"
 
-    @property
+    @cached_property
     def most(self) -> tuple[float, ...]:
         """V may have more letters than Y, so that only H(X) limits the rate."""
         problem = self.problem

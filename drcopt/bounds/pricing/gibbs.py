@@ -106,11 +106,13 @@ def softmin(cost: FloatArray, log_px: FloatArray, alpha: float) -> FloatArray:
     """min over p of ⟨c, p⟩ + α D(p‖px) for each column of ``cost`` (n, m); α = 0 gives the plain minimum."""
     if alpha == 0:
         return np.asarray(cost.min(axis=0))
-    middle = 0.5 * (cost.min(axis=0) + cost.max(axis=0))
-    if float(np.ptp(cost, axis=0).max()) < alpha:
+    low, high = cost.min(axis=0), cost.max(axis=0)
+    if float((high - low).max()) < alpha:
+        middle = 0.5 * (low + high)
         # Near the mean, where −α log Σ px exp(−c/α) would lose all digits of c to a large α.
         return np.asarray(middle - alpha * np.log1p(np.exp(log_px) @ np.expm1((middle - cost) / alpha)))
-    exponent = log_px[:, None] - cost / alpha
+    exponent = cost * (-1.0 / alpha)
+    exponent += log_px[:, None]
     top = exponent.max(axis=0)
     exponent -= top
     # exp is slow where it underflows; this can only raise the sum, which lowers the bound.
