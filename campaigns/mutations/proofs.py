@@ -15,7 +15,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "reduce(lambda u, v: u.min(v), balls)",
         "reduce(lambda u, v: u.max(v), balls)",
     ),
-    Mutant("checker: boxes shrink to the grid", "checker/balls.py", "scaled.ceil() if up", "scaled.ceil() if not up"),
+    Mutant(
+        "checker: boxes shrink to the grid",
+        "checker/balls.py",
+        "scaled // value.q) if up",
+        "scaled // value.q) if not up",
+    ),
     Mutant(
         "checker: a double too precise",
         "checker/schema.py",
@@ -38,9 +43,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "checker: forbidden pairs as free ones",
-        "checker/evidence.py",
-        "on_cell(p.origins[y], costs",
-        "on_cell(p.origins[y][:1], costs",
+        "checker/problem.py",
+        "Origins(self, column) for",
+        "Origins(self, column & (np.cumsum(column) < 2)) for",
     ),
     Mutant("checker: mass on forbidden pairs", "checker/point.py", "if any(P[~p.allowed[:, letters]]):", "if False:"),
     Mutant(

@@ -24,6 +24,8 @@ from drcopt.support.check import FloatArray
 
 #: Rounds of cutting, most cells of one leaf; rounds of multipliers for a cell and Newton steps in each.
 _ROUNDS, _MOST_CELLS, _OUTER, _STEPS = 80, 8_000, 10, 6
+#: Widths of a cell that the posterior found for it may lie outside of it before the cell is suspected to be empty.
+_NEAR = 0.25
 
 #: A tree in preorder: {"s": class, "at": τ_s} followed by the trees below and above, or {"nu": ν}, with a β₀ of its own
 #: ("convex") where that is proved to be convex in effect.
@@ -171,6 +173,7 @@ class _Oracle:
         self.alpha, self.beta, self.first = alpha, beta, convex
         self.scale = float(np.ptp(costs)) + beta
         self.line = Line.through(self.W)
+        self.settled = np.full(len(costs), math.inf)
         #: Where there are many classes the search for prices, in a unit of its own, knows slopes too.
         self.search: Oracle | None = None
         if alpha > 0 and self.line is None:
@@ -180,6 +183,7 @@ class _Oracle:
 
     def enough(self, bound: FloatArray) -> None:
         """A cell whose bound is that of its row is settled."""
+        self.settled = bound
         if self.search is not None:
             self.search.enough = bound / self.unit
 
@@ -214,8 +218,11 @@ class _Oracle:
             nu, p, first = self._spatial(row, (low, high), a, b, p, last)
             a, b = self._chords(low, high, first)
         tau = p @ self.W
-        empty = self._separate(nu, low, high, tau)
         bound = self._bound(row, (low, high), a, b, nu, first)
+        # Of a cell that was cut from others next to none is empty where a posterior came that near to it.
+        near = 1e-6 if last is None else _NEAR
+        empty = self._separate(nu, low, high, tau, near, bound < self.settled[row])
+        bound = np.where(empty, self._bound(row, (low, high), a, b, nu, first), bound)
         divergence = (p * (np.log(np.maximum(p, 1e-300)) - self.log_px)).sum(axis=1)
         value = (p * self.costs[row]).sum(axis=1) + self.alpha * divergence + self.beta * _eta(tau).sum(axis=1)
         own = np.where(first > self.first, first, 0.0)[:, 0]
@@ -251,11 +258,16 @@ class _Oracle:
         inside = (self.W >= boxes[:, None, :, 0] - 1e-12) & (self.W <= boxes[:, None, :, 1] + 1e-12)
         return np.asarray(np.where(inside.all(axis=2), values, math.inf).min(axis=1))
 
-    def _separate(self, nu: FloatArray, low: FloatArray, high: FloatArray, tau: FloatArray) -> np.ndarray:
-        """Where no posterior lies in a cell: ν along a direction that separates the cell from all of them."""
+    def _separate(
+        self, nu: FloatArray, low: FloatArray, high: FloatArray, tau: FloatArray, near: float, open_: np.ndarray
+    ) -> np.ndarray:
+        """Where no posterior lies in an open cell: ν along a direction that separates the cell from all of them.
+
+        One whose τ is within ``near`` of its width is not asked about: a linear program each.
+        """
         outside, width = np.maximum(low - tau, tau - high).max(axis=1), (high - low).max(axis=1)
         empty = np.zeros(len(nu), dtype=bool)
-        for j in np.flatnonzero(~(outside <= 1e-6 * width + 1e-15)):
+        for j in np.flatnonzero(open_ & ~(outside <= near * width + 1e-15)):
             found = deepest(self.W, low[j], high[j])
             if found is not None and found.empty:
                 nu[j], empty[j] = found.direction * 10.0 * self.scale / found.distance, True

@@ -10,10 +10,11 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-from flint import arb, fmpq
+from flint import arb, arb_mat, fmpq, fmpz
 
 #: Bits of the balls at first.
 BITS = 128
+UNIT = fmpz(2) ** BITS
 #: What proves nothing.
 NOTHING = arb("-inf")
 
@@ -28,6 +29,17 @@ def eta(values: Any) -> Any:
     return np.frompyfunc(lambda t: -t * t.log() if not t.is_zero() else t, 1, 1)(ball(values))
 
 
+def matrix(rows: Any) -> Any:
+    """An array of balls as a matrix for :func:`product`."""
+    return arb_mat(rows.tolist())
+
+
+def product(matrix: Any, vector: Any) -> Any:
+    """A matrix times a vector of balls, in compiled code."""
+    column = arb_mat(len(vector), 1, vector.tolist())
+    return np.array((matrix * column).entries(), dtype=object)
+
+
 def least(balls: Any) -> Any:
     """A ball that holds the least."""
     return reduce(lambda u, v: u.min(v), balls)
@@ -38,8 +50,10 @@ def grid(value: Any, up: bool) -> Any:
     without end.
     """
     if isinstance(value, fmpq):
-        scaled = value * 2**BITS
-        return fmpq(scaled.ceil() if up else scaled.floor()) / 2**BITS
+        if UNIT % value.q == 0:
+            return value
+        scaled = value.p * UNIT
+        return fmpq(-(-scaled // value.q) if up else scaled // value.q, UNIT)
     return grid(rational(value.upper() if up else value.lower()), up)
 
 

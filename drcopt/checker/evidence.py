@@ -14,7 +14,7 @@ import numpy as np
 from flint import arb, fmpq
 
 from drcopt.checker import schema
-from drcopt.checker.balls import NOTHING, ball, eta, least
+from drcopt.checker.balls import NOTHING, ball, eta, least, product
 from drcopt.checker.convexity import tangent_holds
 from drcopt.checker.halfspaces import Boxes, HalfSpace, Region, always, leaves
 from drcopt.checker.perception import Perception
@@ -233,32 +233,32 @@ class Evidence:
             costs, cells = share * p.D[:, y] - f, leaves(nodes or [{"nu": ["0"] * p.k}], [box])
             found.append(
                 least(
-                    self.on_cell(p.origins[y], costs, alpha, beta0, beta, node, cell)
+                    self.on_cell(p.behind[y], costs, alpha, beta0, beta, node, cell)
                     for node, (cell,) in cells
                 )
             )
         return (share, alpha, beta), f @ p.PX, np.array(found)
 
     def on_cell(
-        self, x: Any, costs: Any, alpha: Any, beta0: Any, beta: Any, node: Any, cell: Any
+        self, come: Any, costs: Any, alpha: Any, beta0: Any, beta: Any, node: Any, cell: Any
     ) -> Any:
-        """The inequality for V_y of :mod:`drcopt.checker`, for a letter that comes from ``x``."""
-        W, PX, (low, high) = self.p.W[x], self.p.PX[x], ball(cell.T)
+        """The inequality for V_y of :mod:`drcopt.checker`, for a letter with these origins."""
+        low, high = ball(cell.T)
         nu = ball(array(node["nu"], self.p.k))
-        scores, slopes = W @ nu - costs[x], nu
+        scores, slopes = product(come.rows, nu) - costs[come.x], nu
         value = least(-scores)
         if alpha > 0:
-            weights = PX * np.array([(t / alpha).exp() for t in scores + value])
+            weights = come.PX * np.array([(t / alpha).exp() for t in scores + value])
             total = weights.sum()
             value -= alpha * total.log()
-            own, some = arb(positive(node.get("convex", "0"))), self.p.w[x].any(axis=0)
+            own, some = arb(positive(node.get("convex", "0"))), come.classes
             if beta0 < own <= beta and tangent_holds(
-                W[:, some], weights / total, own / alpha, low[some], high[some]
+                come.W[:, some], weights / total, own / alpha, low[some], high[some]
             ):
                 beta0 = own
             if beta0 > 0:
                 # A class that none of the letters has is 0 on the cell: its slope does not count.
-                pairs = zip(weights @ W / total, some, strict=True)
+                pairs = zip(product(come.columns, weights) / total, some, strict=True)
                 slopes = nu - beta0 * np.array([t.log() if here else arb(0) for t, here in pairs])
         if beta > beta0:
             a, b = chords(low, high)
@@ -266,7 +266,8 @@ class Evidence:
         # As Σ τ = 1, min q·τ is at least σ + Σ min((q − σ)l, (q − σ)u) for every σ; the best is
         # some q_s.
         q, fewest, most = (v.astype(float) for v in (slopes, low, high))
-        x = max(q.tolist(), key=lambda x: x + np.minimum((q - x) * fewest, (q - x) * most).sum())
+        moved = q - q[:, None]
+        x = float(q[(q + np.minimum(moved * fewest, moved * most).sum(axis=1)).argmax()])
         return value + x + sum(map(smaller, (slopes - x) * low, (slopes - x) * high))
 
     def map_multipliers(self, leaf: Any) -> tuple[Any, ...]:

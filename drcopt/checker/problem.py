@@ -14,7 +14,7 @@ from scipy.optimize import minimize_scalar
 
 from drcopt.checker import schema
 from drcopt.checker.along import along_support
-from drcopt.checker.balls import ball, eta, grid
+from drcopt.checker.balls import ball, eta, grid, matrix
 
 #: Pairs of rows of W whose contraction is worked out are those of so many rows at most.
 MOST_ROWS = 150
@@ -36,6 +36,19 @@ def tight(cell: Any) -> Any:
         return None
     ends = [[grid(a, False), grid(b, True)] for a, b in zip(low, high, strict=True)]
     return np.array(ends, dtype=object)
+
+
+class Origins:
+    """The letters of X that a letter of Y may come from: px and W on them, W and Wᵀ as matrices,
+    which classes they have.
+    """
+
+    def __init__(self, p: Problem, allowed: Any) -> None:
+        self.x = np.flatnonzero(allowed)
+        self.PX, self.W = p.PX[self.x], p.W[self.x]
+        self.classes = p.w[self.x].any(axis=0)
+        if len(self.x):
+            self.rows, self.columns = matrix(self.W), matrix(self.W.T)
 
 
 class Problem:
@@ -73,6 +86,8 @@ class Problem:
         # A letter that comes from none has no posterior: any box will do.
         self.boxes = [span(self.w[x]) if len(x) else self.whole for x in self.origins]
         self.fingerprint = fingerprint(data)
+        patterns = {column.tobytes(): Origins(self, column) for column in self.allowed.T}
+        self.behind = [patterns[column.tobytes()] for column in self.allowed.T]
 
     @cached_property
     def contraction(self) -> Any:

@@ -78,10 +78,11 @@ def record(kind: str, value: Any) -> dict[str, Any]:
 def number(text: Any) -> Any:
     """The rational written as "0x1.8p-1" (a double to the last digit), "3/4" or "1"."""
     if isinstance(text, str) and len(text) <= 50:
-        double, ratio = _HEX.fullmatch(text), _RATIO.fullmatch(text)
+        double = _HEX.fullmatch(text)
         # With 13 digits and such an exponent nothing is rounded and nothing underflows.
         if double and -1022 <= int(double[2]) <= 1023:
             return fmpq(*float.fromhex(text).as_integer_ratio())
+        ratio = _RATIO.fullmatch(text)
         if ratio and int(ratio[2] or 1):
             return fmpq(int(ratio[1]), int(ratio[2] or 1))
     raise ValueError(f"{text!r:.40} is not a finite number written exactly, as a string")
