@@ -60,7 +60,7 @@ def test_stops_when_told() -> None:
 @pytest.mark.parametrize("k", [2, 3])
 def test_an_empty_box_has_an_infinite_bound(k: int) -> None:
     p = make("random", 1, 4, 3, k)
-    boxes = whole_box(p)
+    boxes = whole_box(p).copy()
     boxes[0, 0] = [boxes[0, 0, 1] + 0.01, 1.0]
     costs = np.zeros((p.m, p.n))
     trees, least = cells.choose(p, costs, 0.1, 1.0, 0.0, boxes, 1e-9, lambda _: False)
