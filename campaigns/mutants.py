@@ -100,10 +100,11 @@ TESTS: dict[str, tuple[str, ...]] = {
     "forbidden.py": ("forbidden",),
     "sweeps/monotone.py": ("monotone",),
     "sweeps/rows.py": ("checkpoint", "sweep"),
-    "sweeps/envelopes.py": ("surface",),
+    "sweeps/envelopes.py": ("surface", "perception_surface"),
     "sweeps/refine.py": ("surface",),
-    "sweeps/surface_proof.py": ("surface_proof",),
-    "checker/surface.py": ("surface_proof",),
+    "sweeps/nodes.py": ("perception_surface",),
+    "sweeps/surface_proof.py": ("surface_proof", "perception_surface"),
+    "checker/surface.py": ("surface_proof", "perception_surface"),
     "closed_forms/": ("closed_forms", "closed_forms_free"),
 }
 

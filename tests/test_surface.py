@@ -141,9 +141,9 @@ class TestFloor:
         for piece in pieces:
             floor.add(Proved.of(None, [piece]))
         for objective in QUANTITIES:
-            budgets = rng.random((20, 3))
+            budgets = np.column_stack([rng.random((20, 3)), np.full(20, math.inf)])
             found = floor.by_tree(objective, budgets)
-            for j, (D, R, C) in enumerate(budgets):
+            for j, (D, R, C, _) in enumerate(budgets):
                 limits = {"distortion_budget": D, "rate_budget": R, "classification_budget": C}
                 del limits[("distortion_budget", "rate_budget", "classification_budget")[objective.place]]
                 asked = question.minimising(objective, **limits)
@@ -158,7 +158,7 @@ class TestFloor:
         question = Session(problem(), units="nats").question(DISTORTION)
         floor = Floor(question)
         floor.add(Proved.of(None, [Piece((1.0, 0.0, 0.0), 0.3), Piece((1.0, 0.0, 0.0), 0.1)]))
-        assert floor.at(DISTORTION, np.full((1, 3), math.inf))[0] <= 0.1
+        assert floor.at(DISTORTION, np.full((1, 4), math.inf))[0] <= 0.1
 
 
 class TestCeiling:
@@ -174,11 +174,11 @@ class TestCeiling:
             from drcopt.formulations import Part
 
             P = round_onto_marginals(reduced.px[:, None] * rng.dirichlet(np.ones(3) * 0.3, 3), reduced.px, reduced.py)
-            values = np.array(question.values([Part(1.0, P)]))
-            ceiling.add(Found((Part(1.0, P),), values, np.full(3, math.inf), np.full(3, 1e-14)))
+            values = np.array([*question.values([Part(1.0, P)]), 0.0])
+            ceiling.add(Found((Part(1.0, P),), values, np.full(4, math.inf), np.full(4, 1e-14)))
         for k in range(12):
             for _ in range(20):
-                budgets = np.array([[math.inf, rng.uniform(0, 1), rng.uniform(0.2, 0.7)]])
+                budgets = np.array([[math.inf, rng.uniform(0, 1), rng.uniform(0.2, 0.7), math.inf]])
                 found = ceiling.mixture(DISTORTION, budgets, k)
                 if found is None:
                     continue
@@ -194,9 +194,9 @@ class TestCeiling:
         from drcopt.formulations import Part
 
         P = question.problem.independent
-        ceiling.add(Found((Part(1.0, P),), np.array([0.5, 0.2, 0.6]), np.full(3, math.inf), np.zeros(3)))
-        at = np.array([[0, 0.2, 0.6], [0, 0.19, 0.6], [0, 0.2, 0.59], [0, 3.0, 3.0]])
-        assert ceiling.staircase(DISTORTION, at).tolist() == [0.5, math.inf, math.inf, 0.5]
+        ceiling.add(Found((Part(1.0, P),), np.array([0.5, 0.2, 0.6, 0.1]), np.full(4, math.inf), np.zeros(4)))
+        at = np.array([[0, 0.2, 0.6, 1], [0, 0.19, 0.6, 1], [0, 0.2, 0.59, 1], [0, 3.0, 3.0, 0.1], [0, 3.0, 3.0, 0.09]])
+        assert ceiling.staircase(DISTORTION, at).tolist() == [0.5, math.inf, math.inf, 0.5, math.inf]
 
 
 class TestHowItRuns:
@@ -240,7 +240,7 @@ class TestHowItRuns:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({}, "one or two of R, C and D must be ranges"),
+            ({}, "one to three of R, C, D and P must be ranges"),
             ({"R": (0.5,)}, "R must be \\(least, most\\)"),
             ({"R": (0.5, 0.1)}, "R must be \\(least, most\\) with least < most"),
             ({"R": (0.1, math.inf)}, "finite"),

@@ -36,4 +36,23 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("boxes counted twice", "checker/surface.py", "if _overlap(corners):", "if False:"),
     Mutant("ceilings beyond their limits", "checker/surface.py", "and not spent[q] <= limits[q]:", "and False:"),
     Mutant("shares that are claimed", "checker/surface.py", "if total < known or empty < nothing:", "if False:"),
+    Mutant(
+        "laws at no distance",
+        "sweeps/envelopes.py",
+        "far = near.budget, _far(near, letters, about, whole)",
+        "far = near.budget, 0.0",
+    ),
+    Mutant(
+        "floors that weigh no perception", "sweeps/envelopes.py", "[[*p.weights, p.perception]", "[[*p.weights, 0.0]"
+    ),
+    Mutant(
+        "a divergence of any law", "sweeps/nodes.py", "replace(wanted, budget=task.budgets[PERCEPTION.place])", "wanted"
+    ),
+    Mutant("mixtures of laws beyond their limit", "checker/surface.py", "for q in range(4):", "for q in range(3):"),
+    Mutant(
+        "a leaf's own weight of the perception",
+        "sweeps/surface_proof.py",
+        "self._levels[place] = level + (weight * self.P if weight > 0 else 0.0)",
+        "self._levels[place] = level + 2.0 * weight * self.P if weight > 0 else level",
+    ),
 )

@@ -4,9 +4,10 @@ Between its corners a box is known because of convexity. Fix class posteriors τ
 mixture Σ λ_i P_i is at most Σ λ_i h_i, h_i = −Σ_sy T_i(s,y) log τ_y(s), T_i = p(s,y) of point i,
 H(S|Y) being concave; its rate is at most Σ λ_i I_i and its E d is Σ λ_i (E d)_i. The least of the
 objective over mixtures that meet the budgets so counted is convex in the budgets, and what a leaf
-of a tree says is affine in them. So ceiling − min over leaves is at most what it is at the worst
-corner. Without τ, the ceiling at the tightest corner holds all over the box, and so does the floor
-at the loosest.
+of a tree says is affine in them. A divergence of Y's law from a target is convex in the law, so
+that a mixture has Σ λ_i φ_i at most. So ceiling − min over leaves is at most what it is at the
+worst corner. Without τ, the ceiling at the tightest corner holds all over the box, and so does the
+floor at the loosest.
 """
 
 from __future__ import annotations
@@ -43,17 +44,19 @@ class Surface(Question):
         plain = {name: data[name] for name in names if name in data}
         for name in BUDGETS[RATE : LOSS + 1]:
             plain.setdefault(name, "inf")
+        ranges = data["ranges"]
+        if not isinstance(ranges, dict) or not 1 <= len(ranges) <= 3:
+            raise ValueError("a surface has one to three ranges")
+        if BUDGETS[PERCEPTION] in ranges:  # every point is to meet the largest
+            plain[BUDGETS[PERCEPTION]] = schema.listed(ranges[BUDGETS[PERCEPTION]], 2)[1]
         rest = {"drcopt-proof": schema.VERSION, "claim": None, "point": None, "evidence": None}
         super().__init__(plain | rest, operations)
         if self.kind not in ("single-letter", "time-sharing") or self.aim == PERCEPTION:
             raise ValueError("a surface is of couplings, and minimises no perception")
         if not self.problem.allowed.all():
             raise ValueError("a surface needs a finite d")
-        ranges = data["ranges"]
-        if not isinstance(ranges, dict) or not 1 <= len(ranges) <= 2:
-            raise ValueError("a surface has one or two ranges")
         self.axes = [BUDGETS.index(name) for name in ranges]
-        if self.aim in self.axes or PERCEPTION in self.axes or set(ranges) & set(data):
+        if self.aim in self.axes or set(ranges) & set(data):
             raise ValueError("a range is of a budget that is limited, and not fixed as well")
         self.ends = [_pair(end) for end in ranges.values()]
         # Whether the loss of a mixture is the average of its parts'.
@@ -202,13 +205,14 @@ class Surface(Question):
         total = sum((w for _, w in members), fmpq(0))
         if not total or (tau is None and len(members) > 1):
             raise ValueError("a mixture is empty, or has several points and no τ")
-        spent = [arb(0)] * 3
+        spent = [arb(0)] * 4
         for i, w in members:
-            for q in range(3):
+            for q in self.measured():
                 value = self.loss(i, tau) if q == LOSS else self.spent[i][q]
                 spent[q] = spent[q] + arb(w / total) * value
-        for q in range(3):
-            held = q in self.axes or self.budgets[q] is not None
+        for q in range(4):
+            # Every point meets a perception that is held, and so do mixtures.
+            held = q in self.axes or (q != PERCEPTION and self.budgets[q] is not None)
             if q != self.aim and held and not spent[q] <= limits[q]:
                 return None
         return spent[self.aim]

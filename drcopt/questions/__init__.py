@@ -6,6 +6,7 @@ from drcopt.questions.output import Near as Near
 from drcopt.questions.output import OutputLaw as OutputLaw
 from drcopt.questions.quantities import CLASSIFICATION_LOSS as CLASSIFICATION_LOSS
 from drcopt.questions.quantities import DISTORTION as DISTORTION
+from drcopt.questions.quantities import EVERY as EVERY
 from drcopt.questions.quantities import PERCEPTION as PERCEPTION
 from drcopt.questions.quantities import QUANTITIES as QUANTITIES
 from drcopt.questions.quantities import RATE as RATE

@@ -69,9 +69,12 @@ CLASSIFICATION_LOSS = Quantity("classification_loss", 2, "H(S|Y)", "C", True)
 #: In the order of their places.
 QUANTITIES = (DISTORTION, RATE, CLASSIFICATION_LOSS)
 
-#: What Y's law has of a divergence from a target. It is minimised between two sides (drcopt.least_perception) and
-#: limited as a set of laws, so that no half-space weighs it: it is none of :data:`QUANTITIES`.
+#: What Y's law has of a divergence from a target. Where there is none, or several classes, it has no place in vectors:
+#: questions limit it as a set of laws, and it is minimised between two sides (drcopt.least_perception).
 PERCEPTION = Quantity("perception", 3, "φ(pY,t)", "P", False)
+
+#: With the last, which surfaces have a place for.
+EVERY = (*QUANTITIES, PERCEPTION)
 
 
 def quantity(name: str) -> Quantity:
@@ -82,7 +85,7 @@ def quantity(name: str) -> Quantity:
     InputError
         If there is none.
     """
-    for one in (*QUANTITIES, PERCEPTION):
+    for one in EVERY:
         if one.name == name:
             return one
     raise InputError(f"objective must be one of {list(OBJECTIVES)}; it is {name!r}.")

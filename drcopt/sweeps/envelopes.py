@@ -13,7 +13,8 @@ the loss of a classifier that believes τ. For one τ that is linear: with h_i =
   U_τ(D, R, C) = min Σ λ_i v_i  over pmfs λ with Σ λ_i (E d)_i ≤ D, Σ λ_i I_i ≤ R, Σ λ_i h_i ≤ C,
 
 v the objective's column: a lower convex hull. Where the loss is an average over parts (time-sharing, a classifier that
-reads the message) h_i is the loss itself.
+reads the message) h_i is the loss itself. With a target t a budget P limits φ(q, t) of Y's law as well: it is convex in
+the law, so that a mixture has Σ λ_i φ_i at most, and a leaf's half-space weighs it.
 
 **Between them.** U_τ is convex in the budgets and what a leaf says is affine, or +∞ on a half-plane; so for one τ and
 one tree U_τ − min over leaves = max over leaves (U_τ − leaf) is convex, and in a box of budgets at most what it is at
@@ -25,16 +26,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from drcopt.bounds import PosteriorTree
-from drcopt.certify.witness import allowances
+from drcopt.certify.exactly import meets
+from drcopt.certify.witness import allowances, law_of
 from drcopt.engines.descent import tangent
 from drcopt.formulations import Message, Part, Question
-from drcopt.questions import QUANTITIES, ROUNDING, Piece, Quantity
+from drcopt.questions import CLASSIFICATION_LOSS, EVERY, PERCEPTION, ROUNDING, Near, Piece, Quantity
 from drcopt.support.check import FloatArray
 
 #: Queries times pieces, points or facets that are gone through at once.
@@ -43,6 +45,8 @@ _AT_ONCE = 2**21
 _BEYOND = 1e-9
 #: Points near the one whose τ serves that a rough mixture is of, and the corners of the last such.
 _NEAR = 24
+#: How much more, relative and absolute, than doubles say it is tried to prove a divergence not to exceed.
+_ABOUT = 1e-12
 #: How far inside the budgets mixtures aim, relative to the range of the points.
 _INSIDE = 1e-12
 _LAST_DIGITS = 4 * 2.0**-53
@@ -52,23 +56,28 @@ _FACETS = 3
 
 @dataclass(frozen=True, eq=False)
 class Proved:
-    """A tree, and what its leaves prove: ``weights`` (L, 3) and ``levels`` (L,) of half-spaces, one of which holds."""
+    """A tree, and what its leaves prove: ``weights`` (L, 4) and ``levels`` (L,) of half-spaces, one of which holds.
+
+    What they weigh the perception with is best at the budget ``P``; without a target they do not weigh it.
+    """
 
     tree: PosteriorTree | None
     weights: FloatArray
     levels: FloatArray
+    P: float = math.inf
 
     @classmethod
-    def of(cls, tree: PosteriorTree | None, pieces: Sequence[Piece]) -> Proved:
+    def of(cls, tree: PosteriorTree | None, pieces: Sequence[Piece], P: float = math.inf) -> Proved:
         """From half-spaces; without a tree those that hold of every problem."""
-        return cls(tree, np.array([p.weights for p in pieces]).reshape(-1, 3), np.array([p.level for p in pieces]))
+        weights = np.array([[*p.weights, p.perception] for p in pieces]).reshape(-1, 4)
+        return cls(tree, weights, np.array([p.level for p in pieces]), P)
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """A point: its parts, the most that it spends of each quantity, and the budgets that it was found for (3,).
+    """A point: its parts, the most that it spends of each quantity, and the budgets that it was found for (4,).
 
-    ``room`` (3,) is how much more than doubles say that may be, which ``values`` allow for where it is not proved that
+    ``room`` (4,) is how much more than doubles say that may be, which ``values`` allow for where it is not proved that
     the budgets are met.
     """
 
@@ -78,28 +87,47 @@ class Found:
     room: FloatArray
 
 
-def found(question: Question, parts: Sequence[Part], spent: Sequence[float], excess: Sequence[float]) -> Found:
-    """A repaired point of a question, with what it spends rounded up; budgets that it is proved to meet it meets."""
-    asked, about, whole = np.array(question.budgets), question, list(parts)
+def found(
+    question: Question, parts: Sequence[Part], spent: Sequence[float], excess: Sequence[float], near: Near | None = None
+) -> Found:
+    """A repaired point of a question, with what it spends rounded up; budgets that it is proved to meet it meets.
+
+    ``near`` is the ball of laws that it lies in, where there is a target.
+    """
+    asked, about, whole = np.array([*question.budgets, math.inf]), question, list(parts)
+    letters = np.arange(question.problem.m)
     if isinstance(question, Message):
         (part,) = parts
         assert part.letters is not None
-        about, whole = question.of_atoms(part.letters, part.coupling.sum(axis=0)), [Part(1.0, part.coupling)]
+        letters = part.letters
+        about, whole = question.of_atoms(letters, part.coupling.sum(axis=0)), [Part(1.0, part.coupling)]
     elif question.laws is not None:
-        (part,) = parts
-        law = part.coupling.sum(axis=0)
-        about, whole = question.at(law), [Part(1.0, part.coupling[:, law > 0])]
-    room = np.array(allowances(about, whole, spent[0], spent[1], spent[2]))
-    values = (np.array(spent) + room) * (1.0 + _LAST_DIGITS)
-    met = np.array(excess) == 0.0
+        law = question.coupling(parts).sum(axis=0)
+        letters = np.flatnonzero(law > 0)
+        about, whole = question.at(law), [Part(part.weight, part.coupling[:, letters]) for part in parts]
+    far = 0.0
+    if near is not None:
+        asked[PERCEPTION.place], far = near.budget, _far(near, letters, about, whole)
+    room = np.array([*allowances(about, whole, spent[0], spent[1], spent[2]), 0.0])
+    values = (np.array([*spent, far]) + room) * (1.0 + _LAST_DIGITS)
+    met = np.array([*excess, 0.0]) == 0.0
     return Found(tuple(parts), np.where(met, np.minimum(values, asked), values), asked, room)
+
+
+def _far(near: Near, letters: np.ndarray, about: Question, parts: Sequence[Part]) -> float:
+    """No less than the divergence of the law of a point that is proved to lie in the ball."""
+    law = law_of(about, parts)
+    weights = np.bincount(letters, np.asarray(law, dtype=np.float64), len(near.target))
+    value = near.divergence(weights / weights.sum()) * (1.0 + _ABOUT) + _ABOUT
+    return value if value < near.budget and meets(replace(near, budget=value), letters, law) else near.budget
 
 
 class Floor:
     """The greatest of what trees prove."""
 
     def __init__(self, question: Question) -> None:
-        self.most = np.array(question.most)
+        laws = question.laws
+        self.most = np.array([*question.most, laws.farthest * (1.0 + _LAST_DIGITS) if isinstance(laws, Near) else 0.0])
         self.trees: list[Proved] = []
         self._whole: tuple[FloatArray, FloatArray, np.ndarray] | None = None
 
@@ -117,7 +145,7 @@ class Floor:
         return self._whole
 
     def by_tree(self, objective: Quantity, budgets: FloatArray) -> FloatArray:
-        """What every tree says (T, Q) of the objective within budgets (Q, 3) in nats, rounded down; inf: no point."""
+        """What every tree says (T, Q) of the objective within budgets (Q, 4) in nats, rounded down; inf: no point."""
         weights, levels, starts = self._arrays()
         caps = np.minimum(budgets, self.most)
         caps[:, objective.place] = 0.0
@@ -125,7 +153,9 @@ class Floor:
         step = max(1, _AT_ONCE // len(levels))
         own = weights[:, objective.place, None]
         for i in range(0, len(budgets), step):
-            paid = weights[:, :, None] * caps[i : i + step].T  # (L, 3, q)
+            with np.errstate(invalid="ignore"):
+                paid = weights[:, :, None] * caps[i : i + step].T  # (L, 4, q)
+            paid[np.isnan(paid)] = 0.0  # no weight on what has no limit
             size = np.abs(levels)[:, None] + paid.sum(axis=1)
             with np.errstate(divide="ignore", invalid="ignore"):
                 rest = levels[:, None] - paid.sum(axis=1) - ROUNDING * np.where(np.isfinite(size), size, 0.0)
@@ -167,9 +197,9 @@ class Ceiling:
 
     @property
     def values(self) -> FloatArray:
-        """The most that each point spends (N, 3)."""
+        """The most that each point spends (N, 4)."""
         if self._values is None:
-            self._values = np.array([p.values for p in self.points]).reshape(-1, 3)
+            self._values = np.array([p.values for p in self.points]).reshape(-1, 4)
         return self._values
 
     def losses(self, k: int) -> FloatArray:
@@ -188,7 +218,7 @@ class Ceiling:
     def staircase(self, objective: Quantity, budgets: FloatArray) -> FloatArray:
         """The best point that meets the budgets (Q,)."""
         answer = np.full(len(budgets), np.inf)
-        others = [q.place for q in QUANTITIES if q is not objective]
+        others = [q.place for q in EVERY if q is not objective]
         step = max(1, _AT_ONCE // max(1, 2 * len(self.points)))
         for i in range(0, len(budgets), step):
             part = budgets[i : i + step]
@@ -197,8 +227,8 @@ class Ceiling:
         return answer
 
     def best(self, objective: Quantity, budgets: FloatArray) -> tuple[int, float]:
-        """The point that is the staircase at one place (1, 3), −1 if there is none, and its value."""
-        others = [q.place for q in QUANTITIES if q is not objective]
+        """The point that is the staircase at one place (1, 4), −1 if there is none, and its value."""
+        others = [q.place for q in EVERY if q is not objective]
         met = (self.values[:, others] <= budgets[0, others]).all(axis=1)
         if not met.any():
             return -1, math.inf
@@ -214,7 +244,7 @@ class Ceiling:
         return np.full(len(budgets), np.inf) if hull is None else hull.at(budgets[:, limited])[0]
 
     def mixture(self, objective: Quantity, budgets: FloatArray, k: int) -> tuple[list[tuple[int, float]], float] | None:
-        """The points of the mixture that has U_τ at one place (1, 3), with their shares, and U_τ."""
+        """The points of the mixture that has U_τ at one place (1, 4), with their shares, and U_τ."""
         hull, limited = self._hull_of(objective, budgets, k)
         if hull is None:
             return None
@@ -226,13 +256,17 @@ class Ceiling:
     def _hull_of(
         self, objective: Quantity, budgets: FloatArray, k: int, rough: bool = False
     ) -> tuple[_Hull | None, tuple[int, ...]]:
+        spare = budgets.min(axis=0, initial=np.inf)
+        # What no point exceeds limits no mixture; but where the loss is limited τ counts more of it than there is.
+        largest = self.values.max(axis=0, initial=0.0)
         limited = tuple(
             q.place
-            for q in QUANTITIES
-            if q is not objective and float(budgets[:, q.place].min(initial=np.inf)) < np.inf
+            for q in EVERY
+            if q is not objective and spare[q.place] < (math.inf if q is CLASSIFICATION_LOSS else largest[q.place])
         )
-        key = (objective.place, 0 if self.linear else k, limited)
-        if rough and not self.linear:
+        plain = self.linear or CLASSIFICATION_LOSS.place not in limited
+        key = (objective.place, 0 if plain else k, limited)
+        if rough and not plain:
             return self._rough_hull(key), limited
         if key not in self._hulls:
             self._hulls[key] = _hull(*self._table(key))
@@ -254,7 +288,8 @@ class Ceiling:
     def _table(self, key: tuple[int, int, tuple[int, ...]]) -> tuple[FloatArray, FloatArray]:
         place, k, limited = key
         table = self.values.copy()
-        table[:, 2] = self.losses(k)
+        if CLASSIFICATION_LOSS.place in limited:
+            table[:, CLASSIFICATION_LOSS.place] = self.losses(k)
         return table[:, limited], table[:, place]
 
 
@@ -303,8 +338,10 @@ def _hull(x: FloatArray, z: FloatArray) -> _Hull | None:
     from scipy.spatial import ConvexHull, QhullError
 
     n, b = x.shape
-    if n == 0 or b == 0:
+    if n == 0:
         return None
+    if b == 0:  # nothing is limited: the best point
+        return _Hull(x, z, np.zeros(0), np.zeros(0), np.array([[z.argmin()]]), np.ones((1, 1, 1)))
     most, least = x.max(axis=0), x.min(axis=0)
     owner, shifted = [np.arange(n)], [x]
     for bits in range(1, 2**b):  # a point that spends more than it does

@@ -29,7 +29,7 @@ def agreed(rows: Sequence[Row], tolerance: float) -> list[dict[str, Any]]:
     exceed its budgets ("near-feasible") serves no other row: its excess is not theirs. A row that failed (no bound at
     all) stays visible as such, unless a looser one is infeasible.
     """
-    limits = (*columns.BUDGETS.values(), "perception_budget")
+    limits = columns.BUDGETS.values()
     budgets = np.array([[row.get(name, math.inf) for name in limits] for row in rows], dtype=np.float64)
     values = np.array([_finite(row["value"], math.inf) for row in rows])
     bounds = np.array([_finite(row["lower_bound"], -math.inf) for row in rows])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from drcopt.formulations import Part, Question, SingleLetter
 from drcopt.law_session import session_for
 from drcopt.perception import Perception
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE, Quantity
+from drcopt.questions import DISTORTION, PERCEPTION, QUANTITIES, RATE, Quantity
 from drcopt.session import Session
 from drcopt.stakes import Stakes
 from drcopt.support import clock
@@ -39,13 +39,16 @@ Start = tuple[FloatArray, FloatArray]
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Budgets (D, R, C) in nats and the unit of d; ``full``: with a proof, else a descent from ``starts`` alone."""
+    """Budgets (D, R, C, P) in nats and the unit of d; ``full``: with a proof, else a descent from ``starts`` alone.
+
+    The budget of ``perception`` is P, whatever it says.
+    """
 
     problem: Problem
     settings: Mapping[str, Any]
     perception: Perception | None
     objective: Quantity
-    budgets: tuple[float, float, float]
+    budgets: tuple[float, ...]
     full: bool
     starts: Sequence[Start] = ()
     warm: Mapping[str, FloatArray] | None = None
@@ -65,7 +68,10 @@ class Answer:
 
 def session(task: Task) -> Session:
     """The session that answers a task."""
-    return session_for(task.problem, perception=task.perception, units="nats", **task.settings)
+    wanted = task.perception
+    if wanted is not None:
+        wanted = replace(wanted, budget=task.budgets[PERCEPTION.place])
+    return session_for(task.problem, perception=wanted, units="nats", **task.settings)
 
 
 def run(tasks: Sequence[Task]) -> list[Answer]:
@@ -90,22 +96,23 @@ def _solved(task: Task) -> Answer:
     one.coarse = True
     # Not the tree: with all its boxes it would make every place as dear as the worst.
     one.warm = None if task.warm is None else dict(task.warm) | _NO_TREE
-    limits = {q.budget: b for q, b in zip((DISTORTION, RATE, CLASSIFICATION_LOSS), task.budgets, strict=True)}
+    limits = {q.budget: b for q, b in zip(QUANTITIES, task.budgets, strict=False)}
     del limits[task.objective.budget]
     solution = one.ask(task.objective, **limits, on_failure="return")
     if solution.termination.startswith(INTERRUPTED):
         raise KeyboardInterrupt
     certificate = solution.certificate
-    question, spent = certificate.formulation, certificate.spent
+    question, spent, P = certificate.formulation, certificate.spent, task.budgets[PERCEPTION.place]
+    near = None if task.perception is None or not 0.0 < P < math.inf else task.perception.near(task.problem, P)
     points: tuple[Found, ...] = ()
     if certificate.parts is not None and spent is not None:
         excess = (spent.distortion_excess, spent.rate_excess, spent.loss_excess)
-        points = (found(question, certificate.parts, spent.values, excess),)
+        points = (found(question, certificate.parts, spent.values, excess, near),)
     trees = []
     asked = [question] if certificate.relaxed is None else [question, question.with_problem(certificate.relaxed)]
     for evidence in certificate.evidence:
         if isinstance(evidence, PosteriorTree):
-            trees += [Proved.of(evidence, pieces) for each in asked if (pieces := evidence.pieces(each))]
+            trees += [Proved.of(evidence, pieces, P) for each in asked if (pieces := evidence.pieces(each))]
     warm, start = one.warm, None
     if isinstance(warm, dict) and "coupling" in warm:
         start = (np.array(warm["coupling"]), np.array(warm["multipliers"]))
@@ -121,7 +128,7 @@ def descends(question: Question) -> bool:
 
 def _descended(task: Task) -> Answer:
     problem = task.problem.reduced()
-    distortion, rate, loss = task.budgets
+    distortion, rate, loss, _ = task.budgets
     # What it spends is read off a point, and rounded up: there is no budget to meet to the last digit.
     free = SingleLetter(problem, math.inf, math.inf, objective=task.objective)
     standard, change = Stakes(problem).standard

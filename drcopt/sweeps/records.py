@@ -61,7 +61,7 @@ def _arrays(answer: Answer) -> tuple[dict[str, Any], dict[str, FloatArray]]:
         text["points"].append([float(part.weight) for part in point.parts])
     text["trees"] = len(answer.trees)
     for i, proved in enumerate(answer.trees):
-        arrays |= {f"t{i}.weights": proved.weights, f"t{i}.levels": proved.levels}
+        arrays |= {f"t{i}.weights": proved.weights, f"t{i}.levels": proved.levels, f"t{i}.P": np.array([proved.P])}
         if proved.tree is not None:
             arrays |= {f"t{i}.{name}": array for name, array in packed(proved.tree.root).items()}
     if answer.start is not None:
@@ -88,7 +88,8 @@ def _answer(text: dict[str, Any], arrays: dict[str, FloatArray]) -> Answer:
             if splits is None
             else PosteriorTree(unpacked(splits, arrays[f"t{i}.leaves"], arrays.get(f"t{i}.tangents")))
         )
-        trees.append(Proved(tree, arrays[f"t{i}.weights"], arrays[f"t{i}.levels"]))
+        weights, levels, P = (arrays[f"t{i}.{name}"] for name in ("weights", "levels", "P"))
+        trees.append(Proved(tree, weights, levels, float(P[0])))
     start = (arrays["start.P"], arrays["start.z"]) if "start.P" in arrays else None
     warm = {name.removeprefix("warm."): a for name, a in arrays.items() if name.startswith("warm.")}
     return Answer(tuple(points), tuple(trees), start, warm or None, text["status"], text["failure"])

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from drcopt.bounds import Cheapest, DataProcessing
+from drcopt.bounds import Cheapest, DataProcessing, Leaf, PosteriorTree
 from drcopt.formulations import Question
-from drcopt.questions import CLASSIFICATION_LOSS, Quantity
+from drcopt.questions import CLASSIFICATION_LOSS, PERCEPTION, Near, Quantity
 from drcopt.support.check import FloatArray
 from drcopt.sweeps.envelopes import Ceiling, Floor, Proved
 from drcopt.sweeps.nodes import Answer, Start
@@ -35,10 +35,10 @@ _EDGE = 0.1
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to minimise at which budgets (D, R, C), whether with a proof, and what an answer may start from."""
+    """What to minimise at which budgets (D, R, C, P), whether with a proof, and what an answer may start from."""
 
     objective: Quantity
-    budgets: tuple[float, float, float]
+    budgets: tuple[float, ...]
     full: bool
     starts: tuple[Start, ...] = ()
     warm: Mapping[str, FloatArray] | None = None
@@ -46,8 +46,8 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Axis:
-    """A quantity whose budget varies from ``low`` to ``high``, in nats or the unit of d; boxes are no thinner than
-    ``resolution`` of that."""
+    """A quantity whose budget varies from ``low`` to ``high``, in nats, the unit of d or that of a divergence; boxes
+    are no thinner than ``resolution`` of that."""
 
     quantity: Quantity
     low: float
@@ -107,7 +107,7 @@ class Known:
     ceiling: Ceiling = field(init=False)
     starts: list[tuple[FloatArray, Start]] = field(default_factory=list)
     warms: list[tuple[FloatArray, Mapping[str, FloatArray]]] = field(default_factory=list)
-    asked: set[tuple[Quantity, tuple[float, float, float], bool]] = field(default_factory=set)
+    asked: set[tuple[Quantity, tuple[float, ...], bool]] = field(default_factory=set)
     solves: int = 0
     descents: int = 0
     failures: list[str] = field(default_factory=list)
@@ -116,7 +116,15 @@ class Known:
         self.floor, self.ceiling = Floor(self.question), Ceiling(self.question)
         for always in (DataProcessing(), Cheapest()):
             for piece in always.pieces(self.question):
-                self.floor.add(Proved.of(None, [piece]))
+                if piece.perception == 0:  # others are worth a tree: a proof needs what they weigh it with
+                    self.floor.add(Proved.of(None, [piece]))
+
+    def cheapest(self, P: float) -> None:
+        """Every letter of X at its cheapest, with what Y's law then pays within P of the target."""
+        question, d = self.question, self.question.problem.d
+        tree = PosteriorTree(Leaf(d.min(axis=1), 0.0, 0.0))
+        assert isinstance(question.laws, Near)
+        self.floor.add(Proved.of(tree, tree.pieces(replace(question, laws=replace(question.laws, budget=P))), P))
 
     def learn(self, wanted: Wanted, answer: Answer) -> None:
         """Take in an answer."""
@@ -136,8 +144,9 @@ class Known:
 
     def far(self, a: FloatArray, b: FloatArray) -> float:
         """How far budgets lie apart, in units of the most that any point needs."""
-        most = self.floor.most
-        return float((((np.minimum(a, most) - np.minimum(b, most)) / most) ** 2).sum())
+        most = np.where(np.isfinite(self.floor.most), self.floor.most, 1.0)
+        apart = np.minimum(a, most) - np.minimum(b, most)
+        return float(((apart[most > 0] / most[most > 0]) ** 2).sum())
 
 
 Ask = Callable[[Sequence[Wanted]], list[Answer]]
@@ -145,15 +154,19 @@ Node = tuple[float, ...]
 
 
 class Refinement:
-    """Boxes over one or two axes, other budgets fixed (``fixed``, (3,)), refined until the gap is ≤ ``tol``."""
+    """Boxes over some axes, other budgets fixed (``fixed``, (4,)), refined until the gap is ≤ ``tol``."""
 
     def __init__(self, known: Known, objective: Quantity, axes: Sequence[Axis], fixed: FloatArray, tol: float) -> None:
         self.known, self.objective, self.axes, self.fixed, self.tol = known, objective, tuple(axes), fixed, tol
         self.boxes = [Box((0.0,) * len(axes), (1.0,) * len(axes))]
+        for axis in self.axes:
+            if axis.quantity is PERCEPTION:
+                for share in (0.0, 0.5, 1.0):
+                    known.cheapest(axis.at(share))
         self.done: list[Box] = []
 
     def budgets(self, nodes: Sequence[Node]) -> FloatArray:
-        """Of nodes given by shares, (Q, 3)."""
+        """Of nodes given by shares, (Q, 4)."""
         found = np.tile(self.fixed, (len(nodes), 1))
         for j, axis in enumerate(self.axes):
             found[:, axis.quantity.place] = [axis.at(node[j]) for node in nodes]
@@ -235,7 +248,7 @@ class Refinement:
     # -- answering -----------------------------------------------------------------------------------------------
 
     def ceiling(self, budgets: FloatArray) -> FloatArray:
-        """What points are known to reach within budgets (Q, 3)."""
+        """What points are known to reach within budgets (Q, 4)."""
         found, ceiling = self.known.ceiling.staircase(self.objective, budgets), self.known.ceiling
         if ceiling.points:
             tangents = np.column_stack([self._of_box(budgets), self._nearest(budgets)[:, :1]])
@@ -245,7 +258,7 @@ class Refinement:
         return found
 
     def mixture(self, budgets: FloatArray) -> list[tuple[int, float]] | None:
-        """Points and their shares of a mixture that has the ceiling at one place (1, 3); None if there is none."""
+        """Points and their shares of a mixture that has the ceiling at one place (1, 4); None if there is none."""
         ceiling = self.known.ceiling
         best, value = ceiling.best(self.objective, budgets)
         shares = [(best, 1.0)] if best >= 0 else None
@@ -329,8 +342,7 @@ class Refinement:
         return self._wanted(self.objective, self.budgets([node])[0], full)
 
     def _wanted(self, objective: Quantity, budgets: FloatArray, full: bool) -> Wanted:
-        D, R, C = (budgets * (1.0 - _INSIDE)).tolist()
-        return Wanted(objective, (D, R, C), full)
+        return Wanted(objective, tuple((budgets * (1.0 - _INSIDE)).tolist()), full)
 
     def _new(self, wanted: list[Wanted]) -> list[Wanted]:
         """Those that were not asked before, with what they may start from."""

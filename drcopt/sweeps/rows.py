@@ -16,10 +16,11 @@ import numpy as np
 
 from drcopt import words
 from drcopt.errors import InputError
-from drcopt.information import from_nats, to_nats
+from drcopt.information import NATS_PER, from_nats, to_nats
 from drcopt.perception import Perception
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, PERCEPTION, RATE, Quantity
+from drcopt.questions.output import KINDS
 from drcopt.solution import Solution
 from drcopt.support import check
 
@@ -31,6 +32,7 @@ BUDGETS: Mapping[Quantity, str] = {
     RATE: "rate_budget_bits",
     DISTORTION: "distortion_budget",
     CLASSIFICATION_LOSS: "classification_budget_bits",
+    PERCEPTION: "perception_budget",
 }
 
 #: What a point has of each quantity; that of what is minimised is the row's ``value``.
@@ -46,6 +48,12 @@ def limited(objective: Quantity) -> tuple[Quantity, Quantity]:
     """Two quantities that a sweep limits: the one that its chains ascend in, then the one they hold."""
     first, second, *_ = (q for q in BUDGETS if q is not objective)
     return first, second
+
+
+def inside(q: Quantity, perception: Perception | None, units: words.Units) -> float:
+    """Nats, or units of d or of a divergence, in a unit of a budget."""
+    of_law = q is PERCEPTION and perception is not None and KINDS[perception.kind].informational
+    return NATS_PER[units] if q.informational or of_law else 1.0
 
 
 def outer(objective: Quantity) -> Quantity:
@@ -159,8 +167,8 @@ ALL: tuple[Column, ...] = (
     _limit(DISTORTION, "D, in the unit of d; inf: no such budget", before=math.inf),
     _asked("perception_kind", "how perception was measured; empty: it was not limited",
            lambda asked: "" if asked.perception is None else asked.perception.kind, text=True, before=""),
-    _asked("perception_budget", "P, in bits for kl, reverse-kl and renyi; inf: no such budget",
-           lambda asked: asked.budget(PERCEPTION), before=math.inf),
+    _limit(PERCEPTION, "P, in bits for kl, reverse-kl and renyi; inf: no such budget",
+           before=math.inf),
     _found("point", "perception", "perception of the point found; nan: not measured", lambda s: float(s.perception),
            before=math.nan),
     _found("point", "accuracy", "how often the best classifier of the point found is right: sum over y of "

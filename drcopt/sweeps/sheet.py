@@ -18,11 +18,11 @@ from drcopt.formulations import Question
 from drcopt.information import NATS_PER
 from drcopt.law_session import session_for
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, Quantity, quantity
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, EVERY, PERCEPTION, Quantity, quantity
 from drcopt.session import Session
 from drcopt.support.check import FloatArray
 from drcopt.sweeps.refine import Known, Refinement
-from drcopt.sweeps.rows import BUDGETS, MEASURED, limited
+from drcopt.sweeps.rows import BUDGETS, MEASURED, inside, limited
 from drcopt.sweeps.surface_proof import save
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Surface:
         Parameters
         ----------
         *budgets : array_like
-            The budgets that vary, in the order R, D, C, in ``units`` or the unit of d; they are broadcast.
+            The budgets that vary, in the order R, D, C, P, in ``units`` or the unit of d; they are broadcast.
 
         Returns
         -------
@@ -150,8 +150,10 @@ class Surface:
         """Between what the least classification loss lies, where that is limited: (lower, upper) at the other budget.
 
         ``budget`` is one on the rate (or, where the rate is minimised, on E d). Below ``lower`` nothing meets a budget
-        on the loss.
+        on the loss. A budget on the perception must be held.
         """
+        if any(axis.quantity is PERCEPTION for axis in self.refinement.axes):
+            raise InputError("edge must be asked of a surface that holds P; this one varies it. Use lower.")
         other = next(q for q in limited(self._quantity) if q is not CLASSIFICATION_LOSS)
         if self._quantity is CLASSIFICATION_LOSS:
             raise InputError("edge must be asked of a surface that limits the loss; this one minimises it. Use lower.")
@@ -197,15 +199,16 @@ class Surface:
 
         axes = self.refinement.axes
         sizes = [*counts, *[20] * (len(axes) - len(counts))]
-        ends = [(axis.quantity.outside(axis.low, "bits"), axis.quantity.outside(axis.high, "bits")) for axis in axes]
+        bits = {q: inside(q, self.settings["perception"], "bits") for q in EVERY}
+        ends = [(axis.low / bits[axis.quantity], axis.high / bits[axis.quantity]) for axis in axes]
         grids = np.meshgrid(*[np.linspace(*end, size) for end, size in zip(ends, sizes, strict=True)], indexing="ij")
         at = np.tile(self.refinement.fixed, (grids[0].size, 1))
         columns: dict[str, Any] = {}
         for axis, grid in zip(axes, grids, strict=True):
             q = axis.quantity
-            at[:, q.place] = np.minimum([q.inside(v, "bits") for v in grid.ravel().tolist()], axis.high)
+            at[:, q.place] = np.minimum(grid.ravel() * bits[q], axis.high)
         for q, name in BUDGETS.items():
-            columns[name] = [q.outside(v, "bits") for v in at[:, q.place].tolist()]
+            columns[name] = at[:, q.place] / bits[q]
         objective = self._quantity
         lower, upper = self._known.floor.at(objective, at), self.refinement.ceiling(at)
         unit = NATS_PER["bits"] if objective.informational else 1.0
@@ -260,6 +263,10 @@ class Surface:
         if title is None:
             unit = "" if self._quantity is DISTORTION else f" {self.units}"
             title = f"{self.known:.1%} known within {self.tolerance:.3g}{unit}"
+        if len(axes) > 2:
+            raise InputError(
+                "at most two budgets must vary for a picture; here three do. Plot a surface that holds one."
+            )
         if len(axes) == 1:
             letter: Any = axes[0].quantity.budget
             table[MEASURED[self._quantity]] = table["value"]
@@ -301,7 +308,7 @@ class Surface:
                 raise InputError(f"{name} must be nonnegative; it holds {array.min():.6g}. Pass budgets ≥ 0.")
         at = np.tile(self.refinement.fixed, (arrays[0].size, 1))
         for axis, array in zip(axes, arrays, strict=True):
-            unit = NATS_PER[self.units] if axis.quantity.informational else 1.0
+            unit = inside(axis.quantity, self.settings["perception"], self.units)
             at[:, axis.quantity.place] = array.ravel() * unit
         return at, arrays[0].shape
 

@@ -1,14 +1,16 @@
-"""A floor and a ceiling of D(R, C), or of another of its inverses, that hold everywhere in a rectangle of budgets."""
+"""A floor and a ceiling of D(R, C, P), or of one of its inverses, that hold everywhere in a rectangle of budgets."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from drcopt import words
@@ -17,7 +19,7 @@ from drcopt.forbidden import refuse_surface
 from drcopt.law_session import session_for
 from drcopt.perception import Perception
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, Quantity, quantity
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, EVERY, PERCEPTION, QUANTITIES, Quantity, quantity
 from drcopt.stakes import Stakes
 from drcopt.support import check, clock
 from drcopt.support.check import FloatArray
@@ -27,11 +29,11 @@ from drcopt.sweeps.checkpoint import Checkpoint
 from drcopt.sweeps.nodes import descends
 from drcopt.sweeps.records import Book
 from drcopt.sweeps.refine import Axis, Known, Refinement
-from drcopt.sweeps.rows import BUDGETS
+from drcopt.sweeps.rows import BUDGETS, inside
 from drcopt.sweeps.sheet import Surface
 
-#: Boxes of budgets are no thinner than this share of an axis, of one alone and of two.
-_ALONE, _TOGETHER = 2.0**-12, 2.0**-6
+#: Boxes of budgets are no thinner than this share of an axis, by how many there are.
+_RESOLUTION = {1: 2.0**-12, 2: 2.0**-6, 3: 2.0**-4}
 Limit = float | None | tuple[float, float]
 
 
@@ -41,6 +43,11 @@ def surface(
     R: Limit = None,
     C: Limit = None,
     D: Limit = None,
+    P: Limit = None,
+    kind: words.Divergence = "tv",
+    target: ArrayLike | None = None,
+    ground: ArrayLike | None = None,
+    order: float = 2.0,
     objective: words.Objective = "distortion",
     formulation: words.Formulation = "single-letter",
     classifier_sees: words.ClassifierSees = "Y",
@@ -63,9 +70,12 @@ def surface(
     ----------
     problem : Problem
         What to solve.
-    R, C, D : (float, float), float or None
-        Ranges of budgets, in ``units`` and the unit of d; one or two of them, refined up to where no point needs more.
-        A number holds a budget, None is none. What is minimised takes none.
+    R, C, D, P : (float, float), float or None
+        Ranges of budgets, in ``units`` and the unit of d; one to three of them, refined up to where no point needs
+        more. A number holds a budget, None is none. What is minimised takes none. A range of P begins above 0.
+    kind, target, ground, order
+        How perception is measured where P is given, as in :class:`drcopt.Perception`; the target is the problem's py
+        unless given.
     objective : {"distortion", "rate", "classification_loss"}
         What is minimised: D(R, C), R(D, C) or C(R, D).
     tol : float
@@ -73,11 +83,11 @@ def surface(
         outliers cut off (at most max d); for a rate or a loss in ``units``.
     resolution : float, optional
         Boxes are no thinner than this share of an axis, which limits what is spent along the edge of what is feasible
-        and where the objective jumps (default: 1/64, of one axis alone 1/4096).
+        and where the objective jumps (default: 1/64, of one axis alone 1/4096, of three 1/16).
     time_limit : float, optional
         Seconds; what is known by then comes back.
     formulation, classifier_sees, perception, units
-        As in :func:`drcopt.solve`; not "one-shot".
+        As in :func:`drcopt.solve`; not "one-shot". ``perception`` holds a budget, where P is not given.
     executor, checkpoint, progress
         As in :func:`drcopt.sweep`: what may answer side by side, and a file to resume from. What is asked does not
         depend on them.
@@ -99,6 +109,9 @@ def surface(
     >>> curve = drcopt.surface(drcopt.sources.bernoulli(), R=(0.1, 0.8), tol=1e-3)
     >>> curve.known, bool(curve.lower(0.5) <= 0.074826 <= curve.upper(0.5))
     (1.0, True)
+    >>> near = drcopt.surface(drcopt.sources.bernoulli(px=0.3), R=(0.4, 0.6), P=(0.01, 0.1), tol=5e-3)
+    >>> bool(near.lower(0.5, 0.05) <= 0.074169 <= near.upper(0.5, 0.05))
+    True
     """
     runner, started = executor_of(executor), clock.now()
     check.positive("tol", tol)
@@ -113,16 +126,29 @@ def surface(
         raise InputError(
             "formulation must be 'single-letter' or 'time-sharing' for a surface; it is 'one-shot'. Sweep it instead."
         )
-    settings = {"formulation": formulation, "classifier_sees": classifier_sees, "perception": perception}
+    wanted = None if perception is None else Perception.of(perception)
+    if P is not None:
+        if wanted is not None:
+            raise InputError("perception must not be given where P is; both are. Name its kind and target, or drop P.")
+        wanted = Perception(kind, math.inf if np.ndim(P) else P, target, ground, order)  # type: ignore[arg-type]
+    elif wanted is not None:
+        P = wanted.budget
+    settings: dict[str, Any] = {"formulation": formulation, "classifier_sees": classifier_sees, "perception": wanted}
     first = session_for(problem, units=units, **settings)
     refuse_surface(problem)
     if not np.isfinite(problem.d).all():
         raise InputError("d must be finite for a surface; it forbids pairs with inf. Sweep it instead.")
-    given = dict(zip(QUANTITIES, (D, R, C), strict=True))
+    given = dict(zip(EVERY, (D, R, C, P), strict=True))
     if given[minimised] is not None:
         raise minimised.limited_itself(check.shown(given[minimised]))
     question = first.question(minimised)
-    axes, fixed = _axes(given, units, resolution, question.most)
+    unit = {q: inside(q, wanted, units) for q in EVERY}
+    most = (*question.most, math.inf if wanted is None else wanted.near(problem, 1.0).farthest)
+    axes, fixed = _axes(given, unit, resolution, most)
+    for axis in axes:
+        if axis.quantity is PERCEPTION and wanted is not None:
+            question = replace(question, laws=wanted.near(problem, axis.high))
+            settings["perception"] = replace(wanted, budget=axis.high / unit[PERCEPTION])
     tolerance = tol * Stakes(question.problem).scale if minimised is DISTORTION else minimised.inside(tol, units)
     refinement = Refinement(Known(question), minimised, axes, fixed, max(tolerance, 1e-300))
     # Where the loss has no limit a whole answer costs less than a descent.
@@ -135,7 +161,7 @@ def surface(
         "surface": objective,
         **{name: list(v) if isinstance(v, tuple) else v for name, v in ranges.items()},
         **{name: value for name, value in settings.items() if name != "perception"},
-        "perception": "" if perception is None else repr(perception),
+        "perception": "" if wanted is None else repr(wanted),
         "units": units,
         "tol": float(tol),
         "resolution": [axis.resolution for axis in axes],
@@ -170,10 +196,10 @@ def surface(
 
 
 def _axes(
-    given: Mapping[Quantity, Any], units: words.Units, resolution: float | None, most: Sequence[float]
+    given: Mapping[Quantity, Any], unit: Mapping[Quantity, float], resolution: float | None, most: Sequence[float]
 ) -> tuple[list[Axis], FloatArray]:
     """The budgets that vary, in the order of a sweep's, and those that do not, in nats."""
-    fixed, ends = np.full(3, math.inf), {}
+    fixed, ends = np.full(len(EVERY), math.inf), {}
     for q in BUDGETS:
         value = given[q]
         if isinstance(value, (tuple, list, np.ndarray)) and np.ndim(value) == 1:
@@ -185,18 +211,20 @@ def _axes(
                     f"{q.budget} must be (least, most) with least < most, finite; it is {check.shown(value)}. "
                     "Pass e.g. (0.5, 1.0), or a number to hold it."
                 )
-            reach = most[q.place]
-            if not q.inside(low, units) < reach:
+            reach, per = most[q.place], unit[q]
+            if q is PERCEPTION and low == 0.0:
                 raise InputError(
-                    f"{q.budget} must begin below {q.outside(reach, units):.6g}, which no point exceeds; it is "
+                    f"P must begin above 0; it is {check.shown(value)}. At 0 Y has the target's law: solve that."
+                )
+            if not low * per < reach:
+                raise InputError(
+                    f"{q.budget} must begin below {reach / per:.6g}, which no point exceeds; it is "
                     f"{check.shown(value)}. Nothing changes from there on: pass a smaller least, or None."
                 )
-            ends[q] = q.inside(low, units), min(q.inside(high, units), reach)
+            ends[q] = low * per, min(high * per, reach)
         else:
-            fixed[q.place] = q.inside(check.budget(q.budget, value), units)
-    if not 1 <= len(ends) <= 2:
-        raise InputError(
-            f"one or two of R, C and D must be ranges (least, most); {len(ends)} are. Pass e.g. R=(0.1, 1.0)."
-        )
-    least = (_ALONE if len(ends) == 1 else _TOGETHER) if resolution is None else resolution
+            fixed[q.place] = check.budget(q.budget, value) * unit[q]
+    if not ends:
+        raise InputError("one to three of R, C, D and P must be ranges (least, most); none is. Pass e.g. R=(0.1, 1.0).")
+    least = _RESOLUTION[len(ends)] if resolution is None else resolution
     return [Axis(q, *pair, least) for q, pair in ends.items()], fixed

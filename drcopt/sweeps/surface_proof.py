@@ -14,8 +14,7 @@ from drcopt.bounds import Leaf
 from drcopt.certify.proof import Writer, number, numbers, perception_of
 from drcopt.certify.proof import points as written_points
 from drcopt.formulations import Question
-from drcopt.questions import QUANTITIES
-from drcopt.questions.output import Near
+from drcopt.questions import PERCEPTION, QUANTITIES, Near
 from drcopt.support.check import FloatArray
 from drcopt.support.files import atomic_write
 from drcopt.sweeps.envelopes import Ceiling, Floor, Proved
@@ -44,18 +43,17 @@ def to_dict(refinement: Refinement) -> dict[str, Any]:
     known = refinement.known
     ceiling = Ceiling(question)
     for point in known.ceiling.points:  # as the checker will find them: what they spend, whatever they were asked for
-        values = np.array(question.values(point.parts)) + 2.0 * point.room
+        values = np.array([*question.values(point.parts), 0.0]) + 2.0 * point.room
         ceiling.add(replace(point, values=np.maximum(values, point.values)))
     chosen, _ = _judged(refinement, boxes, known.floor, ceiling)
     used = sorted({tree for tree in chosen if tree >= 0 and known.floor.trees[tree].tree is not None})
-    writer = _Writer(question, refinement.tol)
     evidence: list[dict[str, Any]] = []
     floor, places = Floor(question), dict[int, int]()
     for tree in used:
         places[len(floor.trees)] = len(evidence)
-        written, levels = writer.tree(known.floor.trees[tree])
+        written, proved = _Writer(question, refinement.tol, known.floor.trees[tree]).written()
         evidence.append(written)
-        floor.add(replace(known.floor.trees[tree], levels=levels))
+        floor.add(proved)
     for proved in known.floor.trees:
         if proved.tree is None:
             floor.add(proved)
@@ -75,7 +73,7 @@ def to_dict(refinement: Refinement) -> dict[str, Any]:
         limit = float(refinement.fixed[q.place])
         if limit < math.inf and q is not refinement.objective and all(a.quantity is not q for a in refinement.axes):
             limits[_name(q.name)] = number(limit)
-    if isinstance(question.laws, Near):
+    if isinstance(question.laws, Near) and all(a.quantity is not PERCEPTION for a in refinement.axes):
         limits["perception_budget"] = number(question.laws.budget)
     problem = question.problem
     arrays = {name: numbers(getattr(problem, name)) for name in ("px", "py", "ps_given_x", "d")}
@@ -161,32 +159,55 @@ def _entry(refinement: Refinement, box: Box, ceiling: Ceiling, points: _Points) 
 
 
 class _Writer(Writer):
-    """Writes trees with cells that prove each leaf's half-space, whatever the question."""
+    """Writes a tree with cells that prove each leaf's half-space, whatever the question."""
 
-    def __init__(self, question: Question, tol: float) -> None:
+    def __init__(self, question: Question, tol: float, proved: Proved) -> None:
+        if isinstance(question.laws, Near):  # at whose budget the leaves were to be best
+            question = replace(question, laws=replace(question.laws, budget=min(proved.P, question.laws.farthest)))
         super().__init__(question, -math.inf)
-        self.tol = tol
-        self._levels: dict[int, float] = {}
-        self._proved: dict[int, float] = {}
+        assert proved.tree is not None
+        self.tol, self.proved, self.tree, self.P = tol, proved, proved.tree, question.perception_budget
+        self._weights, self._levels = proved.weights.copy(), proved.levels.copy()
+        self._leaves = [leaf for leaf, _ in self.tree.leaves(self.problem)]
+        self._shared = self.mixes and len(self._leaves) > 1  # one half-space for all leaves
+        self._places = {id(leaf): 0 if self._shared else i for i, leaf in enumerate(self._leaves)}
 
     def bound(self, weights: tuple[float, float, float], level: float) -> float:
         """The level itself: a surface asks at all budgets."""
         return level
 
-    def tree(self, proved: Proved) -> tuple[dict[str, Any], FloatArray]:
-        """A tree as it is written, and the levels that its cells prove."""
-        assert proved.tree is not None
-        leaves = [leaf for leaf, _ in proved.tree.leaves(self.problem)]
-        self._levels = {id(leaf): float(v) for leaf, v in zip(leaves, proved.levels, strict=True)}
-        written = self.posterior_tree(proved.tree)
-        return written, np.array([self._proved[id(leaf)] for leaf in leaves])
+    def written(self) -> tuple[dict[str, Any], Proved]:
+        """The tree as it is written, and what its cells prove."""
+        written = self.posterior_tree(self.tree)
+        if self._shared:
+            self._learn(self._leaves[0], next(node for node in written["nodes"] if "f" in node))
+        return written, replace(self.proved, weights=self._weights, levels=self._levels)
 
     def posterior_leaf(self, leaf: Leaf, box: FloatArray) -> dict[str, Any]:
-        """With cells for its own half-space."""
-        own = (leaf.distortion, leaf.rate, leaf.classification)[self.formulation.objective.place]
-        unit, level = own or 1.0, self._levels[id(leaf)]
-        self.goal = level / unit - (_SHARE * self.tol if own else _EDGE)
+        """With cells for its own half-space, at the budget P."""
+        level = self._level(leaf)
+        own = self._own(leaf)
+        self.goal = level / (own or 1.0) - (_SHARE * self.tol if own else _EDGE)
         self.reached = math.inf
         written = super().posterior_leaf(leaf, box)
-        self._proved[id(leaf)] = min(level, (self.reached - 1e-12 * (1.0 + abs(self.goal))) * unit)
+        if not self._shared:
+            self._learn(leaf, written)
         return written
+
+    def _own(self, leaf: Leaf) -> float:
+        """Its weight of the objective, which is written as 1 if it is none."""
+        return float((leaf.distortion, leaf.rate, leaf.classification)[self.formulation.objective.place])
+
+    def _level(self, leaf: Leaf) -> float:
+        """Of its half-space, less what the budget P may add."""
+        place = self._places[id(leaf)]
+        weight = float(self.proved.weights[place, PERCEPTION.place])
+        return float(self.proved.levels[place]) - (weight * self.P if weight > 0 else 0.0)
+
+    def _learn(self, leaf: Leaf, written: dict[str, Any]) -> None:
+        """What has been proved of its half-space, with the weight of the perception that is written."""
+        unit, place = self._own(leaf) or 1.0, self._places[id(leaf)]
+        level = min(self._level(leaf), (self.reached - 1e-12 * (1.0 + abs(self.goal))) * unit)
+        weight = float.fromhex(written["perception"]) * unit if "perception" in written else 0.0
+        self._weights[place, PERCEPTION.place] = weight
+        self._levels[place] = level + (weight * self.P if weight > 0 else 0.0)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from drcopt.bounds import Leaf, PosteriorTree, Split
-from drcopt.bounds.posterior import Node
+from drcopt.bounds.posterior import Node, leaf_piece
 from drcopt.certify.certificate import repair
 from drcopt.errors import InputError
-from drcopt.formulations import Part
+from drcopt.formulations import Part, Question
 from drcopt.law_session import session_for
 from drcopt.perception import Perception
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, quantity
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, EVERY, PERCEPTION, Near, Piece, quantity
 from drcopt.support.check import FloatArray
 from drcopt.sweeps.envelopes import Proved, found
 from drcopt.sweeps.refine import Axis, Box, Known, Refinement
@@ -50,7 +50,8 @@ def _surface(data: Mapping[str, Any]) -> Surface:
     perception, target = None, data.get("perception")
     if target is not None:
         ground = None if "ground" not in target else array(target["ground"])
-        budget, order = double(data["perception_budget"]), double(target.get("order", "2"))
+        name = f"{PERCEPTION.name}_budget"
+        budget, order = double(data.get(name) or data["ranges"][name][1]), double(target.get("order", "2"))
         perception = Perception(target["kind"], budget, array(target["target"]), ground, order)
         problem = Problem(px, array(target["target"]), W, d)
     settings = {
@@ -60,24 +61,28 @@ def _surface(data: Mapping[str, Any]) -> Surface:
     }
     objective = quantity(data["objective"].replace("-", "_"))
     question = session_for(problem, units="nats", **settings).question(objective)
-    by_name = {f"{q.name.split('_')[0]}_budget": q for q in QUANTITIES}
-    fixed, axes = np.full(3, math.inf), []
+    by_name = {f"{q.name.split('_')[0]}_budget": q for q in EVERY}
+    fixed, axes = np.full(len(EVERY), math.inf), []
     for name, q in by_name.items():
         if data.get(name, "inf") != "inf":
             fixed[q.place] = double(data[name])
     for name, ends in data["ranges"].items():
         low, high = map(double, ends)
         axes.append(Axis(by_name[name], low, high, 0.0))
+    near = None if perception is None else perception.near(problem, perception.budget)
+    if any(axis.quantity is PERCEPTION for axis in axes):
+        question = replace(question, laws=near)
     refinement = Refinement(Known(question), objective, axes, fixed, double(data["gap"]))
     for parts in data["points"]:
         point = repair(question, [_part(part) for part in parts])
         if point is None:
             raise ValueError("a point of it is none")
         excess = (point.spent.distortion_excess, point.spent.rate_excess, point.spent.loss_excess)
-        refinement.known.ceiling.add(found(question, point.parts, point.spent.values, excess))
+        refinement.known.ceiling.add(found(question, point.parts, point.spent.values, excess, near))
     for evidence in data["evidence"]:
         tree = PosteriorTree(_tree(iter(evidence["nodes"]), objective is DISTORTION, objective is CLASSIFICATION_LOSS))
-        refinement.known.floor.add(Proved.of(tree, tree.pieces(question)))
+        leaves = [node for node in evidence["nodes"] if "at" not in node]
+        refinement.known.floor.add(Proved.of(tree, _pieces(question, tree, leaves), question.perception_budget))
     for box in data["boxes"]:
         made = Box(_shares(axes, box["low"]), _shares(axes, box["high"]), 0.0, -1, "corners" not in box)
         tau = box.get("tau")
@@ -88,6 +93,32 @@ def _surface(data: Mapping[str, Any]) -> Surface:
     why = "read from a proof file"
     tol = refinement.tol
     return Surface(problem, objective.name, ranges, "nats", tol, tol, 0.0, why, settings, refinement)
+
+
+@dataclass(frozen=True, eq=False)
+class _Weighed(Near):
+    """A ball whose multipliers are given."""
+
+    weight: float = 0.0
+    level: float = 0.0
+
+    def halfspace(self, g: FloatArray) -> tuple[float, float]:
+        """With those."""
+        return self.priced(g, self.weight, self.level), self.weight
+
+
+def _pieces(question: Question, tree: PosteriorTree, leaves: Sequence[Mapping[str, Any]]) -> list[Piece]:
+    """What the leaves of a tree prove with the multipliers of the file."""
+    laws = question.laws
+    if not isinstance(laws, Near):
+        return tree.pieces(question)
+    ball = laws.kind, laws.target, laws.budget, laws.ground, laws.order
+    given = [tuple(double(leaf.get(name, "0")) for name in ("perception", "level")) for leaf in leaves]
+    asked = [replace(question, laws=_Weighed(*ball, weight, level)) for weight, level in given]
+    if len(set(given)) == 1:
+        return tree.pieces(asked[0])
+    walked = zip(reversed(asked), tree.leaves(question.problem), strict=True)  # the other way round than a file
+    return [leaf_piece(each, leaf, box) for each, (leaf, box) in walked]
 
 
 def _shares(axes: list[Axis], budgets: list[str]) -> tuple[float, ...]:
