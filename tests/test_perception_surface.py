@@ -211,6 +211,34 @@ class TestHowItRuns:
         with pytest.raises(InputError, match=message):
             drcopt.surface(problem(), **arguments)
 
+    def test_the_command(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        from drcopt.cli import main
+
+        out, proof, page = tmp_path / "near.csv", tmp_path / "near.json", tmp_path / "near.html"
+        asked = ["--R", "0.2:0.6", "--perception", "tv:0.01:0.2", "--tol", "0.02", "--out", str(out)]
+        assert main(["surface", "bernoulli", *asked, "--certificate", str(proof)]) == 0
+        assert "P=(0.01, 0.2)" in capsys.readouterr().out
+        assert "perception_budget" in out.read_text(encoding="utf-8").splitlines()[0]
+        assert main(["check", str(proof)]) == 0
+        assert main(["explore", str(proof), "-o", str(page)]) == 0
+        assert "perception budget" in page.read_text(encoding="utf-8")
+        assert main(["surface", "bernoulli", "--perception", "tv:a"]) == 2
+
+    def test_pages_of_tables(self) -> None:
+        from drcopt import explore
+
+        table = drcopt.sweep(drcopt.sources.bernoulli(), R=[0.3, 0.5], P=[0.01, 0.1])
+        assert '"letter":"P"' in explore.page(table)
+        more = drcopt.sweep(drcopt.sources.bernoulli(), R=[0.3, 0.5], C=[0.8, None], P=[0.01, 0.1], tol=1e-2)
+        with pytest.raises(InputError, match="it varies P beside R and C"):
+            explore.page(more)
+
+    def test_a_map_over_the_perception(self, sheet: drcopt.Surface) -> None:
+        pytest.importorskip("matplotlib").use("Agg")
+        ax = sheet.plot(size=(3.4, 2.8)).axes[0]
+        assert ax.get_xlabel() == "rate budget R (bits)"
+        assert ax.get_ylabel() == "perception budget P"
+
     def test_what_needs_a_held_budget(self, sheet: drcopt.Surface) -> None:
         with pytest.raises(InputError, match="edge must be asked of a surface that holds P"):
             sheet.edge(0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -29,11 +29,29 @@ class Range(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
         return numbers if len(numbers) == 2 else numbers[0]
 
 
+class NearRange(Range):
+    """The type of ``--perception`` here: a kind of divergence and, after a colon, what :class:`Range` takes."""
+
+    name = "kind:low:high"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """(kind, a float or a pair of them), or a usage error."""
+        if not isinstance(value, str):
+            return value
+        kind, _, budgets = value.partition(":")
+        return kind, super().convert(budgets, param, ctx)
+
+
 @click.command()
 @click.argument("source")
 @click.option("--R", "R", type=Range(), help="Rates from low to high, or one.")
 @click.option("--C", "C", type=Range(), help="Budgets on H(S|Y) likewise.")
 @click.option("--D", "D", type=Range(), help="Distortions likewise, where something else is minimised.")
+@click.option(
+    "--perception",
+    type=NearRange(),
+    help="KIND:LOW:HIGH, such as tv:0.01:0.2, or KIND:P: Y's law is near the source's.",
+)
 @minimize
 @click.option("--tol", type=float, default=1e-3, show_default=True, help="How far floor and ceiling may lie apart.")
 @click.option("--units", type=click.Choice(["bits", "nats"]), default="bits", show_default=True, help="Of budgets.")
@@ -48,6 +66,7 @@ def surface(
     R: Any,
     C: Any,
     D: Any,
+    perception: Any,
     minimize: words.Objective,
     tol: float,
     units: words.Units,
@@ -67,16 +86,22 @@ def surface(
     Examples:
       drcopt surface bernoulli --R 0.2:0.6
       drcopt surface bernoulli --R 0.5:0.8 --C 0.8:0.9 --tol 0.01 --out surface.csv --certificate surface.json
+      drcopt surface bernoulli --R 0.2:0.6 --perception tv:0.01:0.2
     """
     from drcopt.support.files import atomic_write
     from drcopt.sweeps.surface import surface as known_everywhere
 
     refuse_existing(force, out, certificate)
+    problem = load(source, **how)
+    kind, P = cast("tuple[words.Divergence, Any]", perception or ("tv", None))
     found = known_everywhere(
-        load(source, **how),
+        problem,
         R=R,
         C=C,
         D=D,
+        P=P,
+        kind=kind,
+        ground=problem.d if kind == "wasserstein" else None,
         objective=minimize,
         tol=tol,
         units=units,

@@ -22,14 +22,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drcopt import words
 from drcopt.errors import InputError
 from drcopt.labels import Labels
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS, QUANTITIES, Quantity, quantity
+from drcopt.questions import CLASSIFICATION_LOSS, PERCEPTION, QUANTITIES, Quantity, quantity
 from drcopt.solution import Solution
 from drcopt.support.check import FloatArray, shown, text
 from drcopt.support.files import atomic_write
-from drcopt.sweeps.rows import BUDGETS, limited
+from drcopt.sweeps.rows import BUDGETS, inside, limited
 from drcopt.sweeps.sheet import Surface
 
 if TYPE_CHECKING:
@@ -42,7 +43,12 @@ MOST_BYTES, MOST_ROWS = 2_000_000, 20_000
 #: Budgets along each axis of a surface, and of a curve; numbers in couplings, altogether, and couplings along an axis.
 _GRID, _LINE, _NUMBERS, _COUPLINGS = 60, 400, 40_000, 12
 _STATUSES = ("known", "open", "optimal", "feasible", "near-feasible", "infeasible", "unknown")
-_WORDS = {"R": "rate budget", "D": "distortion budget", "C": "classification budget"}
+_WORDS = {
+    "R": "rate budget",
+    "D": "distortion budget",
+    "C": "classification budget",
+    "P": "perception budget",
+}
 _CODEC = ("rate", "distortion", "loss")
 
 
@@ -137,24 +143,30 @@ def page(
 
 def _of_surface(surface: Surface) -> dict[str, Any]:
     objective, axes = quantity(surface.objective), [axis.quantity for axis in surface.refinement.axes]
+    if len(axes) > 2:
+        raise InputError("a surface to explore must vary at most two budgets; this one varies three. Hold one of them.")
+
+    def per(q: Quantity, units: words.Units) -> float:
+        return inside(q, surface.settings["perception"], units)
+
     table = surface.table(*([_LINE] if len(axes) == 1 else [_GRID] * 2))
     columns = [BUDGETS[q] for q in axes]
     data = _data(objective, axes, table, columns, [surface.settings["formulation"]])
     held = [
-        f"{q.budget} = {q.outside(float(surface.refinement.fixed[q.place]), 'bits'):.6g}"
-        for q in limited(objective)
-        if q not in axes and math.isfinite(surface.refinement.fixed[q.place])
+        f"{q.budget} = {float(surface.refinement.fixed[q.place]) / per(q, 'bits'):.6g}"
+        for q in BUDGETS
+        if q not in (*axes, objective) and math.isfinite(surface.refinement.fixed[q.place])
     ]
     data["notes"] = [
         f"{surface.known:.1%} of the budgets are known to {objective.outside(surface.refinement.tol, 'bits'):.3g}"
         f"{' bits' if objective.informational else ''}, proved everywhere, not only at the places shown.",
         *([f"Held: {', '.join(held)}."] if held else []),
     ]
-    if objective is not CLASSIFICATION_LOSS and CLASSIFICATION_LOSS in axes and len(axes) == 2:
+    if objective is not CLASSIFICATION_LOSS and axes[1:] == [CLASSIFICATION_LOSS]:
         data["edge"] = _edge(surface, axes[0])
     size = surface.question.problem.d.size
     count = max(2, min(_COUPLINGS, int((_NUMBERS / size) ** (1.0 / len(axes)))))
-    units = [q.inside(1.0, "bits") / q.inside(1.0, surface.units) for q in axes]
+    units = [per(q, "bits") / per(q, surface.units) for q in axes]
     for _, row in surface.table(*[count] * len(axes)).iterrows():
         if not math.isfinite(row["value"]):
             continue
@@ -232,6 +244,8 @@ def _require_limits(objective: Quantity) -> None:
 
 
 def _of_table(table: pd.DataFrame) -> dict[str, Any]:
+    if BUDGETS[PERCEPTION] not in table.columns:  # one of before
+        table = table.assign(**{BUDGETS[PERCEPTION]: math.inf})
     needed = ["objective", "lower_bound", "value", "status", *BUDGETS.values()]
     if missing := [name for name in needed if name not in table.columns]:
         raise InputError(
@@ -251,7 +265,13 @@ def _of_table(table: pd.DataFrame) -> dict[str, Any]:
     for name in ("lower_bound", "value", *BUDGETS.values()):
         if table[name].dtype.kind not in "fiu":
             raise InputError(f"the column {name} must hold numbers; it holds {table[name].dtype}. Correct the table.")
-    axes = [q for q in limited(objective) if table[BUDGETS[q]].nunique(dropna=False) > 1] or [limited(objective)[0]]
+    vary = [q for q in BUDGETS if q is not objective and table[BUDGETS[q]].nunique(dropna=False) > 1]
+    if len(vary) > 2:  # of which one is P: what is minimised has no budget
+        raise InputError(
+            "a table to explore must vary at most two budgets; it varies P beside "
+            f"{' and '.join(q.budget for q in vary if q is not PERCEPTION)}. Select the rows of one P."
+        )
+    axes = vary or [limited(objective)[0]]
     columns = [BUDGETS[q] for q in axes]
     groups = [name for name in ("formulation", "classifier_sees") if name in table.columns]
     names: list[Any] = list(zip(*(table[name].astype(str) for name in groups), strict=True)) or [()] * len(table)

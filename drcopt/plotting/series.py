@@ -184,7 +184,14 @@ def axis(table: pd.DataFrame) -> Any:
 def limited(table: pd.DataFrame) -> tuple[words.Budget, words.Budget]:
     """The two budgets that a surface of a table spans."""
     pairs: Mapping[str, tuple[words.Budget, words.Budget]] = {"rate": ("D", "C"), "classification_loss": ("R", "D")}
-    return pairs.get(objective_of(table), ("R", "C"))
+    first, second = pairs.get(objective_of(table), ("R", "C"))
+    varies: dict[words.Budget, bool] = {}
+    for letter in (first, second, "P"):
+        values = column(table, BUDGETS[letter].column) if BUDGETS[letter].column in table.columns else np.zeros(0)
+        varies[letter] = len(np.unique(values[np.isfinite(values)])) > 1
+    if varies["P"] and varies[first] != varies[second]:
+        return (first if varies[first] else second), "P"
+    return first, second
 
 
 def found(table: pd.DataFrame) -> str:
