@@ -446,5 +446,4 @@ def _finite(array: FloatArray) -> FloatArray:
 
 
 def _rebuilt(px: Any, py: Any, ps_given_x: Any, d: Any, labels: Labels, name: str, units: str) -> Problem:
-    law = None if np.isnan(py).all() else py
-    return Problem(px, law, ps_given_x, d, labels=labels, name=name, units=units)
+    return Problem(px, None if np.isnan(py).all() else py, ps_given_x, d, labels=labels, name=name, units=units)

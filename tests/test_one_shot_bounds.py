@@ -28,7 +28,7 @@ from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE, Quantity
 class TestPricing:
     def test_min_plus(self) -> None:
         rng = np.random.default_rng(0)
-        for n in (0, 1, 5, 10):
+        for n in (0, 1, 5, 10, 12, 13):  # by one gather, without gathers, by halves
             f, g = rng.normal(size=(2, 1 << n))
             h = min_plus(f, g)
             for whole in rng.integers(1 << n, size=20).tolist():

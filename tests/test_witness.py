@@ -342,3 +342,11 @@ class TestTinyMasses:
             a, b = solve(full, R=R), solve(rest, R=R)
             assert a.status == b.status == "optimal"
             assert a.distortion == pytest.approx(b.distortion, abs=1e-12)
+
+
+def test_independence_is_no_rate_however_many_letters() -> None:
+    """Too many for decimals: the coupling px pyᵀ itself is meant."""
+    rng = np.random.default_rng(0)
+    px, py = rng.dirichlet(np.ones(100)), rng.dirichlet(np.ones(90))
+    solution = solve(Problem(px, py, np.ones((100, 1)), rng.random((100, 90))), R=0.0)
+    assert solution.status == "optimal" and solution.residuals.rate == 0.0

@@ -206,6 +206,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "if near else P + spread",
     ),
     Mutant("meant: S is never told", "certify/witness.py", "formulation.problem.k == 1", "formulation.problem.k >= 1"),
+    Mutant(
+        "no rate whatever the coupling",
+        "certify/witness.py",
+        "if excess[1] > 0.0 and _apart(",
+        "if excess[1] > 0.0 or _apart(",
+    ),
     Mutant("meant: a hair for nothing", "certify/witness.py", "if rough and _affordable", "if False and _affordable"),
     Mutant("Ctrl-C for one part", "session.py", "if met or proposal.termination == INTERRUPTED", "if met", False),
 )

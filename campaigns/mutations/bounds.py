@@ -150,6 +150,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("the cost's weight ignored, maps", "bounds/maps.py", "leaf.distortion * problem.d +", "problem.d +"),
     Mutant("partitions at their worst", "bounds/subsets.py", "np.minimum(min_plus(f1", "np.maximum(min_plus(f1"),
+    Mutant("low cells not taken", "bounds/subsets.py", "np.add(F[without], G[A]", "np.add(F[without], G[0]"),
+    Mutant("least maps of other multipliers", "bounds/maps.py", "linear.ravel(), gamma, [alpha]", "gamma, [alpha]"),
     Mutant(
         "independent where it need not be",
         "bounds/exact.py",

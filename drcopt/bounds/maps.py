@@ -36,6 +36,8 @@ from drcopt.support.check import FloatArray
 
 #: Most additions one exact minimum over maps may take, and most entries of its tables: seconds, tens of megabytes.
 WORK_LIMIT, TABLE_LIMIT = 1e9, 2**22
+#: Least values that one pricing remembers.
+_REMEMBERED = 1000
 #: Boxes are widened by this much, more than rounding can move a posterior.
 _SLACK = 1e-13
 
@@ -48,6 +50,8 @@ class MapPricing:
         n, m = problem.n, problem.m
         self.work = max(m - 2, 0) * 3.0**n
         self.exact = self.work <= WORK_LIMIT and m * 2.0**n <= TABLE_LIMIT
+        #: What was computed here, by the bytes of the multipliers: leaves may share them.
+        self._known: dict[bytes, float] = {}
         if self.exact:
             joint = subset_sums((problem.px[:, None] * problem.ps_given_x).T)
             self._rate = entr(np.minimum(joint.sum(axis=0), 1.0))
@@ -56,15 +60,22 @@ class MapPricing:
     def least(
         self, linear: FloatArray, alpha: float, gamma: FloatArray, count: int = 1, turn: int = 0
     ) -> tuple[float, NDArray[np.int64]]:
-        """The least value and up to ``count`` good maps, shape (≤ count, n); linear (n, m), gamma (m,)."""
+        """The least value and up to ``count`` good maps (0: the value alone), shape (≤ count, n); linear (n, m)."""
         if alpha == 0 and not gamma.any():  # every letter chooses for itself
             return math.fsum(linear.min(axis=1)), linear.argmin(axis=1)[None]
         if not self.exact:
             return -math.inf, np.empty((0, len(linear)), dtype=np.int64)
+        key = np.concatenate([linear.ravel(), gamma, [alpha]]).tobytes()
+        if count == 0 and key in self._known:
+            return self._known[key], np.empty((0, len(linear)), dtype=np.int64)
         cells = subset_sums(np.ascontiguousarray(linear.T))
         cells += alpha * self._rate
         cells += gamma[:, None] * self._loss
-        return least_partitions(cells, count, turn)
+        least, maps = least_partitions(cells, count, turn)
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[key] = least
+        return least, maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +209,7 @@ def leaf_piece(question: Question, pricing: MapPricing, leaf: MapLeaf, box: Floa
     linear *= problem.px[:, None]
     ends = leaf.posterior[:, None, None] * entr(box) - leaf.slopes[..., None] * box
     letters = leaf.nu + ends.min(axis=-1).sum(axis=-1)  # on average over the law of Y, which is that of the mixture
-    least, _ = pricing.least(linear, leaf.rate, leaf.conditional)
+    least, _ = pricing.least(linear, leaf.rate, leaf.conditional, 0)
     over_laws, perception = question.law.halfspace(letters)
     level = lowered(
         math.fsum([over_laws, least]),

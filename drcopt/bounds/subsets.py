@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from drcopt.support.check import FloatArray
 
-#: Subsets of this many letters are combined by one gather; larger ones are cut in halves.
-_BASE = 8
+#: Subsets of so many letters are combined by one gather; of so many without gathers; larger ones are cut in halves.
+_FEW, _BASE = 9, 12
+#: Of these, letters whose subsets are gone through one by one.
+_LOW = 5
 
 
 def subset_sums(values: FloatArray) -> FloatArray:
@@ -24,14 +26,14 @@ def subset_sums(values: FloatArray) -> FloatArray:
     return sums
 
 
+@lru_cache(maxsize=1 << _BASE)
 def submasks(mask: int) -> NDArray[np.int64]:
     """Every subset of ``mask``, itself and the empty set included, in increasing order."""
-    found = np.zeros(1, dtype=np.int64)
-    while mask:
-        low = mask & -mask
-        found = np.concatenate([found, found | low])
-        mask ^= low
-    return found
+    if not mask:
+        return np.zeros(1, dtype=np.int64)
+    top = 1 << (mask.bit_length() - 1)
+    rest = submasks(mask ^ top)
+    return np.concatenate([rest, rest | top])
 
 
 def min_plus(f: FloatArray, g: FloatArray) -> FloatArray:
@@ -39,12 +41,42 @@ def min_plus(f: FloatArray, g: FloatArray) -> FloatArray:
 
     Halves with and without the last letter: h₀ = f₀*g₀ and h₁ = min(f₁*g₀, f₀*g₁).
     """
-    if len(f) <= 1 << _BASE:
-        rest, cell, starts = _pairs(len(f).bit_length() - 1)
+    n = len(f).bit_length() - 1
+    if n <= _FEW:
+        rest, cell, starts = _pairs(n)
         return np.asarray(np.minimum.reduceat(f[rest] + g[cell], starts))
+    if n <= _BASE:
+        return _by_low_cells(f, g)
     half = len(f) // 2
     f0, f1, g0, g1 = f[:half], f[half:], g[:half], g[half:]
     return np.concatenate([min_plus(f0, g0), np.minimum(min_plus(f1, g0), min_plus(f0, g1))])
+
+
+def _by_low_cells(f: FloatArray, g: FloatArray) -> FloatArray:
+    """The same, all pairs of subsets of the high letters at once, for the parts of A among the low ones in turn.
+
+    For such a part the sets S∖A are a subcube, and so are the sets S: no gather is needed.
+    """
+    rest, cell, starts = _pairs(len(f).bit_length() - 1 - _LOW)
+    # One row for each subset of the low letters.
+    rows = (np.ascontiguousarray(v.reshape(-1, 1 << _LOW).T) for v in (f, g))
+    F, G = (np.take(v, pick, axis=1) for v, pick in zip(rows, (rest, cell), strict=True))
+    H, sums = F + G[0], np.empty_like(F)
+    cube = (2,) * _LOW + (len(rest),)
+    F, Hs, sums = F.reshape(cube), H.reshape(cube), sums.reshape(cube)
+    for A, (without, holding) in enumerate(_subcubes()):
+        if A:
+            h, trial = Hs[holding], sums[holding]
+            np.add(F[without], G[A], out=trial)
+            np.minimum(h, trial, out=h)
+    return np.minimum.reduceat(H, starts, axis=1).T.ravel()
+
+
+@lru_cache(maxsize=1)
+def _subcubes() -> list[tuple[tuple[int | slice, ...], tuple[int | slice, ...]]]:
+    """For each set A of low letters where the sets that miss A are in a cube, and where those are that hold it."""
+    axes = [[A >> x & 1 for x in reversed(range(_LOW))] for A in range(1 << _LOW)]
+    return [(tuple(0 if a else slice(None) for a in A), tuple(1 if a else slice(None) for a in A)) for A in axes]
 
 
 @lru_cache(maxsize=_BASE + 1)
@@ -63,7 +95,7 @@ def _pairs(n: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int
 def least_partitions(cells: FloatArray, count: int, turn: int = 0) -> tuple[float, NDArray[np.int64]]:
     """The least of Σ_y cells[y, A_y] over partitions (A_0 … A_{m−1}) of the n letters, cells of shape (m, 2ⁿ).
 
-    Returns the least value and up to ``count`` maps, shape (≤ count, n), f(x) = y for x in A_y: a best one,
+    Returns the least value and up to ``count`` maps, 0 or more, shape (≤ count, n), f(x) = y for x in A_y: a best one,
     then the best for other cells of the last letter taken. ``turn`` rotates which letter that is.
     """
     m, size = cells.shape
@@ -76,6 +108,8 @@ def least_partitions(cells: FloatArray, count: int, turn: int = 0) -> tuple[floa
     if m == 1:
         return float(last[0]), np.zeros((1, size.bit_length() - 1), dtype=np.int64)
     count = min(count, size)
+    if count == 0:
+        return float(last.min()), np.empty((0, size.bit_length() - 1), dtype=np.int64)
     tops = np.argpartition(last, count - 1)[:count]
     tops = tops[np.argsort(last[tops], kind="stable")]
     maps = [_trace(cells, prefixes, order, int(A)) for A in tops]

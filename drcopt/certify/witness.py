@@ -126,11 +126,19 @@ def spent(formulation: Question, parts: Sequence[Part], budgets: Budgets | None 
     if rough and _affordable(formulation, parts):  # a hair of a stand-in for infinity counts
         values = (max(values[0], _careful_distortion(formulation, parts, budgets)), *values[1:])
     excess = [max(0.0, v + r - b) if b < math.inf else 0.0 for v, r, b in zip(values, room, limits, strict=True)]
+    if excess[1] > 0.0 and _apart(formulation, parts):
+        excess[1] = 0.0
     # Only what doubles cannot tell is worth more digits.
     unclear = any(0.0 < e <= 2.0 * r + 8 * _UNIT * v for e, r, v in zip(excess, room, values, strict=True))
     if unclear and _affordable(formulation, parts):
         excess = _careful(formulation, parts, budgets)
     return Spent(*values, *excess)
+
+
+def _apart(formulation: Question, parts: Sequence[Part]) -> bool:
+    """Whether the couplings are px pyᵀ to the last digit: that very coupling is meant, whose rate is 0."""
+    alone = formulation.problem.independent
+    return formulation.name != "one-shot" and all(np.array_equal(part.coupling, alone) for part in parts)
 
 
 def allowances(
@@ -329,7 +337,7 @@ class _Meant:
             self._maps(weights, parts)
         else:
             alone = np.outer(self.px, self.py)
-            self.apart = [np.array_equal(part.coupling, problem.independent) for part in parts]
+            self.apart = [_apart(formulation, [part]) for part in parts]
             self.weights = weights
             self.couplings = [
                 alone if a else self._onto(part.coupling) for a, part in zip(self.apart, parts, strict=True)

@@ -17,12 +17,9 @@ import numpy as np
 from scipy.optimize import nnls
 
 from drcopt.engines.base import INTERRUPTED
-from drcopt.engines.linear import solved
+from drcopt.engines.kept import KeptProgram
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
-
-#: HiGHS's tolerances: the smallest it takes.
-_TOLERANCE = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +106,11 @@ class Master:
         p, q = len(self.targets), len(self.budgets)
         self.columns = Columns(np.empty(0), np.empty((0, p)), np.empty((0, q)), [])
         self._known: set[Hashable] = set()
+        # Budgets without a limit are no rows; what exceeds one comes first among the columns.
+        self._limited = np.flatnonzero(np.isfinite(self.budgets))
+        limits, no = self.budgets[self._limited], np.full(len(self._limited), -math.inf)
+        self._program = KeptProgram(np.concatenate([self.targets, no]), np.concatenate([self.targets, limits]))
+        self._program.add(np.full(len(no), penalty), np.eye(len(no), p + len(no), p) * -1.0)
 
     def add(self, batch: Columns) -> int:
         """Add the columns whose payload is new; returns how many were."""
@@ -118,49 +120,28 @@ class Master:
                 self._known.add(payload)
                 fresh.append(q)
         if fresh:
-            self.columns = self.columns.joined(batch[fresh])
+            new = batch[fresh]
+            self.columns = self.columns.joined(new)
+            self._program.add(new.costs, np.hstack([new.equalities, new.usages[:, self._limited]]))
         return len(fresh)
 
     def solve(self) -> MasterPoint:
-        """Solve the linear program with HiGHS's dual simplex method.
+        """Solve the linear program with HiGHS, from where it was.
 
         Raises
         ------
         MasterError
             If HiGHS gives up.
         """
-        finite = np.flatnonzero(np.isfinite(self.budgets))
-        q = len(finite)
-        columns = self.columns
-        equalities = np.concatenate([columns.equalities, np.zeros((q, len(self.targets)))]).T
-        usages = np.concatenate([columns.usages[:, finite], -np.eye(q)]).T
-        result: Any = None
-        # Tight tolerances can make it lose its way; its own are better than none.
-        for presolve, tolerance in ((False, _TOLERANCE), (True, _TOLERANCE), (True, 1e-7)):
-            result = solved(
-                np.concatenate([columns.costs, np.full(q, self.penalty)]),
-                A_ub=usages if q else None,
-                b_ub=self.budgets[finite] if q else None,
-                A_eq=equalities,
-                b_eq=self.targets,
-                method="highs-ds",
-                options={
-                    "presolve": presolve,
-                    "primal_feasibility_tolerance": tolerance,
-                    "dual_feasibility_tolerance": tolerance,
-                },
-            )
-            if result is not None:
-                break
-        else:
+        solved = self._program.solve()
+        if solved is None:
             raise MasterError("the time limit was reached" if clock.expired() else "HiGHS could not solve a program")
+        p, q = len(self.targets), len(self._limited)
         multipliers, overrun = np.zeros(len(self.budgets)), np.zeros(len(self.budgets))
-        if q:
-            multipliers[finite] = np.maximum(-result.ineqlin.marginals, 0.0)
-            overrun[finite] = result.x[len(columns) :]
-        duals = Duals(np.array(result.eqlin.marginals), multipliers)
-        weights = np.maximum(result.x[: len(columns)], 0.0)
-        return MasterPoint(columns, weights, duals, float(result.fun), overrun)
+        multipliers[self._limited] = np.maximum(-solved.duals[p:], 0.0)
+        overrun[self._limited] = np.maximum(solved.weights[:q], 0.0)
+        duals = Duals(solved.duals[:p], multipliers)
+        return MasterPoint(self.columns, np.maximum(solved.weights[q:], 0.0), duals, solved.value, overrun)
 
     def polished(self, point: MasterPoint) -> FloatArray:
         """The point's weights moved to meet the targets, and the budgets they use up, to rounding.

@@ -181,8 +181,8 @@ class Branching:
         return unit
 
     def leaf(self, program: MapProgram, duals: Duals, least: float = 1.0, box: FloatArray | None = None) -> MapLeaf:
-        """A relaxation's duals as evidence: over ``least``, which is the least weight of the objective's own row."""
-        p, layout, scale = self.problem, self.workshop.layout, 1.0 / least
+        """A relaxation's duals as evidence; ``least`` is the least weight of the objective's own row."""
+        p, layout = self.problem, self.workshop.layout
         form, chords = program.lagrangian(duals), duals.budgets[_CHORDS : _CHORDS + p.m]
         distortion, rate = (
             max(float(form @ layout.of(q)), least * (q is self.question.objective)) for q in (DISTORTION, RATE)
@@ -192,7 +192,7 @@ class Branching:
         if self.workshop.laws is not None and box is not None:
             shared = _shared(chords, slopes, box)
             nu, slopes = nu - shared, slopes - shared[:, None]
-        return MapLeaf(nu, rate, conditional, chords, slopes, distortion).scaled(scale)
+        return MapLeaf(nu, rate, conditional, chords, slopes, distortion)
 
     def leaf_bound(self, leaf: MapLeaf, box: FloatArray) -> float:
         """What the leaf proves: the solver's own figure is off by rounding times its multipliers."""

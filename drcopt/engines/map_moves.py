@@ -37,40 +37,44 @@ class MapMoves:
         rng = np.random.default_rng(turn)
         # Entropy favours few cells: the start after the first has it charged at slopes between two masses.
         charged = linear + alpha * p.px[:, None] * rng.exponential(1.0, size=(count, 1, p.m)) * np.log(p.m + 1.0)
-        starts = [linear.argmin(axis=1), *charged.argmin(axis=2)[1:]]
-        found: dict[bytes, tuple[float, NDArray[np.int64]]] = {}
-        for f in starts:
-            f = self._descend(f.astype(np.int64), linear, alpha, gamma)
-            found[f.tobytes()] = (self._value(f, linear, alpha, gamma), f)
-        ranked = sorted(found.values(), key=lambda pair: pair[0])
-        return np.array([f for _, f in ranked])
+        starts = np.concatenate([linear.argmin(axis=1)[None], charged.argmin(axis=2)[1:]])
+        maps = np.unique(self._descended(starts, linear, alpha, gamma), axis=0)
+        here = np.arange(p.n)
+        values = linear[here, maps].sum(axis=1) + self._cells(self._sums(maps), alpha, gamma).sum(axis=1)
+        return np.asarray(maps[np.argsort(values, kind="stable")])
 
     def _cells(self, joint: FloatArray, alpha: float, gamma: FloatArray) -> FloatArray:
         """α η(mass) + γ L of cells (…, m, k)."""
         mass = entr(joint.sum(axis=-1))
         return np.asarray(alpha * mass + gamma * (entr(joint).sum(axis=-1) - mass))
 
-    def _sums(self, f: NDArray[np.int64]) -> FloatArray:
-        joint = np.zeros((self.problem.m, self.problem.k))
-        np.add.at(joint, f, self._joint)
-        return joint
+    def _sums(self, maps: NDArray[np.int64]) -> FloatArray:
+        """P(Y = y, S = s) of every map, shape (…, m, k)."""
+        members = maps[..., None, :] == np.arange(self.problem.m)[:, None]
+        return np.asarray(members.astype(np.float64) @ self._joint)
 
-    def _value(self, f: NDArray[np.int64], linear: FloatArray, alpha: float, gamma: FloatArray) -> float:
-        return float(linear[np.arange(len(f)), f].sum() + self._cells(self._sums(f), alpha, gamma).sum())
-
-    def _descend(self, f: NDArray[np.int64], linear: FloatArray, alpha: float, gamma: FloatArray) -> NDArray[np.int64]:
-        """The best single move, again and again."""
-        here = np.arange(len(f))
+    def _descended(
+        self, starts: NDArray[np.int64], linear: FloatArray, alpha: float, gamma: FloatArray
+    ) -> NDArray[np.int64]:
+        """The best single move from each of the starts, shape (…, n), again and again."""
+        found = starts.copy()
+        here, m = np.arange(found.shape[1]), linear.shape[1]
         size = float(np.abs(linear).sum()) + alpha + float(gamma.max())
-        for _ in range(20 * len(f)):
+        moving = np.arange(len(found))
+        for _ in range(20 * len(here)):
+            f = found[moving]
             joint = self._sums(f)
             now = self._cells(joint, alpha, gamma)
-            gained = self._cells(joint[None] + self._joint[:, None], alpha, gamma) - now
-            lost = self._cells((joint[f] - self._joint).clip(0.0), alpha, gamma[f]) - now[f]
-            change = linear - linear[here, f][:, None] + gained + lost[:, None]
-            change[here, f] = 0.0
-            x, y = divmod(int(change.argmin()), change.shape[1])
-            if change[x, y] >= -1e-13 * size:
+            gained = self._cells(joint[:, None] + self._joint[:, None], alpha, gamma) - now[:, None]
+            left = (np.take_along_axis(joint, f[..., None], axis=1) - self._joint).clip(0.0)
+            lost = self._cells(left, alpha, gamma[f]) - np.take_along_axis(now, f, axis=1)
+            change = linear - linear[here, f][..., None] + gained + lost[..., None]
+            np.put_along_axis(change, f[..., None], 0.0, axis=2)
+            change = change.reshape(len(f), -1)
+            best = change.argmin(axis=1)
+            better = change[np.arange(len(f)), best] < -1e-13 * size
+            moving, best = moving[better], best[better]
+            if not len(moving):
                 break
-            f[x] = y
-        return f
+            found[moving, best // m] = best % m
+        return found
