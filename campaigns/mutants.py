@@ -112,11 +112,14 @@ TESTS: dict[str, tuple[str, ...]] = {
 #: The second file of tests that are in two.
 SECOND = {
     "certificate": "faulty_engines",
+    "checker": "checker_twice",
+    "checkpoint": "checkpoint_files",
     "closed_forms": "gaussian_closed_form",
     "closed_forms_free": "closed_forms_of_gaussians",
     "one_shot_engine": "one_shot_bounds",
     "pricing": "pricing_ends",
     "questions": "inverse_edges",
+    "sweep": "sweep_runners",
 }
 
 

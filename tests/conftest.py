@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import multiprocessing
 import time
 from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
 
 import pytest
 
@@ -49,3 +52,19 @@ def processor_time() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("drcopt.support.clock.now", time.process_time)
         yield
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps and commands ask a stand-in for Session."""
+    from fakes import FakeSession
+
+    for name in ("drcopt.sweep", "drcopt.session", "drcopt.law_session"):
+        monkeypatch.setattr(importlib.import_module(name), "Session", FakeSession)
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[Executor]:
+    """Two workers."""
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool
