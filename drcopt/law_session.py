@@ -21,7 +21,7 @@ from drcopt.formulations import Message, OneShot, Part, Question, SingleLetter, 
 from drcopt.least_perception import Found, Search
 from drcopt.perception import Perception
 from drcopt.problem import Problem, Support
-from drcopt.questions import DISTORTION, PERCEPTION, QUANTITIES, Quantity
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, PERCEPTION, QUANTITIES, Quantity
 from drcopt.questions.output import KINDS, Fixed, Free, Near, OutputLaw
 from drcopt.session import EDGE_SECONDS, Session, missed_by
 from drcopt.solution import Message as Atoms
@@ -29,6 +29,9 @@ from drcopt.solution import Multipliers, Residuals, Solution
 from drcopt.stakes import Stakes
 from drcopt.support import check, clock
 from drcopt.support.check import FloatArray
+
+#: Of the gap wanted, how much may be left where nothing is looked for.
+_IDLE = 0.1
 
 
 def session_for(problem: Problem, *, perception: Any = None, units: words.Units = "bits", **settings: Any) -> Session:
@@ -286,17 +289,24 @@ class LawSession(Session):
     def _answer(self, question: Question, limits: Limits) -> tuple[Proposal, str]:
         if self._plain:
             return super()._answer(question, limits)
-        if best_bound(question, FLOORS) == math.inf:
+        floor = best_bound(question, FLOORS)
+        if floor == math.inf:
             return Proposal(None, (), "H(S|X) or the cheapest letters alone exceed a budget"), "analytic"
         problem, message, shared = question.problem, isinstance(question, Message), isinstance(question, TimeSharing)
         if (settled := self._forbidden(question)) is not None:
             return settled, "analytic"
         maps = isinstance(question, OneShot)
-        if not maps and (question.rate_budget == 0 or problem.n == 1 or (problem.m == 1 and not message)):
+        alone = question.rate_budget == 0 or problem.n == 1 or (problem.m == 1 and not message)
+        # H(S) is the loss of independent X and Y, and so small a rate takes next to nothing from it.
+        idle = question.objective is CLASSIFICATION_LOSS and problem.entropy_s - floor <= _IDLE * limits.tol
+        if not maps and (alone or idle):
             law = question.law.argmin(problem.px @ problem.d)
             part = Part(1.0, np.outer(problem.px, law), letters=np.arange(problem.m) if message else None)
-            why = "X and Y must be independent: of those couplings the least distortion"
-            return Proposal([part], (Independent(),), why), "analytic"
+            if alone:
+                why = "X and Y must be independent: of those couplings the least distortion"
+                return Proposal([part], (Independent(),), why), "analytic"
+            if question.distortion([part]) <= question.distortion_budget:
+                return Proposal([part], (), "independent X and Y: the rate is too small to tell the class"), "analytic"
         # What they need makes importing drcopt slow.
         from drcopt.engines.any_law import AnyLaw
         from drcopt.engines.law_sharing import LawSharing

@@ -276,7 +276,9 @@ def _price_letters(
     if beta == 0 and forbidden is None and (box == problem.posterior_range).all():
         least = softmin(cost, np.log(problem.px), curved)  # what price would say, without the posteriors
     else:
-        priced = price_weighed(problem, cost, curved, betas, box, tol=room, start=start, known=known, most=leaf.cells)
+        priced = price_weighed(
+            problem, cost, curved, betas, box, tol=room, start=start, known=known, most=leaf.cells, bare=True
+        )
         least, partition = priced.lower, priced.partition
     largest_log = -math.log(problem.px.min())
     magnitudes = (

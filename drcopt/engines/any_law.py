@@ -7,13 +7,16 @@ The dual bound is that of :mod:`drcopt.bounds.posterior` with Ψ for the laws th
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.optimize import linprog
 
 from drcopt.bounds import PosteriorTree
+from drcopt.bounds.pricing.unconfined import Letters
 from drcopt.engines.ascent import Ascent, Lagrangian, ascend, more_laws
+from drcopt.engines.atoms import settled
 from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.cuts import Columns, leaf
 from drcopt.engines.free_law import FreeLaw
@@ -31,8 +34,14 @@ from drcopt.support.check import FloatArray
 _STEPS, _SHARE = 200, 1e-2
 #: Rounds of the linear program over measures, and how far inside the limits it stays.
 _ROUNDS, _MARGINS, _EDGE = 60, (2e-10, 2e-9), 1e-11
-#: How much dearer than its multiplier exceeding a limit is, at first and at most.
-_DEAR = (1.05, 1e4)
+#: How much dearer than its multiplier exceeding a limit is, at first and at most; and, multipliers unknown, by steps.
+_DEAR = (1.05, 1e4, 10.0)
+#: Programs over local minima, columns that each may add, and the least weight of the rate they are sought with.
+_TURNS, _COLUMNS, _NEARLY_NONE = 10, 400, 0.02
+#: Answers of Newton's method that are priced, and weights of atoms that it begins with.
+_TRIES, _LIGHT = 4, 1e-8
+#: What a limit that turns out to bind costs at first, beside the others.
+_PRICE = 0.1
 #: A bound so far above what any point has proves that there is none.
 _PAST = 1e-7
 
@@ -57,26 +66,53 @@ class AnyLaw:
         convex = isinstance(question, Message) or (unlimited and question.objective is not CLASSIFICATION_LOSS)
         if not convex:
             return self._search(question, lagrangian, start, above, limits)
+        if isinstance(question, Message):
+            return self._message(question, lagrangian, start, above, limits, warm)
         root = ascend(
             lagrangian, start, None, None, target=above, tol=_SHARE * limits.tol, steps=_STEPS, deadline=limits
         )
         part, z = None, root.z
         if root.bound < above:
-            if isinstance(question, Message):
-                part, z = _message(question, lagrangian, root, limits)
-            else:
-                part = _convex(question, root, limits)
-        w, alpha, beta = z[-3:].tolist()
+            part = _convex(question, root, limits)
         late = "the time limit was reached" if limits.expired else "the ascent of the bound converged"
-        return Proposal(
-            parts=None if part is None else [part],
-            evidence=(PosteriorTree(leaf(root.z)), PosteriorTree(leaf(z)))[: 1 + (z is not root.z)],
-            termination=late,
-            distortion_multiplier=w,
-            rate_multiplier=alpha,
-            classification_multiplier=beta,
-            stats={"steps": root.steps, "pricings": root.priced},
-            warm={"multipliers": z},
+        return _proposed(part, (z,), late, {"steps": root.steps, "pricings": root.priced}, {"multipliers": z})
+
+    def _message(
+        self, question: Message, lagrangian: Lagrangian, z: FloatArray, above: float, limits: Limits, warm: Any
+    ) -> Proposal:
+        """Newton's method from the atoms of the last point; else the ascent, where pricing is convex first."""
+        problem, tol = question.problem, limits.tol
+        if isinstance(warm, dict) and "weights" in warm and warm["posteriors"].shape[1] == problem.n:
+            columns = Columns.of(problem, warm["letters"].astype(np.intp), warm["posteriors"])
+            found = _by_newton(question, lagrangian, z, columns, np.asarray(warm["weights"]), limits)
+            if found is not None:
+                return found
+        if (found := _by_columns(question, lagrangian, limits)) is not None:
+            return found
+        part, priced, steps = None, 0, 0
+        root: Ascent | None = None
+        known: Columns | None = None
+        convex = problem.k > 2 and problem.classes is None and problem.contraction > 0 and problem.n > 1
+        for trial in (replace(lagrangian, cone=problem.contraction), lagrangian)[not convex :]:
+            root = ascend(trial, z, None, known, target=above, tol=_SHARE * tol, steps=_STEPS, deadline=limits)
+            priced, steps = priced + root.priced, steps + root.steps
+            if not root.bound < above:
+                break
+            found = _by_newton(question, trial, root.z, root.columns, root.weights, limits)
+            if found is not None:
+                return found
+            part, z = _by_programs(question, trial, root, limits)
+            if part is not None and question.values([part])[question.objective.place] - root.bound <= tol:
+                break
+            known = root.columns
+        assert root is not None
+        late = "the time limit was reached" if limits.expired else "the ascent of the bound converged"
+        return _proposed(
+            part,
+            (root.z, z)[: 1 + (z is not root.z)],
+            late,
+            {"steps": steps, "pricings": priced},
+            {"multipliers": z},
         )
 
     def _search(
@@ -114,7 +150,94 @@ def _convex(question: SingleLetter, root: Ascent, limits: Limits) -> Part | None
     return Part(1.0, wide(P, some))
 
 
-def _message(question: Message, lagrangian: Lagrangian, root: Ascent, limits: Limits) -> tuple[Part | None, FloatArray]:
+def _proposed(
+    part: Part | None, proving: tuple[FloatArray, ...], termination: str, stats: dict[str, Any], warm: Any
+) -> Proposal:
+    """A point, and multipliers of which the last are the answer's."""
+    w, alpha, beta = proving[-1][-3:].tolist()
+    return Proposal(
+        parts=None if part is None else [part],
+        evidence=tuple(PosteriorTree(leaf(z)) for z in proving),
+        termination=termination,
+        distortion_multiplier=w,
+        rate_multiplier=alpha,
+        classification_multiplier=beta,
+        stats=stats,
+        warm=warm,
+    )
+
+
+def _by_newton(
+    question: Message, lagrangian: Lagrangian, z: FloatArray, columns: Columns, weights: FloatArray, limits: Limits
+) -> Proposal | None:
+    """Newton's method on the atoms, and those that price below them; None if that does not end in an answer."""
+    if not _smooth(question):
+        return None
+    margin = min(_EDGE, 1e-2 * limits.tol)
+    caps = np.array(lagrangian.limits)
+    within = caps - np.minimum(margin, 1e-3 * caps)
+    heavy = np.flatnonzero(weights > _LIGHT)
+    columns, weights = columns.take(heavy), weights[heavy]
+    for tries in range(1, _TRIES + 1):
+        found = settled(lagrangian, z, columns, weights, within)
+        if found is None or found.missed > margin or clock.expired():
+            return None
+        z, columns, weights = found.z, found.columns, found.weights
+        values = np.array([columns.distortion, columns.divergence, columns.entropy[:, 0]]) @ weights
+        over = np.array([low < high for low, high in lagrangian.ranges]) & (values > caps)
+        if over.any():  # limits that were thought to be slack
+            z = z.copy()
+            z[len(z) - 3 :][over] = _PRICE * z[-3:].max()
+            continue
+        bound, priced = lagrangian.price(z, None, 0.05 * limits.tol)
+        if float(values[question.objective.place]) - bound <= 0.5 * limits.tol:
+            part = _point(question.problem, columns, weights)
+            warm = {"multipliers": z, "letters": columns.y.astype(np.float64), "posteriors": columns.p}
+            return _proposed(part, (z,), "Newton's method converged", {"pricings": tries}, warm | {"weights": weights})
+        more = Columns.of(question.problem, priced.y, priced.p)
+        columns = columns.join(more)
+        weights = np.concatenate([weights, np.zeros(len(more.y))])
+    return None
+
+
+def _by_columns(question: Message, lagrangian: Lagrangian, limits: Limits) -> Proposal | None:
+    """Newton's method from linear programs over atoms that are local minima for the multipliers of the last."""
+    problem, n = question.problem, question.problem.n
+    if not _smooth(question) or (n + 1) * problem.m > _COLUMNS:
+        return None
+    starts = np.vstack([0.9 * np.eye(n) + 0.1 * problem.px, problem.px])
+    letters = np.repeat(np.arange(problem.m), n + 1)
+    columns = Columns.of(problem, letters, np.tile(np.vstack([np.eye(n), problem.px]), (problem.m, 1)))
+    laws, dear = more_laws(lagrangian, None, np.zeros(problem.m)), _DEAR[2]
+    for round_ in range(_TURNS):
+        answer = _master(question, columns, laws, _EDGE, np.ones(3), dear)
+        if answer is None or limits.expired or clock.expired():
+            break
+        weights, z, _, over = answer
+        z = lagrangian.clip(z)
+        dear *= _DEAR[2] if over > 0.0 else 1.0
+        if over == 0.0 and (round_ > 0 or n <= 3):
+            found = _by_newton(question, lagrangian, z, columns, weights, limits)
+            if found is not None:
+                return found
+        near = max(float(z[n + 1]), _NEARLY_NONE * float(z[n : n + 3].max()))
+        each = Letters(
+            z[n] * problem.d[:, letters] - z[:n, None], near, float(z[n + 2]), np.log(problem.px), problem.ps_given_x
+        )
+        p, _ = each.sharpened(np.arange(len(letters)), np.tile(starts, (problem.m, 1)), 3, 4)
+        columns = columns.join(Columns.of(problem, letters, p))
+    return None
+
+
+def _smooth(question: Message) -> bool:
+    """Whether Newton's method takes it: of Y's law all or nothing is known, and there is one class."""
+    free = question.laws is None or isinstance(question.laws, Free)
+    return free and question.problem.classes is None and not question.problem.forbidden.any()
+
+
+def _by_programs(
+    question: Message, lagrangian: Lagrangian, root: Ascent, limits: Limits
+) -> tuple[Part | None, FloatArray]:
     """Atoms within the limits, and multipliers: the linear program over measures, by columns from where root ends."""
     problem, px = question.problem, question.problem.px
     ends, letters = np.vstack([np.eye(problem.n), px]), np.arange(problem.m)
@@ -134,8 +257,8 @@ def _message(question: Message, lagrangian: Lagrangian, root: Ascent, limits: Li
             part, value = _point(problem, columns, weights), now
         if value - best <= 0.1 * limits.tol or limits.expired or clock.expired():
             break
-        if idle > 3:
-            if over == 0.0 or dear > _DEAR[1]:
+        if idle > (0 if lagrangian.cone else 3):
+            if lagrangian.cone or over == 0.0 or dear > _DEAR[1]:
                 break
             margin, dear, idle, least = _EDGE, 10.0 * dear, 0, math.inf  # at the very edge of what can be met
         trial = lagrangian.clip(trial)

@@ -33,6 +33,7 @@ def price_weighed(
     start: Partition | None = None,
     known: Known | None = None,
     most: int | None = None,
+    bare: bool = False,
 ) -> Priced:
     """As :func:`drcopt.bounds.pricing.price`, with the weight of every class: (1,) where there is one.
 
@@ -41,7 +42,9 @@ def price_weighed(
     """
     classes = problem.classes
     if classes is None:
-        return price(problem, cost, alpha, float(betas[0]), box, tol=tol, start=start, known=known, most=most)
+        return price(
+            problem, cost, alpha, float(betas[0]), box, tol=tol, start=start, known=known, most=most, bare=bare
+        )
     total = math.fsum(betas)
     if total == 0.0:
         return price(problem.of_class(None), cost, alpha, 0.0, None, tol=tol)

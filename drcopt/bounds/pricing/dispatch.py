@@ -37,6 +37,7 @@ def price(
     start: Partition | None = None,
     known: Known | None = None,
     most: int | None = None,
+    bare: bool = False,
 ) -> Priced:
     """min over pmfs p with Wᵀp in ``box[y]`` of ⟨cost[:, y], p⟩ + α D(p‖px) + β H(Wᵀp), for every letter y.
 
@@ -58,6 +59,8 @@ def price(
         Corners of boxes of the same problem, for α = 0; it takes in those that were missing.
     most : int or None
         How many cells a spatial search may go through, if not as many as pay in a search over boxes.
+    bare : bool
+        Whether the bounds are all that is wanted: minimisers may be missing.
     """
     if np.isposinf(cost).any():
         return price_allowed(price, problem, cost, alpha, beta, box, tol)
@@ -68,7 +71,8 @@ def price(
         if len(rank) < len(copies):  # as when only the classification loss counts, in boxes not yet cut
             first = np.unique(copies, return_index=True)[1]
             return _expanded(
-                price(problem, cost[:, first], alpha, beta, box[first], tol=tol, known=known, most=most), copies
+                price(problem, cost[:, first], alpha, beta, box[first], tol=tol, known=known, most=most, bare=bare),
+                copies,
             )
     log_px = np.log(problem.px)
     W = problem.ps_given_x
@@ -111,7 +115,7 @@ def price(
         own, costs = box[y], sizes[0][:, y]
         found, left = None, np.arange(len(own))
         if free:
-            found, left = price_unconfined(costs, *sizes[1:], log_px, W, own, fine, problem.contraction, old)
+            found, left = price_unconfined(costs, *sizes[1:], log_px, W, own, fine, problem.contraction, old, bare)
             old = old if len(left) == len(own) else None
         if found is not None and not len(left):
             return found

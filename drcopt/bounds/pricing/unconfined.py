@@ -52,37 +52,35 @@ def price_unconfined(
     tol: float,
     contraction: float,
     start: Partition | None = None,
+    bare: bool = False,
 ) -> tuple[Priced, np.ndarray]:
     """See :func:`drcopt.bounds.pricing.price`; α > 0, ``box`` holds all posteriors. Also the letters not settled."""
-    letters, m = _Letters(cost, alpha, beta, log_px, W), cost.shape[1]
+    letters, m, none = Letters(cost, alpha, beta, log_px, W), cost.shape[1], np.zeros(0, dtype=np.intp)
     tol = max(tol, 2 * ROUNDING * letters.size)
-    found: _Found | None = None
+    lower, best, y, p = np.full(m, -np.inf), np.full(m, np.inf), none, np.zeros((0, len(W)))
     enough = max(alpha, beta * contraction)
     if enough <= _NEARLY * alpha:  # α D(p‖px) is the least with a little more of it, less what that can come to
         paid = (enough - alpha) * float(-log_px.min())
-        found = _Letters(cost, enough, beta, log_px, W).convex(tol, start)
-        found = (found[0] - paid, found[1], found[2], letters.value(found[1], found[2]))
-    if letters.few_dimensions and (found is None or not (found[0] >= found[3] - tol).all()):
-        other = letters.search(tol, start)
-        found = other if found is None else (np.maximum(found[0], other[0]), *other[1:])
-    if found is None:
-        none = np.zeros(0, dtype=np.intp)
-        return Priced(np.full(m, -np.inf), none, np.zeros((0, len(W))), np.zeros(0)), np.arange(m)
-    lower, y, p, value = found
-    best, best_p = np.full(m, np.inf), np.zeros((m, len(W)))
-    order = np.argsort(-value, kind="stable")  # of one letter's the last, its least, stays
-    best[y[order]], best_p[y[order]] = value[order], p[order]
-    lower = np.minimum(lower, best)
+        lower, p = Letters(cost, enough, beta, log_px, W).convex(tol, start)
+        y, lower = np.arange(m), lower - paid
+        best = letters.value(y, p)
+    if letters.few_dimensions and not (lower >= best - tol).all():
+        found, best, y, p = letters.search(tol, start)
+        lower = np.maximum(lower, found)
     left = np.flatnonzero(~(lower >= best - 1.5 * tol))
+    if bare:
+        return Priced(np.minimum(lower, best), none, np.zeros((0, len(W))), np.zeros(0)), left
+    p, value = letters.sharpened(y, p, _DESCENTS, _STEPS)
+    best_p = np.zeros((m, len(W)))
+    order = np.argsort(-value, kind="stable")  # of one letter's the last, its least, stays
+    best_p[y[order]] = p[order]
+    np.minimum.at(best, y, value)
     nu = beta * np.log(np.maximum(best_p @ W, _TINY))
-    return Priced(lower, y, p, value, Partition(box, best_p, np.arange(m), box[:, :, 0], box[:, :, 1], nu)), left
+    partition = Partition(box, best_p, np.arange(m), box[:, :, 0], box[:, :, 1], nu)
+    return Priced(np.minimum(lower, best), y, p, value, partition), left
 
 
-#: What is proved of every letter, and local minima: letters, posteriors and values.
-_Found = tuple[FloatArray, np.ndarray, FloatArray, FloatArray]
-
-
-class _Letters:
+class Letters:
     """The letters' φ, which differ in c only."""
 
     def __init__(self, cost: FloatArray, alpha: float, beta: float, log_px: FloatArray, W: FloatArray) -> None:
@@ -130,8 +128,8 @@ class _Letters:
             return goal
         return np.where(np.isfinite(step).all(axis=1)[:, None], logs + np.clip(step, -_FAR, _FAR), goal)
 
-    def convex(self, tol: float, start: Partition | None) -> _Found:
-        """Where φ is convex: Newton's method, from convex-concave steps."""
+    def convex(self, tol: float, start: Partition | None) -> tuple[FloatArray, FloatArray]:
+        """Where φ is convex: lower bounds, and posteriors (m, n), by Newton's method from convex-concave steps."""
         y = np.arange(len(self.base))
         p = np.exp(self.base - self.base.max(axis=1)[:, None])
         p /= p.sum(axis=1)[:, None]
@@ -149,10 +147,13 @@ class _Letters:
                 break
             plain = step < _DESCENTS or (stuck and step % 2 == 0)
             logs = np.log(np.maximum(tau, _TINY)) if plain else self.newton(p, tau, logs)
-        return lower, y, best_p, best
+        return lower, best_p
 
-    def search(self, tol: float, start: Partition | None) -> _Found:
-        """Where it is not: simplices, down to ``tol`` or until there are too many."""
+    def search(self, tol: float, start: Partition | None) -> tuple[FloatArray, FloatArray, np.ndarray, FloatArray]:
+        """Where it is not: simplices, down to ``tol`` or until there are too many.
+
+        Lower bounds, the least values met, and posteriors (J, n) of letters y (J,) near local minima.
+        """
         m, W = len(self.base), self.W
         first = _first(W)
         cells, y, parts = np.repeat(first[None], m, axis=0), np.arange(m), _pattern(len(first))
@@ -187,18 +188,19 @@ class _Letters:
             if not len(y):
                 break
         y, p, value = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-        y, p, value = self._sharpened(*_apart(y, p, value, p @ W, m))
-        return lower, y, p, value
+        return lower, best, *_apart(y, p, value, p @ W, m)
 
-    def _sharpened(self, y: np.ndarray, p: FloatArray, value: FloatArray) -> tuple[np.ndarray, FloatArray, FloatArray]:
-        """Local minima, from what is near them."""
+    def sharpened(self, y: np.ndarray, p: FloatArray, descents: int, steps: int) -> tuple[FloatArray, FloatArray]:
+        """Local minima of letters y (J,) and their values, from posteriors p (J, n) near them."""
+        value = np.full(len(y), np.inf)
         logs = np.log(np.maximum(p @ self.W, _TINY))
-        for step in range(_DESCENTS + _STEPS):
+        for step in range(descents + steps + 1):
             _, _, trial, tau, new = self.gibbs(y, logs)
             better = new < value
             p, value = np.where(better[:, None], trial, p), np.where(better, new, value)
-            logs = np.log(np.maximum(tau, _TINY)) if step < _DESCENTS else self.newton(trial, tau, logs)
-        return y, p, value
+            if step < descents + steps:
+                logs = np.log(np.maximum(tau, _TINY)) if step < descents else self.newton(trial, tau, logs)
+        return p, value
 
 
 def _first(W: FloatArray) -> FloatArray:
@@ -231,9 +233,7 @@ def _pattern(v: int) -> FloatArray:
     return parts
 
 
-def _apart(
-    y: np.ndarray, p: FloatArray, value: FloatArray, tau: FloatArray, m: int
-) -> tuple[np.ndarray, FloatArray, FloatArray]:
+def _apart(y: np.ndarray, p: FloatArray, value: FloatArray, tau: FloatArray, m: int) -> tuple[np.ndarray, FloatArray]:
     """The posteriors of low value that are apart from each other, letter by letter."""
     chosen = []
     for letter in range(m):
@@ -245,4 +245,4 @@ def _apart(
             chosen.append(least)
             left = left[np.abs(tau[left] - tau[least]).sum(axis=1) > _APART]
     index = np.array(chosen)
-    return y[index], p[index], value[index]
+    return y[index], p[index]
