@@ -24,8 +24,18 @@ import pandas  # noqa: F401 - before the fork, not in every child
 
 from drcopt.problem import Problem
 
+
+class Marking(fakes.FakeSession):
+    """Leaves a file for each worker that solves: one that never did may outlive the pool's owner."""
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings)
+        if multiprocessing.parent_process() is not None:
+            Path(os.environ["FAKE_LOG"]).with_name(f"worker-{os.getpid()}").touch()
+
+
 module = importlib.import_module("drcopt.sweep")
-module.Session = fakes.FakeSession
+module.Session = Marking
 PROBLEM = Problem([0.5, 0.5], [0.5, 0.5], [[0.9, 0.1], [0.1, 0.9]])
 POOL = sys.argv[4:] == ["pool"]
 DELAY = 0.01 if POOL else 0.002
@@ -69,8 +79,8 @@ def main(folder, kills, seed):
         if child == 0:
             work(folder, kills)
             os._exit(0)
-        if POOL:  # a few slices, and by far no whole chain
-            while solved(folder) < known + 2 and not (folder / "resumed.csv").exists():
+        if POOL:  # a few slices, one of each worker at least, and by far no whole chain
+            while len(list(folder.glob("worker-*"))) < 2 * life + 2 and not (folder / "resumed.csv").exists():
                 time.sleep(0.001)
             time.sleep(rng.uniform(10 * DELAY, 20 * DELAY))
         elif life % 2 == 0:  # two points were solved, so one was recorded, however busy the machine is
