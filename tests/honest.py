@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from scipy.optimize import linprog
 
 import drcopt
 from drcopt import Perception, information
+from drcopt.bounds import PosteriorTree, Split, among
 from drcopt.bounds.cells import CellDual
 from drcopt.bounds.maps import MapLeaf, MapTree
 from drcopt.certify import proof, proof_of_perception
@@ -241,7 +243,44 @@ DECISION_NAMES = [
 
 
 @functools.cache
+def about_classes() -> dict[str, Proof]:
+    """Files about several classes, of every kind."""
+    px, py, d = [0.5, 0.3, 0.2], [0.4, 0.3, 0.3], [[0, 1, 0.6], [0.7, 0, 0.2], [0.1, 0.8, 0]]
+    a, b = [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], [[1, 0], [0, 1], [0.5, 0.5]]
+    given = drcopt.Problem(px, py, {"a": a, "even or odd": b}, d)
+    rng = np.random.default_rng(6)
+    px, py, d = rng.dirichlet(np.full(3, 2.0)), rng.dirichlet(np.full(2, 2.0)), rng.random((3, 2))
+    two = {"a": rng.dirichlet(np.full(2, 0.5), 3), "b": rng.dirichlet(np.full(2, 0.5), 3)}
+    slack = drcopt.Problem(px, py, two, d)  # a tree for one of them will do
+    C = {"a": 0.86, "even or odd": 0.71}
+    found = {
+        "classes": drcopt.solve(given, R=0.5, C=C),
+        "classes, one of them": drcopt.solve(slack, R=0.4, C={"a": 0.456, "b": None}, tol=1e-3),
+        "classes rate": drcopt.min_rate(given, D=0.15, C=C),
+        "classes too small": drcopt.solve(given, R=0.2, C={"a": 0.3, "even or odd": 0.9}, on_failure="return"),
+        "classes and D": drcopt.min_rate(given, D=0.05, C={"a": 0.8, "even or odd": None}, on_failure="return"),
+        "classes without rate": drcopt.solve(given, R=0.0),
+    }
+    files = {name: proof.to_dict(solution.certificate) for name, solution in found.items()}
+    joint = found["classes"].certificate
+    alone = among(joint.evidence[-1], given.classes).root  # of the one that binds; the other has a weight as well
+    leaf = replace(alone, classification=alone.classification + 0.1)
+    tree = PosteriorTree(Split(0, 1, 0.2, leaf, Split(2, 2, 0.25, leaf, leaf)))
+    return files | {
+        "classes tree": proof.to_dict(replace(joint, evidence=(tree,), lower=tree.bound(joint.formulation)))
+    }
+
+
+CLASS_NAMES = [
+    "classes tree", "classes", "classes, one of them", "classes rate", "classes too small", "classes and D",
+    "classes without rate",
+]  # fmt: skip
+
+
+@functools.cache
 def written(name: str) -> Proof:
+    if name in CLASS_NAMES:
+        return about_classes()[name]
     if name in DECISION_NAMES:
         return about_decisions()[name]
     if name in FORBIDDEN_NAMES:

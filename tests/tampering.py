@@ -122,7 +122,9 @@ def _move_split(proof: Proof, rng: np.random.Generator) -> None:
         elif kind == 1:
             split["y"] = int(rng.integers(-1, len(proof["problem"]["d"][0]) + 1))
         else:
-            split["s"] = int(rng.integers(-1, len(proof["problem"]["ps_given_x"][0]) + 1))
+            W = proof["problem"]["ps_given_x"]
+            k = len(W[0]) if isinstance(W, list) else sum(len(rows[0]) for rows in W.values())
+            split["s"] = int(rng.integers(-1, k + 1))
 
 
 def _drop_cells(proof: Proof, rng: np.random.Generator) -> None:
@@ -291,6 +293,51 @@ def _actions(proof: Proof, rng: np.random.Generator) -> None:
         proof.pop("losses", None)
 
 
+def _by_class(proof: Proof, rng: np.random.Generator) -> None:
+    """What is said of two classes exchanged, said of one only, or of one that there is not."""
+    W, kind = proof["problem"]["ps_given_x"], rng.integers(4)
+    if not isinstance(W, dict):
+        return
+    leaves = [node for node in _nodes(proof) if "classification" in node]
+    said = [W, proof["classification_budget"], *(leaf["classification"] for leaf in leaves)]
+    some = said[min(rng.integers(len(said) + 1), len(said) - 1)]
+    first, *_, last = some
+    if kind < 2:
+        some[first], some[last] = some[last], some[first]
+    elif kind == 2:
+        del some[first]
+    else:
+        some["another"] = some[last]
+
+
+def _class(proof: Proof, rng: np.random.Generator) -> None:
+    """Another class is minimised, or one in no order of theirs; or all of them are one."""
+    W = proof["problem"]["ps_given_x"]
+    if not isinstance(W, dict):
+        return
+    kind = rng.integers(4)
+    if kind == 0:
+        proof["problem"]["ps_given_x"] = dict(reversed(W.items()))
+    elif kind == 1:
+        proof["problem"]["ps_given_x"] = np.hstack([*W.values()]).tolist()
+    else:
+        proof["objective"] = "classification-loss"
+        proof["class"] = [*W, "another"][rng.integers(len(W) + 1)]
+
+
+def _budget_of_class(proof: Proof, rng: np.random.Generator) -> None:
+    budgets = proof["classification_budget"]
+    if isinstance(budgets, dict):
+        name = str(rng.choice(list(budgets)))
+        if "0x" in budgets[name]:
+            factor = rng.choice([0.0, 0.5, 0.9, 1 - 1e-9, 1 + 1e-9, 1.1, 2.0])
+            budgets[name] = float(float.fromhex(budgets[name]) * factor).hex()
+        if rng.random() < 0.2:
+            budgets[name] = "inf"
+
+
+#: What there is in files about several classes only.
+CLASS_TAMPERS: dict[str, Tamper] = {"by-class": _by_class, "class": _class, "budget-of-class": _budget_of_class}
 #: What there is in files about decisions only.
 DECISION_TAMPERS: dict[str, Tamper] = {
     "actions": _actions,
@@ -338,7 +385,7 @@ TAMPERS: dict[str, Tamper] = {
     "channel": _somewhere(lambda proof: proof["problem"]["ps_given_x"]),
     "d": _somewhere(lambda proof: proof["problem"]["d"]),
 }
-ALL_TAMPERS = TAMPERS | LAW_TAMPERS | FORBIDDEN_TAMPERS | DECISION_TAMPERS
+ALL_TAMPERS = TAMPERS | LAW_TAMPERS | FORBIDDEN_TAMPERS | DECISION_TAMPERS | CLASS_TAMPERS
 
 
 def tampered(proof: Proof, name: str, seed: int) -> Proof:

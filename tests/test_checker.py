@@ -94,7 +94,7 @@ class TestParts:
     @pytest.mark.parametrize("seed", range(8))
     def test_contraction(self, judge: Any, seed: int) -> None:
         p = problem(seed, 4, 2, 2 + seed % 3)
-        eta = float(judge(proof.to_dict(solved(p, 0.0, None))).problem.contraction)
+        eta = float(judge(proof.to_dict(solved(p, 0.0, None))).problem.contractions[0])
         assert p.contraction - 2e-9 <= eta <= p.contraction + 1e-6
         rng = np.random.default_rng(seed)
         for _ in range(200):

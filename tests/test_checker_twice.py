@@ -35,7 +35,7 @@ class TestSecondArithmetic:
         infeasible = data["claim"].get("infeasible") is True
         p = ours.problem
         box = tight(np.array([p.w.min(axis=0), p.w.max(axis=0)]).T)
-        leaves = list(evidence.leaves(ours.evidence.tree(data["evidence"]), [box] * p.m))
+        leaves = list(evidence.leaves(p, ours.evidence.tree(data["evidence"]), [box] * p.m))
         goal = float.fromhex(data["classification_budget"] if infeasible else data["claim"]["lower"])
         for leaf, boxes in leaves[:: max(1, len(leaves) // 3)]:
             if name == "zero multipliers":

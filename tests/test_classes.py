@@ -112,7 +112,7 @@ class TestEvidence:
         limits = {"losses": held.losses, "distortion_budget": cost * room}
         assert tree.bound(Several(problem, inf, inf, objective=RATE, **limits)) <= rate + 1e-12
         for j, q in enumerate(held.quantities[2:]):
-            assert tree.bound(held.about(q)) <= losses[j] + 1e-12 or cost > held.most[0]
+            assert tree.bound(held.minimising(q)) <= losses[j] + 1e-12 or cost > held.most[0]
 
     @pytest.mark.parametrize("seed", range(6))
     def test_pricing_is_that_of_the_sum(self, seed: int) -> None:
@@ -164,9 +164,9 @@ class TestJudge:
         question = Several(toy(), 0.1, inf, losses=(0.65, 0.65), distortion_budget=0.5)
         _, _, a, b = question.quantities
         of_a = OfClass("a", DataProcessing())
-        assert of_a.bound(question.about(a)) > 0.3 and of_a.bound(question.about(b)) == -inf
+        assert of_a.bound(question.minimising(a)) > 0.3 and of_a.bound(question.minimising(b)) == -inf
         of_d = OfClass("a", Cheapest())  # of E d, where another class's loss is minimised
-        assert of_d.bound(question) > -inf and of_d.bound(question.about(b)) == -inf
+        assert of_d.bound(question) > -inf and of_d.bound(question.minimising(b)) == -inf
         assert OfClass("c", DataProcessing()).bound(question) == -inf
         assert of_a.bound(SingleLetter(toy().of_class("a"), 0.1, 0.1)) == -inf
 
@@ -276,6 +276,33 @@ class TestProblem:
         assert toy().of_class("a").classification_losses(problem.independent)["S"] == losses["a"]
         with pytest.raises(drcopt.InputError, match="has several"):
             problem.classification_loss(problem.independent)
+
+
+class TestProofs:
+    """See also those in tests/test_tampering.py."""
+
+    def test_a_file(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        pytest.importorskip("flint")
+        drcopt.sources.save(toy(), tmp_path / "mine.json")
+        drcopt.sources.save(toy(a=B, b=A), tmp_path / "other.json")
+        drcopt.sources.save(toy().of_class("a"), tmp_path / "one.json")
+        file = str(tmp_path / "proof.json")
+        ask = ["solve", str(tmp_path / "mine.json"), "--R", "0.5", "--C", "a=0.86,b=0.71", "--certificate", file]
+        assert main(ask) == 0 and main(["check", file, "--problem", str(tmp_path / "mine.json")]) == 0
+        said = capsys.readouterr().out
+        assert "2 of a, 2 of b" in said and "H(a|Y) ≤" in said and toy().fingerprint in said and "accepted" in said
+        for other, says in (("other", "ps_given_x['a'][0, 0] is"), ("one", "the classes are ['a', 'b']")):
+            assert main(["check", file, "--problem", str(tmp_path / f"{other}.json")]) == 1
+            assert says in capsys.readouterr().err
+
+    @pytest.mark.parametrize("name", ["x|Y) ≥ 9 and H(b", "\x1b[2J", "n" * 99, "{}"])
+    def test_a_name_says_no_more_than_a_name(self, name: str) -> None:
+        pytest.importorskip("flint")
+        from drcopt.certify.proof import verdict
+
+        found = verdict(drcopt.solve(toy(**{name: A, "b": B}), R=0.0).certificate)
+        assert found.accepted and "H(class #0|Y)" in " ".join(found.statements)
+        assert name == "{}" or name not in " ".join(found.statements)
 
 
 class TestSolution:
@@ -416,6 +443,4 @@ class TestRefused:
                 ask()
         with pytest.raises(drcopt.InputError, match="'distortion' or 'rate'"):
             drcopt.min_classification_loss(toy(), R=0.1)
-        with pytest.raises(drcopt.InputError, match="a proof file must be about one class"):
-            drcopt.solve(toy(), R=0.5).certificate.save("never.json")
         assert DISTORTION.place == 0

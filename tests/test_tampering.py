@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tampering import ALL_TAMPERS, DECISION_TAMPERS, FORBIDDEN_TAMPERS, LAW_TAMPERS, TAMPERS, tampered
+from tampering import ALL_TAMPERS, CLASS_TAMPERS, DECISION_TAMPERS, FORBIDDEN_TAMPERS, LAW_TAMPERS, TAMPERS, tampered
 
 import drcopt
 from drcopt.errors import InputError
 
 pytest.importorskip("flint")
 
-from honest import DECISION_NAMES, FORBIDDEN_NAMES, LAW_NAMES, NAMES, Proof, known, one_shot, written
+from honest import CLASS_NAMES, DECISION_NAMES, FORBIDDEN_NAMES, LAW_NAMES, NAMES, Proof, known, one_shot, written
 
 from drcopt.checker import check
 from drcopt.checker.question import BUDGETS
@@ -28,13 +28,19 @@ def truth(data: Proof, objective: str, seconds: float) -> tuple[float, float]:
         return [numbers(v) for v in value] if isinstance(value, list) else float.fromhex(value)
 
     try:
-        px, W, d = (np.array(numbers(data["problem"][name])) for name in ("px", "ps_given_x", "d"))
+        px, d = (np.array(numbers(data["problem"][name])) for name in ("px", "d"))
+        several = isinstance(data["problem"]["ps_given_x"], dict)
+        channels = data["problem"]["ps_given_x"] if several else {"S": data["problem"]["ps_given_x"]}
+        Ws = {name: np.array(numbers(W)) for name, W in channels.items()}
+        Ws = {name: W / W.sum(axis=1, keepdims=True) for name, W in Ws.items()}
         py = None if data["problem"]["py"] is None else np.array(numbers(data["problem"]["py"]))
         law = None if py is None else py / py.sum()
-        p = drcopt.Problem(px / px.sum(), law, W / W.sum(axis=1, keepdims=True), np.maximum(d, 0.0))
+        p = drcopt.Problem(px / px.sum(), law, Ws if several else Ws["S"], np.maximum(d, 0.0))
         assert (d >= 0).all()
         budgets = data.get("distortion_budget", "inf"), data["rate_budget"], data["classification_budget"]
-        D, R, C = (math.inf if text == "inf" else float.fromhex(text) for text in budgets)
+        D, R = (math.inf if text == "inf" else float.fromhex(text) for text in budgets[:2])
+        C = by_class(budgets[2])
+        assert isinstance(C, dict) == several
         settings: dict[str, Any] = {"units": "nats", "on_failure": "return", "time_limit": seconds}
         settings |= {"formulation": data["formulation"], "classifier_sees": data["classifier_sees"]}
         if "losses" in data:
@@ -51,6 +57,8 @@ def truth(data: Proof, objective: str, seconds: float) -> tuple[float, float]:
                 return math.inf, math.inf
             met = not math.isnan(solution.rate) and solution.excess == 0 and solution.rate <= R
             return -math.inf, float(p.px @ p.d.max(axis=1)) if met else math.inf
+        if objective == "classification-loss" and several:
+            return -math.inf, math.inf
         if objective != "distortion":
             asked = {"D": D, "C": C} if objective == "rate" else {"D": D, "R": R}
             ask = drcopt.min_rate if objective == "rate" else drcopt.min_classification_loss
@@ -71,6 +79,13 @@ def truth(data: Proof, objective: str, seconds: float) -> tuple[float, float]:
     room = 1e-9 * p.d_most
     upper = math.inf if math.isnan(solution.distortion) else solution.distortion
     return solution.lower_bound - room, upper + room
+
+
+def by_class(text: Any) -> Any:
+    """A budget, or one for each class."""
+    if isinstance(text, dict):
+        return {name: by_class(one) for name, one in text.items()}
+    return math.inf if text == "inf" else float.fromhex(text)
 
 
 def least_perception(
@@ -101,7 +116,7 @@ def lies(data: Proof, name: str, seconds: float) -> tuple[bool, str]:
     if not verdict.accepted and math.isinf(verdict.lower) and math.isinf(verdict.upper):
         return False, ""
     base, claim, found = written(name), data["claim"], []
-    question = ("problem", "formulation", "classifier_sees", "perception", "losses", *BUDGETS)
+    question = ("problem", "formulation", "classifier_sees", "perception", "losses", "class", *BUDGETS)
     same = aim(data) == aim(base) and all(data.get(key, "inf") == base.get(key, "inf") for key in question)
     low, high = known(name) if same else truth(data, aim(data), seconds)
     if verdict.lower > high:
@@ -155,6 +170,7 @@ ABOUT = {
     "laws": (LAW_NAMES, LAW_TAMPERS),
     "forbidden pairs": (FORBIDDEN_NAMES, FORBIDDEN_TAMPERS),
     "decisions": (DECISION_NAMES, DECISION_TAMPERS),
+    "several classes": (CLASS_NAMES, CLASS_TAMPERS),
 }
 
 

@@ -151,8 +151,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "checker: beta0 unchecked",
         "checker/evidence.py",
-        "beta0 * p.contraction <= alpha",
-        "0 * p.contraction <= alpha",
+        "beta0 * (shares @ p.contractions) <= alpha",
+        "0 * (shares @ p.contractions) <= alpha",
     ),
     Mutant("checker: eta off", "checker/problem.py", "return most.min(arb(1))", "return most.min(arb(1)) * 0.9"),
     Mutant(

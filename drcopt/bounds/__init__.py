@@ -13,6 +13,7 @@ from drcopt.bounds.posterior import Leaf as Leaf
 from drcopt.bounds.posterior import PosteriorTree as PosteriorTree
 from drcopt.bounds.posterior import Split as Split
 from drcopt.bounds.several import OfClass as OfClass
+from drcopt.bounds.several import among as among
 from drcopt.bounds.several import floors as floors
 from drcopt.bounds.stranded import Stranded as Stranded
 from drcopt.bounds.stranded import stranded as stranded

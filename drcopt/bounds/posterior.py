@@ -141,7 +141,7 @@ class PosteriorTree:
             return []  # a split of nothing
         if question.classifier_sees == "message" and isinstance(self.root, Split):
             return []  # the posteriors of one letter may lie in several boxes
-        if question.name == "time-sharing" and len({_weights(leaf) for leaf, _ in leaves}) > 1:
+        if question.name == "time-sharing" and len({weights_of(leaf) for leaf, _ in leaves}) > 1:
             return []
         return leaves
 
@@ -158,7 +158,8 @@ class PosteriorTree:
         return replace(self, root=visit(self.root))
 
 
-def _weights(leaf: Leaf) -> tuple[float, ...]:
+def weights_of(leaf: Leaf) -> tuple[float, ...]:
+    """Those of E d, I and the loss of every class."""
     return float(leaf.distortion), float(leaf.rate), *np.ravel(leaf.classification).tolist()
 
 
@@ -170,7 +171,7 @@ def packed(tree: Node) -> dict[str, FloatArray]:
         node = stack.pop()
         if isinstance(node, Leaf):
             splits.append((-1.0, 0.0, 0.0))
-            leaves.append(np.concatenate([node.f, _weights(node)]))
+            leaves.append(np.concatenate([node.f, weights_of(node)]))
             tangents.append(node.tangents)
         else:
             splits.append((node.y, node.s, node.at))
@@ -229,7 +230,7 @@ def _leaf_piece(
     priced = _price_letters(question, leaf, box, tol, start, known)
     if priced is None:
         return _NOTHING, None
-    weights, least = _weights(leaf), priced.least
+    weights, least = weights_of(leaf), priced.least
     if (empty := np.isposinf(least)).any():
         if question.laws is None or empty.all():
             return Piece(weights, math.inf), priced.partition  # an empty box: no coupling has its posteriors there
@@ -253,7 +254,7 @@ def _price_letters(
 ) -> _Priced | None:
     """g of the module's text, of which ``tol`` may be missing; None if the multipliers are not usable."""
     problem = question.problem
-    f, weights = np.asarray(leaf.f, dtype=np.float64), _weights(leaf)
+    f, weights = np.asarray(leaf.f, dtype=np.float64), weights_of(leaf)
     if not (f.shape == (problem.n,) and np.isfinite(f).all() and all(0 <= v < math.inf for v in weights)):
         return None
     if len(weights) != 2 + (1 if problem.classes is None else len(problem.classes)):
@@ -307,7 +308,7 @@ def _mixed_piece(question: Question, leaves: list[tuple[Leaf, FloatArray]]) -> P
     leaves of Σ f px + g, letter by letter; on average that is ⟨h, q⟩ of the average law, Ψ(h) at least. The least of
     the leaves' own Σ f px + Ψ(g) would be wrong: laws that none of them may have average to one that Y may have.
     """
-    weights = _weights(leaves[0][0])
+    weights = weights_of(leaves[0][0])
     priced: list[_Priced] = []
     for leaf, box in leaves:
         if clock.expired():

@@ -23,7 +23,7 @@ from drcopt.problem import Problem
 from drcopt.support.check import FloatArray
 
 #: Rounds of cutting, most cells of one leaf; rounds of multipliers for a cell and Newton steps in each.
-_ROUNDS, _MOST_CELLS, _OUTER, _STEPS = 80, 8_000, 10, 6
+ROUNDS, MOST_CELLS, _OUTER, _STEPS = 80, 8_000, 10, 6
 #: Widths of a cell that the posterior found for it may lie outside of it before the cell is suspected to be empty.
 _NEAR = 0.25
 
@@ -33,20 +33,23 @@ CellTree = list[dict[str, Any]]
 
 #: Least and greatest τ of cells, (J, k) each.
 Ends = tuple[FloatArray, FloatArray]
+#: Columns whose posteriors add up to a number: all of them to 1, those of one of several classes to its weight.
+Sums = tuple[tuple[slice, float], ...]
+_ONE: Sums = ((slice(None), 1.0),)
 #: Cells (indices) to be cut along a face, its classes and places.
 Faces = tuple[np.ndarray, np.ndarray, FloatArray]
-_NO_FACES: Faces = (np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp), np.zeros(0))
+NO_FACES: Faces = (np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp), np.zeros(0))
 
 
 @dataclass(eq=False)
-class _Node:
+class CellNode:
     """A cell, by its slopes ν and β₀ if that is its own (else 0), or by its halves."""
 
     nu: FloatArray
     p: FloatArray
     own: float = 0.0
     cut: tuple[int, float] | None = None
-    halves: tuple[_Node, _Node] | None = None
+    halves: tuple[CellNode, CellNode] | None = None
 
 
 def convex_share(problem: Problem, alpha: float, beta: float) -> float:
@@ -66,20 +69,21 @@ def choose(
     boxes: FloatArray,
     tol: float,
     enough: Callable[[FloatArray], bool],
+    sums: Sums = _ONE,
 ) -> tuple[list[CellTree], FloatArray]:
     """Cells for rows of ``costs`` (J, n) with one α, β and β₀ (``convex``) on ``boxes`` (J, k, 2), and the bounds (J,).
 
     They are cut until ``enough``, asked with the bounds (J,), says so, or no bound can rise by more than ``tol``.
     """
-    oracle = _Oracle(problem, costs, alpha, beta, convex)
+    oracle = _Oracle(problem, costs, alpha, beta, convex, sums)
     J = len(costs)
-    roots = [_Node(np.zeros(problem.k), problem.px) for _ in range(J)]
+    roots = [CellNode(np.zeros(problem.k), problem.px) for _ in range(J)]
     best, closed = oracle.corners(boxes), np.full(J, math.inf)
     row, low, high = np.arange(J), boxes[:, :, 0].copy(), boxes[:, :, 1].copy()
     nodes = np.array(roots, dtype=object)
-    row, low, high, nodes = _tightened(row, low, high, nodes)
-    count, most = 0, _MOST_CELLS * min(1.0, 9.0 / problem.k**2)
-    for turn in range(_ROUNDS):
+    row, low, high, nodes = _tightened(row, low, high, nodes, sums)
+    count, most = 0, MOST_CELLS * min(1.0, 9.0 / problem.k**2)
+    for turn in range(ROUNDS):
         start = np.array([node.p for node in nodes]).reshape(len(nodes), problem.n)
         oracle.enough(best - max(tol, 1e-14 * oracle.scale))
         last = np.array([node.nu for node in nodes]).reshape(len(nodes), problem.k) if turn else None
@@ -91,7 +95,7 @@ def choose(
         least = closed.copy()
         np.minimum.at(least, row, bound)
         count += len(row)
-        if turn == _ROUNDS - 1 or count > most or enough(least):
+        if turn == ROUNDS - 1 or count > most or enough(least):
             break
         keep = (bound < best[row] - max(tol, 1e-14 * oracle.scale)) & ((high - low).max(axis=1) > 1e-13) & ~empty
         np.minimum.at(closed, row[~keep], bound[~keep])
@@ -102,11 +106,11 @@ def choose(
         # At α = 0 minima sit at corners: a cut through one makes its chords exact there. Elsewhere keep off the ends.
         margin = 1e-9 if alpha == 0 else 0.15
         faces = oracle.faces(row[keep], low[keep], high[keep])
-        row, low, high, nodes = _halves(row[keep], low[keep], high[keep], nodes[keep], tau[keep], margin, faces)
-    return [_preorder(root, "nu") for root in roots], least
+        row, low, high, nodes = halves(row[keep], low[keep], high[keep], nodes[keep], tau[keep], margin, faces, sums)
+    return [preorder(root, "nu") for root in roots], least
 
 
-def _preorder(root: _Node, name: str) -> CellTree:
+def preorder(root: CellNode, name: str) -> CellTree:
     tree: CellTree = []
     stack = [root]
     while stack:
@@ -119,56 +123,13 @@ def _preorder(root: _Node, name: str) -> CellTree:
     return tree
 
 
-def choose_for_sets(
-    problem: Problem, costs: FloatArray, alpha: float, gamma: float, enough: Callable[[FloatArray], bool]
-) -> tuple[list[CellTree], FloatArray]:
-    """Cells of P(s|A), leaves {"slopes": of the chords}, for the least over sets A of rows of ``costs`` (J, n).
-
-    Returns the bounds (J,) too.
-
-    The quantity is Σ_{x∈A} costs + α η(P(A)) + γ P(A) H(S|A); see :mod:`drcopt.bounds.cells`.
-    """
-    J, W, px = len(costs), problem.ps_given_x, problem.px
-    roots = [_Node(np.zeros(problem.k), px) for _ in range(J)]
-    row, nodes = np.arange(J), np.array(roots, dtype=object)
-    low, high = (np.tile(ends, (J, 1)) for ends in (W.min(axis=0), W.max(axis=0)))
-    best, closed, count = np.zeros(J), np.zeros(J), 0
-    joint = px[:, None] * W
-    scale = float(np.abs(costs).sum(axis=1).max()) + alpha + gamma
-    for turn in range(_ROUNDS):
-        width = high - low
-        with np.errstate(divide="ignore", invalid="ignore"):
-            b = np.where(width > 1e-13, (_eta(high) - _eta(low)) / width, 0.0)
-        base = np.minimum(_eta(low) - b * low, _eta(high) - b * high).sum(axis=1)
-        linear = costs[row] + gamma * px * (base[:, None] + b @ W.T)
-        order = np.argsort(linear / px, axis=1)
-        mass = np.minimum(np.cumsum(px[order], axis=1), 1.0)
-        totals = np.cumsum(np.take_along_axis(linear, order, axis=1), axis=1) + alpha * _eta(mass)
-        bound = np.minimum(totals.min(axis=1), 0.0)
-        sets = np.zeros(linear.shape, dtype=bool)
-        np.put_along_axis(sets, order, np.arange(problem.n) <= totals.argmin(axis=1)[:, None], axis=1)
-        inside = sets @ joint
-        total = inside.sum(axis=1)
-        value = (costs[row] * sets).sum(axis=1) + (alpha - gamma) * _eta(total) + gamma * _eta(inside).sum(axis=1)
-        np.minimum.at(best, row, value)
-        for node, slopes in zip(nodes, b, strict=True):
-            node.nu = slopes
-        least = closed.copy()
-        np.minimum.at(least, row, bound)
-        count += len(row)
-        keep = (bound < best[row] - 1e-14 * scale) & (width.max(axis=1) > 1e-13)
-        if not keep.any() or turn == _ROUNDS - 1 or count > _MOST_CELLS or enough(least):
-            break
-        np.minimum.at(closed, row[~keep], bound[~keep])
-        tau = inside / total[:, None]
-        row, low, high, nodes = _halves(row[keep], low[keep], high[keep], nodes[keep], tau[keep], 0.15, _NO_FACES)
-    return [_preorder(root, "slopes") for root in roots], least
-
-
 class _Oracle:
     """Good slopes for many cells at once, in doubles."""
 
-    def __init__(self, problem: Problem, costs: FloatArray, alpha: float, beta: float, convex: float) -> None:
+    def __init__(
+        self, problem: Problem, costs: FloatArray, alpha: float, beta: float, convex: float, sums: Sums = _ONE
+    ) -> None:
+        self.sums = sums
         self.W, self.costs, self.log_px = problem.ps_given_x, costs, np.log(problem.px)
         self.alpha, self.beta, self.first = alpha, beta, convex
         self.scale = float(np.ptp(costs)) + beta
@@ -201,7 +162,7 @@ class _Oracle:
 
     def faces(self, row: np.ndarray, low: FloatArray, high: FloatArray) -> Faces:
         """Where cells are cut along what is convex in effect."""
-        return _NO_FACES if self.search is None else self.search.basins.faces(row, low, high)
+        return NO_FACES if self.search is None else self.search.basins.faces(row, low, high)
 
     def relax(
         self, row: np.ndarray, low: FloatArray, high: FloatArray, p: FloatArray, last: FloatArray | None
@@ -224,13 +185,13 @@ class _Oracle:
         empty = self._separate(nu, low, high, tau, near, bound < self.settled[row])
         bound = np.where(empty, self._bound(row, (low, high), a, b, nu, first), bound)
         divergence = (p * (np.log(np.maximum(p, 1e-300)) - self.log_px)).sum(axis=1)
-        value = (p * self.costs[row]).sum(axis=1) + self.alpha * divergence + self.beta * _eta(tau).sum(axis=1)
+        value = (p * self.costs[row]).sum(axis=1) + self.alpha * divergence + self.beta * eta(tau).sum(axis=1)
         own = np.where(first > self.first, first, 0.0)[:, 0]
         return nu, own, tau, bound, value, empty, p
 
     def _chords(self, low: FloatArray, high: FloatArray, first: FloatArray) -> tuple[FloatArray, FloatArray]:
         """What chords give of the part of β beyond ``first`` (J, 1): a (J,) and slopes b (J, k)."""
-        rest, eta_low, eta_high, width = self.beta - first, _eta(low), _eta(high), high - low
+        rest, eta_low, eta_high, width = self.beta - first, eta(low), eta(high), high - low
         with np.errstate(divide="ignore", invalid="ignore"):
             b = rest * np.where(width > 1e-13, (eta_high - eta_low) / width, 0.0)
         return (rest * eta_low - b * low).sum(axis=1), b
@@ -254,7 +215,7 @@ class _Oracle:
 
     def corners(self, boxes: FloatArray) -> FloatArray:
         """The least value of the letters (all mass on one) whose posterior lies in the box; inf if none does."""
-        values = self.costs - self.alpha * self.log_px + self.beta * _eta(self.W).sum(axis=1)
+        values = self.costs - self.alpha * self.log_px + self.beta * eta(self.W).sum(axis=1)
         inside = (self.W >= boxes[:, None, :, 0] - 1e-12) & (self.W <= boxes[:, None, :, 1] + 1e-12)
         return np.asarray(np.where(inside.all(axis=2), values, math.inf).min(axis=1))
 
@@ -302,9 +263,9 @@ class _Oracle:
         """The checker's, with β₀ = ``first``, a number or (J, 1)."""
         scores = nu @ self.W.T - self.costs[row]
         if self.alpha == 0:
-            return np.asarray(a - scores.max(axis=1) + _least_linear(nu + b, *ends))
+            return np.asarray(a - scores.max(axis=1) + _least_linear(nu + b, *ends, self.sums))
         p, total = gibbs(scores, self.log_px, self.alpha)
-        return np.asarray(a - total + _least_linear(self._slopes(nu, p @ self.W, b, first), *ends))
+        return np.asarray(a - total + _least_linear(self._slopes(nu, p @ self.W, b, first), *ends, self.sums))
 
     def _slopes(self, nu: FloatArray, tau: FloatArray, b: FloatArray, first: FloatArray | float) -> FloatArray:
         return np.asarray(nu - first * np.log(np.maximum(tau, 1e-300)) + b)
@@ -346,7 +307,7 @@ class _Oracle:
             tau = np.maximum(p @ W, 1e-300)
             force = np.maximum(z + pull * (low - tau), 0.0) + np.minimum(z + pull * (high - tau), 0.0)
             value = (p * (costs + self.alpha * (np.log(p) - self.log_px))).sum(axis=1)
-            return tau, force, value + (b * tau + self.first * _eta(tau) + force**2 / (2.0 * pull)).sum(axis=1)
+            return tau, force, value + (b * tau + self.first * eta(tau) + force**2 / (2.0 * pull)).sum(axis=1)
 
         for _ in range(_OUTER):
             for _ in range(_STEPS):
@@ -414,35 +375,47 @@ class _Oracle:
         return best_nu
 
 
-def _least_linear(q: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
-    """min q·τ over low ≤ τ ≤ high, Σ τ = 1, by duality: the best shift of q is one of its entries."""
-    moved = q[:, None, :] - q[:, :, None]
-    least = np.minimum(moved * low[:, None, :], moved * high[:, None, :]).sum(axis=2)
-    return np.asarray((q + least).max(axis=1))
+def _least_linear(q: FloatArray, low: FloatArray, high: FloatArray, sums: Sums = _ONE) -> FloatArray:
+    """min q·τ over low ≤ τ ≤ high of these sums, by duality: the best shift of q is one of its entries."""
+    found = np.zeros(len(q))
+    for c, total in sums:
+        moved = q[:, None, c] - q[:, c, None]
+        least = np.minimum(moved * low[:, None, c], moved * high[:, None, c]).sum(axis=2)
+        found += (total * q[:, c] + least).max(axis=1)
+    return found
 
 
-def _eta(t: FloatArray) -> FloatArray:
+def eta(t: FloatArray) -> FloatArray:
     return np.asarray(-t * np.log(np.maximum(t, 1e-300)))
 
 
 def _tightened(
-    row: np.ndarray, low: FloatArray, high: FloatArray, nodes: np.ndarray
+    row: np.ndarray, low: FloatArray, high: FloatArray, nodes: np.ndarray, sums: Sums = _ONE
 ) -> tuple[np.ndarray, FloatArray, FloatArray, np.ndarray]:
     """Cells cut to Σ τ = 1; those that are empty beyond doubt dropped (the checker drops them too, or takes ν = 0)."""
-    for _ in range(2):
-        high = np.minimum(high, 1.0 - (low.sum(axis=1, keepdims=True) - low))
-        low = np.maximum(low, 1.0 - (high.sum(axis=1, keepdims=True) - high))
+    low, high = low.copy(), high.copy()
+    for c, total in sums:
+        for _ in range(2):
+            high[:, c] = np.minimum(high[:, c], total - (low[:, c].sum(axis=1, keepdims=True) - low[:, c]))
+            low[:, c] = np.maximum(low[:, c], total - (high[:, c].sum(axis=1, keepdims=True) - high[:, c]))
     keep = (low <= high + 1e-12).all(axis=1)
     low, high = np.minimum(low, high).clip(0.0, 1.0), np.maximum(low, high).clip(0.0, 1.0)
     return row[keep], low[keep], high[keep], nodes[keep]
 
 
-def _halves(
-    row: np.ndarray, low: FloatArray, high: FloatArray, nodes: np.ndarray, tau: FloatArray, margin: float, faces: Faces
+def halves(
+    row: np.ndarray,
+    low: FloatArray,
+    high: FloatArray,
+    nodes: np.ndarray,
+    tau: FloatArray,
+    margin: float,
+    faces: Faces,
+    sums: Sums = _ONE,
 ) -> tuple[np.ndarray, FloatArray, FloatArray, np.ndarray]:
     """Every cell in two: along its face, or across the class whose chord errs most at τ."""
     tau, width = tau.clip(low, high), np.maximum(high - low, 1e-300)
-    error = _eta(tau) - _eta(low) - (_eta(high) - _eta(low)) * (tau - low) / width
+    error = eta(tau) - eta(low) - (eta(high) - eta(low)) * (tau - low) / width
     j = np.arange(len(row))
     s = np.where(error.max(axis=1) > 1e-15, error.argmax(axis=1), width.argmax(axis=1))
     at = tau[j, s].clip((low + margin * width)[j, s], (high - margin * width)[j, s])
@@ -453,6 +426,7 @@ def _halves(
     children = np.empty((2, len(row)), dtype=object)
     for i, node in enumerate(nodes):
         node.cut = (int(s[i]), float(at[i]))
-        node.halves = (_Node(node.nu, node.p), _Node(node.nu, node.p))
+        node.halves = (CellNode(node.nu, node.p), CellNode(node.nu, node.p))
         children[:, i] = node.halves
-    return _tightened(np.tile(row, 2), np.concatenate([low, right]), np.concatenate([left, high]), children.reshape(-1))
+    low, high = np.concatenate([low, right]), np.concatenate([left, high])
+    return _tightened(np.tile(row, 2), low, high, children.reshape(-1), sums)

@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from drcopt.bounds import DataProcessing, Evidence, Leaf, PosteriorTree, bound_of
+from drcopt.bounds import DataProcessing, Evidence, Leaf, PosteriorTree, among, bound_of
+from drcopt.bounds import floors as of_each
 from drcopt.bounds.decisions import ActionTree
 from drcopt.certify.writing import ROOM as ROOM
 from drcopt.certify.writing import Writer as Writer
-from drcopt.certify.writing import has_own_shares
+from drcopt.certify.writing import by_class, has_own_shares
 from drcopt.certify.writing import number as number
 from drcopt.certify.writing import numbers as numbers
 from drcopt.coupling import leaves_first, send_along
-from drcopt.formulations import Decisions, MessageDecisions, Part, Question
+from drcopt.formulations import Decisions, MessageDecisions, Part, Question, Several
 from drcopt.problem import Problem
-from drcopt.questions import DISTORTION, QUANTITIES, Near, Quantity
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, Near, Quantity
 from drcopt.stakes import Stakes
 from drcopt.support.check import FloatArray
 from drcopt.support.files import atomic_write
@@ -178,8 +179,15 @@ def differences(proof: dict[str, Any], problem: Problem) -> list[str]:
     found, given, some = [], proof["problem"], problem.support
     x, s = some.x, some.s
     y = some.y if given["py"] is not None else np.arange(problem.m)
-    arrays = {"px": problem.px[x], "ps_given_x": problem.ps_given_x[np.ix_(x, s)], "d": problem.d[np.ix_(x, y)]}
-    pairs = {name: (given[name], array) for name, array in arrays.items()}
+    pairs: dict[str, tuple[Any, Any]] = {"px": (given["px"], problem.px[x])}
+    channels = given["ps_given_x"]
+    classes = channels if isinstance(channels, dict) else {None: channels}
+    own = {None: problem.ps_given_x[np.ix_(x, s)]} if problem.classes is None else problem.classes.take(x, s)
+    if list(classes) != list(own):
+        return [f"the classes are {[*classes]} in the proof and {[*own]} in the problem"]
+    for name, W in own.items():
+        pairs["ps_given_x" if name is None else f"ps_given_x[{name!r}]"] = classes[name], W
+    pairs["d"] = given["d"], problem.d[np.ix_(x, y)]
     target = proof["perception"]["target"] if "perception" in proof else given["py"]
     if (target is None) != problem.free and not ("perception" in proof and problem.free):
         words = ("any law", "a given law")
@@ -231,7 +239,7 @@ def to_dict(certificate: Certificate) -> dict[str, Any]:
     if not infeasible:
         lower = certificate.lower
         gap = certificate.upper - lower
-        most = max(SHORTFALL / ROOM * room, SHARE * gap if math.isfinite(gap) else 0.0)
+        most = max(SHORTFALL / ROOM * room, SHARE * gap)
         if 0.0 < lower - writer.reached <= most:
             lower = writer.reached
         # A point that exceeds a budget is shown for what it is worth, and the checker says so; it bounds nothing.
@@ -263,16 +271,19 @@ def contents(
     question: Question, limits: dict[str, float], objective: Quantity, claim: Any, parts: Any, evidence: Any
 ) -> dict[str, Any]:
     """The fields of a file in their order."""
-    arrays = {name: numbers(getattr(question.problem, name)) for name in ("px", "py", "ps_given_x", "d")}
-    losses = losses_of(question)
+    problem, losses = question.problem, losses_of(question)
+    arrays: dict[str, Any] = {name: numbers(getattr(problem, name)) for name in ("px", "py", "ps_given_x", "d")}
+    if problem.classes is not None:
+        arrays["ps_given_x"] = {name: numbers(W) for name, W in problem.classes.items()}
     plain = question.laws is None and question.classifier_sees != "message" and losses is None
-    plain = plain and not question.problem.forbidden.any()
+    plain = plain and not problem.forbidden.any() and problem.classes is None
     return {
         "drcopt-proof": VERSION if plain and not has_own_shares(evidence) else LAWS_VERSION,
         "problem": arrays if question.laws is None else arrays | {"py": None},
         "formulation": question.name,
         "classifier_sees": question.classifier_sees,
         **{name: number(limit) for name, limit in limits.items()},
+        **_losses_limited(question, objective),
         **perception_of(question),
         **({} if losses is None else {"losses": numbers(losses)}),
         "objective": objective.name.replace("_", "-"),
@@ -280,6 +291,15 @@ def contents(
         "point": parts,
         "evidence": evidence,
     }
+
+
+def _losses_limited(question: Question, objective: Quantity) -> dict[str, Any]:
+    """The budgets of several classes, and which of them is minimised, if one is."""
+    if not isinstance(question, Several):
+        return {}
+    own = objective.place - CLASSIFICATION_LOSS.place
+    named = {"class": list(question.classes)[own]} if own >= 0 else {}
+    return {"classification_budget": by_class(question.problem, question.losses)} | named
 
 
 def losses_of(question: Question) -> FloatArray | None:
@@ -336,7 +356,8 @@ def perception_of(question: Question) -> dict[str, Any]:
 def _missed(certificate: Certificate) -> tuple[Question, float]:
     """For a question whose limits cannot be met: one for the least value of a limited quantity, and that limit."""
     asked = certificate.formulation
-    ways = [(asked.minimising(q), b) for q, b in zip(QUANTITIES, asked.budgets, strict=True) if math.isfinite(b)]
+    pairs = zip(asked.quantities, asked.budgets, strict=True)
+    ways = [(asked.minimising(q), b) for q, b in pairs if math.isfinite(b)]
     bounds = [best(certificate, question)[1] for question, _ in ways]
     for most in (math.nextafter(math.inf, 0.0), math.inf):  # where the others can be met, if they can
         for (question, limit), bound in reversed([*zip(ways, bounds, strict=True)]):  # the loss where it will do
@@ -349,13 +370,17 @@ def _missed(certificate: Certificate) -> tuple[Question, float]:
 
 def best(certificate: Evident, question: Question) -> tuple[Evidence, float]:
     """The evidence that bounds the question's objective best, what holds of every problem included, and that bound."""
-    problem, relaxed = question.problem, certificate.relaxed
-    cheapest = [Leaf(f, 0.0, 0.0) for f in (np.zeros(problem.n), problem.d.min(axis=1))]
+    problem, relaxed, known = question.problem, certificate.relaxed, certificate.evidence
+    nothing: Any = 0.0
     floors: list[Evidence] = [DataProcessing()]
+    if isinstance(question, Several):
+        known = tuple(among(one, question.classes) for one in known)
+        nothing, floors = np.zeros(len(question.classes)), [*of_each(question)]
+    cheapest = [Leaf(f, 0.0, nothing) for f in (np.zeros(problem.n), problem.d.min(axis=1))]
     if losses_of(question) is not None:
         floors = [ActionTree(leaf) for leaf in cheapest]
     elif question.name != "one-shot":
         floors += [PosteriorTree(leaf) for leaf in cheapest]
     asked = [question] if relaxed is None else [question, question.with_problem(relaxed)]
-    bounds = [(one, max(bound_of(one, each) for each in asked)) for one in (*certificate.evidence, *floors)]
+    bounds = [(one, max(bound_of(one, each) for each in asked)) for one in (*known, *floors)]
     return max(bounds, key=lambda pair: pair[1])

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import ClassVar
 
 from drcopt.bounds import Cheapest, Evidence, OfClass, bound_of, floors
+from drcopt.certify import proof
 from drcopt.certify.certificate import repair
 from drcopt.certify.witness import CLOSE, Budgets, Spent, spent
-from drcopt.errors import InputError
 from drcopt.formulations import Part, Several
 from drcopt.questions import Quantity
 
@@ -32,6 +33,9 @@ class SeveralCertificate:
     lower: float
     spent: tuple[Spent, ...] = ()
 
+    #: There is no problem with costs cut off beside the question's.
+    relaxed: ClassVar[None] = None
+
     @property
     def excess(self) -> float:
         """By how much the point may exceed a limit, in nats or the unit of d; with any ``upper`` bounds nothing."""
@@ -47,17 +51,19 @@ class SeveralCertificate:
 
         ``alone``: what those of D and R do, whatever the other classes.
         """
-        question = self.formulation.about(quantity)
+        question = self.formulation.minimising(quantity)
         if alone:
             question = replace(question, losses=(math.inf,) * len(question.losses))
         return best_bound(question, self.evidence)
 
-    def save(self, path: Any) -> None:
-        """Refused: proof files are about one class."""
-        raise InputError(
-            "a proof file must be about one class; this answer is about several. Evaluate "
-            "solution.certificate.evidence instead: .bound(solution.certificate.formulation)."
-        )
+    @property
+    def objective(self) -> Quantity:
+        """What is minimised."""
+        return self.formulation.objective
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a proof file: see :func:`drcopt.certify.proof.save`."""
+        proof.save(self, path)
 
 
 def best_bound(question: Several, evidence: Sequence[Evidence]) -> float:

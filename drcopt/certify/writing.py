@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import entr
 
-from drcopt.bounds import DataProcessing, Evidence, Independent, Leaf, PosteriorTree, Stranded
+from drcopt.bounds import DataProcessing, Evidence, Independent, Leaf, OfClass, PosteriorTree, Stranded
 from drcopt.bounds.cells import CellDual
 from drcopt.bounds.decisions import ActionTree, AtNoRate
 from drcopt.bounds.maps import MapLeaf, MapNode, MapTree, cut, posterior_box
-from drcopt.bounds.posterior import whole_box
+from drcopt.bounds.posterior import weights_of, whole_box
+from drcopt.bounds.pricing import Drawn, cut_classes
 from drcopt.bounds.pricing.gibbs import softmin
 from drcopt.certify import cells as _cells
+from drcopt.certify.cells_of_sets import choose_for_sets
 from drcopt.formulations import Question
 from drcopt.problem import Problem
 from drcopt.questions import DISTORTION, Near, Quantity
@@ -30,7 +32,7 @@ ROOM = 1e-12
 
 def _normalised(leaf: Leaf, objective: Quantity) -> Leaf:
     """The leaf with a weight of 1 for the objective, if it has any."""
-    weight = (leaf.distortion, leaf.rate, leaf.classification)[objective.place]
+    weight = weights_of(leaf)[objective.place]
     if weight in (0.0, 1.0):
         return leaf
     return Leaf(leaf.f / weight, leaf.rate / weight, leaf.classification / weight, leaf.distortion / weight)
@@ -64,10 +66,10 @@ class _Sharing:
         return np.stack([np.maximum(boxes, whole)[..., 0], np.minimum(boxes, whole)[..., 1]], axis=-1)
 
 
-def _sharing(problem: Problem) -> Iterator[_Sharing]:
+def _sharing(problem: Problem, drawn: Problem) -> Iterator[_Sharing]:
     """The letters of Y by where they may come from: all of them at once where nothing is forbidden."""
     if not problem.forbidden.any():
-        yield _Sharing(np.arange(problem.m), np.arange(problem.n), problem, 0.0)
+        yield _Sharing(np.arange(problem.m), np.arange(problem.n), drawn, 0.0)
         return
     patterns, which = np.unique(~problem.forbidden, axis=1, return_inverse=True)
     for place, allowed in enumerate(patterns.T):
@@ -75,14 +77,26 @@ def _sharing(problem: Problem) -> Iterator[_Sharing]:
         if len(x):
             mass = float(problem.px[x].sum())
             law = np.full(len(letters), 1.0 / len(letters))
-            alone = Problem(problem.px[x] / mass, law, problem.ps_given_x[x], np.zeros((len(x), len(letters))))
+            alone = Problem(problem.px[x] / mass, law, drawn.ps_given_x[x], np.zeros((len(x), len(letters))))
             yield _Sharing(letters, x, alone, math.log(mass))
 
 
-def _written(tree: _cells.CellTree) -> list[dict[str, Any]]:
-    """A tree of cells with its numbers as text."""
+def _written(tree: _cells.CellTree, drawn: Drawn | None = None, k: int = 0) -> list[dict[str, Any]]:
+    """A tree of cells with its numbers as text; of a class drawn at random as one of those it is drawn from."""
+
+    def cell(name: str, value: Any) -> Any:
+        if drawn is None or name != "nu":
+            return numbers(value)
+        nu = np.zeros(k)
+        nu[drawn.columns] = drawn.weights * value
+        return numbers(nu)
+
+    def split(s: int, at: float) -> dict[str, Any]:
+        own, share = (s, 1.0) if drawn is None else (int(drawn.columns[s]), float(drawn.weights[s]))
+        return {"s": own, "at": number(at / share)}
+
     return [
-        {"s": node["s"], "at": number(node["at"])} if "at" in node else {k: numbers(v) for k, v in node.items()}
+        split(node["s"], node["at"]) if "at" in node else {name: cell(name, value) for name, value in node.items()}
         for node in tree
     ]
 
@@ -91,6 +105,13 @@ def has_own_shares(evidence: dict[str, Any] | None) -> bool:
     """Whether a cell has a β₀ of its own, which is of version 2."""
     letters = [cells for node in (evidence or {}).get("nodes", []) for cells in node.get("cells", ())]
     return any("convex" in cell for cells in letters for cell in cells or ())
+
+
+def by_class(problem: Problem, values: Sequence[float] | FloatArray) -> Any:
+    """A number for every class: by name where there are several."""
+    if problem.classes is None:
+        return number(float(values[0]))
+    return {name: number(float(value)) for name, value in zip(problem.classes, values, strict=True)}
 
 
 class Writer:
@@ -113,7 +134,7 @@ class Writer:
         #: Where the budget on what is minimised is ``limit``: the perception that leaves prove to be missed.
         self.limit, self.farther = 0.0, math.inf
 
-    def bound(self, weights: tuple[float, float, float], level: float) -> float:
+    def bound(self, weights: tuple[float, ...], level: float) -> float:
         """What a half-space says of the objective, without the care for rounding that a proof takes."""
         rest = level - float(np.dot(weights, self.formulation.caps))
         weight = weights[self.formulation.objective.place]
@@ -123,7 +144,7 @@ class Writer:
         """The weight of E d, where it is not the one that a file about this objective need not say."""
         return {} if weight == self.unsaid else {"distortion": number(weight)}
 
-    def law(self, weights: tuple[float, float, float], rest: float, g: FloatArray) -> dict[str, str]:
+    def law(self, weights: tuple[float, ...], rest: float, g: FloatArray) -> dict[str, str]:
         """The multipliers with which perception bounds ⟨g, q⟩ in a half-space with these weights."""
         laws, question = self.formulation.laws, self.formulation
         if not isinstance(laws, Near) or not np.isfinite(g).all():
@@ -141,6 +162,8 @@ class Writer:
         """Evidence of any kind."""
         if evidence is None:
             return None
+        if isinstance(evidence, OfClass):  # of no class in particular, once its trees are about all of them
+            return self.evidence(evidence.evidence)
         if isinstance(evidence, PosteriorTree):
             return self.posterior_tree(evidence)
         if isinstance(evidence, MapTree):
@@ -193,7 +216,7 @@ class Writer:
         def bound(least: FloatArray) -> float:
             return self.bound(weights, rest + float(least.sum()))
 
-        trees, least = _cells.choose_for_sets(
+        trees, least = choose_for_sets(
             problem, costs, dual.rate, dual.conditional, lambda least: bound(least) >= self.goal
         )
         self.reached = min(self.reached, bound(least))
@@ -235,14 +258,15 @@ class Writer:
             if isinstance(node, Leaf):
                 nodes.append(self.posterior_leaf(node, box))
                 continue
-            nodes.append({"y": int(node.y), "s": int(node.s), "at": number(node.at)})
+            at = node.at * (1 if self.problem.classes is None else len(self.problem.classes))
+            nodes.append({"y": int(node.y), "s": int(node.s), "at": number(at)})
             for child, side in ((node.high, 0), (node.low, 1)):
                 part = box.copy()
                 part[node.y, node.s, side] = (min if side else max)(part[node.y, node.s, side], node.at)
                 stack.append((child, part))
         if self.mixes and len(self.costs) > 1:
             one = _normalised(next(leaf for leaf, _ in tree.leaves(self.problem)), self.formulation.objective)
-            weights, g = (one.distortion, one.rate, float(one.classification)), np.min(self.costs, axis=0)
+            weights, g = weights_of(one), np.min(self.costs, axis=0)
             shared = self.law(weights, 0.0, g)
             level = self.formulation.law.least(g) if np.isfinite(g).all() else math.inf
             self.reached = self.bound(weights, level - 1e-13 * float(np.abs(g).max()))
@@ -255,29 +279,34 @@ class Writer:
         """Multipliers, and for each letter cells of its class posterior unless the checker can do without."""
         problem = self.problem
         leaf = _normalised(leaf, self.formulation.objective)
-        f, alpha, beta = np.asarray(leaf.f, dtype=np.float64), float(leaf.rate), float(leaf.classification)
+        weights = weights_of(leaf)
+        f, alpha, betas = np.asarray(leaf.f, dtype=np.float64), float(leaf.rate), np.array(weights[2:])
+        beta = math.fsum(betas)
         finite = leaf.distortion * np.where(problem.forbidden, 0.0, self.d).T - f
         size = Stakes(problem).scale if self.formulation.objective is DISTORTION else 1.0
         cells: list[Any] = [None] * problem.m
         prices = np.full(problem.m, math.inf)
         free = (box == whole_box(problem)).all(axis=(1, 2)) & (beta == 0 or problem.k == 1)
-        convex = _cells.convex_share(problem, alpha, beta)
+        cut = np.isin(np.arange(len(betas)), cut_classes(problem, box)).astype(np.float64)
+        shares = betas if beta > 0 else cut
+        drawn = Drawn.of(problem, shares if shares.any() else np.ones(len(betas)))
+        convex, constant = _cells.convex_share(drawn.problem, alpha, beta), beta * drawn.entropy
         rest = float(f @ problem.px)
         room = 1e-13 * (abs(rest) + float(np.abs(finite).max()))
-        some = list(_sharing(problem))
-        for part in some:
+        parts = list(_sharing(problem, drawn.problem))
+        for part in parts:
             costs = finite[np.ix_(part.letters, part.origins)]
             prices[part.letters] = softmin(costs.T, np.log(part.problem.px), alpha) - alpha * part.log_mass
-        for part in some:
+        for part in parts:
             rows = part.letters[~free[part.letters]]
             if not len(rows):
                 continue
 
             def bound(least: FloatArray, rows: Any = rows, paid: float = alpha * part.log_mass) -> float:
-                prices[rows] = least - paid
+                prices[rows] = least - paid - constant
                 empty = np.isposinf(least).any()  # a box without a posterior: no point lies there
                 level = math.inf if empty else rest + self.formulation.law.least(prices) - room
-                return self.bound((leaf.distortion, alpha, beta), level)
+                return self.bound(weights, level)
 
             trees, least = _cells.choose(
                 part.problem,
@@ -285,21 +314,22 @@ class Writer:
                 alpha,
                 beta,
                 convex,
-                part.within(box[rows]),
+                part.within(drawn.box(box[rows], problem)),
                 0.25 * ROOM * size,
                 # What one leaf of several proves by itself says nothing of a mixture: its cells are to be sharp.
                 lambda least, bound=bound: not self.mixes and bound(least) >= self.goal,  # type: ignore[misc]
+                drawn.sums,
             )
-            self.reached = min(self.reached, bound(least)) if part is some[-1] else self.reached
+            self.reached = min(self.reached, bound(least)) if part is parts[-1] else self.reached
             for y, tree in zip(rows, trees, strict=True):
-                cells[y] = _written(tree)
+                cells[y] = _written(tree, drawn, problem.k)
         self.costs.append(rest + prices)
         return {
             "f": numbers(f),
             "rate": number(alpha),
-            "classification": number(beta),
+            "classification": by_class(problem, betas),
             **self.share(leaf.distortion),
-            **self.law((leaf.distortion, alpha, beta), rest, prices),
+            **self.law(weights, rest, prices),
             "convex": number(convex),
             "cells": cells,
         }

@@ -16,7 +16,7 @@ from flint import arb, fmpq
 from drcopt.checker import schema
 from drcopt.checker.balls import NOTHING, ball, eta, least, product
 from drcopt.checker.convexity import tangent_holds
-from drcopt.checker.halfspaces import Boxes, HalfSpace, Region, always, leaves
+from drcopt.checker.halfspaces import Boxes, HalfSpace, Region, always, leaves, on_losses
 from drcopt.checker.perception import Perception
 from drcopt.checker.problem import MOST_ROWS, Problem
 from drcopt.checker.schema import array, positive
@@ -54,21 +54,18 @@ def region(evidence: Any, reader: Evidence, kind: str, still: bool) -> Region:
     """
     p, name = reader.p, kind_of(evidence)
     if name == "independent" and still:
-        loss = HalfSpace((arb(0), arb(0), arb(1), arb(0)), p.HS)
-        return Region([*always(p), reader.alone(evidence), loss], [])
+        losses = on_losses([arb(0)] * len(p.HS), p.HS)
+        return Region([*always(p), reader.alone(evidence), *losses], [])
     if name == "stranded":
         return Region(always(p) + reader.stranded(evidence), [])
     if name == "data-processing" and kind != "one-shot":
-        if p.n <= MOST_ROWS:
-            reader.spend(p.n**2 * (4.0 * p.k + 200.0))
-        strong = HalfSpace((arb(0), p.contraction, arb(1), arb(0)), p.HS)
-        return Region([*always(p), strong], [])
+        return Region([*always(p), *reader.data_processing()], [])
     if name == "cell-dual" and kind == "one-shot" and p.PY is not None:
         return Region([*always(p), reader.cell_dual(evidence)], [])
     if name == "map-tree" and kind == "one-shot":
         boxes = [p.whole if p.PY is None else p.reach(y) for y in range(p.m)]
         found = [
-            reader.map_leaf(leaf, boxes) for leaf, boxes in leaves(reader.tree(evidence), boxes)
+            reader.map_leaf(leaf, boxes) for leaf, boxes in leaves(p, reader.tree(evidence), boxes)
         ]
         return Region(always(p), found, reader.note)
     if name == "posterior-tree" and kind != "one-shot":
@@ -83,7 +80,8 @@ class Evidence:
     """Reads evidence about a problem; ``note`` says what it could not do.
 
     ``sees``: what the classifier reads; the loss is an average over the parts of a mixture if that
-    is "YU". ``budget``: operations on balls it may still ask for.
+    is "YU". ``budget``: operations on balls it may still ask for. ``own``: of which class the loss
+    is, if one is minimised.
     """
 
     def __init__(
@@ -94,10 +92,12 @@ class Evidence:
         sees: str,
         budget: float,
         version: int = schema.VERSION,
+        own: int = 0,
     ) -> None:
         self.p, self.perception, self.objective = p, perception, objective
         self.by_part, self.message = sees == "YU", sees == "message"
         self.budget, self.note, self.version = budget, "", version
+        self.own = own if objective == "classification-loss" else None
         self.maps = 0  # minima over maps that will be asked for
 
     def spend(self, operations: float) -> None:
@@ -124,12 +124,22 @@ class Evidence:
             self.spend(lifted * (p.n * (2.0 * p.k**2 + 4.0 * p.k) + p.k**3))
             if self.perception is not None and self.perception.kind == "wasserstein":
                 self.spend(len(found) * p.m**2)
-            if p.n <= MOST_ROWS and any(positive(leaf["convex"]) for leaf in found):
-                self.spend(p.n**2 * (4.0 * p.k + 200.0))
+            if any(positive(leaf["convex"]) for leaf in found):
+                self.spend_on_contractions()
         else:
             self.maps = len(found)
             self.spend(len(found) * p.m * (p.n * (p.k + 4.0) + 4.0 * p.k))
         return nodes
+
+    def spend_on_contractions(self) -> None:
+        """What η of every class takes."""
+        if self.p.n <= MOST_ROWS:
+            self.spend(self.p.n**2 * (4.0 * self.p.k + 200.0 * len(self.p.names)))
+
+    def data_processing(self) -> list[HalfSpace]:
+        """η I + H ≥ H(S), for every class."""
+        self.spend_on_contractions()
+        return on_losses(self.p.contractions, self.p.HS)
 
     def cells(self, nodes: Any, leaf: str, name: str) -> list[Any]:
         """A tree of cells, likewise."""
@@ -182,20 +192,21 @@ class Evidence:
         return least(g) if self.perception is None else self.perception.least(g, arb(omega), arb(x))
 
     def multipliers(self, leaf: Any) -> tuple[Any, Any, Any, Any, Any, list[Any]]:
-        """f, the weights of E d, I and H, β₀ and the cells of each letter."""
+        """f, the weights of E d, I and the loss of every class, β₀ and the cells of each letter."""
         p = self.p
-        alpha, beta, beta0 = (positive(leaf[name]) for name in ("rate", "classification", "convex"))
-        if self.objective == "classification-loss":
-            beta = fmpq(1)  # whatever is written
+        alpha, beta0 = (positive(leaf[name]) for name in ("rate", "convex"))
+        betas = [positive(text) for text in p.by_class(leaf["classification"])]
+        if self.own is not None:
+            betas[self.own] = fmpq(1)  # whatever is written
         trees = [
             nodes and self.cells(nodes, "cell of posteriors", "nu")
             for nodes in schema.listed(leaf["cells"], p.m)
         ]
-        return ball(array(leaf["f"], p.n)), self.weight(leaf), alpha, beta, beta0, trees
+        return ball(array(leaf["f"], p.n)), self.weight(leaf), alpha, betas, beta0, trees
 
     def half_spaces(self, nodes: list[Any], mixtures: bool) -> list[HalfSpace]:
         """Those of the leaves of a tree, of which each point satisfies one."""
-        found = list(leaves(nodes, self.p.boxes))
+        found = list(leaves(self.p, nodes, self.p.boxes))
         if not mixtures:
             return [self.posterior_leaf(leaf, boxes) for leaf, boxes in found]
         # The parts of a mixture may lie in different leaves: with shared weights, its law pays for
@@ -217,33 +228,41 @@ class Evidence:
     def half_space(self, leaf: Any, weights: Any, value: Any, g: Any) -> HalfSpace:
         """``value`` and what the letters cost, with the weights of a leaf."""
         omega, x = (positive(leaf.get(key, "0")) for key in ("perception", "level"))
-        return HalfSpace((*weights, arb(omega)), value + self.over_laws(g, omega, x))
+        *own, more = weights
+        weights = (*own, arb(omega), *more)
+        return HalfSpace(weights, value + self.over_laws(g, omega, x))
 
     def letters(self, leaf: Any, boxes: Boxes) -> tuple[Any, Any, Any]:
-        """The weights of E d, I and H, Σ f px, and the V_y of :mod:`drcopt.checker`."""
-        p, (f, weight, *multipliers, trees) = self.p, self.multipliers(leaf)
-        share, alpha, beta, beta0 = map(arb, (weight, *multipliers))
-        if not beta0 <= beta or (beta0 > 0 and not beta0 * p.contraction <= alpha):
+        """The weights of E d, I, H and (in a list) of further losses, Σ f px, and the V_y of
+        :mod:`drcopt.checker`.
+        """
+        p, (f, weight, rate, betas, convex, trees) = self.p, self.multipliers(leaf)
+        share, alpha, beta, beta0 = map(arb, (weight, rate, sum(betas, fmpq(0)), convex))
+        # β and β₀ are those of all classes, of which each has its share.
+        shares = ball([b / sum(betas, fmpq(0)) if b else fmpq(0) for b in betas])
+        if not beta0 <= beta or (beta0 > 0 and not beta0 * (shares @ p.contractions) <= alpha):
             beta0 = arb(0)
+        by_column = np.repeat(shares, [c.stop - c.start for c in p.columns])
         found: list[Any] = []
         for y, (box, nodes) in enumerate(zip(boxes, trees, strict=True)):
             if not len(p.origins[y]):  # without mass, or nothing has any
                 found.append(arb(0))
                 continue
-            costs, cells = share * p.D[:, y] - f, leaves(nodes or [{"nu": ["0"] * p.k}], [box])
+            costs, cells = share * p.D[:, y] - f, leaves(p, nodes or [{"nu": ["0"] * p.k}], [box])
             found.append(
                 least(
-                    self.on_cell(p.behind[y], costs, alpha, beta0, beta, node, cell)
+                    self.on_cell(p.behind[y], costs, alpha, (beta0, beta, by_column), node, cell)
                     for node, (cell,) in cells
                 )
             )
-        return (share, alpha, beta), f @ p.PX, np.array(found)
+        return (share, alpha, arb(betas[0]), ball(betas[1:])), f @ p.PX, np.array(found)
 
-    def on_cell(
-        self, come: Any, costs: Any, alpha: Any, beta0: Any, beta: Any, node: Any, cell: Any
-    ) -> Any:
-        """The inequality for V_y of :mod:`drcopt.checker`, for a letter with these origins."""
-        low, high = ball(cell.T)
+    def on_cell(self, come: Any, costs: Any, alpha: Any, losses: Any, node: Any, cell: Any) -> Any:
+        """The inequality for V_y of :mod:`drcopt.checker`, for a letter with these origins.
+
+        ``losses``: β₀, β, and for every column of W the share of these that its class has.
+        """
+        (beta0, beta, shares), (low, high) = losses, ball(cell.T)
         nu = ball(array(node["nu"], self.p.k))
         scores, slopes = product(come.rows, nu) - costs[come.x], nu
         value = least(-scores)
@@ -251,24 +270,25 @@ class Evidence:
             weights = come.PX * np.array([(t / alpha).exp() for t in scores + value])
             total = weights.sum()
             value -= alpha * total.log()
-            own, some = arb(positive(node.get("convex", "0"))), come.classes
-            if beta0 < own <= beta and tangent_holds(
-                come.W[:, some], weights / total, own / alpha, low[some], high[some]
-            ):
-                beta0 = own
+            own = arb(positive(node.get("convex", "0")))
+            some = come.classes & (shares > 0)
+            if beta0 < own <= beta:
+                # A class drawn at random has the channel W times the shares.
+                drawn, lows, highs = (v[..., some] * shares[some] for v in (come.W, low, high))
+                if tangent_holds(drawn, weights / total, own / alpha, lows, highs):
+                    beta0 = own
             if beta0 > 0:
                 # A class that none of the letters has is 0 on the cell: its slope does not count.
                 pairs = zip(product(come.columns, weights) / total, some, strict=True)
-                slopes = nu - beta0 * np.array([t.log() if here else arb(0) for t, here in pairs])
+                logs = np.array([t.log() if here else arb(0) for t, here in pairs])
+                slopes = nu - beta0 * shares * logs
         if beta > beta0:
             a, b = chords(low, high)
-            value, slopes = value + (beta - beta0) * a.sum(), slopes + (beta - beta0) * b
-        # As Σ τ = 1, min q·τ is at least σ + Σ min((q − σ)l, (q − σ)u) for every σ; the best is
-        # some q_s.
-        q, fewest, most = (v.astype(float) for v in (slopes, low, high))
-        moved = q - q[:, None]
-        x = float(q[(q + np.minimum(moved * fewest, moved * most).sum(axis=1)).argmax()])
-        return value + x + sum(map(smaller, (slopes - x) * low, (slopes - x) * high))
+            rest = (beta - beta0) * shares
+            value, slopes = value + rest @ a, slopes + rest * b
+        for c in self.p.columns:
+            value += on_simplex(slopes[c], low[c], high[c])
+        return value
 
     def map_multipliers(self, leaf: Any) -> tuple[Any, ...]:
         """The weight of E d, then ν, α, γ, β and c of :mod:`drcopt.bounds.maps`."""
@@ -345,7 +365,7 @@ class Evidence:
         value = p.PX @ f + p.PY @ nu
         for y, nodes in enumerate(schema.listed(dual["cells"], p.m)):
             values = [arb(0)]
-            for node, (cell,) in leaves(self.cells(nodes, "cell of sets", "slopes"), [p.whole]):
+            for node, (cell,) in leaves(p, self.cells(nodes, "cell of sets", "slopes"), [p.whole]):
                 b = ball(array(node["slopes"], p.k))
                 base = sum(map(smaller, *(eta(cell) - b[:, None] * ball(cell)).T))
                 # Cost per mass, rounded down so that their order is known.
@@ -362,6 +382,16 @@ class Evidence:
 def smaller(x: Any, y: Any) -> Any:
     """A ball that holds the smaller of two."""
     return x.min(y)
+
+
+def on_simplex(slopes: Any, low: Any, high: Any) -> Any:
+    """Something below q·τ for the slopes q and all pmfs low ≤ τ ≤ high: σ + Σ min((q − σ)l,
+    (q − σ)u), whatever σ is; the best is some q_s.
+    """
+    q, fewest, most = (v.astype(float) for v in (slopes, low, high))
+    moved = q - q[:, None]
+    x = float(q[(q + np.minimum(moved * fewest, moved * most).sum(axis=1)).argmax()])
+    return x + sum(map(smaller, (slopes - x) * low, (slopes - x) * high))
 
 
 def chords(low: Any, high: Any) -> tuple[Any, Any]:

@@ -15,8 +15,8 @@ from drcopt.checker.balls import ball, eta, rational, to_float
 from drcopt.checker.perception import Perception
 from drcopt.checker.problem import Problem, by_letter
 
-#: E d, rate, classification loss and perception as balls.
-Spent = tuple[Any, Any, Any, Any]
+#: E d, rate, classification loss, perception and losses of further classes as balls.
+Spent = tuple[Any, ...]
 
 
 def couplings(
@@ -29,7 +29,7 @@ def couplings(
 ) -> Spent:
     """Of a mixture of couplings, mixed with an independent letter if rate or perception exceeds its
     limit (None: none): one of the target, or of the law that Y has. ``loss_of`` a coupling is its
-    classification loss.
+    classification loss, or an array of those of several classes.
     """
     parts = [schema.record("part with a coupling", part) for part in point]
     weights = ball(_weights(parts))

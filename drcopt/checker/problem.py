@@ -25,8 +25,8 @@ DEAR = 10**12
 
 
 def tight(cell: Any) -> Any:
-    """Ends (l_s, u_s), shape (k, 2), cut to what Σ τ = 1 leaves of them and widened to a grid; None
-    if that is nothing.
+    """Ends (l_s, u_s) of one class, shape (k, 2), cut to what Σ τ = 1 leaves of them and widened to
+    a grid; None if that is nothing.
 
     A wider box holds whatever the other did.
     """
@@ -57,6 +57,9 @@ class Problem:
 
     ``allowed`` (n, m) says which pairs may occur: d is 0 where it is infinite, no point has mass
     there, and letter y of Y comes from the letters ``origins[y]`` of X only.
+
+    The columns of W are those of one class, or of several one after the other: ``columns[j]`` has
+    those of class j, H(S_j) is ``HS[j]`` and H(S_j|X) ``HS_given_X[j]``.
     """
 
     py: Any
@@ -68,7 +71,15 @@ class Problem:
         if given:
             self.py = schema.pmf(data["py"], None)
         self.n = len(self.px)
-        self.w = schema.pmf(data["ps_given_x"], self.n, None)
+        self.several = isinstance(data["ps_given_x"], dict)
+        channels = data["ps_given_x"] if self.several else {"S": data["ps_given_x"]}
+        if not channels:
+            raise ValueError("there is no class")
+        self.names = list(channels)
+        each = [schema.pmf(channel, self.n, None) for channel in channels.values()]
+        self.w = np.hstack(each)
+        ends = np.cumsum([0, *(w.shape[1] for w in each)])
+        self.columns = [slice(a, b) for a, b in itertools.pairwise(ends)]
         columns = len(self.py) if given else None
         self.d = schema.array(data["d"], self.n, columns, read=schema.distortion)
         self.m, self.k = self.d.shape[1], self.w.shape[1]
@@ -79,41 +90,48 @@ class Problem:
             raise ValueError("a letter lacks mass")
         self.PX, self.W, self.D = map(ball, (self.px, self.w, self.d))
         self.PY = ball(self.py) if given else None
-        self.HX, self.HS = (eta(p).sum() for p in (self.PX, self.PX @ self.W))
+        self.HX, letters = eta(self.PX).sum(), eta(self.PX @ self.W)
         self.HY = eta(self.PY).sum() if given else arb(self.m).log()
-        self.HS_given_X = self.PX @ eta(self.W).sum(axis=1)
-        self.whole = span(self.w)
+        left = self.PX @ eta(self.W)
+        self.HS, self.HS_given_X = ([h[c].sum() for c in self.columns] for h in (letters, left))
+        self.whole = self.span(self.w)
         # A letter that comes from none has no posterior: any box will do.
-        self.boxes = [span(self.w[x]) if len(x) else self.whole for x in self.origins]
+        self.boxes = [self.span(self.w[x]) if len(x) else self.whole for x in self.origins]
         self.fingerprint = fingerprint(data)
         patterns = {column.tobytes(): Origins(self, column) for column in self.allowed.T}
         self.behind = [patterns[column.tobytes()] for column in self.allowed.T]
 
+    def by_class(self, value: Any) -> list[Any]:
+        """What is said of every class: by name where there are several."""
+        if not self.several:
+            return [value]
+        if not isinstance(value, dict) or set(value) != set(self.names):
+            raise ValueError(f"{value!r:.40} does not say something of every class, by its name")
+        return [value[name] for name in self.names]
+
+    def described(self, any_law: str = "") -> str:
+        """How many letters there are."""
+        classes = f"{self.k} classes"
+        if self.several:
+            sizes = [f"{c.stop - c.start} of {self.shown(j)}" for j, c in enumerate(self.columns)]
+            classes = ", ".join(sizes)
+        return f"{self.n} letters of X, {self.m} of Y{any_law}, {classes}"
+
+    def shown(self, j: int) -> str:
+        """The name of a class, unless what it says could be taken for more than a name."""
+        name = self.names[j]
+        plain = 0 < len(name) <= 60 and all(c.isalnum() or c in " _-." for c in name)
+        return name if plain else f"class #{j}"
+
+    def span(self, rows: Any) -> Any:
+        """The box of all mixtures of rows of W."""
+        ends = np.stack([rows.min(axis=0), rows.max(axis=0)], axis=1)
+        return np.concatenate([tight(ends[c]) for c in self.columns])
+
     @cached_property
-    def contraction(self) -> Any:
-        """η: the largest over pairs of rows a, b and λ of g(λ) = 1 − Σ_s a b/(λa + (1−λ)b),
-        concave; at most 1.
-        """
-        if self.n > MOST_ROWS:
-            return arb(1)
-        most = arb(0)
-        for pair in itertools.combinations(self.w, 2):
-            A, B = ball(np.array(pair)[:, [bool(a and b) for a, b in zip(*pair, strict=True)]])
-            u, v, how = (
-                A.astype(float),
-                B.astype(float),
-                {"bounds": (0, 1), "options": {"xatol": 1e-12}},
-            )
-            found = minimize_scalar(
-                lambda x, u=u, v=v: (u * v / (x * u + (1 - x) * v)).sum(), **how
-            )
-            at = arb(float(found.x))
-            mixed = at * A + (1 - at) * B
-            value, slope = 1 - (A * B / mixed).sum(), arb(0) + (A * B * (A - B) / mixed**2).sum()
-            most = most.max(
-                value + (slope * (1 - at)).max(-slope * at)
-            )  # the tangent there, at λ = 0 or 1
-        return most.min(arb(1))
+    def contractions(self) -> list[Any]:
+        """η of every class."""
+        return [contraction(self.w[:, c]) for c in self.columns]
 
     def reach(self, y: int) -> Any:
         """The box of τ_y over couplings: p(x) ≤ px(x)/py(y) fills the letters of extreme W(x,s)
@@ -187,9 +205,13 @@ class Problem:
             raise ValueError("a coupling cannot be moved onto the marginals along its own pairs")
         return P
 
-    def loss(self, P: Any) -> Any:
+    def losses(self, P: Any) -> Any:
+        """H(S_j|Y) of every class, of a coupling of balls."""
+        return np.array([self.loss(P, c) for c in self.columns])
+
+    def loss(self, P: Any, columns: slice = slice(None)) -> Any:
         """H(S|Y) of a coupling of balls. Where Y tells S for sure it is exactly 0."""
-        joint, value = self.W.T @ P, arb(0)
+        joint, value = self.W[:, columns].T @ P, arb(0)
         for column in joint.T:
             classes = [t for t in column if not t.is_zero()]
             if len(classes) > 1:
@@ -198,9 +220,28 @@ class Problem:
         return value
 
 
-def span(rows: Any) -> Any:
-    """The box of all mixtures of rows of W."""
-    return tight(np.stack([rows.min(axis=0), rows.max(axis=0)], axis=1))
+def contraction(w: Any) -> Any:
+    """η: the largest over pairs of rows a, b of w and λ of g(λ) = 1 − Σ_s a b/(λa + (1−λ)b),
+    concave; at most 1.
+    """
+    if len(w) > MOST_ROWS:
+        return arb(1)
+    most = arb(0)
+    for pair in itertools.combinations(w, 2):
+        A, B = ball(np.array(pair)[:, [bool(a and b) for a, b in zip(*pair, strict=True)]])
+        u, v, how = (
+            A.astype(float),
+            B.astype(float),
+            {"bounds": (0, 1), "options": {"xatol": 1e-12}},
+        )
+        found = minimize_scalar(lambda x, u=u, v=v: (u * v / (x * u + (1 - x) * v)).sum(), **how)
+        at = arb(float(found.x))
+        mixed = at * A + (1 - at) * B
+        value, slope = 1 - (A * B / mixed).sum(), arb(0) + (A * B * (A - B) / mixed**2).sum()
+        most = most.max(
+            value + (slope * (1 - at)).max(-slope * at)
+        )  # the tangent there, at λ = 0 or 1
+    return most.min(arb(1))
 
 
 def cheapest(d: Any, allowed: Any) -> Any:
@@ -220,10 +261,11 @@ def fingerprint(data: dict[str, Any]) -> str:
     """The hash that names the problem in tables too, of the doubles written in the file (of a
     rational the nearest); m NaNs where no law of Y is given.
     """
-    digest = hashlib.sha256()
-    for name in ("px", "py", "ps_given_x", "d"):
-        any_law = ["nan"] * len(data["d"][0])
-        numbers = np.array(any_law if data[name] is None else data[name], dtype=object)
+    digest, channels = hashlib.sha256(), data["ps_given_x"]
+    each = [*channels.values()] if isinstance(channels, dict) else [channels]
+    law = ["nan"] * len(data["d"][0]) if data["py"] is None else data["py"]
+    for values in (data["px"], law, *each, data["d"]):
+        numbers = np.array(values, dtype=object)
         doubles = np.array([_double(text) for text in numbers.flat], dtype="<f8").reshape(
             numbers.shape
         )

@@ -14,7 +14,7 @@ from drcopt.checker.balls import digits, nats, to_float
 from drcopt.checker.balls import least as least_of
 from drcopt.checker.decisions import Decisions
 from drcopt.checker.evidence import Evidence, region
-from drcopt.checker.halfspaces import HalfSpace, Region
+from drcopt.checker.halfspaces import HalfSpace, Region, place
 from drcopt.checker.perception import Perception
 from drcopt.checker.point import Spent
 from drcopt.checker.problem import Problem
@@ -58,7 +58,8 @@ class Verdict:
 class Question:
     """Minimise one of E d, rate, loss and perception with budgets for the others.
 
-    The budget of what is minimised is used by a claim of infeasibility only.
+    The losses of further classes come after these (:func:`.halfspaces.place`). The budget of what
+    is minimised is used by a claim of infeasibility only.
     """
 
     def __init__(self, data: Any, operations: float) -> None:
@@ -76,8 +77,14 @@ class Question:
             raise ValueError(f"there is no objective {data['objective']!r:.40}")
         self.aim = OBJECTIVES[data["objective"]]
         self.message = sees == "message"
-        self.budgets = [_budget(data.get(name, "inf")) for name in BUDGETS]
         self.problem = p = Problem(data["problem"])
+        given = [data.get(name, "inf") for name in BUDGETS]
+        given[LOSS], *more = p.by_class(data["classification_budget"])
+        self.given = [*given, *more]
+        self.budgets = [_budget(text) for text in self.given]
+        self.own = self.of_class()
+        if self.aim == LOSS:
+            self.aim = place(self.own)
         forbidden = not p.allowed.all()
         if version == 1 and (p.PY is None or self.message or "perception" in data or forbidden):
             raise ValueError(
@@ -85,6 +92,8 @@ class Question:
             )
         if forbidden and (self.kind == "one-shot" or "perception" in data):
             raise ValueError("one-shot codes and perception need a finite d")
+        if p.several and (version == 1 or self.kind != "single-letter" or "losses" in data):
+            raise ValueError("several classes are of version 2, single-letter and without losses")
         self.perception = None
         if "perception" in data:
             if p.PY is not None or (self.budgets[PERCEPTION] is None and self.aim != PERCEPTION):
@@ -99,23 +108,37 @@ class Question:
             self.decisions = Decisions(data["losses"], p)
         seen = {"time-sharing": "Y,Q"}.get(self.kind, "V" if self.message else ",".join(sees))
         rate = "I(X;V)" if self.message else RATES[self.kind]
-        loss = f"{self.decisions.name} given {seen}" if self.decisions else f"H(S|{seen})"
-        self.names = ("E d", rate, loss, self.perception and self.perception.name)
+        loss, *losses = [f"H({p.shown(j)}|{seen})" for j in range(len(p.names))]
+        loss = f"{self.decisions.name} given {seen}" if self.decisions else loss
+        self.names = ("E d", rate, loss, self.perception and self.perception.name, *losses)
         # No point needs more; a message may have more letters than Y.
         most_rate = p.HX if self.message else p.HX.min(p.HY)
-        most_loss = self.decisions.most if self.decisions else p.HS
-        most = (p.PX @ _largest(p.D), most_rate, most_loss, arb("inf"))
+        most_loss = self.decisions.most if self.decisions else p.HS[0]
+        most = (p.PX @ _largest(p.D), most_rate, most_loss, arb("inf"), *p.HS[1:])
         pairs = zip(self.budgets, most, strict=True)
         self.limits = [reach if budget is None else reach.min(budget) for budget, reach in pairs]
-        self.evidence = Evidence(p, self.perception, data["objective"], sees, operations, version)
+        self.evidence = Evidence(
+            p, self.perception, data["objective"], sees, operations, version, self.own
+        )
 
-    def measured(self) -> range:
+    def of_class(self) -> int:
+        """The class whose loss is minimised, if one is."""
+        p, named = self.problem, "class" in self.data
+        if named != (p.several and self.aim == LOSS):
+            raise ValueError("a class is named where there are several and the loss is minimised")
+        if named and self.data["class"] not in p.names:
+            raise ValueError(f"there is no class {self.data['class']!r:.40}")
+        return p.names.index(self.data["class"]) if named else 0
+
+    def measured(self) -> list[int]:
         """The quantities of a point."""
-        return range(3 if self.perception is None else 4)
+        every = range(len(self.budgets))
+        return [q for q in every if q != PERCEPTION or self.perception is not None]
 
     def others(self) -> list[int]:
         """The quantities that have a budget which the points in question meet."""
-        return [q for q in range(4) if q != self.aim and self.budgets[q] is not None]
+        every = range(len(self.budgets))
+        return [q for q in every if q != self.aim and self.budgets[q] is not None]
 
     def bound(self, piece: HalfSpace) -> Any:
         """Of the objective in a half-space; None if no point that meets the budgets lies there."""
@@ -123,7 +146,7 @@ class Question:
         for q, weight in enumerate(piece.weights):
             if q != self.aim and not weight.is_zero():
                 rest -= weight * self.limits[q]
-        own = piece.weights[self.aim]
+        own = piece.weights[self.aim] if self.aim < len(piece.weights) else arb(0)
         if own > 0:
             return rest / own
         return None if rest > 0 else arb("-inf")
@@ -164,7 +187,7 @@ class Question:
         any_law = " with any law" * (p.PY is None and self.perception is None)
         least, note = self.least(found), found.note
         said = [
-            f"problem {p.fingerprint}: {p.n} letters of X, {p.m} of Y{any_law}, {p.k} classes",
+            f"problem {p.fingerprint}: {p.described(any_law)}",
             self.proved(least),
         ]
         if infeasible:
@@ -214,8 +237,10 @@ class Question:
         rate, phi = (None if self.aim == i else self.budgets[i] for i in (RATE, PERCEPTION))
         if self.kind == "one-shot":
             return point.maps(p, self.perception, parts, (rate, phi), self.evidence.by_part)
-        loss = self.decisions.loss if self.decisions else p.loss
-        return point.couplings(p, self.perception, parts, (rate, phi), self.message, loss)
+        loss = self.decisions.loss if self.decisions else p.losses
+        spent = point.couplings(p, self.perception, parts, (rate, phi), self.message, loss)
+        first, *more = np.atleast_1d(spent[LOSS])
+        return (*spent[:LOSS], first, spent[PERCEPTION], *more)
 
     # -- in words, each true as printed --------------------------------------------------
 
@@ -235,8 +260,13 @@ class Question:
 
     def exactly(self) -> str:
         """The budgets as the file gives them, to the last digit."""
-        given = [f"{BUDGETS[q]} {self.data[BUDGETS[q]]}" for q in self.others()]
+        given = [f"{self.called(q)} {self.given[q]}" for q in self.others()]
         return f" at {' and '.join(given)} exactly" if given else ""
+
+    def called(self, q: int) -> str:
+        """The field that has the budget of a quantity."""
+        own = [j for j in range(len(self.problem.names)) if self.problem.several and place(j) == q]
+        return f"{BUDGETS[LOSS]} of {self.problem.shown(own[0])}" if own else BUDGETS[q]
 
     def holds_for(self, spent: Spent) -> str:
         """What a point that exceeds a budget is good for: budgets that it meets."""

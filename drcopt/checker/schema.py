@@ -22,7 +22,7 @@ OBJECTS: dict[str, tuple[str, str]] = {
     "proof": (
         "drcopt-proof problem formulation classifier_sees rate_budget classification_budget "
         "objective claim point evidence",
-        "distortion_budget perception perception_budget losses",
+        "distortion_budget perception perception_budget losses class",
     ),
     "surface": (
         "drcopt-surface problem formulation classifier_sees objective ranges gap known infeasible "

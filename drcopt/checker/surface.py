@@ -53,8 +53,8 @@ class Surface(Question):
         super().__init__(plain | rest, operations)
         if self.kind not in ("single-letter", "time-sharing") or self.aim == PERCEPTION:
             raise ValueError("a surface is of couplings, and minimises no perception")
-        if not self.problem.allowed.all():
-            raise ValueError("a surface needs a finite d")
+        if not self.problem.allowed.all() or self.problem.several:
+            raise ValueError("a surface needs a finite d and one class")
         self.axes = [BUDGETS.index(name) for name in ranges]
         if self.aim in self.axes or set(ranges) & set(data):
             raise ValueError("a range is of a budget that is limited, and not fixed as well")
@@ -76,10 +76,7 @@ class Surface(Question):
             region(one, self.evidence, self.kind, False).leaves
             for one in (schema.listed(data["evidence"]) if data["evidence"] else [])
         ]
-        self.single = [*always(p)]
-        if p.n <= 150:
-            self.evidence.spend(p.n**2 * (4.0 * p.k + 200.0))
-            self.single.append(HalfSpace((arb(0), p.contraction, arb(1), arb(0)), p.HS))
+        self.single = [*always(p), *self.evidence.data_processing()]
         boxes = schema.listed(data["boxes"]) if data["boxes"] else []
         if len(boxes) > MOST_BOXES:
             raise ValueError(f"it has {len(boxes)} boxes, more than {MOST_BOXES}")
@@ -106,7 +103,7 @@ class Surface(Question):
             for q, (low, high) in zip(self.axes, self.ends, strict=True)
         )
         said = (
-            f"problem {p.fingerprint}: {p.n} letters of X, {p.m} of Y, {p.k} classes",
+            f"problem {p.fingerprint}: {p.described()}",
             f"budgets {where}",
             f"proved: in {shares[0]} of them the least {self.names[self.aim]} of a "
             f"{POINTS[self.kind]} is known to {digits(arb(gap), True)}",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any, Self
 
 from drcopt.classes import Classes
 from drcopt.formulations.base import Part, Question
@@ -81,13 +82,6 @@ class Several(Question):
             objective=objective,
         )
 
-    def about(self, quantity: Quantity) -> Several:
-        """The same limits where one of its quantities is minimised, which then has none."""
-        losses = tuple(math.inf if quantity.place == 2 + j else loss for j, loss in enumerate(self.losses))
-        return replace(
-            self,
-            losses=losses,
-            rate_budget=math.inf if quantity is RATE else self.rate_budget,
-            distortion_budget=math.inf if quantity is DISTORTION else self.distortion_budget,
-            objective=quantity,
-        )
+    def minimising(self, objective: Quantity, **limits: Any) -> Self:
+        """The same limits, or others, where one of its quantities is minimised, which then has none."""
+        return replace(self, objective=objective, **limits)

@@ -172,7 +172,7 @@ class _Writer(Writer):
         self._shared = self.mixes and len(self._leaves) > 1  # one half-space for all leaves
         self._places = {id(leaf): 0 if self._shared else i for i, leaf in enumerate(self._leaves)}
 
-    def bound(self, weights: tuple[float, float, float], level: float) -> float:
+    def bound(self, weights: tuple[float, ...], level: float) -> float:
         """The level itself: a surface asks at all budgets."""
         return level
 

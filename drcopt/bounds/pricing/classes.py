@@ -6,10 +6,12 @@ boxes whose sides are w_j times as long.
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from drcopt.bounds.pricing.corners import Known
@@ -20,6 +22,51 @@ from drcopt.support.check import FloatArray
 
 #: Boxes are widened by so many roundings, that none of their posteriors is lost to one.
 _OUT = 8 * 2.0**-53
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """One class in place of several: one drawn at random by their weights, with its letter.
+
+    Column i of ``problem.ps_given_x`` is ``weights[i]`` times that of the letter ``columns[i]``, and its H(S|Y) is
+    ``entropy``, that of the draw, more than the mean of the losses. With one class all is as it was.
+    """
+
+    problem: Problem
+    columns: NDArray[np.intp]
+    weights: FloatArray
+    entropy: float
+    #: The class of each column; None where there is one.
+    own: NDArray[np.intp] | None = None
+
+    @classmethod
+    def of(cls, problem: Problem, betas: FloatArray) -> Drawn:
+        """By weights (J,), some of them positive."""
+        classes = problem.classes
+        if classes is None:
+            return cls(problem, np.arange(problem.k), np.ones(problem.k), 0.0)
+        weights = np.asarray(betas / math.fsum(betas))
+        some = np.flatnonzero(weights[classes.of] > 0)
+        label = Problem(problem.px, np.ones(1), classes.weighed(weights)[:, some], np.zeros((problem.n, 1)))
+        # D(pW̃‖qW̃) is the mean of D(pW_j‖qW_j).
+        label.__dict__["contraction"] = min(1.0, float(weights @ contractions(problem)) + 1e-12)
+        return cls(label, some, weights[classes.of[some]], float(-xlogy(weights, weights).sum()), classes.of[some])
+
+    @property
+    def sums(self) -> tuple[tuple[slice, float], ...]:
+        """The columns of each class, and what posteriors of them add up to."""
+        if self.own is None:
+            return ((slice(None), 1.0),)
+        ends = [0, *(np.flatnonzero(np.diff(self.own)) + 1).tolist(), len(self.own)]
+        return tuple((slice(a, b), float(self.weights[a])) for a, b in itertools.pairwise(ends))
+
+    def box(self, box: FloatArray, problem: Problem) -> FloatArray:
+        """A box (…, K, 2) of posteriors of the columns of the whole problem's ``ps_given_x`` as one of the draw's."""
+        if problem.classes is None:
+            return box
+        weights = np.zeros(len(problem.classes))
+        weights[problem.classes.of[self.columns]] = self.weights
+        return _scaled(box, weights, problem.classes.of)[:, self.columns]
 
 
 def price_weighed(
@@ -37,8 +84,9 @@ def price_weighed(
 ) -> Priced:
     """As :func:`drcopt.bounds.pricing.price`, with the weight of every class: (1,) where there is one.
 
-    ``box`` (m, K, 2) holds posteriors of the columns of ``problem.ps_given_x``. Classes without a weight do not confine
-    what is priced. With several classes ``start`` and ``known``, which are of other weights, are not used.
+    ``box`` (m, K, 2) holds posteriors of the columns of ``problem.ps_given_x``. Beside classes that have a weight
+    others do not confine what is priced; where none has, each does alone. With several classes ``start`` and ``known``,
+    which are of other weights, are not used.
     """
     classes = problem.classes
     if classes is None:
@@ -47,17 +95,35 @@ def price_weighed(
         )
     total = math.fsum(betas)
     if total == 0.0:
-        return price(problem.of_class(None), cost, alpha, 0.0, None, tol=tol)
-    weights = np.asarray(betas / total)
-    some = weights[classes.of] > 0
-    label = Problem(problem.px, np.ones(1), classes.weighed(weights)[:, some], np.zeros((problem.n, 1)))
-    # D(pW̃‖qW̃) is the mean of D(pW_j‖qW_j).
-    label.__dict__["contraction"] = min(1.0, float(weights @ contractions(problem)) + 1e-12)
-    if box is not None:
-        box = _scaled(box, weights, classes.of)[:, some]
-    priced = price(label, cost, alpha, total, box, tol=tol)
-    constant = total * float(-xlogy(weights, weights).sum())
+        return _unweighed(problem, cost, alpha, box, tol)
+    drawn = Drawn.of(problem, betas)
+    priced = price(drawn.problem, cost, alpha, total, None if box is None else drawn.box(box, problem), tol=tol)
+    constant = total * drawn.entropy
     return replace(priced, lower=priced.lower - constant, value=priced.value - constant, partition=None)
+
+
+def cut_classes(problem: Problem, box: FloatArray | None) -> NDArray[np.intp]:
+    """Those of which a box (m, K, 2) does not hold all posteriors."""
+    classes = problem.classes
+    if box is None or classes is None:
+        return np.zeros(0, dtype=np.intp)
+    W = problem.ps_given_x
+    inside = (box[..., 0] > W.min(axis=0)) | (box[..., 1] < W.max(axis=0))
+    return np.unique(classes.of[inside.any(axis=0)])
+
+
+def _unweighed(problem: Problem, cost: FloatArray, alpha: float, box: FloatArray | None, tol: float) -> Priced:
+    """The largest of what the boxes of one class say, if any says something."""
+    priced = price(problem.of_class(None), cost, alpha, 0.0, None, tol=tol)
+    for j in cut_classes(problem, box):
+        drawn = Drawn.of(problem, np.eye(len(problem.classes or ()))[j])
+        assert box is not None
+        one = price(drawn.problem, cost, alpha, 0.0, drawn.box(box, problem), tol=tol)
+        better = one.lower > priced.lower
+        some, rest = better[one.y], ~better[priced.y]
+        y, p, value = (np.concatenate([getattr(one, v)[some], getattr(priced, v)[rest]]) for v in ("y", "p", "value"))
+        priced = Priced(np.maximum(one.lower, priced.lower), y, p, value)
+    return priced
 
 
 def contractions(problem: Problem) -> FloatArray:
