@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import math
@@ -294,6 +295,20 @@ class TestProofs:
         for other, says in (("other", "ps_given_x['a'][0, 0] is"), ("one", "the classes are ['a', 'b']")):
             assert main(["check", file, "--problem", str(tmp_path / f"{other}.json")]) == 1
             assert says in capsys.readouterr().err
+
+    def test_names_not_places_count(self) -> None:
+        pytest.importorskip("flint")
+        from honest import written
+
+        from drcopt.checker import check
+
+        data = copy.deepcopy(written("classes tree"))
+        known = check(data)
+        for of in (data, *(node for node in data["evidence"]["nodes"] if "f" in node)):
+            name = "classification_budget" if of is data else "classification"
+            of[name] = dict(reversed(of[name].items()))
+        found = check(data)
+        assert (found.lower, found.upper, found.accepted) == (known.lower, known.upper, True)
 
     @pytest.mark.parametrize("name", ["x|Y) ≥ 9 and H(b", "\x1b[2J", "n" * 99, "{}"])
     def test_a_name_says_no_more_than_a_name(self, name: str) -> None:

@@ -154,6 +154,24 @@ MUTANTS: tuple[Mutant, ...] = (
         "beta0 * (shares @ p.contractions) <= alpha",
         "0 * (shares @ p.contractions) <= alpha",
     ),
+    Mutant(
+        "checker: one class's cells for all",
+        "checker/evidence.py",
+        "for c in self.p.columns:",
+        "for c in self.p.columns[:1]:",
+    ),
+    Mutant(
+        "checker: budgets of classes in any order",
+        "checker/problem.py",
+        "[value[name] for name in self.names]",
+        "[*value.values()]",
+    ),
+    Mutant(
+        "checker: boxes of several classes sum to one",
+        "checker/halfspaces.py",
+        "own = next(c for c in p.columns if split.s < c.stop)",
+        "own = slice(None)",
+    ),
     Mutant("checker: eta off", "checker/problem.py", "return most.min(arb(1))", "return most.min(arb(1)) * 0.9"),
     Mutant(
         "checker: chord above eta",
@@ -209,9 +227,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "checker: a class gone", "checker/convexity.py", "                return arb(0)", "                continue"
     ),
     Mutant("checker: a box without its high end", "checker/convexity.py", "(u.max(t) / t)", "(t / t)"),
-    Mutant("checker: more convex than β", "checker/evidence.py", "beta0 < own <= beta and", "beta0 < own and"),
+    Mutant("checker: more convex than β", "checker/evidence.py", "if beta0 < own <= beta:", "if beta0 < own:"),
     Mutant(
-        "checker: every cell's β₀ believed", "checker/evidence.py", "own <= beta and tangent_holds(", "own <= beta or ("
+        "checker: every cell's β₀ believed",
+        "checker/evidence.py",
+        "if tangent_holds(drawn, weights / total, own / alpha, lows, highs):",
+        "if True:",
     ),
     Mutant("checker: a cell's β₀ in version 1", "checker/evidence.py", "if lifted and self.version == 1:", "if False:"),
 )
