@@ -65,8 +65,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the other half's bound",
         "bounds/pricing/spatial.py",
-        "np.maximum(halves.bound, np.tile(cells.bound, 2)[kept])",
-        "np.maximum(halves.bound, np.tile(cells.bound[::-1], 2)[kept])",
+        "np.maximum(found.bound, parts.bound)",
+        "np.maximum(found.bound, parts.bound[::-1])",
     ),
     Mutant(
         "a half left out",

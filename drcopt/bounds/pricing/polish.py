@@ -44,12 +44,10 @@ def candidates(
     chosen: list[int] = []
     for letter in range(len(lower)):
         mine = np.flatnonzero(y == letter)
-        kept: list[int] = []
-        for j in mine[np.argsort(value[mine], kind="stable")][:400]:
-            if all(np.abs(tau[j] - tau[i]).sum() > 0.05 for i in kept):
-                kept.append(int(j))
-            if len(kept) == 4:
-                break
+        mine, kept = mine[np.argsort(value[mine], kind="stable")][:400], list[int]()
+        while len(mine) and len(kept) < 4:
+            kept.append(int(mine[0]))
+            mine = mine[np.abs(tau[mine] - tau[mine[0]]).sum(axis=1) > 0.05]
         chosen += kept
     index = np.array(chosen, dtype=np.intp)
     y, p, value = y[index], p[index], value[index]

@@ -18,7 +18,7 @@ With β ≤ α/η nothing is left for chords and one cell settles it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import rel_entr, xlogy
@@ -27,13 +27,18 @@ from drcopt.bounds.pricing.convexity import Basins, concave
 from drcopt.bounds.pricing.gibbs import Partition, Priced, gibbs
 from drcopt.bounds.pricing.hull import deepest, facets, gradients, within
 from drcopt.bounds.pricing.polish import candidates, drawn_in
+from drcopt.bounds.pricing.steps import Interior, by_faces
 from drcopt.questions import ROUNDING
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
-#: Cells in all before the search settles for the bound it has (fewer with more classes: a cell costs k²), and
-#: Newton steps a cell.
-_MOST_CELLS, _STEPS = 6000, 12
+#: Cells in all before the search settles for the bound it has (fewer with more classes: a cell costs k²).
+_MOST_CELLS = 6000
+#: Newton steps a cell: by its faces; the last ones where α is all but 0; of an interior-point method where these did
+#: not do; where no chords are left, so that one cell settles it.
+_STEPS, _LAST, _INNER, _LONG = 5, 6, 12, 60
+#: Of what a cell's bound lacks, how much these steps may leave to its halves.
+_LITTLE = 0.1
 #: Shares of what chords leave of β that are tried as convex in effect.
 _SHARES = (1.0, 0.6, 0.3)
 #: β is near α/η up to this factor: then large cells may be convex in effect. Steps of a descent to a stationary point
@@ -41,6 +46,8 @@ _SHARES = (1.0, 0.6, 0.3)
 _NEARLY, _SETTLING, PEELS = 1.25, 300, 150
 #: Cells that are cut at once, where there are more.
 _AT_ONCE = 2000
+#: Of a few cells there are so many parts at least, as these take no longer than halves.
+_AT_LEAST = 32
 #: Cells of a letter worth keeping for the next pricing: more of them are left over from multipliers long gone.
 _MOST_KEPT = 120
 
@@ -267,30 +274,42 @@ class Oracle:
             cells.tau[at], cells.nu[at] = tau[better], nu[better]
             return score, tau, r, loss
 
+        def rough(todo: np.ndarray, tau: FloatArray, loss: FloatArray) -> np.ndarray:
+            """Not there yet: the gradient still costs, or τ is outside the box. What is to be cut need not be sharp."""
+            outside = np.maximum(low[todo] - tau, tau - high[todo]).max(axis=1)
+            missing = self.enough[y[todo]] - cells.bound[todo]
+            fine = np.maximum(self.slack, np.where(np.isinf(missing), 0.0, little * missing))
+            return np.asarray((missing > 0) & ((loss < -0.2 * fine) | (outside > 0.1 * fine)))
+
+        little = _LITTLE if rest > 0 else 0.0
         todo = np.arange(J)
         evaluate(todo, self.starts(y, low, high) + rest * b)
         evaluate(todo, nu)
         nu = cells.nu.copy()
         on_low, on_high = np.zeros_like(low, dtype=bool), np.zeros_like(low, dtype=bool)
-        for smooth in self.schedule(fresh, _STEPS if rest > 0 else 5 * _STEPS):
+        for smooth in self.schedule(fresh, _STEPS if rest > 0 else _LONG):
             score, tau, r, loss = evaluate(todo, nu)
-            # Not there yet: the gradient still costs, or τ is still outside the box.
-            outside = np.maximum(low[todo] - tau, tau - high[todo]).max(axis=1)
-            rough = (loss < -0.2 * self.slack) | (outside > 0.1 * self.slack)
-            rough &= cells.bound[todo] < self.enough[y[todo]]
-            if not rough.any() or clock.expired():
-                break
+            more = rough(todo, tau, loss)
+            if not more.any() or clock.expired():
+                return cells
             p, _ = gibbs(score, self.log_px, smooth)
             if smooth > self.alpha:  # steps follow the smoother problem, bounds the true one
                 tau = p @ self.W
                 r = nu - convex * np.log(np.maximum(tau, 1e-300))
-                rough = cells.bound[todo] < self.enough[y[todo]]
+                more = cells.bound[todo] < self.enough[y[todo]]
             # A face is entered by leaving the box and left when its multiplier changes sign.
             on_low = (tau < low[todo]) | (on_low & (r > 0))
             on_high = (tau > high[todo]) | (on_high & (r < 0))
             target = np.where(on_low, low[todo] - tau, np.where(on_high, high[todo] - tau, 0.0))
-            nu = nu + self._newton(p, tau, r, on_low | on_high, target, smooth, convex)
-            todo, nu, on_low, on_high = todo[rough], nu[rough], on_low[rough], on_high[rough]
+            nu = nu + by_faces(self.W, p, tau, r, on_low | on_high, target, smooth, convex)
+            todo, nu, on_low, on_high = todo[more], nu[more], on_low[more], on_high[more]
+        inner = Interior(self.W, low[todo], high[todo], cells.tau[todo], float(np.ptp(self.cost_t)) + self.beta)
+        for _ in range(_INNER if rest > 0 else 0):
+            score, tau, r, loss = evaluate(todo, nu)
+            if not rough(todo, tau, loss).any() or clock.expired():
+                break
+            p, _ = gibbs(score, self.log_px, self.alpha)
+            nu = nu + inner.step(p, tau, r, max(self.alpha, 1e-9), convex)
         return cells
 
     def lifted(self, cells: _Cells) -> _Cells:
@@ -344,7 +363,9 @@ class Oracle:
         if not fresh:
             gentle = max(self.alpha, 1e-3 * gentle)
         path = gentle * 0.3 ** np.arange(math.ceil(math.log(gentle / max(self.alpha, 1e-9)) / math.log(1 / 0.3)))
-        return [max(float(a), self.alpha) for a in np.repeat(path, 2)] + [max(self.alpha, 1e-9)] * (steps // 2)
+        return [max(float(a), self.alpha) for a in np.repeat(path, 2)] + [max(self.alpha, 1e-9)] * max(
+            _LAST, steps // 2
+        )
 
     def descend(self, y: np.ndarray, p: FloatArray, steps: int = 12) -> FloatArray:
         """Convex-concave steps on φ from p: each moves to the Gibbs posterior of the entropy's tangent."""
@@ -364,50 +385,19 @@ class Oracle:
             ps.append(p)
         return np.concatenate(ys), np.concatenate(ps)
 
-    def _newton(
-        self,
-        p: FloatArray,
-        tau: FloatArray,
-        r: FloatArray,
-        face: np.ndarray,
-        target: FloatArray,
-        alpha: float,
-        convex: float,
-    ) -> FloatArray:
-        """A step of ν towards r = 0 off the faces and dτ = target on them."""
-        W, k = self.W, self.W.shape[1]
-        covariance = W.T @ (p[:, :, None] * W) - tau[:, :, None] * tau[:, None, :]
-        slope = covariance / alpha
-        free_rows = np.eye(k) - convex * slope / np.maximum(tau, 1e-300)[:, :, None]
-        matrix = np.where(face[:, :, None], slope, free_rows)
-        rhs = np.where(face, target, -r)
-        # Σ τ = 1, so with no free coordinate ν is determined up to a constant only.
-        adrift = np.asarray(face.all(axis=1))[:, None]
-        largest = 1.0 + np.abs(slope).max(axis=(1, 2))[:, None, None]
-        # The ridge is small: towards letters of weight ε the slope is ε, and that is the way a step has to find.
-        matrix = matrix + largest * (adrift[:, :, None] / k + 1e-12 * np.eye(k))
-        try:
-            step = np.linalg.solve(matrix, rhs[:, :, None])[:, :, 0]
-        except np.linalg.LinAlgError:  # one is singular to the last digit
-            step = (np.linalg.pinv(np.nan_to_num(matrix)) @ rhs[:, :, None])[:, :, 0]
-        step = np.nan_to_num(step)
-        step -= step.mean(axis=1, keepdims=True) * adrift
-        # The posterior is exponential in scores over α: no weight changes by more than e⁴ against another. A direction
-        # that would go farther is cut off alone: towards a letter of weight ε steps are 1/ε, others must not wait.
-        limit = 4.0 * alpha
-        far = np.flatnonzero(np.ptp(step @ W.T, axis=1) > limit)
-        if len(far):
-            left, size, right = np.linalg.svd(np.nan_to_num(matrix[far]))
-            along = np.einsum("jst,js->jt", left, rhs[far]) / np.maximum(size, 1e-300)
-            most = limit / np.maximum(np.ptp(right @ W.T, axis=2), 1e-9)
-            step[far] = np.einsum("jts,jt->js", right, np.clip(along, -most, most))
-            step[far] -= step[far].mean(axis=1, keepdims=True) * adrift[far]
-        return step
-
     def cut(self, cells: _Cells) -> _Cells:
-        """Every cell in two, across the class whose chord errs most at the posterior found."""
+        """Every cell in two, or a few cells in more parts, across the class whose chord errs most at the posterior."""
         if not len(cells.y):
             return cells
+        parts = self._halves(cells)
+        while 0 < len(parts.y) < _AT_LEAST:
+            parts = self._halves(parts)
+        found = self.lifted(self.relax(parts.y, parts.low, parts.high, parts.nu))
+        found.bound = np.maximum(found.bound, parts.bound)  # what holds on the whole holds on it
+        return found
+
+    def _halves(self, cells: _Cells) -> _Cells:
+        """Both halves of every cell, with what is known of the whole."""
         tau = np.clip(cells.tau, cells.low, cells.high)
         a, b = _chords(cells.low, cells.high)
         error = -xlogy(tau, tau) - (a + b * tau)
@@ -424,9 +414,7 @@ class Oracle:
         below[rows, s], above[rows, s] = at, at
         both = np.concatenate([cells.low, above]), np.concatenate([below, cells.high])
         kept, low, high = _tightened(*both, self.facets)
-        halves = self.lifted(self.relax(np.tile(cells.y, 2)[kept], low, high, np.tile(cells.nu, (2, 1))[kept]))
-        halves.bound = np.maximum(halves.bound, np.tile(cells.bound, 2)[kept])  # what holds on the whole holds on it
-        return halves
+        return replace(cells.take(np.tile(rows, 2)[kept]), low=low, high=high)
 
 
 def _chords(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
