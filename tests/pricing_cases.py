@@ -85,7 +85,7 @@ def case(
     cost = rng.normal(size=(n, m)) * rng.choice([1e-3, 1.0, 1.0, 10.0]) + rng.choice([0.0, 0.0, 5.0])
     if rng.random() < 0.15:
         cost = np.round(cost)  # ties
-    box = whole_box(problem)
+    box = whole_box(problem).copy()
     inner = rng.dirichlet(np.ones(n), size=m)
     width = float(rng.choice(widths))
     if np.isfinite(width):

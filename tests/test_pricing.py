@@ -204,7 +204,7 @@ class TestCells:
         order = [2, 0, 1, 0, 2, 2]
         problem = Problem(rng.dirichlet(np.ones(5)), np.full(6, 1 / 6), W, np.zeros((5, 6)))
         cost = rng.normal(size=(5, 3)) + 5.0 * np.arange(3)
-        box = whole_box(problem)
+        box = whole_box(problem).copy()
         priced = price(problem, cost[:, order], 0.05, 1.0, box, tol=1e-8)
         for y, own in enumerate(order):
             alone = price(problem, cost[:, [own]], 0.05, 1.0, box[:1], tol=1e-8)

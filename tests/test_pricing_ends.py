@@ -173,7 +173,7 @@ class TestCandidates:
     @pytest.mark.parametrize("k", [2, 3])
     def test_an_empty_box_costs_inf(self, k: int) -> None:
         problem = Problem([0.5, 0.5], [0.5, 0.5], np.eye(k)[:2], np.zeros((2, 2)))
-        box = whole_box(problem)
+        box = whole_box(problem).copy()
         box[1, :, 1] = 0.9 / k  # classes that cannot sum to 1
         lower = price(problem, np.zeros((2, 2)), 0.1, 1.0, box).lower
         assert np.isfinite(lower[0])
