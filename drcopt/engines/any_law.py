@@ -73,7 +73,7 @@ class AnyLaw:
         )
         part, z = None, root.z
         if root.bound < above:
-            part = _convex(question, root, limits)
+            part = _convex(question, lagrangian, root, limits)
         late = "the time limit was reached" if limits.expired else "the ascent of the bound converged"
         return _proposed(part, (z,), late, {"steps": root.steps, "pricings": root.priced}, {"multipliers": z})
 
@@ -127,7 +127,9 @@ class AnyLaw:
         w, alpha, beta = search.root.z[-3:].tolist()
         return Proposal(
             parts=None if points.best is None else [Part(1.0, points.best)],
-            evidence=(PosteriorTree(search.tree()),),
+            evidence=(PosteriorTree(leaf(search.multipliers)), PosteriorTree(search.tree()))[
+                search.root.split is None :
+            ],
             termination=search.termination,
             distortion_multiplier=w,
             rate_multiplier=alpha,
@@ -136,18 +138,21 @@ class AnyLaw:
         )
 
 
-def _convex(question: SingleLetter, root: Ascent, limits: Limits) -> Part | None:
-    """Without a limit on H(S|Y): the best coupling for the law of the relaxed solution."""
+def _convex(question: SingleLetter, lagrangian: Lagrangian, root: Ascent, limits: Limits) -> Part | None:
+    """Without a limit on H(S|Y): the best coupling for the law of the relaxed solution.
+
+    Where a limit leaves all but one law out, a hair beside that none may do: then a local optimum, which is global.
+    """
     law = admissible(question, question.problem.py if root.law is None else root.law)
     fixed, some = question.at(law), law > 0
+    points = LawPoints(question, limits)
     if fixed.problem.m == 1 or fixed.problem.n == 1:
-        P = fixed.problem.independent
-    else:
-        answer = Newton().propose(fixed, limits)
-        if answer.parts is None:
-            return None
-        P = answer.parts[0].coupling
-    return Part(1.0, wide(P, some))
+        points.keep(wide(fixed.problem.independent, some))
+    elif (answer := Newton().propose(fixed, limits)).parts is not None:
+        points.keep(wide(answer.parts[0].coupling, some))
+    if points.value - root.bound > limits.tol:
+        points.improve(Search(lagrangian, limits, points.improve).coupling(root), root.z, True)
+    return None if points.best is None else Part(1.0, points.best)
 
 
 def _proposed(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import entr
 
 from drcopt.engines.base import Limits
-from drcopt.engines.descent import tangent
 from drcopt.engines.inverse_points import InversePoints
 from drcopt.engines.points import Points
 from drcopt.engines.search import Search
 from drcopt.formulations import Part, Question, SingleLetter
+from drcopt.problem import Problem
 from drcopt.questions import DISTORTION, QUANTITIES
 from drcopt.questions.divergences import KINDS
 from drcopt.questions.output import Near
@@ -49,6 +51,34 @@ def wide(P: FloatArray, some: np.ndarray) -> FloatArray:
     full = np.zeros((len(P), len(some)))
     full[:, some] = P
     return full
+
+
+@dataclass(frozen=True, eq=False)
+class _Here:
+    """A coupling of unknowns v, clear of 0 where logarithms are taken: its law, p(s, y), and what it spends."""
+
+    v: FloatArray
+    Q: FloatArray
+    law: FloatArray
+    T: FloatArray
+    spent: tuple[float, float, float]
+    problem: Problem
+
+    @classmethod
+    def of(cls, problem: Problem, v: FloatArray, size: int) -> _Here:
+        Q = np.maximum(v[:size], _LEAST).reshape(problem.n, problem.m)
+        rows, law, T = Q.sum(axis=1), Q.sum(axis=0), problem.ps_given_x.T @ Q
+        entropy = float(entr(law).sum())
+        rate = float(entr(rows).sum()) + entropy - float(entr(Q).sum())
+        return cls(v, Q, law, T, (float(np.vdot(problem.d, Q)), rate, float(entr(T).sum()) - entropy), problem)
+
+    def slope(self, place: int) -> FloatArray:
+        """∂ of a quantity by the coupling, raveled."""
+        if place == 0:
+            return np.ravel(self.problem.d)
+        if place == 1:
+            return np.ravel(np.log(self.Q / self.Q.sum(axis=1)[:, None]) - np.log(self.law))
+        return np.ravel(-self.problem.ps_given_x @ np.log(self.T / self.law))
 
 
 class Program:
@@ -88,6 +118,9 @@ class Program:
         self.goals = np.concatenate(goals)
         self.above = np.vstack([np.zeros((0, n * m + more)), *above])
         self.least = np.concatenate([np.zeros(0), *least])
+        self.aims = [self._inside(b) for b in question.budgets]
+        self._slope = None if near is None else KINDS[near.kind].slope
+        self._here: _Here | None = None
         allowed = np.ones(m) if near is None or not near.confined else (near.target > 0) * 1.0
         self.most = np.concatenate([np.tile(allowed, n), np.full(more, np.inf)])
 
@@ -95,32 +128,32 @@ class Program:
     def _inside(budget: float) -> float:
         return budget - min(_ROOM, 1e-3 * budget)
 
+    def _at(self, v: FloatArray) -> _Here:
+        """What there is to know of unknowns v, kept for the calls that follow."""
+        if self._here is None or not np.array_equal(self._here.v, v):
+            self._here = _Here.of(self.problem, v.copy(), self.size)
+        return self._here
+
     def values(self, v: FloatArray) -> FloatArray:
         """What is left of every limit, not below 0 where they are met."""
-        Q = np.maximum(v[: self.size].reshape(self.problem.px.size, -1), 0.0)
-        spent = self.question.values([Part(1.0, Q)])
-        left = [self._inside(self.question.budgets[i]) - spent[i] for i in self.limited]
-        if self.near is not None and KINDS[self.near.kind].slope is not None:
-            left.append(self._inside(self.near.budget) - self.near.divergence(Q.sum(axis=0)))
+        here = self._at(v)
+        left = [self.aims[i] - here.spent[i] for i in self.limited]
+        if self._slope is not None and self.near is not None:
+            left.append(self._inside(self.near.budget) - self.near.divergence(here.law))
         return np.concatenate([left, self.above @ v - self.least])
 
     def slopes(self, v: FloatArray) -> FloatArray:
         """∂ values / ∂ v."""
-        Q = np.maximum(v[: self.size].reshape(self.problem.px.size, -1), _LEAST)
-        rows = [-self.slope(Q, i) for i in self.limited]
-        if self.near is not None and (away := KINDS[self.near.kind].slope) is not None:
-            rows.append(np.tile(-away(self.near, Q.sum(axis=0)), len(Q)))
-        return np.vstack([np.pad(np.array(rows).reshape(-1, self.size), ((0, 0), (0, len(v) - self.size))), self.above])
+        here = self._at(v)
+        rows = np.zeros((len(self.limited) + (self._slope is not None) + len(self.above), len(v)))
+        for row, i in enumerate(self.limited):
+            rows[row, : self.size] = -here.slope(i)
+        if self._slope is not None and self.near is not None:
+            rows[len(self.limited), : self.size] = np.tile(-self._slope(self.near, here.law), self.problem.n)
+        rows[len(rows) - len(self.above) :] = self.above
+        return rows
 
-    def slope(self, Q: FloatArray, place: int) -> FloatArray:
-        """∂ of a quantity by the coupling Q > 0, raveled."""
-        if place == 0:
-            return np.ravel(self.problem.d)
-        if place == 1:
-            return np.ravel(np.log(Q / np.outer(Q.sum(axis=1), Q.sum(axis=0))))
-        return np.ravel(tangent(self.problem, Q))
-
-    def run(self, P: FloatArray) -> FloatArray | None:
+    def run(self, P: FloatArray, limits: Limits) -> FloatArray | None:
         """A local optimum near P, to the method's tolerance; None if it fails."""
         problem, place = self.problem, self.question.objective.place
         start = np.minimum(np.maximum(P, 1e-9).ravel(), self.most[: self.size])
@@ -128,28 +161,29 @@ class Program:
             law = start.reshape(P.shape).sum(axis=0)
             rest = np.abs(law - self.near.target) if self.near.kind == "tv" else self.near.plan(law / law.sum()).ravel()
             start = np.concatenate([start, rest])
-        inequalities = [{"type": "ineq", "fun": self.values, "jac": self.slopes}]
-        if not self.limited and self.near is None:
-            inequalities = []
+        constraints: list[dict[str, Any]] = [
+            {"type": "eq", "fun": lambda v: self.equal @ v - self.goals, "jac": lambda v: self.equal}
+        ]
+        if self.limited or self.near is not None:
+            constraints.append({"type": "ineq", "fun": self.values, "jac": self.slopes})
 
         def value(v: FloatArray) -> float:
-            return self.question.values([Part(1.0, np.maximum(v[: self.size].reshape(P.shape), 0.0))])[place]
+            if limits.expired or clock.expired():
+                raise clock.TimeIsUp
+            return self._at(v).spent[place]
 
         def gradient(v: FloatArray) -> FloatArray:
-            rise = self.slope(np.maximum(v[: self.size].reshape(P.shape), _LEAST), place)
-            return np.pad(rise, (0, len(v) - self.size))
+            rise = np.zeros(len(v))
+            rise[: self.size] = self._at(v).slope(place)
+            return rise
 
         try:
             with np.errstate(all="ignore"):
                 answer = minimize(
                     value, start, jac=gradient, method="SLSQP", bounds=[(0.0, most) for most in self.most],
-                    constraints=[
-                        {"type": "eq", "fun": lambda v: self.equal @ v - self.goals, "jac": lambda v: self.equal},
-                        *inequalities,
-                    ],
-                    options={"maxiter": 200, "ftol": 1e-13},
+                    constraints=constraints, options={"maxiter": 400, "ftol": 1e-12},
                 )  # fmt: skip
-        except (ValueError, FloatingPointError):
+        except (ValueError, FloatingPointError, clock.TimeIsUp):
             return None
         Q = np.maximum(answer.x[: self.size].reshape(P.shape), 0.0)
         if not np.isfinite(Q).all() or not Q.sum(axis=1).all():
@@ -211,11 +245,11 @@ class LawPoints:
         if self.best is None:
             return np.concatenate([problem.d.min(axis=1), [1.0, 0.3, 0.1]])
         x, y = np.nonzero(self.best > _MASS)
-        Q, place = np.maximum(self.best, _LEAST), question.objective.place
-        program = self._program or Program(question)
-        forms = [program.slope(Q, q.place).reshape(Q.shape)[x, y] for q in QUANTITIES]
+        place, here = question.objective.place, _Here.of(problem, self.best.ravel(), self.best.size)
+        forms = [here.slope(q.place).reshape(self.best.shape)[x, y] for q in QUANTITIES]
         spent = question.values([Part(1.0, self.best)])
-        binding = [i for i in program.limited if i != place and spent[i] >= question.budgets[i] * (1.0 - _SLACK) - 1e-9]
+        limits = zip(spent, question.budgets, question.most, strict=True)
+        binding = [i for i, (v, b, most) in enumerate(limits) if b < most and v >= b * (1.0 - _SLACK) - 1e-9]
         while True:
             free = [np.eye(problem.n)[x], np.eye(problem.m)[y], *(-forms[i][:, None] for i in binding)]
             answer = np.linalg.lstsq(np.hstack(free), forms[place], rcond=None)[0]
@@ -230,7 +264,7 @@ class LawPoints:
 
     def _local(self, P: FloatArray) -> bool:
         """Whether a sequential quadratic program from P ends within the limits, or near enough to be brought there."""
-        Q = None if self._program is None else self._program.run(P)
+        Q = None if self._program is None else self._program.run(P, self.limits)
         if Q is None:
             return False
         self.descents += 1
@@ -251,10 +285,12 @@ class LawPoints:
         law = P.sum(axis=0)
         if isinstance(question.laws, Near) and question.laws.share(law) > 0.0:
             return False
-        self._keep(P, spent[question.objective.place])
+        self.keep(P)
         return True
 
-    def _keep(self, P: FloatArray, value: float) -> None:
+    def keep(self, P: FloatArray) -> None:
+        """Take P, which is as near its limits as it will be, for the best point if its value is less."""
+        value = self.question.values([Part(1.0, P)])[self.question.objective.place]
         if value < self.value:
             self.best, self.value = P, value
             if self.search is not None:
@@ -278,7 +314,7 @@ class LawPoints:
             if found is None and self.best is None:
                 found = _polished(fixed, P[:, some], z, self.limits)
         if found is not None:
-            self._keep(wide(found, some), fixed.values([Part(1.0, found)])[question.objective.place])
+            self.keep(wide(found, some))
 
 
 def _polished(fixed: SingleLetter, P: FloatArray, z: FloatArray, limits: Limits) -> FloatArray | None:

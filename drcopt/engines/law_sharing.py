@@ -59,19 +59,30 @@ class LawSharing:
         lagrangian = Lagrangian.of(question)
         above = question.most[objective.place] * (1.0 + _PAST) + _PAST
         start = np.concatenate([problem.d.min(axis=1), [1.0, 0.3, 0.1]])
+        points = LawPoints(alone, limits)
+        points.explore()
         if isinstance(warm, dict) and len(warm.get("multipliers", ())) == len(start):
             start = np.asarray(warm["multipliers"])
+        elif points.best is not None:
+            start = points.multipliers()
         root = ascend(
             lagrangian, start, None, None, target=above, tol=_SHARE * limits.tol, steps=_STEPS, deadline=limits
         )
-        found = self._of(question, lagrangian, root, above, limits)
+        found = self._of(question, lagrangian, root, above, points, limits)
         return replace(found, evidence=(PosteriorTree(leaf(root.z)), *found.evidence), warm={"multipliers": root.z})
 
-    def _of(self, question: Question, lagrangian: Lagrangian, root: Ascent, above: float, limits: Limits) -> Proposal:
+    def _of(
+        self,
+        question: Question,
+        lagrangian: Lagrangian,
+        root: Ascent,
+        above: float,
+        points: LawPoints,
+        limits: Limits,
+    ) -> Proposal:
         """The answer, besides what messages prove."""
         if root.bound >= above:
             return Proposal(None, (), "the bound passed its target")
-        points = LawPoints(single(question), limits)
         search = Search(lagrangian, limits, points.improve)
         points.improve(search.coupling(root), root.z, True)
         w, alpha, beta = root.z[-3:].tolist()
