@@ -124,12 +124,11 @@ class AnyLaw:
         search = Search(lagrangian, limits, points.improve, points.value, above, root_steps=_STEPS)
         points.search = search
         search.run(z if points.best is None else points.multipliers())
-        w, alpha, beta = search.root.z[-3:].tolist()
+        w, alpha, beta = search.multipliers[-3:].tolist()
+        tree = PosteriorTree(search.tree())  # which may be priced too late: what the root says by itself as well
         return Proposal(
             parts=None if points.best is None else [Part(1.0, points.best)],
-            evidence=(PosteriorTree(leaf(search.multipliers)), PosteriorTree(search.tree()))[
-                search.root.split is None :
-            ],
+            evidence=(tree,) if search.root.split is None else (PosteriorTree(leaf(search.multipliers)), tree),
             termination=search.termination,
             distortion_multiplier=w,
             rate_multiplier=alpha,
