@@ -221,10 +221,31 @@ def test_a_function_is_not_hidden_by_the_module_of_its_name(first: str) -> None:
     assert python(code) == "True True"
 
 
+def test_importing_the_package_or_the_command_line_computes_nothing() -> None:
+    code = "import drcopt.cli, sys; print({'numpy', 'scipy', 'pandas', 'multiprocessing'} & set(sys.modules))"
+    assert python(code) == "set()"
+
+
+def test_names_load_from_where_type_checkers_find_them() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    found = {
+        alias.name: node.module.removeprefix("drcopt.")
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom) and node.module and node.module != "drcopt"
+        for alias in node.names
+    }
+    assert found == drcopt._HOME
+    assert set(found) <= set(drcopt.__all__)
+    for name, home in found.items():
+        assert getattr(drcopt, name) is getattr(importlib.import_module(f"drcopt.{home}"), name)
+
+
 def test_every_export_says_so() -> None:
     """``X as X`` marks a name as public; anything else in __init__ is private or a module."""
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
-    for node in tree.body:
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("drcopt"):
             for alias in node.names:
                 allowed = alias.name, f"_{alias.name}"

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drcopt.errors import InputError
-from drcopt.formulations import CLASSIFIER_SEES
-from drcopt.words import CLASS_LOSSES, FORMULATIONS
+from drcopt.words import CLASS_LOSSES, CLASSIFIER_SEES, FORMULATIONS
 
 if TYPE_CHECKING:
     from drcopt.problem import Problem
@@ -127,7 +126,7 @@ settings = with_options(
     click.option("--formulation", type=click.Choice(FORMULATIONS), default=FORMULATIONS[0], show_default=True),
     click.option(
         "--classifier-sees",
-        type=click.Choice((*CLASSIFIER_SEES, "message")),
+        type=click.Choice(CLASSIFIER_SEES),
         default="Y",
         show_default=True,
         help="What the classifier is given; YU with --formulation one-shot only, message with single-letter only.",
