@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from drcopt.bounds import PosteriorTree
+from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.certify.certificate import repair
 from drcopt.engines.base import INTERRUPTED, Limits
 from drcopt.engines.descent import descend, lower_rate, reduce_loss, reduce_loss_within
 from drcopt.formulations import Part, Question, SingleLetter
 from drcopt.law_session import session_for
 from drcopt.perception import Perception
-from drcopt.problem import Problem
+from drcopt.problem import Problem, Standard
 from drcopt.questions import DISTORTION, PERCEPTION, QUANTITIES, RATE, Quantity
 from drcopt.session import Session
 from drcopt.stakes import Stakes
@@ -164,7 +164,17 @@ def _descended(task: Task) -> Answer:
         value = spent.values[task.objective.place]
         excess = (spent.distortion_excess, spent.rate_excess, spent.loss_excess)
         best = Answer((found(free, point.parts, spent.values, excess),), (), (answer.P, answer.z), None, "feasible")
-    return best
+    return best if best.start is None else replace(best, trees=_proved(free, best.start[1], change))
+
+
+def _proved(question: Question, z: FloatArray, change: Standard) -> tuple[Proved, ...]:
+    """What the multipliers of a descent prove of all points: where no box need be split, as much as an answer would."""
+    if not np.isfinite(z).all():
+        return ()
+    leaf = Leaf(z[:-3], max(float(z[-2]), 0.0), max(float(z[-1]), 0.0), max(float(z[-3]), 0.0))
+    tree = PosteriorTree(leaf).framed(change)
+    pieces = tree.pieces(question)
+    return (Proved.of(tree, pieces),) if pieces else ()
 
 
 def within(problem: Problem, P: FloatArray, rate: float) -> FloatArray:
