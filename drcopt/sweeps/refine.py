@@ -26,7 +26,7 @@ _TANGENTS, _STARTS = 4, 2
 _CORNER = 0.5
 #: Descents and whole answers asked for at once, whoever answers: what is asked next must not depend on that. They lie
 #: so far apart, as shares of the axes.
-_DESCENTS, _SOLVES, _APART, _FAR = 32, 8, 0.02, 0.08
+_DESCENTS, _SOLVES, _APART, _FAR = 64, 8, 0.02, 0.08
 #: Points are asked for this much inside the budgets, relative, so that they are met beyond doubt.
 _INSIDE = 1e-11
 #: Near the edge of what is feasible corners of boxes no thinner than this are asked about.
@@ -142,11 +142,12 @@ class Known:
         if answer.warm is not None:
             self.warms.append((budgets, answer.warm))
 
-    def far(self, a: FloatArray, b: FloatArray) -> float:
-        """How far budgets lie apart, in units of the most that any point needs."""
+    def nearest(self, places: FloatArray, at: FloatArray, count: int) -> list[int]:
+        """Those of some budgets (N, 4) that lie nearest, in units of the most that any point needs."""
         most = np.where(np.isfinite(self.floor.most), self.floor.most, 1.0)
-        apart = np.minimum(a, most) - np.minimum(b, most)
-        return float(((apart[most > 0] / most[most > 0]) ** 2).sum())
+        apart = (np.minimum(places, most) - np.minimum(at, most))[:, most > 0] / most[most > 0]
+        order = np.argsort((apart**2).sum(axis=1), kind="stable")
+        return [int(i) for i in order[:count]]
 
 
 Ask = Callable[[Sequence[Wanted]], list[Answer]]
@@ -347,17 +348,18 @@ class Refinement:
     def _new(self, wanted: list[Wanted]) -> list[Wanted]:
         """Those that were not asked before, with what they may start from."""
         known, new = self.known, []
+        started, warmed = (np.array([at for at, _ in found]).reshape(-1, 4) for found in (known.starts, known.warms))
         for one in wanted:
             if not self._fresh(one):
                 continue
             known.asked.add((one.objective, one.budgets, one.full))
             at = np.array(one.budgets)
-            near = sorted(known.starts, key=lambda pair: known.far(pair[0], at))[:_STARTS]
-            warms = sorted(known.warms, key=lambda pair: known.far(pair[0], at))[:1]
-            warm = dict(warms[0][1]) if warms else None
-            if warm is not None and "coupling" in warm and near and near[0][1][1].any():
-                warm["coupling"], warm["multipliers"] = near[0][1]  # a descent may have been here before
-            new.append(replace(one, starts=tuple(s for _, s in near), warm=warm))
+            near = tuple(known.starts[i][1] for i in known.nearest(started, at, _STARTS))
+            warms = known.nearest(warmed, at, 1)
+            warm = dict(known.warms[warms[0]][1]) if warms else None
+            if warm is not None and "coupling" in warm and near and near[0][1].any():
+                warm["coupling"], warm["multipliers"] = near[0]  # a descent may have been here before
+            new.append(replace(one, starts=near, warm=warm))
         return new
 
     def _fresh(self, one: Wanted) -> bool:
