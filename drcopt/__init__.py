@@ -79,13 +79,17 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> _Any:
-    """What is public loads when it is first named: importing numpy and scipy takes longer than many a command."""
-    if name not in __all__:
-        raise AttributeError(f"module 'drcopt' has no attribute {name!r}")
-    if name not in _HOME:
-        return _import_module(f"drcopt.{name}")
-    value = globals()[name] = getattr(_import_module(f"drcopt.{_HOME[name]}"), name)
-    return value
+    """What is public, and every module, loads when it is first named: numpy and scipy take longer than a command."""
+    if name in _HOME:
+        value = globals()[name] = getattr(_import_module(f"drcopt.{_HOME[name]}"), name)
+        return value
+    try:
+        if name[0] != "_":
+            return _import_module(f"drcopt.{name}")
+    except ModuleNotFoundError as missing:
+        if missing.name != f"drcopt.{name}":
+            raise
+    raise AttributeError(f"module 'drcopt' has no attribute {name!r}")
 
 
 class _Package(_ModuleType):

@@ -226,6 +226,11 @@ def test_importing_the_package_or_the_command_line_computes_nothing() -> None:
     assert python(code) == "set()"
 
 
+def test_a_module_that_nobody_imported_loads_when_it_is_named() -> None:
+    code = "import drcopt; print('newton' in drcopt.engines.ENGINES, hasattr(drcopt, 'nothing'), hasattr(drcopt, '_x'))"
+    assert python(code) == "True False False"
+
+
 def test_names_load_from_where_type_checkers_find_them() -> None:
     tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
     found = {
