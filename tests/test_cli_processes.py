@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fakes import without_seconds
 
+from drcopt import cli
 from drcopt.tables import COLUMNS, read_table
 
 HERE = Path(__file__).parent
@@ -81,7 +82,7 @@ class TestProcess:
         assert (process.returncode, out) == (130, "")
         assert err == "drcopt: error: interrupted; the same command resumes\n"
 
-    def test_killed_with_workers_and_run_again(self, tmp_path):
+    def test_killed_with_workers_and_run_again(self, tmp_path, fake):
         args = ("--checkpoint", tmp_path / "rows", "--out", tmp_path / "t.csv")
         process = self.in_workers(tmp_path, *args)
         until = time.monotonic() + 300
@@ -96,8 +97,6 @@ class TestProcess:
         assert (process.returncode, out) == (0, "")
         assert err == f"drcopt: wrote 42 rows to {tmp_path / 't.csv'}: 42 optimal\n"
         assert len((tmp_path / "log").read_text().splitlines()) < 42, "it began again from nothing"
-        fresh = self.start(
-            "sweep", "bernoulli", "--R", "0:2:0.1", "--C", "0.8,0.9", "--jobs", 1, program=FAKE
-        ).communicate()[0]
-        (tmp_path / "fresh.csv").write_text(fresh, encoding="utf-8", newline="")
+        fresh = ["sweep", "bernoulli", "--R", "0:2:0.1", "--C", "0.8,0.9", "--jobs", "1", "--out"]
+        assert cli.main([*fresh, str(tmp_path / "fresh.csv")]) == 0
         assert without_seconds(read_table(tmp_path / "t.csv")) == without_seconds(read_table(tmp_path / "fresh.csv"))

@@ -61,11 +61,15 @@ class TestCommandLine:
         assert said["accuracy"] + said["bayes_error"] == pytest.approx(1)
 
     def test_other_separators_and_stdin(self, folder, capsys, monkeypatch):
-        first = run(capsys, "edge", "students.csv", *COLUMNS, "--R", "0.5")
+        def answer(source):
+            said = json.loads(run(capsys, "solve", source, *COLUMNS, "--R", "0.5", "--json")[0])
+            return said["problem_fingerprint"], said["labels"], said["distortion"]
+
+        first = answer("students.csv")
         STUDENTS.to_csv("semicolons.csv", index=False, sep=";", encoding="utf-8-sig")
-        assert run(capsys, "edge", "semicolons.csv", *COLUMNS, "--R", "0.5") == first
+        assert answer("semicolons.csv") == first
         monkeypatch.setattr("sys.stdin", io.StringIO(STUDENTS.to_csv(index=False)))
-        assert run(capsys, "edge", "-", *COLUMNS, "--R", "0.5") == first
+        assert answer("-") == first
 
     def test_json_on_stdin(self, capsys, monkeypatch):
         problem = {"px": [0.5, 0.5], "py": [0.5, 0.5], "ps_given_x": [[1, 0], [0, 1]], "name": "coin"}

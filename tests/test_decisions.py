@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from grids import couplings, free_couplings
-from scipy.optimize import linprog
+from scipy.optimize import linprog, minimize_scalar
 from scipy.special import rel_entr
 
 import drcopt
@@ -142,11 +142,9 @@ class TestOrder:
             def dual(beta: float, wrong: Any = wrong) -> float:
                 return drcopt.solve_drc(px, py, W, 0.4, None, d=d + beta * wrong).distortion - beta * C
 
-            low, high = 0.0, 64.0
-            for _ in range(26):  # concave in β: flat where it is greatest
-                a, b = low + 0.382 * (high - low), low + 0.618 * (high - low)
-                low, high = (a, high) if dual(a) < dual(b) else (low, b)
-            best = min(best, dual(0.5 * (low + high)) if high < 63 else inf)
+            # Concave in β: flat where it is greatest.
+            top = minimize_scalar(lambda beta, dual=dual: -dual(beta), bounds=(0.0, 64.0), options={"xatol": 1e-3})
+            best = min(best, -top.fun if top.x < 63 else inf)
         assert found.status == "optimal" and found.distortion == pytest.approx(best, abs=1e-5)
 
     @pytest.mark.parametrize("seed", some[:6])

@@ -29,7 +29,7 @@ BIT = math.log(2.0)
 
 
 class TestAgainstClosedForms:
-    @pytest.mark.parametrize(("sees", "draws"), [("YU", 300), ("Y", 150)])
+    @pytest.mark.parametrize(("sees", "draws"), [("YU", 150), ("Y", 75)])
     def test_bernoulli(self, sees: str, draws: int) -> None:
         """Also where letters have next to no mass, labels no noise or nothing but, and rates are tiny."""
         rng = np.random.default_rng(1)
@@ -51,7 +51,7 @@ class TestAgainstClosedForms:
             if exact.feasible:
                 assert answer.distortion == pytest.approx(exact.distortion, abs=2e-7)
                 assert answer.lower_bound <= exact.distortion + 1e-12
-        assert min(statuses.values()) > 20
+        assert min(statuses.values()) > 10
 
 
 class TestAgainstEnumeration:
