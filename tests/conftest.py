@@ -11,28 +11,18 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 import pytest
 
 #: Modules whose tests take long together; those of all others are "quick".
-LONG = {
-    *(
-        "answers",
-        "benchmarks",
-        "campaigns",
-        "certificate",
-        "checker",
-        "checkpoint",
-        "cli",
-        "closed_forms",
-        "closed_forms_free",
-    ),
-    *("corners", "data", "decisions", "disk", "doctests", "engines", "expcone", "explore", "forbidden", "global"),
-    *("hostile", "law_proofs", "law_references", "law_sweeps", "least_perception", "limits", "monotone", "mutants"),
-    *("neural", "neural_data", "one_shot_engine", "pricing", "questions", "readme", "recipes", "soundness"),
-    *("statistics", "surface", "tampering", "theorems", "witness"),
-}
+LONG = """
+answers benchmarks campaigns certificate checker checker_twice checkpoint checkpoint_files cli cli_processes
+closed_forms closed_forms_free corners data decisions disk doctests engines expcone explore faulty_engines
+forbidden global hostile law_proofs law_references law_sharing law_sweeps least_perception limits monotone mutants
+neural neural_data one_shot_engine pictures pricing pricing_ends questions readme recipes soundness statistics
+surface tampering theorem_tables theorems theorems_of_the_user witness
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.stem.removeprefix("test_") not in LONG and not item.get_closest_marker("slow"):
+        if item.path.stem.removeprefix("test_") not in LONG.split() and not item.get_closest_marker("slow"):
             item.add_marker("quick")
 
 
