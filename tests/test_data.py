@@ -71,6 +71,17 @@ class TestCommandLine:
         monkeypatch.setattr("sys.stdin", io.StringIO(STUDENTS.to_csv(index=False)))
         assert answer("-") == first
 
+    def test_counts_that_nobody_named_are_mentioned(self, folder, capsys):
+        _, err = run(capsys, "solve", "students.csv", *COLUMNS[:4], "--R", "0.5")
+        assert err == "drcopt: each row of students.csv counts once; if n says how many there are, pass --weights n\n"
+        pd.concat([STUDENTS, STUDENTS]).to_csv("twice.csv", index=False)  # samples, and a number with each
+        for letters, name in (
+            (COLUMNS, "students.csv"),
+            (COLUMNS[:4], "twice.csv"),
+            (("--x", "hair,n", "--s", "eyes"), "students.csv"),
+        ):
+            assert run(capsys, "solve", name, *letters, "--R", "0.5")[1] == ""
+
     def test_json_on_stdin(self, capsys, monkeypatch):
         problem = {"px": [0.5, 0.5], "py": [0.5, 0.5], "ps_given_x": [[1, 0], [0, 1]], "name": "coin"}
         monkeypatch.setattr("sys.stdin", io.StringIO("\ufeff" + json.dumps(problem)))

@@ -271,12 +271,22 @@ def _from_table(
         return text if text in data.columns else [part.strip() for part in text.split(",")] if "," in text else text
 
     try:
-        return Problem.from_samples(
+        problem = Problem.from_samples(
             one(x), one(s), None if y is None else one(y), py="px" if y is None else None, d=d, data=data,
             weights=weights, name="" if source == "-" else Path(source).stem,
         )  # fmt: skip
     except InputError as reason:
         raise InputError(f"in {source}, {reason}") from None
+    columns = [one(name) for name in (x, s, y) if name is not None]
+    letters = [name for column in columns for name in (column if isinstance(column, list) else [column])]
+    numbers = [name for name in data.select_dtypes("number") if name not in letters]
+    if weights is None and numbers and not data.drop(columns=numbers).duplicated().any():  # counts, it seems
+        click.echo(
+            f"drcopt: each row of {source} counts once; if {numbers[0]} says how many there are, pass "
+            f"--weights {numbers[0]}",
+            err=True,
+        )
+    return problem
 
 
 def refuse_existing(force: bool, *paths: Path | None) -> None:

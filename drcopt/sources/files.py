@@ -89,7 +89,7 @@ def named(source: str | os.PathLike[str], **options: Any) -> Problem:
     if path.suffix.lower() not in _READERS:
         raise InputError(
             f"source must be a known name or a file ending in .npz or .json; it is {os.fspath(source)!r}. "
-            f"Pass one of {_known()}, or such a file."
+            f"Pass one of {_known()}, or such a file; a .csv of samples with --x and --s, or to Problem.from_samples."
         )
     if options:
         raise InputError(f"a source read from a file takes no options; {', '.join(options)} arrived. Leave them out.")
