@@ -93,7 +93,7 @@ class Global:
             if least.termination == INTERRUPTED:
                 raise KeyboardInterrupt  # before there is anything to hand back
             stats["loss_nodes"] = least.nodes
-            evidence.append(PosteriorTree(least.tree()))
+            evidence.append(least.evidence())
             if least.lower > question.classification_budget:
                 why = "the least classification loss is above its budget"
                 return Proposal(None, tuple(evidence), why, stats=stats)
@@ -108,13 +108,13 @@ class Global:
                 stats["programs"] = cornered.nodes
         search = _by_posteriors(question, limits, points, last) if search is None else search
         if cornered is not None and cornered is not search and cornered.lower > search.lower + limits.tol:
-            evidence.append(PosteriorTree(cornered.tree()))  # its thousands of leaves cost the judge seconds
+            evidence.append(cornered.evidence())  # its thousands of leaves cost the judge seconds
         stats |= {"nodes": search.nodes, "pricings": search.priced, "descents": points.descents}
         best = points.best
         w, alpha, beta = (search.multipliers if best is None else best.z)[-3:].tolist()
         return Proposal(
             parts=None if best is None else [Part(1.0, best.P)],
-            evidence=(PosteriorTree(search.tree()), *evidence),
+            evidence=(search.evidence(), *evidence),
             termination=edge if edge and best is None else search.termination,
             distortion_multiplier=w,
             rate_multiplier=alpha,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import xlogy
 
-from drcopt.bounds import Leaf, Split
+from drcopt.bounds import Leaf, PosteriorTree, Split
 from drcopt.bounds.posterior import Node
 from drcopt.engines.base import INTERRUPTED, Limits
 from drcopt.engines.corner_program import Program, Relaxed
@@ -44,8 +44,8 @@ _EACH, _SOME, _SELDOM, _RARELY, _SMALL = 20, 8, 64, 512, 1e-2
 _WALKS = 4
 #: So many boxes that only more rows for the rate could close: the search by pricing is the one for this question.
 _MOST_STUCK = 10
-#: After so many boxes, and whenever there are twice as many, a gap that is not small has to be so much of what it was.
-_LOOK, _PROGRESS = 250, 0.97
+#: After so many boxes, and whenever there are twice as many, the gap has to shrink as if that took no more in all.
+_LOOK, _MOST_BOXES = 60, 3_000
 #: The certificate prices a box in so much of the time that the search took for it.
 _RECKONED = 0.4
 
@@ -96,7 +96,7 @@ class CornerSearch:
         self._spent = 0.0
         self._ticket = itertools.count()
         self._heap: list[tuple[float, int, Relaxed, _Spot]] = []
-        self._next_look, self._gap = _LOOK, math.inf
+        self._next_look, self._seen = _LOOK, (0, math.inf)
         self._due, self._interval = _EACH, _SELDOM
         self._closed = math.inf  # the least bound of boxes that will not be cut again
         #: Of the last solutions the one whose loss is undercounted least.
@@ -142,6 +142,10 @@ class CornerSearch:
     def tree(self) -> Node:
         """The tree so far."""
         return self._spot.freeze()
+
+    def evidence(self) -> PosteriorTree:
+        """The tree."""
+        return PosteriorTree(self.tree())
 
     def _visit(self, node: Relaxed, spot: _Spot, rows: int) -> None:
         started = clock.now()
@@ -222,12 +226,18 @@ class CornerSearch:
         return False
 
     def _slow(self) -> bool:
-        """Whether twice as many boxes brought little, where the rate binds and another search may do better."""
+        """Whether the gap will, as it has shrunk since there were half as many boxes, take too many of them.
+
+        Where the rate binds another search may do better.
+        """
         if self.slack or self.nodes < self._next_look:
             return False
-        gap, last = self.upper - self.lower, self._gap
-        self._gap, self._next_look = gap, 2 * self.nodes
-        return gap > max(_PROGRESS * last, _SMALL)
+        (seen, last), gap = self._seen, self.upper - self.lower
+        self._seen, self._next_look = (self.nodes, gap), 2 * self.nodes
+        if gap <= _SMALL or not math.isfinite(last):
+            return False
+        decades = math.log(gap / max(self.limits.tol, _ROUNDING))
+        return decades * (self.nodes - seen) > (_MOST_BOXES - self.nodes) * math.log(last / gap)
 
     def _where(self, node: Relaxed) -> tuple[int, int, float] | None:
         """The letter that the program undercounts most, cut across the class whose chord does; None if none."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from drcopt.bounds import Leaf, Split
+from drcopt.bounds import Leaf, PosteriorTree, Split
 from drcopt.bounds.posterior import Node, whole_box
 from drcopt.bounds.pricing import Partition
 from drcopt.engines.ascent import Ascent, Lagrangian, ascend
@@ -51,6 +51,7 @@ class _Place:
     z: FloatArray
     split: tuple[int, int, float] | None = None
     children: tuple[_Place, _Place] | None = None
+    start: Partition | None = None
 
     @classmethod
     def of(cls, node: Node, lagrangian: Lagrangian) -> _Place:
@@ -74,6 +75,10 @@ class _Place:
             return leaf(self.z, n)
         low, high = (child.freeze(n) for child in self.children)
         return Split(*self.split, low, high)
+
+    def starts(self) -> list[Partition | None]:
+        """What pricing of the leaves may start from, in the tree's order."""
+        return [self.start] if self.children is None else self.children[1].starts() + self.children[0].starts()
 
 
 @dataclass(eq=False)
@@ -131,7 +136,7 @@ class Search:
             if self.nodes == 1:
                 self.columns = node.columns
             # The parent's multipliers hold in the smaller box too, if the ascent did no better.
-            place.z = node.z if node.bound >= floor else parent.z
+            place.z, place.start = node.z if node.bound >= floor else parent.z, node.partition
             bound = max(node.bound, floor)
             cut = None
             if bound < self.upper - 0.5 * tol:
@@ -201,6 +206,10 @@ class Search:
         """The tree so far, with the multipliers of every leaf."""
         return self.root.freeze(self.lagrangian.problem.n)
 
+    def evidence(self) -> PosteriorTree:
+        """The tree, and what pricing its leaves once more may start from."""
+        return PosteriorTree(self.tree(), tuple(self.root.starts()))
+
     def _convex_start(self, z: FloatArray, columns: Columns) -> Ascent:
         """The best multipliers that need no search, β ≤ α/η: cheap, valid, and often already optimal.
 
@@ -236,7 +245,7 @@ class Search:
             target=target,
             tol=tol,
             steps=self.root_steps if self.nodes == 1 else 25,
-            deadline=self.limits,
+            deadline=replace(self.limits, deadline=self.limits.deadline - self._reckoning),
             partition=parent.partition,
             laws=parent.laws,
         )
@@ -246,8 +255,8 @@ class Search:
 
     @property
     def _reckoning(self) -> float:
-        """Seconds that the certificate will take to price every leaf once more, by what pricing took so far."""
-        return 0.5 * (self.nodes + 1) * _SHARE * self._spent / max(self.priced, 1)
+        """Seconds that the certificate will take to price every leaf once more, and one now, by what it took so far."""
+        return (0.5 * (self.nodes + 1) + 1) * _SHARE * self._spent / max(self.priced, 1)
 
     def coupling(self, node: Ascent) -> FloatArray:
         """The relaxed solution with every letter's posteriors averaged, shape (n, m)."""
