@@ -21,12 +21,13 @@ from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.cuts import Columns, leaf
 from drcopt.engines.free_law import FreeLaw
 from drcopt.engines.law_points import LawPoints, admissible, wide
+from drcopt.engines.near_law import NearLaw
 from drcopt.engines.newton import Newton
 from drcopt.engines.search import Search
 from drcopt.formulations import Message, Part, Question, SingleLetter
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS
-from drcopt.questions.output import Free
+from drcopt.questions.output import Free, Near
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
@@ -63,6 +64,16 @@ class AnyLaw:
         unlimited = question.classification_budget >= problem.entropy_s
         if unlimited and isinstance(question.laws, Free) and question.objective is not CLASSIFICATION_LOSS:
             return FreeLaw().propose(question, limits, warm)
+        if unlimited and isinstance(question.laws, Near) and question.objective is not CLASSIFICATION_LOSS:
+            found = NearLaw().propose(question, limits)
+            if found is not None and _closed(question, found, limits):
+                return found
+            found = FreeLaw().propose(replace(question, laws=Free()), limits)
+            if (
+                found.parts
+                and question.laws.divergence(question.coupling(found.parts).sum(axis=0)) <= question.laws.budget
+            ):
+                return found  # near enough by itself
         convex = isinstance(question, Message) or (unlimited and question.objective is not CLASSIFICATION_LOSS)
         if not convex:
             return self._search(question, lagrangian, start, above, limits)
@@ -152,6 +163,13 @@ def _convex(question: SingleLetter, lagrangian: Lagrangian, root: Ascent, limits
     if points.value - root.bound > limits.tol:
         points.improve(Search(lagrangian, limits, points.improve).coupling(root), root.z, True)
     return None if points.best is None else Part(1.0, points.best)
+
+
+def _closed(question: SingleLetter, found: Proposal, limits: Limits) -> bool:
+    """Whether the point, which meets the limits to rounding, is within the gap wanted of the bound."""
+    assert found.parts is not None
+    value = question.values(found.parts)[question.objective.place]
+    return value - found.evidence[0].bound(question) <= limits.tol
 
 
 def _proposed(

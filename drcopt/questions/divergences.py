@@ -253,7 +253,7 @@ def _kl_priced(law: Ball, c: FloatArray, weight: float, level: float, t: FloatAr
     return -weight * math.log(math.fsum(t * np.exp(-c / weight))), weight
 
 
-def _renyi_order(law: Ball) -> tuple[float, float]:
+def order_and_radius(law: Ball) -> tuple[float, float]:
     """Order ρ and radius of the ball as one in D_ρ(t‖q)."""
     if law.kind == "reverse-kl":
         return 1.0, law.budget
@@ -271,7 +271,7 @@ def _renyi(law: Ball, q: FloatArray) -> float:
     here = t > 0
     if law.kind == "hellinger":
         return 0.5 * math.fsum((np.sqrt(q) - np.sqrt(t)) ** 2)
-    rho = _renyi_order(law)[0]
+    rho = order_and_radius(law)[0]
     if (q[here] <= 0).any() and rho >= 1:
         return math.inf
     if law.kind == "reverse-chi2":
@@ -296,7 +296,7 @@ def _mean(a: FloatArray, t: FloatArray, r: float) -> float:
 
 def _renyi_best(law: Ball, g: FloatArray) -> Best:
     """With λ ≥ −min g the bound is e^{−P} M(g + λ) − λ, M the t-weighted power mean of order 1 − 1/ρ; ω its slope."""
-    rho, radius = _renyi_order(law)
+    rho, radius = order_and_radius(law)
     ball = replace(law, kind="renyi", budget=radius, order=rho)
     t, here = law.target, law.target > 0
     low, width = float(g.min()), float(np.ptp(g))
@@ -332,7 +332,7 @@ def _renyi_best(law: Ball, g: FloatArray) -> Best:
 
 def _renyi_priced(law: Ball, c: FloatArray, weight: float, level: float, t: FloatArray) -> Priced:
     """With a = c + level and M their mean: 2√(ωM) − ω, or ω − ω²/4M, or ω (1 + log(M/ω)), each less level."""
-    rho, _ = _renyi_order(law)
+    rho, _ = order_and_radius(law)
     r = 1.0 - 1.0 / rho
     mean = _mean(c[t > 0] + level, t[t > 0], r)
     if not mean > 0.0:
@@ -415,7 +415,7 @@ def _renyi_slope(law: Ball, q: FloatArray) -> FloatArray:
         return np.asarray(1.0 - ratio**2)
     if law.kind == "hellinger":
         return np.asarray(0.5 - 0.5 * np.sqrt(ratio))
-    rho = _renyi_order(law)[0]
+    rho = order_and_radius(law)[0]
     return np.asarray(-(ratio**rho) / float(law.target @ ratio ** (rho - 1.0)))
 
 
