@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from strategies import make
 
-from drcopt import Problem, min_classification_loss, solve
+from drcopt import Problem, min_classification_loss, solve, sweep
 from drcopt.coupling import round_onto_marginals
-from drcopt.engines.base import Limits
+from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.descent import descend
+from drcopt.engines.newton import Newton
 from drcopt.engines.points import Points
 from drcopt.engines.sequential import step_by_step
 from drcopt.engines.starts import guesses, jump
@@ -23,6 +25,35 @@ def weak_labels(strength: float) -> Problem:
     """Four letters, two of each class, and labels that are right with probability ½ + ``strength``."""
     W = [[0.5 + strength, 0.5 - strength]] * 2 + [[0.5 - strength, 0.5 + strength]] * 2
     return Problem([0.25] * 4, [0.5, 0.5], W, [[0, 1], [1, 0]] * 2)
+
+
+class TestFromTheLastPointOfASweep:
+    """Where that, or one descent from it, is proved good enough there is no other start."""
+
+    @pytest.mark.parametrize(
+        ("share", "rates", "starts", "descents"), [(0.5, [0.8, 1.2], 0, 0), (0.7, [0.3, 0.32, 0.34], 1, 3)]
+    )
+    def test_there_is_no_other(
+        self, share: float, rates: list[float], starts: int, descents: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls: list[str] = []
+
+        class Rates(Newton):
+            def propose(self, *arguments: Any) -> Proposal:
+                calls.append("start")
+                return super().propose(*arguments)
+
+        descended = Points.try_from
+        monkeypatch.setattr("drcopt.engines.points.Newton", Rates)
+        monkeypatch.setattr(Points, "try_from", lambda *a, **k: (calls.append("descent"), descended(*a, **k))[1])
+        problem = make("random", 4, 4, 4, 2)
+        loss = problem.entropy_s_given_x + share * (problem.entropy_s - problem.entropy_s_given_x)
+        table = sweep(problem, R=rates, C=loss, units="nats", tol=1e-3, progress=False)
+        assert table["status"].eq("optimal").all()
+        assert (calls.count("start"), calls.count("descent")) == (starts, descents)
+        for R, value in zip(rates, table["distortion"], strict=True):
+            alone = solve(problem, R=R, C=loss, units="nats", tol=1e-6)
+            assert alone.lower_bound - 1e-12 <= value <= alone.distortion + 1e-3
 
 
 class TestStarts:

@@ -38,6 +38,8 @@ _PAST = 1e-7
 _FINE, _AT_THE_EDGE = 1e-9, 30
 #: Leaves of a tree that the next point of a sweep starts from: where a few boxes did, one may do next.
 _FEWEST_LEAVES, _MOST_LEAVES = 6, 64
+#: Trees of linear programs are kept for other points if they have no more leaves.
+_SHORT = 16
 #: Where the rate binds, linear programs, with tangents of the rate and chords of the loss, are the better search if β
 #: is so many times α/η at the best point; in larger couplings than that pricing says more.
 _MUCH, _CELLS = 4.0, 40
@@ -70,7 +72,7 @@ class Global:
         edge = ""
         if last is not None:
             floor = max((likely(question, one) for one in trees), default=-math.inf)
-            points.start(last.coupling, last.z, floor + limits.tol)
+            points.start(last.coupling, last.z, floor + limits.tol, lambda: _own(question, points) + limits.tol)
         elif points.best is None:
             points.start()
         if cornered is not None and not cornered.slack and _concavity(points) >= _MUCH:
@@ -138,6 +140,13 @@ def _begun(question: Question, limits: Limits) -> tuple[Points | InversePoints, 
     elif problem.k == 2 or problem.n * problem.m > _CELLS:
         return points, None  # pricing on a line is cheap, and in many letters it says more than tangents of the rate
     return points, search
+
+
+def _own(question: Question, points: Points | InversePoints) -> float:
+    """What the best point's multipliers prove, where that costs less than to look for another point; else −inf."""
+    if question.problem.k != 2 or points.best is None:
+        return -math.inf
+    return PosteriorTree(leaf(points.multipliers())).bound(question)
 
 
 def _concavity(points: Points | InversePoints) -> float:
@@ -236,16 +245,19 @@ class _Last:
 def _remember(warm: Any, best: Descent | None, search: Search | CornerSearch, question: Question) -> Any:
     if best is None:
         return warm
+    tree, lower = packed(search.tree()), search.lower
+    if not isinstance(search, Search) and len(tree["leaves"]) > _SHORT:  # of linear programs, and there are thousands
+        tree, lower = packed(leaf(best.z)), -math.inf
     return (
-        (warm if isinstance(warm, dict) else {})
+        {name: array for name, array in (warm if isinstance(warm, dict) else {}).items() if name != "tangents"}
         | {
             "coupling": best.P,
             "multipliers": best.z,
             "letters": search.columns.y.astype(np.float64) if isinstance(search, Search) else np.zeros(0),
             "posteriors": search.columns.p if isinstance(search, Search) else np.zeros((0, len(best.P))),
-            "said": said(question, search.lower if isinstance(search, Search) else -math.inf),
+            "said": said(question, lower),
         }
-        | packed(search.tree() if isinstance(search, Search) else leaf(best.z))
+        | tree
     )
 
 

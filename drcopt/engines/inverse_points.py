@@ -7,6 +7,7 @@ minimised. They aim a little inside the limits, so that rounding the marginals k
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -45,14 +46,20 @@ class InversePoints:
         limited = self.question.budgets[0] < self.question.most[0]
         return self.aims[0] if limited else math.inf
 
-    def start(self, coupling: FloatArray | None = None, z: FloatArray | None = None, enough: float = -math.inf) -> None:
+    def start(
+        self,
+        coupling: FloatArray | None = None,
+        z: FloatArray | None = None,
+        enough: float = -math.inf,
+        proved: Callable[[], float] = lambda: -math.inf,
+    ) -> None:
         """From a coupling, if any, and the rate-only optimum; if these leave no room, from one of small loss.
 
-        A value of ``enough`` will do.
+        A value of ``enough`` or of ``proved()`` will do.
         """
         if coupling is not None:
             self.try_from(coupling)
-            if self.value <= enough:
+            if self.value <= max(enough, proved()):
                 return
         problem, objective = self.problem, self.question.objective
         if objective is CLASSIFICATION_LOSS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -77,16 +78,24 @@ class Points:
         self._guesses = guesses(problem, rate, problem.independent)
         self._explored, self._idle, self._exploring, self._begun = 0, 0, 0.0, clock.now()
 
-    def start(self, coupling: FloatArray | None = None, z: FloatArray | None = None, enough: float = -math.inf) -> None:
+    def start(
+        self,
+        coupling: FloatArray | None = None,
+        z: FloatArray | None = None,
+        enough: float = -math.inf,
+        proved: Callable[[], float] = lambda: -math.inf,
+    ) -> None:
         """From a coupling with multipliers, if any, and the rate-only optimum; failing those, from a small loss.
 
-        A value of ``enough`` will do.
+        A value of ``enough`` will do, after a descent one of ``proved()``.
         """
         if coupling is not None and z is not None:
             if self.problem.rate(coupling) <= self.rate:
                 self._keep(Descent(coupling, z, self.problem.classification_loss(coupling), 0))
-            self.try_from(coupling, z)
             if self.value <= enough and self._best_is_safe:
+                return  # the point of tighter budgets
+            self.try_from(coupling, z)
+            if self._best_is_safe and self.value <= max(enough, proved()):
                 return
         free = SingleLetter(self.problem, self.rate, math.inf)
         proposal = Newton().propose(free, self.limits)
