@@ -1,5 +1,6 @@
 """Y's law free or near a target, and classifiers that read the message: values, bounds, points and refusals."""
 
+import itertools
 import math
 import pickle
 
@@ -318,6 +319,44 @@ def test_edges():
     held = solve(Problem([0.5, 0.5], [1.0, 0.0], BSC1), R=0.5, perception=("kl", 0.2))
     assert held.output_law[1] == 0.0 and held.distortion == pytest.approx(0.5)
     assert solve(Problem([0.5, 0.5], None, BSC1, np.ones((2, 3))), R=0.2).distortion == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("law", "seed"), [(None, 0), ("tv", 1), pytest.param("kl", 2, marks=pytest.mark.slow)])
+def test_nothing_of_the_class_may_be_lost(law, seed):
+    """C = H(S|X): every letter of Y takes letters of X with one row of p(s|x), and trying all ways settles it."""
+    rng = np.random.default_rng(seed)
+    n, m, rows = 5, 4, np.array([0, 0, 1, 1, 2])
+    px, d, W = rng.dirichlet(np.ones(n)), rng.random((n, m)), np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])[rows]
+    problem = Problem(px, None if law is None else rng.dirichlet(np.ones(m)), W, d)
+    C = math.nextafter(problem.entropy_s_given_x * (1.0 + 1e-15), 1.0)
+    near = None if law is None else Perception(law, 0.9 if law == "tv" else 50.0)  # which all laws are
+    answer = solve(problem, C=C, units="nats", perception=near)
+    least = math.inf
+    for kinds in itertools.product(range(3), repeat=m):
+        allowed = rows[:, None] == np.array(kinds)
+        least = min(least, float(px @ np.where(allowed, d, math.inf).min(axis=1)))
+    assert answer.status == "optimal"
+    assert answer.lower_bound <= least + 1e-12 and least - 1e-12 <= answer.value <= least + 2e-6
+
+
+def test_edges_of_a_class_that_x_decides():
+    """Parity with C = 0 and R its entropy, all that there is: what Y says of X is its parity, and E d = 1."""
+    x = np.arange(4)
+    W, d = np.eye(2)[x % 2], np.subtract.outer(x, x) ** 2.0
+    answer = solve(Problem(np.full(4, 0.25), None, W, d), R=1.0, C=0.0)
+    assert answer.status == "optimal" and answer.excess == 0.0
+    assert answer.value == pytest.approx(1.0, abs=1e-12) and answer.lower_bound == pytest.approx(1.0, abs=1e-6)
+    one_letter = Problem(np.full(4, 0.25), None, W, d[:, :1])
+    assert solve(one_letter, R=1.0, C=0.0, on_failure="return").status == "infeasible"
+
+
+@pytest.mark.parametrize("kind", ["kl", pytest.param("hellinger", marks=pytest.mark.slow)])
+def test_the_least_perception_leaves_a_point(kind):
+    """P as small as E d ≤ D allows: the law that attains it is all but the only one, and has a rate."""
+    problem = toy([0.1, 0.2, 0.7])
+    least = drcopt.min_perception(problem, kind=kind, D=0.05)
+    answer = min_rate(problem, D=0.05, perception=(kind, least.value))
+    assert answer.status == "optimal" and answer.distortion <= 0.05 and answer.perception <= least.value
 
 
 def test_infeasible():

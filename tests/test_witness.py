@@ -18,6 +18,7 @@ from drcopt.engines.newton import Newton
 from drcopt.errors import InputError
 from drcopt.formulations import OneShot, Part, SingleLetter, TimeSharing
 from drcopt.formulations.one_shot import map_coupling
+from drcopt.questions.output import Free
 from drcopt.stakes import Stakes
 from drcopt.theorems._registry import compare, interval
 
@@ -342,6 +343,16 @@ class TestTinyMasses:
             a, b = solve(full, R=R), solve(rest, R=R)
             assert a.status == b.status == "optimal"
             assert a.distortion == pytest.approx(b.distortion, abs=1e-12)
+
+
+def test_a_class_told_for_certain_costs_nothing_and_a_hair_of_another_does() -> None:
+    """C = 0: met where every letter of Y leaves one class, missed where 1e-300 of another is left."""
+    x = np.arange(4)
+    question = SingleLetter(Problem(np.full(4, 0.25), None, np.eye(2)[x % 2], np.eye(4)[:, :2]), 1.0, 0.0, laws=Free())
+    told = 0.25 * np.eye(2)[x % 2]
+    assert spent(question, [Part(1.0, told)], Budgets(math.inf, 1.0, 0.0, "bits")).loss_excess == 0.0
+    told[0] = (0.25, 1e-300)
+    assert spent(question, [Part(1.0, told)], Budgets(math.inf, 1.0, 0.0, "bits")).loss_excess > 0.0
 
 
 def test_independence_is_no_rate_however_many_letters() -> None:

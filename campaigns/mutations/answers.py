@@ -205,7 +205,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "if near and min(kept.ravel()) >= 0 else P + spread",
         "if near else P + spread",
     ),
-    Mutant("meant: S is never told", "certify/witness.py", "formulation.problem.k == 1", "formulation.problem.k >= 1"),
+    Mutant("meant: S is never told", "certify/witness.py", ".sum(axis=0) <= 1).all()", ".sum(axis=0) <= 9).all()"),
     Mutant(
         "no rate whatever the coupling",
         "certify/witness.py",

@@ -294,7 +294,7 @@ def _careful(formulation: Question, parts: Sequence[Part], budgets: Budgets) -> 
             (budgets.rate, meant.rate, nats_per),
             (budgets.loss, meant.loss, nats_per),
         ):
-            nothing = meant.independent if value == meant.rate else value == meant.loss and formulation.problem.k == 1
+            nothing = meant.independent if value == meant.rate else value == meant.loss and meant.certain
             if budget == math.inf or nothing:
                 excess.append(0.0)
                 continue
@@ -406,10 +406,19 @@ class _Meant:
         laws = [self.py if a else P.sum(axis=0) for a, P in zip(self.apart, self.couplings, strict=True)]
         return sum((w * q for w, q in zip(self.weights, laws, strict=True)), _ZERO)
 
+    @property
+    def certain(self) -> bool:
+        """Whether a letter of Y leaves one class at most, so that H(S|Y) = 0 however things are rounded."""
+        parts = [sum(P for P in self.couplings)] if self._mixes else self.couplings
+        return all(((self.W.T @ P != 0).sum(axis=0) <= 1).all() for P in parts)
+
+    @property
+    def _mixes(self) -> bool:
+        return self.formulation.name == "one-shot" and self.formulation.classifier_sees == "Y"
+
     def loss(self) -> Any:
-        mixed = self.formulation.name == "one-shot" and self.formulation.classifier_sees == "Y"
         pairs = zip(self.weights, self.couplings, strict=True)
-        parts = [(Decimal(1), sum(w * P for w, P in pairs))] if mixed else list(pairs)
+        parts = [(Decimal(1), sum(w * P for w, P in pairs))] if self._mixes else list(pairs)
         total = _ZERO
         for weight, P in parts:
             T = self.W.T @ P

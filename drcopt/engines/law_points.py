@@ -17,7 +17,7 @@ from drcopt.engines.points import Points
 from drcopt.engines.search import Search
 from drcopt.formulations import Part, Question, SingleLetter
 from drcopt.problem import Problem
-from drcopt.questions import DISTORTION, QUANTITIES
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES
 from drcopt.questions.divergences import KINDS
 from drcopt.questions.output import Near
 from drcopt.support import clock
@@ -35,6 +35,8 @@ _FIRST, _MORE, _SELDOM, _SPREADS, _SHARE = 5, 12, 8, (0.3, 1.0, 0.1), 0.3
 _ROOM, _LEAST = 3e-11, 1e-14
 #: How far inside the limit on H(S|Y) points of a given law aim, in nats.
 _WITHIN = 1e-13
+#: What C may have beyond H(S|X) and count as equal to it, in nats; the weight of the loss there.
+_EDGE, _LARGE = 1e-12, 1e2
 #: What counts as mass where multipliers are read off a coupling, and how near a limit binds, relative.
 _MASS, _SLACK = 1e-7, 1e-5
 
@@ -81,14 +83,36 @@ class _Here:
         return np.ravel(-self.problem.ps_given_x @ np.log(self.T / self.law))
 
 
+def kinds(W: FloatArray) -> FloatArray:
+    """Which letters of X have equal rows of W, a column of ones and zeros for each kind, shape (n, kinds)."""
+    same = np.abs(W[:, None] - W[None]).max(axis=2) <= _EDGE
+    return np.asarray(np.unique(same, axis=0).T, dtype=np.float64)
+
+
+def apart(kinds: FloatArray, P: FloatArray) -> FloatArray | None:
+    """Cells that leave every letter of Y one kind of letters of X, that which sends it most, and no kind out.
+
+    None where there are more kinds than letters.
+    """
+    shares = kinds.T @ P
+    if len(shares) > P.shape[1]:
+        return None
+    of = shares.argmax(axis=0)
+    for kind in range(len(shares)):
+        if not (of == kind).any():
+            spare = np.flatnonzero(np.bincount(of, minlength=len(shares))[of] > 1)
+            of[spare[shares[kind, spare].argmax()]] = kind
+    return np.asarray(kinds[:, of])
+
+
 class Program:
     """min of one quantity over p(y|x) within limits on the others and on the law of Y, by quadratic programs in a row.
 
-    Unknown are the coupling, shape (n, m), and where a divergence has kinks what it is the least sum of: |q − t| for
-    "tv", a way to move q to t for "wasserstein".
+    Unknown are the coupling, shape (n, m), which is 0 where ``allowed`` (n, m) is 0 and not 1, and where a divergence
+    has kinks what it is the least sum of: |q − t| for "tv", a way to move q to t for "wasserstein".
     """
 
-    def __init__(self, question: SingleLetter) -> None:
+    def __init__(self, question: SingleLetter, allowed: FloatArray | None = None) -> None:
         problem = self.problem = question.problem
         self.question, self.near = question, question.laws if isinstance(question.laws, Near) else None
         n, m = problem.n, problem.m
@@ -121,8 +145,10 @@ class Program:
         self.aims = [self._inside(b) for b in question.budgets]
         self._slope = None if near is None else KINDS[near.kind].slope
         self._here: _Here | None = None
-        allowed = np.ones(m) if near is None or not near.confined else (near.target > 0) * 1.0
-        self.most = np.concatenate([np.tile(allowed, n), np.full(more, np.inf)])
+        cells = np.ones((n, m)) if allowed is None else allowed
+        if near is not None and near.confined:
+            cells = cells * (near.target > 0)
+        self.most = np.concatenate([cells.ravel(), np.full(more, np.inf)])
 
     @staticmethod
     def _inside(budget: float) -> float:
@@ -204,6 +230,10 @@ class LawPoints:
         self._program = Program(question) if question.problem.d.size <= _FEW else None
         self._starts, self._explored = self._all_over(), 0
         self._begun, self._exploring = clock.now(), 0.0
+        problem = question.problem
+        self._kinds = None
+        if question.classification_budget <= problem.entropy_s_given_x + _EDGE:
+            self._kinds = kinds(problem.ps_given_x)
 
     def _all_over(self) -> Iterator[FloatArray]:
         """Endlessly many couplings to start from: one of little E d, and random ones."""
@@ -232,6 +262,9 @@ class LawPoints:
         nodes = 0 if self.search is None else self.search.nodes
         if nodes > 1 and self._explored < _FIRST + _MORE + nodes // _SELDOM:
             self.explore(_MORE if self._explored <= _FIRST else 1)
+        if self._kinds is not None:
+            self._apart(P)
+            return
         tau = self.question.problem.ps_given_x.T @ P
         if not force and any(np.abs(tau - other).sum() < 1e-4 for other in self._tried):
             return
@@ -250,20 +283,29 @@ class LawPoints:
         spent = question.values([Part(1.0, self.best)])
         limits = zip(spent, question.budgets, question.most, strict=True)
         binding = [i for i, (v, b, most) in enumerate(limits) if b < most and v >= b * (1.0 - _SLACK) - 1e-9]
+        given, held = forms[place], 0.0
+        if self._kinds is not None:  # C has no multiplier, but any that is large enough
+            held = _LARGE
+            given, binding = given + held * forms[-1], [i for i in binding if i != CLASSIFICATION_LOSS.place]
+        letters = (
+            [np.eye(problem.m)[y]] if isinstance(question.laws, Near) else []
+        )  # of a free law all are worth the same
         while True:
-            free = [np.eye(problem.n)[x], np.eye(problem.m)[y], *(-forms[i][:, None] for i in binding)]
-            answer = np.linalg.lstsq(np.hstack(free), forms[place], rcond=None)[0]
-            weights = answer[problem.n + problem.m :]
+            free = [np.eye(problem.n)[x], *(-forms[i][:, None] for i in binding), *letters]
+            answer = np.linalg.lstsq(np.hstack(free), given, rcond=None)[0]
+            weights = answer[problem.n : problem.n + len(binding)]
             if not binding or weights.min() >= 0.0:
                 break
             binding.pop(int(weights.argmin()))
-        z = np.concatenate([answer[: problem.n], np.zeros(3)])
+        z = np.concatenate([answer[: problem.n], np.zeros(2), [held]])
         z[problem.n + place] = 1.0
         z[[problem.n + i for i in binding]] = weights
         return z
 
     def _local(self, P: FloatArray) -> bool:
         """Whether a sequential quadratic program from P ends within the limits, or near enough to be brought there."""
+        if self._kinds is not None:
+            return self._apart(P)
         Q = None if self._program is None else self._program.run(P, self.limits)
         if Q is None:
             return False
@@ -276,11 +318,32 @@ class LawPoints:
         self._polish(Q, self.multipliers())
         return True
 
+    def _apart(self, P: FloatArray) -> bool:
+        """The same where C is H(S|X): a letter of Y takes letters of X of one kind, whichever sends it most."""
+        assert self._kinds is not None
+        if self._program is None or (cells := apart(self._kinds, P)) is None:
+            return True
+        if any(np.array_equal(cells, other) for other in self._tried):
+            return True
+        self._tried.append(cells)
+        self.descents += 1
+        problem, free = self.question.problem, replace(self.question, classification_budget=math.inf)
+        # Of least rate, which may be all that there is: one letter for each kind.
+        cost = self._kinds.T @ (problem.px[:, None] * problem.d)
+        cost[(self._kinds.T @ cells) == 0.0] = math.inf
+        self._kept((self._kinds @ (np.arange(problem.m) == cost.argmin(axis=1)[:, None])) * problem.px[:, None])
+        start = P * cells + 1e-3 * cells
+        Q = Program(free, cells).run(start * (problem.px / start.sum(axis=1))[:, None], self.limits)
+        if Q is not None:
+            self._kept(Q)
+        return True
+
     def _kept(self, P: FloatArray) -> bool:
         """Whether P meets the limits as it is; it is kept if it is better."""
         question = self.question
         spent = question.values([Part(1.0, P)])
-        if any(v > b - _WITHIN for v, b in zip(spent, question.budgets, strict=True)):
+        room = _WITHIN if self._kinds is None else -_EDGE
+        if any(v > b - room for v, b in zip(spent, question.budgets, strict=True)):
             return False
         law = P.sum(axis=0)
         if isinstance(question.laws, Near) and question.laws.share(law) > 0.0:
