@@ -406,22 +406,21 @@ class _Meant:
         laws = [self.py if a else P.sum(axis=0) for a, P in zip(self.apart, self.couplings, strict=True)]
         return sum((w * q for w, q in zip(self.weights, laws, strict=True)), _ZERO)
 
+    def _read(self) -> list[tuple[Any, Any]]:
+        """p(s, y) of what the classifier reads, with weights."""
+        pairs = list(zip(self.weights, self.couplings, strict=True))
+        if self.formulation.name == "one-shot" and self.formulation.classifier_sees == "Y":
+            pairs = [(Decimal(1), sum(w * P for w, P in pairs))]
+        return [(weight, self.W.T @ P) for weight, P in pairs]
+
     @property
     def certain(self) -> bool:
-        """Whether a letter of Y leaves one class at most, so that H(S|Y) = 0 however things are rounded."""
-        parts = [sum(P for P in self.couplings)] if self._mixes else self.couplings
-        return all(((self.W.T @ P != 0).sum(axis=0) <= 1).all() for P in parts)
-
-    @property
-    def _mixes(self) -> bool:
-        return self.formulation.name == "one-shot" and self.formulation.classifier_sees == "Y"
+        """Whether a letter of Y leaves one class at most: H(S|Y) = 0, however things are rounded."""
+        return all(((T != 0).sum(axis=0) <= 1).all() for _, T in self._read())
 
     def loss(self) -> Any:
-        pairs = zip(self.weights, self.couplings, strict=True)
-        parts = [(Decimal(1), sum(w * P for w, P in pairs))] if self._mixes else list(pairs)
         total = _ZERO
-        for weight, P in parts:
-            T = self.W.T @ P
+        for weight, T in self._read():
             total -= weight * self._sum(_ratios(T, np.broadcast_to(T.sum(axis=0), T.shape)))
         return total
 
