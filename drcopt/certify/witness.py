@@ -294,7 +294,7 @@ def _careful(formulation: Question, parts: Sequence[Part], budgets: Budgets) -> 
             (budgets.rate, meant.rate, nats_per),
             (budgets.loss, meant.loss, nats_per),
         ):
-            nothing = meant.independent if value == meant.rate else value == meant.loss and meant.certain
+            nothing = meant.independent if value == meant.rate else value == meant.loss and meant.certain()
             if budget == math.inf or nothing:
                 excess.append(0.0)
                 continue
@@ -408,21 +408,17 @@ class _Meant:
 
     def _read(self) -> list[tuple[Any, Any]]:
         """p(s, y) of what the classifier reads, with weights."""
-        pairs = list(zip(self.weights, self.couplings, strict=True))
+        pairs = zip(self.weights, self.couplings, strict=True)
         if self.formulation.name == "one-shot" and self.formulation.classifier_sees == "Y":
-            pairs = [(Decimal(1), sum(w * P for w, P in pairs))]
+            return [(Decimal(1), self.W.T @ sum(w * P for w, P in pairs))]
         return [(weight, self.W.T @ P) for weight, P in pairs]
 
-    @property
     def certain(self) -> bool:
         """Whether a letter of Y leaves one class at most: H(S|Y) = 0, however things are rounded."""
         return all(((T != 0).sum(axis=0) <= 1).all() for _, T in self._read())
 
     def loss(self) -> Any:
-        total = _ZERO
-        for weight, T in self._read():
-            total -= weight * self._sum(_ratios(T, np.broadcast_to(T.sum(axis=0), T.shape)))
-        return total
+        return -sum((w * self._sum(_ratios(T, np.broadcast_to(T.sum(0), T.shape))) for w, T in self._read()), _ZERO)
 
     def _sum(self, pairs: Iterable[tuple[Decimal, Decimal]]) -> Any:
         """Σ t log r."""
