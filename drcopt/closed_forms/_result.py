@@ -9,7 +9,7 @@ from dataclasses import dataclass
 SLACK = 1e-14
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClosedForm:
     """The value of a closed form at one pair of budgets; ``float(result)`` is the distortion.
 
@@ -41,6 +41,16 @@ class ClosedForm:
     regime: str
     formula: str
     parameter: float
+
+    def __eq__(self, other: object) -> bool:
+        """Of all fields; the nan of what is infeasible equals itself, as fields compared by Python 3.13 do not."""
+        return isinstance(other, ClosedForm) and self._known() == other._known()
+
+    def __hash__(self) -> int:
+        return hash(self._known())
+
+    def _known(self) -> tuple[object, ...]:
+        return tuple(value for value in vars(self).values() if value == value)
 
     def __float__(self) -> float:
         return self.distortion
