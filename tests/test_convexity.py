@@ -86,7 +86,7 @@ class TestPricing:
         monkeypatch.setattr(spatial, "concave", watched)
         monkeypatch.setattr(convexity, "concave", watched)
         rng = np.random.default_rng(seed)
-        problem = make("random", seed, int(rng.integers(4, 8)), 3, 3 + seed % 3)
+        problem = make("random", seed, int(rng.integers(5, 9)), 3, 4 + seed % 2)
         cost, alpha = rng.random(problem.d.shape), 0.3
         beta = alpha / problem.contraction * float(rng.uniform(1.02, 1.24))
         priced = price(problem, cost, alpha, beta, whole_box(problem), tol=1e-9)

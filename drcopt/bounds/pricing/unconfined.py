@@ -86,7 +86,7 @@ class Letters:
     def __init__(self, cost: FloatArray, alpha: float, beta: float, log_px: FloatArray, W: FloatArray) -> None:
         self.alpha, self.beta, self.kappa, self.W = alpha, beta, beta / alpha, W
         self.base = log_px - cost.T / alpha
-        self.size = float(np.abs(cost).max()) + min(alpha, float(np.ptp(cost))) * (1.0 - float(log_px.min())) + beta
+        self.size = float(np.abs(cost).max()) + alpha * (1.0 - float(log_px.min())) + beta
 
     @property
     def few_dimensions(self) -> bool:
