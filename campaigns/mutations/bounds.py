@@ -118,8 +118,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "loss counted twice",
         "bounds/posterior.py",
-        "price_weighed(problem, cost, curved, betas, box",
-        "price_weighed(problem, cost, curved, 2 * betas, box",
+        "cost, curved, betas, box",
+        "cost, curved, 2 * betas, box",
     ),
     Mutant(
         "leaf's box not enforced",

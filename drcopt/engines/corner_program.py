@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import rel_entr
+from scipy.special import rel_entr, xlogy
 
 from drcopt.bounds import Leaf
 from drcopt.bounds.pricing.corners import Corners
@@ -134,17 +134,19 @@ class Program:
     def _columns(self, letters: tuple[Columns, ...], rows: tuple[FloatArray, ...]) -> Columns:
         """Of all corners, and of the slacks of the budgets, which stand for the letter −1."""
         first, budgets = self.problem.n + self.problem.m, 1 + len(rows)
-        counts = [len(mine.cost) for mine in letters]
-        J = sum(counts)
+        ends = np.cumsum([0, *(len(mine.cost) for mine in letters)]).tolist()
+        J = ends[-1]
         entries = np.zeros((J + budgets, first - 1 + budgets))
-        entries[:J, :first] = np.concatenate([mine.entries for mine in letters])
         entries[J:, first - 1 :] = np.eye(budgets)
         meaning = np.zeros((J + budgets, self.problem.n + 1))
-        meaning[:J], meaning[J:, -1] = np.concatenate([mine.meaning for mine in letters]), -1.0
-        letter = np.repeat(np.arange(len(letters)), counts)
-        for i, logs in enumerate(rows):
-            entries[:J, first + i] = np.einsum("jx,jx->j", meaning[:J, :-1], logs.T[letter])
-        return Columns(entries, np.concatenate([*(mine.cost for mine in letters), np.zeros(budgets)]), meaning)
+        meaning[J:, -1] = -1.0
+        cost = np.zeros(J + budgets)
+        slopes = np.array(rows).reshape(len(rows), *self.problem.d.shape)
+        for y, mine in enumerate(letters):
+            part = slice(ends[y], ends[y + 1])
+            entries[part, :first], meaning[part], cost[part] = mine.entries, mine.meaning, mine.cost
+            entries[part, first:] = mine.meaning[:, :-1] @ slopes[:, :, y].T
+        return Columns(entries, cost, meaning)
 
     def _leaf(self, node: Relaxed, duals: FloatArray) -> Leaf:
         n, m, px = self.problem.n, self.problem.m, self.problem.px
@@ -166,14 +168,16 @@ class Program:
             basis.entries = np.delete(basis.entries, first + rows, axis=1)
             node.rows = tuple(row for i, row in enumerate(node.rows) if i not in rows)
         # The rate is convex along the way: between two places it lies below the chord.
-        spent = rel_entr(_SHARES[:, None, None] * (P - problem.independent) + problem.independent, problem.independent)
-        share = (1.0 - _INSET) * float(np.interp(self.rate, spent.sum(axis=(1, 2)), _SHARES))
-        logs = np.log(share * P / problem.independent + (1.0 - share))
+        density = P / problem.independent
+        ways = _SHARES[:, None] * (density.ravel() - 1.0) + 1.0
+        spent = xlogy(ways, ways) @ problem.independent.ravel()
+        share = (1.0 - _INSET) * float(np.interp(self.rate, spent, _SHARES))
+        logs = np.log(share * density + (1.0 - share))
         mine = np.einsum("jx,jx->j", basis.meaning[:, :-1], logs.T[basis.meaning[:, -1].astype(np.intp)])  # slacks: 0
         r = len(basis.cost)
-        entries = np.block([[basis.entries, mine[:, None]], [np.zeros((1, r)), np.ones((1, 1))]])
-        slack = np.append(np.zeros(problem.n), -1.0)
+        entries = np.zeros((r + 1, r + 1))
+        entries[:r, :r], entries[:r, r], entries[r, r] = basis.entries, mine, 1.0
+        meaning = np.zeros((r + 1, problem.n + 1))
+        meaning[:r], meaning[r, -1] = basis.meaning, -1.0
         node.rows = (*node.rows, logs)
-        node.basis = Basis(
-            entries, np.append(basis.cost, 0.0), np.vstack([basis.meaning, slack]), np.append(basis.gone, False)
-        )
+        node.basis = Basis(entries, np.append(basis.cost, 0.0), meaning, np.append(basis.gone, False))

@@ -45,7 +45,7 @@ _WALKS = 4
 #: So many boxes that only more rows for the rate could close: the search by pricing is the one for this question.
 _MOST_STUCK = 10
 #: After so many boxes, and whenever there are twice as many, the gap has to shrink as if that took no more in all.
-_LOOK, _MOST_BOXES = 60, 3_000
+_LOOK, _MOST_BOXES = 125, 2_000
 #: The certificate prices a box in so much of the time that the search took for it.
 _RECKONED = 0.4
 
@@ -96,7 +96,7 @@ class CornerSearch:
         self._spent = 0.0
         self._ticket = itertools.count()
         self._heap: list[tuple[float, int, Relaxed, _Spot]] = []
-        self._next_look, self._seen = _LOOK, (0, math.inf)
+        self._next_look, self._seen = _LOOK, (0, -math.inf)
         self._due, self._interval = _EACH, _SELDOM
         self._closed = math.inf  # the least bound of boxes that will not be cut again
         #: Of the last solutions the one whose loss is undercounted least.
@@ -232,12 +232,19 @@ class CornerSearch:
         """
         if self.slack or self.nodes < self._next_look:
             return False
-        (seen, last), gap = self._seen, self.upper - self.lower
-        self._seen, self._next_look = (self.nodes, gap), 2 * self.nodes
-        if gap <= _SMALL or not math.isfinite(last):
-            return False
-        decades = math.log(gap / max(self.limits.tol, _ROUNDING))
-        return decades * (self.nodes - seen) > (_MOST_BOXES - self.nodes) * math.log(last / gap)
+        (seen, lower), self._seen = self._seen, (self.nodes, self.lower)
+        self._next_look = 2 * self.nodes
+
+        def too_many() -> bool:
+            gap = self.upper - self.lower
+            if gap <= _SMALL or not math.isfinite(gap) or seen == 0:
+                return False
+            decades = math.log(gap / max(self.limits.tol, _ROUNDING))
+            return decades * (self.nodes - seen) > (_MOST_BOXES - self.nodes) * math.log((self.upper - lower) / gap)
+
+        if too_many() and self._nearest is not None:  # the point, not the bound, may be what is wrong
+            self._look(self._nearest[1])
+        return too_many()
 
     def _where(self, node: Relaxed) -> tuple[int, int, float] | None:
         """The letter that the program undercounts most, cut across the class whose chord does; None if none."""
