@@ -11,6 +11,7 @@ import numpy as np
 
 from drcopt import information, words
 from drcopt.bounds import Evidence, Independent, OfClass
+from drcopt.bounds.pricing import MOST_LETTERS
 from drcopt.certify.several import Judge, SeveralCertificate
 from drcopt.certify.witness import Budgets
 from drcopt.engines.base import Limits, Proposal, independent
@@ -28,6 +29,8 @@ __all__ = ["ClassSession", "budgets_of"]
 
 #: Of a time limit: what questions about one class alone may take of it, together.
 _ALONE = 0.3
+#: Boxes that show whether the best point for one class alone could do for all.
+_GLANCE = 1
 
 
 def budgets_of(C: Any, names: Sequence[str]) -> dict[str, float]:
@@ -136,19 +139,24 @@ class ClassSession(Session):
             judge(Part(1.0, problem.independent))
             evidence = tuple(OfClass(name, Independent()) for name in problem.classes or ())
             return replace(alone, evidence=evidence, classification_multiplier=np.zeros(len(evidence))), "analytic"
+        # With few letters of X a box costs no more for all classes than for one.
+        more = () if problem.n <= MOST_LETTERS else (None,)
         known: list[Evidence] = []
         starts: list[FloatArray] = []
         binding = self._binding(question)
         for name in (None, *binding):
             if not binding and name is not None:
                 continue
-            settled = self._alone(question, name, judge, limits, len(binding))
-            known.append(settled.evidence[0])
-            if settled.parts is not None:
-                starts.append(settled.parts[0].coupling)
-            certificate = judge.certificate(tuple(known))
-            if certificate.infeasible or self._closed(certificate):
-                return replace(settled, parts=None, evidence=tuple(known)), "global" if name else "newton"
+            for nodes in (None,) if name is None or len(binding) == 1 else (_GLANCE, *more):
+                settled = self._alone(question, name, judge, limits, len(binding), nodes)
+                known.append(settled.evidence[0])
+                if settled.parts is not None:
+                    starts.append(settled.parts[0].coupling)
+                certificate = judge.certificate(tuple(known))
+                if certificate.infeasible or self._closed(certificate):
+                    return replace(settled, parts=None, evidence=tuple(known)), "global" if name else "newton"
+                if settled.parts is None or judge(settled.parts[0]) != 0.0:
+                    break  # another class's budget is exceeded: the proof for this one would not be enough
         standard = self._standard(question, binding)
         z = self._start(standard, settled)
         from drcopt.engines.several import SeveralClasses  # what it needs makes importing drcopt slow
@@ -177,12 +185,14 @@ class ClassSession(Session):
                 found.append(self._names[j])
         return found
 
-    def _alone(self, question: Several, name: str | None, judge: Judge, limits: Limits, classes: int) -> Proposal:
+    def _alone(
+        self, question: Several, name: str | None, judge: Judge, limits: Limits, classes: int, nodes: int | None
+    ) -> Proposal:
         """The question with one class, or none: what it proves holds here, and its point may do."""
         asked = question.without() if name is None else question.only(name)
         patience = None if math.isinf(limits.remaining) else max(_ALONE * limits.remaining / max(classes, 1), 1e-3)
         tol = question.objective.inside(self.tol, self.units)
-        session = Session(asked.problem, units="nats", tol=tol, time_limit=patience)
+        session = Session(asked.problem, units="nats", tol=tol, time_limit=patience, node_limit=nodes)
         limit = {q.budget: b for q, b in zip(QUANTITIES, asked.budgets, strict=True) if q is not asked.objective}
         found = session.ask(question.objective, **limit, on_failure="return")
         certificate = found.certificate

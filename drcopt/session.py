@@ -56,6 +56,7 @@ class Session:
         tol: float = 1e-6,
         time_limit: float | None = None,
         verify: words.Verify | None = None,
+        node_limit: int | None = None,
     ) -> None:
         check.instance("problem", problem, Problem, "Build one with Problem(px, py, ps_given_x, d).")
         self.problem = problem
@@ -75,8 +76,8 @@ class Session:
         self.verify = _verify.setting(verify)
         forbidden.refuse(problem, self.formulation, getattr(self, "several", False))
         self.warm: dict[str, Any] | None = None
-        #: Whether a gap of ``tol`` will do however small the value is.
-        self.coarse = False
+        #: Whether a gap of ``tol`` will do however small the value is; most nodes of a search.
+        self.coarse, self.node_limit = False, node_limit
         self._enter()
         self._engines: dict[str, Engine] = {}
         #: What was proposed for a question with fewer limits: its bounds hold, and its point may do.
@@ -212,11 +213,11 @@ class Session:
         else:
             tol = objective.inside(self.tol, self.units)
         if self.time_limit is None:
-            return Limits(tol, started + clock.remaining())
+            return Limits(tol, started + clock.remaining(), self.node_limit)
         # The judge goes over the arrays a few times when the engine is done.
         size = self._reduced.d.size
         judge = min(_PER_ENTRY * size if size > _CAREFUL else _CAREFUL_SECONDS * size, 0.4 * self.time_limit)
-        return Limits(tol, started + min(self.time_limit - judge, clock.remaining()))
+        return Limits(tol, started + min(self.time_limit - judge, clock.remaining()), self.node_limit)
 
     def _enough(self, objective: Quantity, value: float) -> float:
         """The gap of an answer of this value that is "optimal", in nats or the unit of d."""

@@ -19,6 +19,7 @@ from scipy.special import rel_entr
 import drcopt
 from drcopt import export
 from drcopt.bounds import Cheapest, DataProcessing, Leaf, OfClass, PosteriorTree, Split
+from drcopt.bounds.pricing import classes as pricing_of_classes
 from drcopt.bounds.pricing import price_weighed
 from drcopt.certify.several import Judge
 from drcopt.certify.witness import Budgets
@@ -101,7 +102,7 @@ class TestEvidence:
     @pytest.mark.parametrize("seed", [*range(8), *(pytest.param(s, marks=pytest.mark.slow) for s in range(8, 60))])
     def test_any_tree_is_below_every_coupling(self, seed: int) -> None:
         rng = np.random.default_rng(seed)
-        n, m = rng.integers(2, 4, size=2)
+        n, m = rng.integers(2, 4, size=2) if seed % 4 else (5, 2)  # many letters of X are priced in another way
         Ws = channels(rng, KINDS[seed % 5], n, (2, 3))
         P = rng.dirichlet(np.full(n * m, 0.5)).reshape(n, m)
         problem = drcopt.Problem(P.sum(1), P.sum(0), {"a": Ws[0], "b": Ws[1]}, rng.random((n, m)))
@@ -136,6 +137,38 @@ class TestEvidence:
             inside = tau[:, s] <= box[0, s, 1]
             found = price_weighed(problem, cost, alpha, betas, box, tol=1e-6)
             assert found.lower[0] <= value[inside].min() + 1e-12
+
+    @pytest.mark.parametrize("seed", [*range(6), *(pytest.param(s, marks=pytest.mark.slow) for s in range(6, 60))])
+    def test_few_letters_are_priced_as_many(self, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Both ways are below all posteriors in the box, and the new one near the least value that either meets."""
+        rng = np.random.default_rng(seed)
+        n, m = 2 + seed % 3, 2
+        Ws = channels(rng, KINDS[seed % 5], n, (2, 3))
+        problem = drcopt.Problem(rng.dirichlet(np.ones(n)), np.full(m, 0.5), {"a": Ws[0], "b": Ws[1]}, np.zeros((n, m)))
+        cost, alpha = rng.normal(size=(n, m)), float(rng.exponential() * (rng.random() < 0.8))
+        betas = rng.exponential(size=2) * [1.0, rng.choice([0.0, 1e-7, 1.0])]
+        p = rng.dirichlet(np.full(n, 0.5), 4000)
+        tau = p @ problem.ps_given_x
+        value = alpha * rel_entr(p, problem.px).sum(1) + problem.classes.entropies(p) @ betas
+        for box in (None, np.sort(tau[rng.integers(4000, size=(m, 2))], axis=1).transpose(0, 2, 1)):
+            found = price_weighed(problem, cost, alpha, betas, box, tol=1e-7)
+            with monkeypatch.context() as patch:
+                patch.setattr(pricing_of_classes, "MOST_LETTERS", 0)
+                many = price_weighed(problem, cost, alpha, betas, box, tol=1e-7)
+            for y in range(m):
+                inside = np.full(len(p), True)
+                if box is not None:
+                    inside = ((tau >= box[y, :, 0]) & (tau <= box[y, :, 1])).all(axis=1)
+                least = (p[inside] @ cost[:, y] + value[inside]).min(initial=inf)
+                assert found.lower[y] <= least + 1e-12 and many.lower[y] <= least + 1e-12
+                assert found.lower[y] >= many.lower[y] - 1e-5 or found.lower[y] >= least - 1e-5
+                assert (found.value[found.y == y] >= found.lower[y]).all()
+
+    def test_an_empty_box(self) -> None:
+        problem = toy()
+        box = np.tile(np.array([[0.0, 0.1], [0.4, 0.5], [0.4, 0.5], [0.0, 0.1]]), (1, 1, 1))  # a is 2, b is 1
+        found = price_weighed(problem, np.zeros((3, 1)), 0.1, np.array([0.1, 0.1]), box)
+        assert found.lower[0] == inf and not len(found.y)
 
     def test_of_other_questions_it_says_nothing(self) -> None:
         problem = toy()

@@ -148,4 +148,24 @@ MUTANTS: tuple[Mutant, ...] = (
         "np.asarray(-alpha * (top + np.log(",
         "np.asarray(-alpha * (top + 0.999 * np.log(",
     ),
+    # Few letters of X, several classes.
+    Mutant("a gap below chords", "bounds/pricing/few_letters.py", "short - total - room", "-total"),
+    Mutant(
+        "faces between vertices left out",
+        "bounds/pricing/few_letters.py",
+        "np.where(outward > 0.0, inward / (inward + outward), 0.0)",
+        "np.where(outward > 0.0, 0.0, 0.0)",
+    ),
+    Mutant(
+        "simplices beyond one vertex",
+        "bounds/pricing/few_letters.py",
+        "some = (beyond.min(axis=1) <= 0.0)",
+        "some = (beyond[:, 0] <= 0.0)",
+    ),
+    Mutant(
+        "losses in the middle of simplices",
+        "bounds/pricing/few_letters.py",
+        "tangent) + loss, beyond",
+        "tangent) + loss.max(axis=1)[:, None], beyond",
+    ),
 )

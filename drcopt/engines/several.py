@@ -68,9 +68,7 @@ class SeveralClasses:
         above = question.most[place] * (1.0 + _PAST) + _PAST
         search = Search(replace(lagrangian, ranges=tuple(ranges)), self.limits, self.improve, math.inf, above)
         self._search = search
-        rng = np.random.default_rng(0)
-        noise = [rng.dirichlet(np.full(problem.m, 0.5), problem.n) * problem.px[:, None] for _ in range(_STARTS)]
-        for P in (*starts, *noise):
+        for P in starts:
             self._descend(P)
         search.run(z)
         root = search.multipliers[problem.n :]
@@ -86,7 +84,14 @@ class SeveralClasses:
 
     def improve(self, P: FloatArray, z: FloatArray, force: bool) -> None:
         """Descend from a node's suggestion, unless one like it was tried."""
-        nodes = 0 if self._search is None else self._search.nodes
+        search, problem = self._search, self.question.problem
+        if search is not None and search.lower >= search.stop_above:
+            return  # there is none
+        nodes = 0 if search is None else search.nodes
+        if not self._tried:  # now that the root has not settled it
+            rng = np.random.default_rng(0)
+            for _ in range(_STARTS):
+                self._descend(rng.dirichlet(np.full(problem.m, 0.5), problem.n) * problem.px[:, None])
         alike = any(np.abs(P - other).sum() < 1e-3 for other in self._tried)
         if (alike and not force) or len(self._tried) > _FROM_NODES + nodes // _EVERY:
             return

@@ -16,10 +16,14 @@ from scipy.special import xlogy
 
 from drcopt.bounds.pricing.corners import Known
 from drcopt.bounds.pricing.dispatch import price
+from drcopt.bounds.pricing.few_letters import MOST_LETTERS, price_few
 from drcopt.bounds.pricing.gibbs import Partition, Priced
 from drcopt.problem import Problem
+from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
+#: Simplices that leave so many times as much unproved as was asked for are not all that is tried.
+_BLUNT = 10.0
 #: Boxes are widened by so many roundings, that none of their posteriors is lost to one.
 _OUT = 8 * 2.0**-53
 
@@ -94,6 +98,26 @@ def price_weighed(
             problem, cost, alpha, float(betas[0]), box, tol=tol, start=start, known=known, most=most, bare=bare
         )
     total = math.fsum(betas)
+    if problem.n <= MOST_LETTERS and (total > 0.0 or len(cut_classes(problem, box))):
+        J, W = len(classes), np.hstack([*classes.values()])
+        sides = np.tile(np.stack([W.min(axis=0), W.max(axis=0)], axis=-1), (cost.shape[1], 1, 1))
+        if box is not None:  # of the classes at equal weights
+            sides = np.stack([J * box[..., 0] * (1.0 - _OUT), J * box[..., 1] * (1.0 + _OUT)], axis=-1)
+        few = price_few(cost, alpha, betas[classes.of], np.log(problem.px), W, sides, tol)
+        least = np.full(len(few.lower), np.inf)
+        np.minimum.at(least, few.y, few.value)
+        enough = _BLUNT * max(tol, 1e-10 * (float(np.ptp(cost)) + total))
+        if clock.expired() or not (few.lower < least - enough).any():
+            return few
+        return _sharper(few, _drawn(problem, cost, alpha, betas, box, tol))
+    return _drawn(problem, cost, alpha, betas, box, tol)
+
+
+def _drawn(
+    problem: Problem, cost: FloatArray, alpha: float, betas: FloatArray, box: FloatArray | None, tol: float
+) -> Priced:
+    """By a class drawn at random."""
+    total = math.fsum(betas)
     if total == 0.0:
         return _unweighed(problem, cost, alpha, box, tol)
     drawn = Drawn.of(problem, betas)
@@ -118,12 +142,16 @@ def _unweighed(problem: Problem, cost: FloatArray, alpha: float, box: FloatArray
     for j in cut_classes(problem, box):
         drawn = Drawn.of(problem, np.eye(len(problem.classes or ()))[j])
         assert box is not None
-        one = price(drawn.problem, cost, alpha, 0.0, drawn.box(box, problem), tol=tol)
-        better = one.lower > priced.lower
-        some, rest = better[one.y], ~better[priced.y]
-        y, p, value = (np.concatenate([getattr(one, v)[some], getattr(priced, v)[rest]]) for v in ("y", "p", "value"))
-        priced = Priced(np.maximum(one.lower, priced.lower), y, p, value)
+        priced = _sharper(priced, price(drawn.problem, cost, alpha, 0.0, drawn.box(box, problem), tol=tol))
     return priced
+
+
+def _sharper(one: Priced, other: Priced) -> Priced:
+    """Of two answers, letter by letter, the larger bound with its posteriors."""
+    better = one.lower > other.lower
+    some, rest = better[one.y], ~better[other.y]
+    y, p, value = (np.concatenate([getattr(one, v)[some], getattr(other, v)[rest]]) for v in ("y", "p", "value"))
+    return Priced(np.maximum(one.lower, other.lower), y, p, value)
 
 
 def contractions(problem: Problem) -> FloatArray:

@@ -156,7 +156,7 @@ class Letters:
         """
         m, W = len(self.base), self.W
         first = _first(W)
-        cells, y, parts = np.repeat(first[None], m, axis=0), np.arange(m), _pattern(len(first))
+        cells, y, parts = np.repeat(first[None], m, axis=0), np.arange(m), pattern(len(first))
         lower, best, seen = np.full(m, np.inf), np.full(m, np.inf), 0
         found: list[tuple[np.ndarray, FloatArray, FloatArray]] = []
         if start is not None:
@@ -188,7 +188,7 @@ class Letters:
             if not len(y):
                 break
         y, p, value = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-        return lower, best, *_apart(y, p, value, p @ W, m)
+        return lower, best, *apart(y, p, value, p @ W, m)
 
     def sharpened(self, y: np.ndarray, p: FloatArray, descents: int, steps: int) -> tuple[FloatArray, FloatArray]:
         """Local minima of letters y (J,) and their values, from posteriors p (J, n) near them."""
@@ -213,7 +213,7 @@ def _first(W: FloatArray) -> FloatArray:
 
 
 @cache
-def _pattern(v: int) -> FloatArray:
+def pattern(v: int) -> FloatArray:
     """Barycentric coordinates (parts, v, v) of the vertices of the parts of a simplex, all of a few shapes.
 
     Freudenthal's: paths of unit steps along the axes, one after the other, fill {2 ≥ x₁ ≥ … ≥ x_d ≥ 0}.
@@ -233,7 +233,7 @@ def _pattern(v: int) -> FloatArray:
     return parts
 
 
-def _apart(y: np.ndarray, p: FloatArray, value: FloatArray, tau: FloatArray, m: int) -> tuple[np.ndarray, FloatArray]:
+def apart(y: np.ndarray, p: FloatArray, value: FloatArray, tau: FloatArray, m: int) -> tuple[np.ndarray, FloatArray]:
     """The posteriors of low value that are apart from each other, letter by letter."""
     chosen = []
     for letter in range(m):
