@@ -15,8 +15,8 @@ LONG = """
 answers benchmarks campaigns certificate checker checker_twice checkpoint checkpoint_files cli cli_processes
 closed_forms closed_forms_free corners data decisions disk doctests engines expcone explore faulty_engines
 forbidden global hostile law_proofs law_references law_sharing law_sweeps least_perception limits monotone mutants
-neural neural_data one_shot_engine pictures pricing pricing_ends questions readme recipes soundness statistics
-surface tampering theorem_tables theorems theorems_of_the_user witness
+neural neural_command neural_data one_shot_engine pictures pricing pricing_ends questions readme recipes soundness
+statistics surface tampering theorem_tables theorems theorems_of_the_user witness
 """
 
 

@@ -17,15 +17,20 @@ from drcopt.errors import CheckpointError, InputError, NotSolvedError
 torch = pytest.importorskip("torch", reason="the extra neural is not installed")
 pytest.importorskip("constriction", reason="the extra neural is not installed")
 
-from drcopt import cli, neural  # noqa: E402
+from drcopt import neural  # noqa: E402
 from drcopt.neural import Codec, bitstream, data, limit, measure, quantise, store, table, training  # noqa: E402
 from drcopt.neural.config import COMMON_RANDOMNESS, Settings, Task  # noqa: E402
 
 pytestmark = pytest.mark.neural
 
+
 #: Short, for what does not depend on how well a codec does.
 FEW = {"steps": 30, "batch": 16, "index_steps": 20}
+
+
 READER = neural.ClassifierSettings(least_steps=150)
+
+
 TASK = Task(factor=2)
 
 
@@ -357,35 +362,6 @@ class TestLimit:
         assert found.distortion == pytest.approx((problem.px * problem.d.min(axis=1)).sum(), rel=1e-6)
 
 
-class TestCommand:
-    def test_restore(self, tmp_path, capfd):
-        out, picture = tmp_path / "table.csv", tmp_path / "images.png"
-        args = ["restore", "--rates", "2", "--steps", "20", "--out", out, "--pictures", picture, "--no-progress"]
-        assert cli.main([*map(str, args), "--summary", str(tmp_path / "means.csv")]) == 0
-        assert "wrote 3 rows" in capfd.readouterr().err
-        assert len(table.read_table(out)) == 3 and picture.stat().st_size > 1000
-        assert (tmp_path / "means.csv").exists()
-
-    @pytest.mark.faults
-    @pytest.mark.parametrize(
-        ("args", "message"),
-        [
-            (["mnist:super-resolution"], "data must be given for mnist"),
-            (["digits:sharpening"], "task must be one of"),
-            (["cifar:denoising"], "dataset must be one of"),
-            (["--rates", "2.5"], "rates must be a whole number"),
-            (["--lambda-p", "-1"], "lambda_p must be a number from 0"),
-            (["--mixed-precision"], "must go with device 'cuda'"),
-            (["--out", "table.txt"], "must end in .csv"),
-        ],
-    )
-    def test_refuses(self, args, message, capfd):
-        assert cli.main(["restore", *args]) == 2
-        out, err = capfd.readouterr()
-        assert (out, err.count("\n")) == ("", 1), err
-        assert message in err
-
-
 class TestHostileCodecs:
     @pytest.fixture
     def changed(self, good, tmp_path):
@@ -436,31 +412,3 @@ class TestHostileCodecs:
         (tmp_path / "a").write_bytes(b"PK\x03\x04" * 100)
         with pytest.raises(CheckpointError, match="it is not one"):
             Codec.load(tmp_path / "a")
-
-
-@pytest.mark.slow
-def test_killed_runs_end_with_the_weights_of_whole_ones(tmp_path):
-    command = [sys.executable, "-m", "drcopt", "restore", "--rates", "3,4", "--steps", "600", "--no-progress"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(drcopt.__file__).parents[1])}
-
-    def start(name):
-        where = ["--out", f"{name}.csv", "--checkpoint", name]
-        return subprocess.Popen([*command, *where], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
-
-    assert start("whole").wait() == 0
-    killed = 0
-    generator = np.random.default_rng(0)
-    while (run := start("killed")) and killed < 12:
-        try:
-            run.wait(timeout=float(generator.uniform(3, 15)))
-            break
-        except subprocess.TimeoutExpired:
-            run.kill()
-            run.wait()
-            killed += 1
-    assert run.wait() == 0
-    assert killed > 1
-    whole, resumed = (
-        table.read_table(tmp_path / f"{name}.csv").drop(columns="seconds") for name in ("whole", "killed")
-    )
-    assert resumed.equals(whole)
