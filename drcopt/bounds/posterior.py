@@ -72,11 +72,10 @@ Node = Leaf | Split
 class PosteriorTree:
     """Evidence: a tree of boxes of class posteriors with multipliers at its leaves.
 
-    ``starts``, of every leaf in the order of :meth:`leaves`, save pricing time, and prove nothing.
+    Nothing else of a search: that its cells cover a box, say, would have to be believed.
     """
 
     root: Node
-    starts: tuple[Partition | None, ...] = ()
 
     def leaves(self, problem: Problem) -> Iterator[tuple[Leaf, FloatArray]]:
         """Every leaf with its box, an array (m, k, 2) of least and greatest τ_y(s)."""
@@ -108,8 +107,7 @@ class PosteriorTree:
             if clock.expired() and i > 0:
                 return -math.inf  # a leaf without a bound: there is nothing to say of the whole
             alone = len(leaves) == 1
-            start = cells[-1] if i >= len(self.starts) or self.starts[i] is None else self.starts[i]
-            piece, partition = _leaf_piece(question, leaf, box, _SHARP if alone else _ROUGH, start, known)
+            piece, partition = _leaf_piece(question, leaf, box, _SHARP if alone else _ROUGH, cells[-1], known)
             cells.append(partition)
             heapq.heappush(heap, (question.bound(piece), i, alone))
         while not heap[0][2] and not clock.expired():
@@ -160,8 +158,7 @@ class PosteriorTree:
             f = change.scale * node.f + node.distortion * change.row
             return replace(node, f=f, rate=change.scale * node.rate, classification=change.scale * node.classification)
 
-        starts = (None if one is None else replace(one, nu=change.scale * one.nu) for one in self.starts)
-        return replace(self, root=visit(self.root), starts=tuple(starts))
+        return replace(self, root=visit(self.root))
 
 
 def weights_of(leaf: Leaf) -> tuple[float, ...]:

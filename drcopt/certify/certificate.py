@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from drcopt.bounds import Cheapest, DataProcessing, Evidence, PosteriorTree, bound_of
+from drcopt.bounds import Cheapest, DataProcessing, Evidence, bound_of
 from drcopt.certify.exactly import meets
 from drcopt.certify.witness import Budgets, Spent, inside, law_of
 from drcopt.coupling import loosest, round_along_support, round_onto_allowed, round_onto_marginals
@@ -112,8 +112,6 @@ def certify(
     if lower > question.most[question.objective.place] * (1.0 + _BEYOND):
         lower = math.inf  # more than any point has: none meets the limits
     spent = None if point is None else point.spent
-    # What pricing started from is large, and has done what it is for.
-    evidence = tuple(replace(e, starts=()) if isinstance(e, PosteriorTree) else e for e in evidence)
     return _consistent(
         Certificate(question, None if point is None else point.parts, evidence, upper, lower, spent, relaxed)
     )

@@ -128,6 +128,8 @@ class Ascent:
     laws: FloatArray | None = None
     #: The law of the relaxed primal, their mixture.
     law: FloatArray | None = None
+    #: Spent on pricing.
+    seconds: float = 0.0
 
 
 def ascend(
@@ -146,7 +148,9 @@ def ascend(
     """Raise the bound from z until it passes ``target`` or the model promises less than ``tol`` more."""
     problem = lagrangian.problem
     z = lagrangian.clip(z)
+    started = clock.now()
     best, priced = lagrangian.price(z, box, max(0.1 * tol, 1e-5), partition)
+    seconds = clock.now() - started
     laws = more_laws(lagrangian, laws, priced.lower)
     law = problem.py if laws is None else laws[-1]
     fresh = Columns.of(problem, priced.y, priced.p)
@@ -155,7 +159,7 @@ def ascend(
     radius, taken, pricings = 1.0, 0, 1
     for _ in range(steps):
         taken += 1
-        if best >= target or math.isinf(best) or (deadline is not None and deadline.expired):
+        if best >= target or math.isinf(best) or (deadline is not None and deadline.expired) or clock.expired():
             break
         try:
             curvature = _curvature(problem, law, bundle, weights, z, box)
@@ -177,8 +181,9 @@ def ascend(
             continue
         # No sharper than this step can use: the proof between grid points is most of the work.
         sharp = max(0.1 * tol, min(0.02 * (promised - best), 1e-5))
+        started = clock.now()
         value, priced = lagrangian.price(trial, box, sharp, priced.partition)
-        pricings += 1
+        pricings, seconds = pricings + 1, seconds + clock.now() - started
         new = Columns.of(problem, priced.y, priced.p)
         laws = more_laws(lagrangian, laws, priced.lower)
         # Where pricing proved less than it was asked to, steps lead nowhere once its posteriors agree with the model.
@@ -194,7 +199,7 @@ def ascend(
                 z, best = trial, value
             radius = max(0.3 * step, 1e-6)
         bundle, weights = _trim(bundle.join(new), np.concatenate([weights, np.zeros(len(new.y))]), z, len(new.y))
-    return Ascent(z, best, bundle, weights, taken, pricings, priced.partition, laws, law)
+    return Ascent(z, best, bundle, weights, taken, pricings, priced.partition, laws, law, seconds)
 
 
 def more_laws(lagrangian: Lagrangian, laws: FloatArray | None, g: FloatArray) -> FloatArray | None:

@@ -11,6 +11,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,8 +26,9 @@ from drcopt.problem import Problem
 from drcopt.support import clock, watch
 from drcopt.support.check import FloatArray
 
-#: How much of a pricing step's time is pricing.
-_SHARE = 0.7
+#: How much longer pricing takes that starts anew and is sharper; the least share of the time left that stays for the
+#: certificate.
+_ANEW, _LEFT = 2.0, 0.04
 #: Less than this (for d in [0, 1]) is rounding: with a constant d a gap relative to d's range would never close.
 _ROUNDING = 1e-12
 
@@ -51,7 +53,6 @@ class _Place:
     z: FloatArray
     split: tuple[int, int, float] | None = None
     children: tuple[_Place, _Place] | None = None
-    start: Partition | None = None
 
     @classmethod
     def of(cls, node: Node, lagrangian: Lagrangian) -> _Place:
@@ -75,10 +76,6 @@ class _Place:
             return leaf(self.z, n)
         low, high = (child.freeze(n) for child in self.children)
         return Split(*self.split, low, high)
-
-    def starts(self) -> list[Partition | None]:
-        """What pricing of the leaves may start from, in the tree's order."""
-        return [self.start] if self.children is None else self.children[1].starts() + self.children[0].starts()
 
 
 @dataclass(eq=False)
@@ -136,7 +133,7 @@ class Search:
             if self.nodes == 1:
                 self.columns = node.columns
             # The parent's multipliers hold in the smaller box too, if the ascent did no better.
-            place.z, place.start = node.z if node.bound >= floor else parent.z, node.partition
+            place.z = node.z if node.bound >= floor else parent.z
             bound = max(node.bound, floor)
             cut = None
             if bound < self.upper - 0.5 * tol:
@@ -167,7 +164,8 @@ class Search:
         self.lower = start.bound
         for place, box in self.root.leaves(whole_box(problem)):
             parent = start if place is self.root else replace(start, z=place.z, bound=-math.inf)
-            start = replace(start, partition=visit(box, parent, place, start.bound))
+            with self._in_time():
+                start = replace(start, partition=visit(box, parent, place, start.bound))
         while True:
             self.lower = min(closed, heap[0][0] if heap else math.inf)
             watch.tell(self.upper, self.lower)
@@ -195,7 +193,8 @@ class Search:
             node.place.split = node.cut
             node.place.children = (_Place(node.ascent.z), _Place(node.ascent.z))
             for child, side in zip(node.place.children, (1, 0), strict=True):
-                visit(halved(node.box, *node.cut, side), node.ascent, child, bound)
+                with self._in_time():
+                    visit(halved(node.box, *node.cut, side), node.ascent, child, bound)
 
     @property
     def multipliers(self) -> FloatArray:
@@ -207,8 +206,8 @@ class Search:
         return self.root.freeze(self.lagrangian.problem.n)
 
     def evidence(self) -> PosteriorTree:
-        """The tree, and what pricing its leaves once more may start from."""
-        return PosteriorTree(self.tree(), tuple(self.root.starts()))
+        """The tree."""
+        return PosteriorTree(self.tree())
 
     def _convex_start(self, z: FloatArray, columns: Columns) -> Ascent:
         """The best multipliers that need no search, β ≤ α/η: cheap, valid, and often already optimal.
@@ -232,10 +231,9 @@ class Search:
 
     def _bound(self, box: FloatArray, parent: Ascent) -> Ascent:
         self.nodes += 1
-        started = clock.now()
         columns = _inside(parent.columns, box, self.lagrangian.problem)
         gap = self.upper - self.lower if math.isfinite(self.lower) else math.inf
-        tol = max(0.02 * self._tol, min(1e-3 * gap, 1e-4)) if math.isfinite(gap) else 0.1 * self._tol
+        tol = max(0.02 * self._tol, min(5e-3 * gap, 2e-4)) if math.isfinite(gap) else 0.1 * self._tol
         target = min(self.upper - 0.5 * self._tol, self.stop_above)
         node = ascend(
             self.lagrangian,
@@ -250,13 +248,19 @@ class Search:
             laws=parent.laws,
         )
         self.priced += node.priced
-        self._spent += clock.now() - started
+        self._spent += node.seconds
         return node
+
+    def _in_time(self) -> AbstractContextManager[None]:
+        """Within it the time ends where what is left is for the certificate."""
+        return clock.until(self.limits.deadline - self._reckoning)
 
     @property
     def _reckoning(self) -> float:
         """Seconds that the certificate will take to price every leaf once more, and one now, by what it took so far."""
-        return (0.5 * (self.nodes + 1) + 1) * _SHARE * self._spent / max(self.priced, 1)
+        leaves = 0.5 * (self.nodes + 1) + 1
+        least = _LEFT * self.limits.remaining if self.limits.deadline < math.inf else 0.0
+        return max(leaves * _ANEW * self._spent / max(self.priced, 1), least)
 
     def coupling(self, node: Ascent) -> FloatArray:
         """The relaxed solution with every letter's posteriors averaged, shape (n, m)."""

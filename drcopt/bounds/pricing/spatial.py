@@ -33,7 +33,7 @@ from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
 #: Cells in all before the search settles for the bound it has (fewer with more classes: a cell costs k²).
-_MOST_CELLS = 6000
+_MOST_CELLS = 60_000
 #: Newton steps a cell: by its faces; the last ones where α is all but 0; of an interior-point method where these did
 #: not do; where no chords are left, so that one cell settles it.
 _STEPS, _LAST, _INNER, _LONG = 5, 6, 12, 60
