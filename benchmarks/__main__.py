@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
     kinds = top.add_subparsers(dest="kind", required=True)
     for kind, sizes, peers, says in (
         ("rates", "16 64", "clarabel scs sinkhorn emd", "rate sweeps without a classification budget"),
-        ("laws", "16 64", "blahut-arimoto clarabel scs", "rate-distortion curves, Y's law free"),
+        ("laws", "16 64", "blahut-arimoto clarabel scs dit", "rate-distortion curves, Y's law free"),
         ("global", "4x4x2", "scip dccp", "active classification budgets, to a proved gap"),
         ("one-shot", "3x3 4x4", "enumeration", "mixtures of deterministic maps"),
     ):

@@ -13,8 +13,13 @@ from benchmarks.instances import FAMILIES, Instance, rate_instance
 from benchmarks.running import Row, capped, clock, since
 from drcopt import Problem
 from drcopt.law_session import session_for
+from drcopt.questions import CLASSIFICATION_LOSS
 
-PEERS = ("blahut-arimoto", "clarabel", "scs")
+PEERS = ("blahut-arimoto", "clarabel", "scs", "dit")
+#: p(x, s) of dit's documentation, its slopes and what is asked of each answer (bits).
+BOTTLENECK, SLOPES, SHARP = np.array([[0.2, 0.0, 0.2], [0.0, 0.0, 0.2], [0.0, 0.2, 0.2]]), 21, 1e-7
+#: Divergences and budgets of laws near the target, points of each, and the sizes that cone solvers take.
+NEAR, NEAR_POINTS, NEAR_SIZE = (("tv", 0.02), ("kl", 0.02)), 2, 64
 #: Gap wanted, relative to max d, of the engine and of Blahut and Arimoto.
 TOL = 1e-9
 
@@ -34,7 +39,57 @@ def run(
             rows = curve(instance, points)
             yield from rows
             for peer in use:
-                yield from beside(instance, rows, peer, cap)
+                if peer != "dit":
+                    yield from beside(instance, rows, peer, cap)
+            if "clarabel" in use and size <= NEAR_SIZE:
+                for near in NEAR:
+                    yield from perceived(Instance(family, given), near, cap)
+    if "dit" in use:
+        yield from bottleneck()
+
+
+def bottleneck() -> Iterator[Row]:
+    """dit's information bottleneck: its curve, and I(S;T) proved at the rates of its points, in one session."""
+    problem = Problem.from_joint(BOTTLENECK, None, d=np.zeros((3, 1)))
+    instance = Instance("bottleneck", problem)
+    head = {"benchmark": "laws", "instance": instance.name, "size": instance.size, "part": "bottleneck"}
+    theirs = list(capped(peers.dit_bottleneck, BOTTLENECK, SLOPES, seconds=300.0))
+    entropy = problem.entropy_s / math.log(2.0)
+    for turn in (0, 1):  # the first includes what is imported on the way
+        session = session_for(problem, classifier_sees="message", tol=SHARP)
+        for row in theirs:
+            if "value" not in row or turn == 0:
+                session.ask(CLASSIFICATION_LOSS, R=row.get("rate_bits", 0.5), on_failure="return")
+                continue
+            started = clock()
+            found = session.ask(CLASSIFICATION_LOSS, R=row["rate_bits"], on_failure="return")
+            ours = {"solver": "newton", "rate_bits": row["rate_bits"], **since(started), "value": entropy - found.value}
+            yield head | ours | {"gap": found.gap, "status": found.status, "note": found.termination}
+    for row in theirs:
+        yield head | {"solver": "dit"} | row
+
+
+def perceived(instance: Instance, near: tuple[str, float], cap: float) -> Iterator[Row]:
+    """Y's law near py, without classes: the engine's answers and a cone solver's at the same rates."""
+    problem, (kind, budget) = instance.problem, near
+    end = session_for(problem, tol=TOL).solve(None, None).rate
+    at = [float(R) for R in np.linspace(0.0, end, NEAR_POINTS + 2)[1:-1]]
+    head = {"benchmark": "laws", "instance": f"{instance.name} {kind}", "size": instance.size, "part": "perception"}
+    session, values = session_for(problem, perception=near, tol=1e-7), []
+    session.solve(at[0], None, on_failure="return")  # imports
+    for R in at:
+        started = clock()
+        found = session.solve(R, None, on_failure="return")
+        took = since(started)
+        values.append(found.value)
+        ours = {"solver": "newton", "rate_bits": R, **took, "value": found.value, "status": found.status}
+        yield head | ours | {"gap": found.gap / problem.d.max(), "note": found.termination}
+    nats = budget * (math.log(2.0) if kind == "kl" else 1.0)
+    answers = capped(peers.cone, problem, at, "clarabel", (kind, nats), seconds=cap)
+    for R, value, row in zip(at, values, answers, strict=False):  # fewer answers where it is stopped
+        if "value" in row:
+            row["error"] = abs(row["value"] - value) / problem.d.max()
+        yield head | {"solver": "clarabel", "rate_bits": R} | row
 
 
 def curve(instance: Instance, points: int) -> list[Row]:

@@ -36,18 +36,22 @@ def violation(problem: Problem, P: np.ndarray, R: float, C: float = math.inf) ->
     )
 
 
-def cone(problem: Problem, rates: list[float], solver: str) -> Iterator[Row]:
-    """CVXPY: relative entropy at most a parameter, compiled once."""
+def cone(problem: Problem, rates: list[float], solver: str, near: tuple[str, float] | None = None) -> Iterator[Row]:
+    """CVXPY: relative entropy at most a parameter, compiled once; ``near``: Y's law within "tv" or "kl" of py."""
     import cvxpy as cp
 
     started = clock()
     P, R = cp.Variable((problem.n, problem.m), nonneg=True), cp.Parameter(nonneg=True)
-    law = cp.sum(P, axis=0) if problem.free else problem.py
+    law = cp.sum(P, axis=0) if problem.free or near else problem.py
+    within = []
+    if near is not None:
+        apart = 0.5 * cp.norm1(law - problem.py) if near[0] == "tv" else cp.sum(cp.rel_entr(law, problem.py))
+        within = [apart <= near[1]]
     apart = problem.px[:, None] @ cp.reshape(law, (1, problem.m), order="C")
     program = cp.Problem(
         cp.Minimize(cp.sum(cp.multiply(problem.d, P))),
         [cp.sum(P, axis=1) == problem.px, cp.sum(cp.rel_entr(P, apart)) <= R]
-        + ([] if problem.free else [cp.sum(P, axis=0) == problem.py]),
+        + (within or ([] if problem.free else [cp.sum(P, axis=0) == problem.py])),
     )
     R.value = 1.0
     program.get_problem_data(solver.upper())
@@ -125,6 +129,22 @@ def blahut_arimoto(
             # Its own point on the curve, moved along the slope to the rate that is compared.
             "value": float((d * P).sum()) - (rate * _NATS - problem.rate(P)) / slope,
         }
+
+
+def dit_bottleneck(joint: np.ndarray, slopes: int) -> Iterator[Row]:
+    """dit's curve of the information bottleneck at so many slopes up to 10, a row for each of its points."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import dit
+        from dit.rate_distortion import IBCurve
+
+        some = np.argwhere(joint > 0)
+        source = dit.Distribution([f"{x}{s}" for x, s in some], [joint[x, s] for x, s in some])
+        started = clock()
+        curve = IBCurve(source, beta_max=10.0, beta_num=slopes)
+        spent = {name: value / slopes for name, value in since(started).items()}
+    for rate, relevance in zip(curve.complexities, curve.relevances, strict=True):
+        yield {**spent, "rate_bits": max(float(rate), 0.0), "value": float(relevance), "status": "no proof"}
 
 
 def network_simplex(problem: Problem) -> Iterator[Row]:

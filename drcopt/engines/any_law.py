@@ -26,7 +26,7 @@ from drcopt.engines.newton import Newton
 from drcopt.engines.search import Search
 from drcopt.formulations import Message, Part, Question, SingleLetter
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION
 from drcopt.questions.output import Free, Near
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
@@ -166,10 +166,13 @@ def _convex(question: SingleLetter, lagrangian: Lagrangian, root: Ascent, limits
 
 
 def _closed(question: SingleLetter, found: Proposal, limits: Limits) -> bool:
-    """Whether the point, which meets the limits to rounding, is within the gap wanted of the bound."""
-    assert found.parts is not None
-    value = question.values(found.parts)[question.objective.place]
-    return value - found.evidence[0].bound(question) <= limits.tol
+    """Whether the point is within the gap wanted of the bound, and within what no mixture would bring it."""
+    assert found.parts is not None and isinstance(question.laws, Near)
+    values, place = question.values(found.parts), question.objective.place
+    if values[place] - found.evidence[0].bound(question) > limits.tol:
+        return False
+    spent = question.laws.divergence(question.coupling(found.parts).sum(axis=0))
+    return question.objective is DISTORTION or (values[0] <= question.budgets[0] and spent <= question.laws.budget)
 
 
 def _proposed(

@@ -38,6 +38,8 @@ _EDGES = (1e-11, 1e-9)
 _NEAR, _CLOSE = 0.3, 1e-12
 #: The least α: below, it is a matter of linear programs.
 _LEAST = 1e-5
+#: What a barrier may leave of a budget, relative, and what is left of it, so that rounding cannot exceed it.
+_SHORT, _ROOM = 1e-5, 1e-9
 #: By how much marginals and limits may be missed.
 _MET = 1e-8
 #: How far towards an edge one step may go; values that rounding makes differ by so much are the same.
@@ -139,7 +141,13 @@ class NearLaw:
         P = np.zeros((problem.n, problem.m))
         P[:, use] = state.p * state.law
         if edges:
-            law = admissible(question, P.sum(axis=0))
+            law = P.sum(axis=0) / P.sum()
+            spent = laws.divergence(law)
+            if (
+                abs(spent - budget) <= _SHORT * budget
+            ):  # all but out to the ball's surface, along the ray from the target
+                law = np.maximum(laws.target + (1.0 - _ROOM) * budget / spent * (law - laws.target), 0.0)
+            law = admissible(question, law)
             fixed, some = question.at(law), law > 0
             if fixed.problem.m == 1:
                 return None
@@ -147,6 +155,7 @@ class NearLaw:
             if answer.parts is None:
                 return None
             P = wide(answer.parts[0].coupling, some)
+        P *= (problem.px / P.sum(axis=1))[:, None]
         f, s = state.x[:-2], float(state.x[-2])
         alpha, w = (s, 1.0) if by_rate else (1.0, s)
         letters = np.arange(problem.m) if isinstance(question, Message) else None
