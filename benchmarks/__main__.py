@@ -28,6 +28,8 @@ def parser() -> argparse.ArgumentParser:
             points = 20 if kind == "rates" else 50
             one.add_argument("--points", type=int, default=points, help=f"points of the sweep (default {points})")
             one.add_argument("--instances", nargs="+", choices=("grid", "random", "digits"), help="default: all")
+        if kind == "rates":
+            one.add_argument("--curve", action="store_true", help="rates to half of min(H(X), H(Y)), without the end")
         if kind == "global":
             one.add_argument("--reference", metavar="PATH", help="JSON file of instances, instead of --sizes")
             says = "11 rates at one C, by one session and by a session a point"
@@ -57,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.kind in ("rates", "laws"):
         settings |= {"sizes": [int(size) for size in options.sizes], "points": options.points}
         settings |= {"families": options.instances} if options.instances else {}
+        settings |= {"curve": options.curve} if options.kind == "rates" else {}
     elif options.kind == "global":
         settings |= {"reference": options.reference, "sweep": options.sweep}
     elif options.kind == "one-shot" and options.sees:

@@ -26,34 +26,38 @@ def run(
     use: Sequence[str] = (),
     cap: float = 60.0,
     families: Sequence[str] = FAMILIES,
+    curve: bool = False,
 ) -> Iterator[Row]:
     """Rows: the engine's sweep on every instance and then, at some of its points, each peer in ``use``."""
     for size in sizes:
         for family in families:
             instance = rate_instance(family, size)
-            rows, epsilons = sweep(instance, points)
+            rows, epsilons = sweep(instance, points, curve)
             yield from rows
             for peer in use:
                 yield from beside(instance, rows, epsilons, peer, cap)
 
 
-def sweep(instance: Instance, points: int) -> tuple[list[Row], dict[float, float]]:
+def sweep(instance: Instance, points: int, curve: bool = False) -> tuple[list[Row], dict[float, float]]:
     """The engine from R = 0 to the transport end, and its rate multipliers ε (nats).
 
     The end is what a budget just below min(H(X), H(Y)) gives: a part of its own, as it is another problem (a
     linear program) that costs more than the curve. The curve's points lie evenly before it, and the part "last" is
-    the end again, as the sweep's last point.
+    the end again, as the sweep's last point. ``curve`` leaves the end out, and goes to half of min(H(X), H(Y)).
     """
     problem = instance.problem
     largest = information.from_nats(min(problem.entropy_x, problem.entropy_y), "bits")
-    end, end_took = _timed(Session(problem, engine="newton", tol=TOL), 0.9999 * largest)
+    end, end_took = (None, {}) if curve else _timed(Session(problem, engine="newton", tol=TOL), 0.9999 * largest)
     session = Session(problem, engine="newton", tol=TOL)
     rows, epsilons = [], {}
-    for R in np.linspace(0.0, end.rate, points):
+    for R in np.linspace(0.0, 0.5 * largest if end is None else end.rate, points):
         solution, took = _timed(session, float(R))
-        rows.append(_row(instance, "newton", "curve" if end.rate > R else "last", float(R), took, solution))
+        rows.append(
+            _row(instance, "newton", "curve" if end is None or end.rate > R else "last", float(R), took, solution)
+        )
         epsilons[float(R)] = information.to_nats(1.0, "bits") ** -1 * solution.multipliers.rate
-    rows.append(_row(instance, "newton", "end", math.inf, end_took, end))
+    if end is not None:
+        rows.append(_row(instance, "newton", "end", math.inf, end_took, end))
     return rows, epsilons
 
 
@@ -111,6 +115,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
                 "points": f"{len(done)}/{len(group)}",
                 "s/point": done["seconds"].mean(),
                 "cpu s/point": mean,
+                "peak MiB": group["peak_mib"].max(),
                 "ratio": mean / engine[instance, letters, part] if solver != "newton" else math.nan,
                 "kernel evals": done["kernel_evaluations"].mean(),
                 "error": done["error"].max(),

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import platform
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
@@ -18,7 +19,7 @@ Row = dict[str, Any]
 #: Every table has these columns, whatever was run; NaN or "" where a solver does not say.
 COLUMNS = (
     "benchmark", "instance", "size", "solver", "part", "rate_bits", "classification_bits",
-    "seconds", "cpu_seconds", "setup_seconds", "kernel_evaluations", "nodes", "columns",
+    "seconds", "cpu_seconds", "peak_mib", "setup_seconds", "kernel_evaluations", "nodes", "columns",
     "value", "lower_bound", "error", "gap", "violation", "status", "note",
 )  # fmt: skip
 
@@ -71,8 +72,13 @@ def clock() -> tuple[float, float]:
 
 
 def since(start: tuple[float, float]) -> Row:
-    """Seconds of either kind. On a machine shared with other work only the processor's say anything."""
-    return {"seconds": time.perf_counter() - start[0], "cpu_seconds": time.process_time() - start[1]}
+    """Seconds of either kind, and the most memory so far. On a shared machine only the processor's seconds say much."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {
+        "seconds": time.perf_counter() - start[0],
+        "cpu_seconds": time.process_time() - start[1],
+        "peak_mib": peak if sys.platform == "linux" else peak / 1024,
+    }
 
 
 def frame(rows: Iterable[Row]) -> pd.DataFrame:

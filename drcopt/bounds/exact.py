@@ -9,7 +9,7 @@ import numpy as np
 
 from drcopt.formulations import Question
 from drcopt.problem import Standard
-from drcopt.questions import Piece, lowered
+from drcopt.questions import DISTORTION, Piece, lowered
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,8 @@ class DataProcessing:
     """S - X - Y is a Markov chain: H(S|Y) ≥ H(S|X), and ηI(X;Y) + H(S|Y) ≥ H(S) with p(s|x)'s contraction η."""
 
     def bound(self, question: Question) -> float:
+        if question.objective is DISTORTION and question.classification_budget >= question.problem.entropy_s:
+            return -math.inf  # it weighs no distortion, and there is no loss to be refused
         return max(map(question.bound, self.pieces(question)))
 
     def pieces(self, question: Question) -> list[Piece]:

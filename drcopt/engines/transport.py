@@ -104,15 +104,14 @@ class Linearised:
             if not self.fix_beta:
                 d_beta = epsilon * float(step[-1])
                 spread = abs(float(step[-1])) * math.sqrt(max(float(self.moments[-1, -1]), 0.0))
-        with np.errstate(over="ignore", invalid="ignore"):  # inf is what a hopeless step deserves
-            size = math.sqrt(float(z @ z)) + abs(d_log) + spread
+        size = math.sqrt(float(z @ z)) + abs(d_log) + spread  # inf is what a hopeless step deserves
         return Step(z, epsilon * z / root, d_log, d_beta, size)
 
     @cached_property
     def left(self) -> FloatArray:
         """What the equations of the multipliers are once f is eliminated, a hair from singular at worst."""
         M = self.moments - self.right.T @ self.solved
-        M[np.diag_indices(len(M))] += 1e-15 * np.abs(np.diag(M)) + 1e-300
+        M.flat[:: len(M) + 1] += 1e-15 * np.abs(M.diagonal()) + 1e-300
         return np.asarray(M)
 
     def tangent(self) -> tuple[FloatArray, float]:
