@@ -49,7 +49,8 @@ def surface(letters: int, classes: int, tol: float, limit: float, every: int) ->
     drcopt.solve(problem, R=1.0)
     found, seconds = spent(lambda: drcopt.surface(problem, **ranges, tol=tol, time_limit=limit))
     grid = found.table(20, 20)
-    budgets = grid[["rate_budget_bits", "classification_budget_bits"]].to_numpy()[::every]
+    some = np.random.default_rng(0).choice(len(grid), max(1, len(grid) // every), replace=False)  # of all budgets C
+    budgets = grid[["rate_budget_bits", "classification_budget_bits"]].to_numpy()[some]
 
     def solve() -> None:
         for R, C in budgets.tolist():
@@ -68,7 +69,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.surfaces", description=__doc__)
     parser.add_argument("--limit", type=float, default=120.0, help="seconds of wall time for a surface")
-    parser.add_argument("--every", type=int, default=20, help="of the 400 solves, so many-th are made")
+    parser.add_argument("--every", type=int, default=20, help="of the 400 solves one of so many is made")
     parser.add_argument("--tol", type=float, nargs="*", default=[1e-3])
     options = parser.parse_args()
     curve()
