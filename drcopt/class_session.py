@@ -12,6 +12,7 @@ import numpy as np
 from drcopt import information, words
 from drcopt.bounds import Evidence, Independent, OfClass
 from drcopt.bounds.pricing import MOST_LETTERS
+from drcopt.certify import verify as _verify
 from drcopt.certify.several import Judge, SeveralCertificate
 from drcopt.certify.witness import Budgets
 from drcopt.engines.base import Limits, Proposal, independent
@@ -66,7 +67,7 @@ class ClassSession(Session):
     def __init__(
         self, problem: Problem, *, class_loss: Any = "entropy", perception: Any = None, **settings: Any
     ) -> None:
-        wanted = {"formulation": "single-letter", "classifier_sees": "Y", "engine": "auto", "verify": None}
+        wanted: dict[str, Any] = {"formulation": "single-letter", "classifier_sees": "Y", "engine": "auto"}
         given = {name: settings.get(name, value) for name, value in wanted.items()}
         given |= {"class_loss": class_loss, "perception": perception}
         wanted |= {"class_loss": "entropy", "perception": None}
@@ -76,7 +77,7 @@ class ClassSession(Session):
         if wrong:
             raise InputError(
                 "several classes must come with a given py, a finite d, formulation='single-letter', "
-                "classifier_sees='Y', class_loss='entropy', engine='auto' and neither perception nor verify; "
+                "classifier_sees='Y', class_loss='entropy', engine='auto' and no perception; "
                 f"{', '.join(wrong)} came. Leave that out, or solve for one class: problem.of_class(name)."
             )
         super().__init__(problem, **settings)
@@ -278,7 +279,7 @@ class ClassSession(Session):
             worth = np.full(len(sizes), math.nan)
         worth = worth * sizes[objective.place] / np.array(sizes)
         worth[objective.place] = math.nan
-        return Solution(
+        solution = Solution(
             status=status,
             termination=proposal.termination,
             distortion=distortion,
@@ -305,6 +306,7 @@ class ClassSession(Session):
             stats=proposal.stats,
             problem=problem,
         )
+        return _verify.verified(solution) if self.verify else solution
 
     def _raise(self, solution: Solution) -> None:
         """Of an infeasible question the class furthest from its budget is named, or D."""

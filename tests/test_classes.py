@@ -329,6 +329,14 @@ class TestProofs:
             assert main(["check", file, "--problem", str(tmp_path / f"{other}.json")]) == 1
             assert says in capsys.readouterr().err
 
+    def test_verify(self) -> None:
+        pytest.importorskip("flint")
+        C = {"a": 0.86, "b": 0.71}
+        found = drcopt.solve(toy(), R=0.5, C=C, verify="interval")
+        assert found.verified and found.lower_bound - 1e-9 <= found.proved_lower_bound <= found.proved_distortion
+        with pytest.raises(drcopt.InfeasibleError):
+            drcopt.solve(toy(), R=0.2, C={"a": 0.3, "b": 0.9}, verify="interval")
+
     def test_names_not_places_count(self) -> None:
         pytest.importorskip("flint")
         from honest import written
@@ -467,7 +475,6 @@ class TestRefused:
             {"class_loss": "error"},
             {"perception": ("tv", 0.1)},
             {"engine": "global"},
-            {"verify": "interval"},
         ],
     )
     def test_settings(self, settings: Any) -> None:

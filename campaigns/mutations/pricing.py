@@ -149,7 +149,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "np.asarray(-alpha * (top + 0.999 * np.log(",
     ),
     # Few letters of X, several classes.
-    Mutant("a gap below chords", "bounds/pricing/few_letters.py", "short - total - room", "-total"),
+    Mutant(
+        "slopes of losses counted twice",
+        "bounds/pricing/few_letters.py",
+        "gibbs(-costs - slopes",
+        "gibbs(-costs - 2 * slopes",
+    ),
     Mutant(
         "faces between vertices left out",
         "bounds/pricing/few_letters.py",
