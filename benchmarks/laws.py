@@ -19,7 +19,7 @@ PEERS = ("blahut-arimoto", "clarabel", "scs", "dit")
 #: p(x, s) of dit's documentation, its slopes and what is asked of each answer (bits).
 BOTTLENECK, SLOPES, SHARP = np.array([[0.2, 0.0, 0.2], [0.0, 0.0, 0.2], [0.0, 0.2, 0.2]]), 21, 1e-7
 #: Divergences and budgets of laws near the target, points of each, and the sizes that cone solvers take.
-NEAR, NEAR_POINTS, NEAR_SIZE = (("tv", 0.02), ("kl", 0.02)), 2, 64
+NEAR, NEAR_POINTS, NEAR_SIZE = (("tv", 0.02), ("kl", 0.02)), 5, 64
 #: Gap wanted, relative to max d, of the engine and of Blahut and Arimoto.
 TOL = 1e-9
 
