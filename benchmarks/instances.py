@@ -143,6 +143,7 @@ _ONE_SHOT = {
     (6, 4): {"YU": 0.9070, "Y": 0.9161},
     (8, 8): {"YU": 0.7927, "Y": 0.8037},
     (12, 12): {"YU": 0.5772, "Y": 0.5934},
+    (16, 16): {"Y": 0.92949},
 }
 
 
@@ -150,5 +151,5 @@ def one_shot_instances(n: int, m: int, classifier_sees: str) -> list[Instance]:
     """Two classes, without C and, for the sizes it is known of, with a C that binds."""
     problem = random(n, m, 2, seed=0)
     free = Instance("random-0", problem, 0.4 * problem.entropy_y / math.log(2))
-    known = _ONE_SHOT.get((n, m))
-    return [free, replace(free, name="random-0+C", C=known[classifier_sees])] if known else [free]
+    known = _ONE_SHOT.get((n, m), {}).get(classifier_sees)
+    return [free] if known is None else [free, replace(free, name="random-0+C", C=known)]
