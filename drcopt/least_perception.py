@@ -130,7 +130,7 @@ class Search:
         """Until the two sides are as close as wanted, or the time is over."""
         most = self.near.farthest
         confined = self.near.confined
-        anything = self._answer(most * (1.0 + 1e-9) if confined else math.inf, _ROUGH)
+        anything = self._answer(max(most, 1e-9) * (1.0 + 1e-9) if confined else math.inf, _ROUGH)
         if anything.status == "infeasible" or anything.certificate.lower > self.limit:
             what = "law on the target's letters, and any other is infinitely far," if confined else "law of Y"
             return self._found(anything, f"no {what} meets the budgets", math.inf)

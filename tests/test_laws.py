@@ -367,6 +367,17 @@ def test_infeasible():
         min_rate(Problem([0.9, 0.1], [0.1, 0.9], BSC1), D=0.01, perception=("tv", 0.05))
 
 
+@pytest.mark.parametrize("kind", ["kl", "chi2"])
+def test_a_target_with_one_letter_leaves_one_law(kind):
+    """Whatever P: Y is that letter, and an error says so where it is too dear."""
+    problem = toy([1.0, 0.0, 0.0])
+    answer = min_rate(problem, D=0.35, perception=(kind, 0.1))
+    assert answer.value == answer.perception == 0.0 and answer.distortion == pytest.approx(0.23)
+    with pytest.raises(drcopt.InfeasibleError, match="target has no mass on some letters"):
+        min_rate(problem, D=0.05, perception=(kind, 0.1))
+    assert drcopt.min_perception(problem, kind=kind, D=0.05, on_failure="return").status == "infeasible"
+
+
 def test_free_problems():
     """They say so, survive pickling, and are refused where a law is needed."""
     problem = toy()
