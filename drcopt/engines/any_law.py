@@ -43,6 +43,8 @@ _TURNS, _COLUMNS, _NEARLY_NONE = 10, 400, 0.02
 _TRIES, _LIGHT = 4, 1e-8
 #: What a limit that turns out to bind costs at first, beside the others.
 _PRICE = 0.1
+#: What a point may miss its limits by for the judge to bring it inside.
+_CLOSE = 1e-12
 #: A bound so far above what any point has proves that there is none.
 _PAST = 1e-7
 
@@ -67,7 +69,7 @@ class AnyLaw:
         if unlimited and isinstance(question.laws, Near) and question.objective is not CLASSIFICATION_LOSS:
             found = NearLaw().propose(question, limits)
             if found is not None and _closed(question, found, limits):
-                return found
+                return _within(question, found, limits)
             found = FreeLaw().propose(replace(question, laws=Free()), limits)
             if (
                 found.parts
@@ -163,6 +165,17 @@ def _convex(question: SingleLetter, lagrangian: Lagrangian, root: Ascent, limits
     if points.value - root.bound > limits.tol:
         points.improve(Search(lagrangian, limits, points.improve).coupling(root), root.z, True)
     return None if points.best is None else Part(1.0, points.best)
+
+
+def _within(question: SingleLetter, found: Proposal, limits: Limits) -> Proposal:
+    """With a point within the limits, from that which misses them by a hair, as where they leave one law."""
+    assert found.parts is not None
+    spent = question.values(found.parts)
+    if all(v <= b + _CLOSE for v, b in zip(spent, question.budgets, strict=True)):
+        return found
+    points = LawPoints(question, limits)
+    points.improve(found.parts[0].coupling, points.multipliers(), True)
+    return found if points.best is None else replace(found, parts=[Part(1.0, points.best)])
 
 
 def _closed(question: SingleLetter, found: Proposal, limits: Limits) -> bool:
