@@ -333,7 +333,7 @@ class LawSession(Session):
     def _divergence(self, wanted: Perception, law: FloatArray) -> float:
         target = wanted.target_of(self.problem)
         ground = None if wanted.ground is None else np.asarray(wanted.ground)
-        found = Near(wanted.kind, target, 1.0, ground, float(wanted.order)).divergence(law)
+        found = Near(wanted.kind, target, 1.0, ground, float(wanted.order)).divergence(law / math.fsum(law))
         return information.from_nats(found, self.units) if KINDS[wanted.kind].informational else found
 
     def _atoms(self, part: Part) -> Atoms:
