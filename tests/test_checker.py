@@ -29,7 +29,7 @@ pytest.importorskip("flint")
 
 from honest import LN2, NAMES, Proof, bare, between, known, one_shot, problem, shown, solved, written
 
-from drcopt.checker import balls, check, evidence, schema
+from drcopt.checker import balls, check, schema
 from drcopt.checker.along import along_support
 
 judge = pytest.fixture(judging.judge)
@@ -86,7 +86,7 @@ class TestParts:
     def test_min_plus_in_pieces(self) -> None:
         rng = np.random.default_rng(0)
         f, g = rng.random((2, 1, 2**10))
-        h = evidence.min_plus(f, g)[0]
+        h = balls.min_plus(f, g)[0]
         for S in rng.integers(2**10, size=40):
             subsets = [A for A in range(S + 1) if A & ~S == 0]
             assert h[S] == min(f[0, S ^ A] + g[0, A] for A in subsets)

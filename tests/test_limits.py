@@ -334,6 +334,7 @@ class TestCommandLine:
             "    return known(name, *rest)\n"
             "builtins.__import__ = stop\n"
             "from drcopt.cli import main\n"
+            "sys.exit(main())\n"
         )
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
         assert (done.returncode, done.stdout, done.stderr) == (130, "", "drcopt: error: interrupted\n")

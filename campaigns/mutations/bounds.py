@@ -124,8 +124,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "leaf's box not enforced",
         "bounds/posterior.py",
-        "price_weighed(problem, cost, curved, betas, box, tol",
-        "price_weighed(problem, cost, curved, betas, None, tol",
+        "problem, cost, curved, betas, box, tol=room",
+        "problem, cost, curved, betas, None, tol=room",
         False,
     ),
     # One-shot bounds.

@@ -175,7 +175,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("checker: eta off", "checker/problem.py", "return most.min(arb(1))", "return most.min(arb(1)) * 0.9"),
     Mutant(
         "checker: chord above eta",
-        "checker/evidence.py",
+        "checker/balls.py",
         "map(smaller, at_low - b * low,",
         "map(smaller, at_high - b * low,",
     ),

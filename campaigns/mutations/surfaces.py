@@ -23,7 +23,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "met = (self.values[None, :, others] <= part[:, None, others]).all(axis=2)",
         "met = (self.values[None, :, others] >= part[:, None, others]).all(axis=2)",
     ),
-    Mutant("losses of a mixture averaged", "sweeps/envelopes.py", "table[:, 2] = self.losses(k)", "pass"),
+    Mutant(
+        "losses of a mixture averaged",
+        "sweeps/envelopes.py",
+        "table[:, CLASSIFICATION_LOSS.place] = self.losses(k)",
+        "pass",
+    ),
     Mutant(
         "mixtures beyond their budgets",
         "sweeps/envelopes.py",

@@ -84,3 +84,43 @@ def digits(x: Any, up: bool) -> str:
 def nats(x: Any, up: bool) -> str:
     """The same with its unit, and in bits."""
     return f"{digits(x, up)} nats ({digits(x / arb(2).log(), up)} bits)"
+
+
+def smaller(x: Any, y: Any) -> Any:
+    """A ball that holds the smaller of two."""
+    return x.min(y)
+
+
+def on_simplex(slopes: Any, low: Any, high: Any) -> Any:
+    """Something below q·τ for the slopes q and all pmfs low ≤ τ ≤ high: σ + Σ min((q − σ)l,
+    (q − σ)u), whatever σ is; the best is some q_s.
+    """
+    q, fewest, most = (v.astype(float) for v in (slopes, low, high))
+    moved = q - q[:, None]
+    x = float(q[(q + np.minimum(moved * fewest, moved * most).sum(axis=1)).argmax()])
+    return x + sum(map(smaller, (slopes - x) * low, (slopes - x) * high))
+
+
+def chords(low: Any, high: Any) -> tuple[Any, Any]:
+    """a, b with a_s + b_s t ≤ −t log t on [l_s, u_s]: for any b a concave function is least at an
+    end.
+    """
+    at_low, at_high = eta(low), eta(high)
+    slopes = (at_high - at_low) / (high - low)
+    b = np.array([slope.mid() if slope.is_finite() else arb(0) for slope in slopes])
+    return np.array(list(map(smaller, at_low - b * low, at_high - b * high))), b
+
+
+def min_plus(f: Any, g: Any) -> Any:
+    """h(S) = min over A ⊆ S of f(S∖A) + g(A), by halves with and without the last letter, for
+    stacks of f and g.
+    """
+    half = f.shape[1] // 2
+    if half == 0:
+        return f + g
+    pairs = [(f[:, :half], g[:, :half]), (f[:, half:], g[:, :half]), (f[:, :half], g[:, half:])]
+    if f.size > 2**18:
+        a, b, c = (min_plus(u, v) for u, v in pairs)
+    else:
+        a, b, c = np.split(min_plus(*map(np.concatenate, zip(*pairs, strict=True))), 3)
+    return np.concatenate([a, np.minimum(b, c)], axis=1)

@@ -14,7 +14,17 @@ import numpy as np
 from flint import arb, fmpq
 
 from drcopt.checker import schema
-from drcopt.checker.balls import NOTHING, ball, eta, least, product
+from drcopt.checker.balls import (
+    NOTHING,
+    ball,
+    chords,
+    eta,
+    least,
+    min_plus,
+    on_simplex,
+    product,
+    smaller,
+)
 from drcopt.checker.convexity import tangent_holds
 from drcopt.checker.halfspaces import Boxes, HalfSpace, Region, always, leaves, on_losses
 from drcopt.checker.perception import Perception
@@ -377,43 +387,3 @@ class Evidence:
                 values += list(total + gamma * base * mass + alpha * eta(mass))
             value += least(values)
         return HalfSpace((share, alpha, gamma, arb(0)), value)
-
-
-def smaller(x: Any, y: Any) -> Any:
-    """A ball that holds the smaller of two."""
-    return x.min(y)
-
-
-def on_simplex(slopes: Any, low: Any, high: Any) -> Any:
-    """Something below q·τ for the slopes q and all pmfs low ≤ τ ≤ high: σ + Σ min((q − σ)l,
-    (q − σ)u), whatever σ is; the best is some q_s.
-    """
-    q, fewest, most = (v.astype(float) for v in (slopes, low, high))
-    moved = q - q[:, None]
-    x = float(q[(q + np.minimum(moved * fewest, moved * most).sum(axis=1)).argmax()])
-    return x + sum(map(smaller, (slopes - x) * low, (slopes - x) * high))
-
-
-def chords(low: Any, high: Any) -> tuple[Any, Any]:
-    """a, b with a_s + b_s t ≤ −t log t on [l_s, u_s]: for any b a concave function is least at an
-    end.
-    """
-    at_low, at_high = eta(low), eta(high)
-    slopes = (at_high - at_low) / (high - low)
-    b = np.array([slope.mid() if slope.is_finite() else arb(0) for slope in slopes])
-    return np.array(list(map(smaller, at_low - b * low, at_high - b * high))), b
-
-
-def min_plus(f: Any, g: Any) -> Any:
-    """h(S) = min over A ⊆ S of f(S∖A) + g(A), by halves with and without the last letter, for
-    stacks of f and g.
-    """
-    half = f.shape[1] // 2
-    if half == 0:
-        return f + g
-    pairs = [(f[:, :half], g[:, :half]), (f[:, half:], g[:, :half]), (f[:, :half], g[:, half:])]
-    if f.size > 2**18:
-        a, b, c = (min_plus(u, v) for u, v in pairs)
-    else:
-        a, b, c = np.split(min_plus(*map(np.concatenate, zip(*pairs, strict=True))), 3)
-    return np.concatenate([a, np.minimum(b, c)], axis=1)

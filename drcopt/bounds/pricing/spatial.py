@@ -278,7 +278,7 @@ class Oracle:
             """Not there yet: the gradient still costs, or τ is outside the box. What is to be cut need not be sharp."""
             outside = np.maximum(low[todo] - tau, tau - high[todo]).max(axis=1)
             missing = self.enough[y[todo]] - cells.bound[todo]
-            fine = np.maximum(self.slack, np.where(np.isinf(missing), 0.0, little * missing))
+            fine = np.maximum(self.slack, little * np.where(np.isinf(missing), 0.0, missing))
             return np.asarray((missing > 0) & ((loss < -0.2 * fine) | (outside > 0.1 * fine)))
 
         little = _LITTLE if rest > 0 else 0.0
