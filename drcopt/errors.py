@@ -54,8 +54,8 @@ class InfeasibleError(DrcoptError):
     >>> try:
     ...     drcopt.solve(drcopt.sources.bernoulli(), R=0.2, C=0.8)
     ... except drcopt.InfeasibleError as error:
-    ...     print(error.budget, round(error.least, 4), error.units)
-    C 0.8919 bits
+    ...     print(error.budget, round(error.least, 3), error.units)
+    C 0.892 bits
     """
 
     def __init__(self, message: str, *, budget: str, least: float, units: str) -> None:

@@ -13,7 +13,7 @@ from drcopt import Problem
 from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing import Priced
 from drcopt.bounds.pricing.spatial import price_spatial
-from drcopt.bounds.pricing.unconfined import _pattern, price_unconfined
+from drcopt.bounds.pricing.unconfined import pattern, price_unconfined
 
 
 def priced(question: Case, tol: float) -> tuple[Priced, np.ndarray]:
@@ -60,7 +60,7 @@ def test_a_search_over_boxes_says_the_same(k: int) -> None:
 @pytest.mark.parametrize("v", [1, 2, 3, 4])
 def test_parts_fill_a_simplex(v: int) -> None:
     """Their volumes sum to its own, and no vertex lies outside."""
-    parts = _pattern(v)
+    parts = pattern(v)
     assert parts.min() >= 0.0 and np.allclose(parts.sum(axis=2), 1.0)
     assert np.abs(np.linalg.det(parts)).sum() == pytest.approx(1.0)
     assert np.ptp(np.abs(np.linalg.det(parts))) <= 1e-12

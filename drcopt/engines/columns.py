@@ -86,6 +86,13 @@ class MasterError(Exception):
     """The linear program could not be solved."""
 
 
+class LateError(MasterError, clock.TimeIsUp):
+    """Time was up before one was solved."""
+
+    def __init__(self) -> None:
+        super().__init__("the time limit was reached")
+
+
 class Master:
     """The linear program over the columns known so far.
 
@@ -135,7 +142,7 @@ class Master:
         """
         solved = self._program.solve()
         if solved is None:
-            raise MasterError("the time limit was reached" if clock.expired() else "HiGHS could not solve a program")
+            raise LateError if clock.expired() else MasterError("HiGHS could not solve a program")
         p, q = len(self.targets), len(self._limited)
         multipliers, overrun = np.zeros(len(self.budgets)), np.zeros(len(self.budgets))
         multipliers[self._limited] = np.maximum(-solved.duals[p:], 0.0)

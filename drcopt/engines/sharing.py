@@ -17,7 +17,7 @@ from drcopt.bounds import PosteriorTree
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.ascent import LEAST_ALPHA, Lagrangian
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
-from drcopt.engines.columns import Columns, Duals, Generated, Master, Priced, generate
+from drcopt.engines.columns import Columns, Duals, Generated, LateError, Master, Priced, generate
 from drcopt.engines.descent import reduce_loss
 from drcopt.engines.linear import optimal_transport
 from drcopt.engines.newton import Newton
@@ -173,14 +173,30 @@ class Interrupted(Exception):
 
 def share(question: Question, limits: Limits, kind: Kind = Pool, duals: Duals | None = None) -> Proposal:
     """Solve the time-sharing problem; see the module's text. ``kind``: of columns; ``duals``: where to begin."""
-    problem, budget = question.problem, question.classification_budget
-    limits = replace(limits, deadline=limits.deadline - _PER_ENTRY * problem.d.size)
+    limits = replace(limits, deadline=limits.deadline - _PER_ENTRY * question.problem.d.size)
     starts = kind(question).starts(limits)
     stats = {"searches": 0, "nodes": 0}
-    if limits.expired:  # a round of columns, of many letters, takes longer than what may be overrun
-        met = kind(question, starts[1:]).alone()
-        parts = None if met is None else [Part(1.0, met)]
-        return Proposal(parts, (), "the time limit was reached", stats=stats)
+    try:
+        # A round of columns, of many letters, takes longer than what may be overrun.
+        shared = None if limits.expired else _shared(question, limits, kind, duals, starts, stats)
+    except LateError:
+        shared = None
+    if shared is not None:
+        return shared
+    met = kind(question, starts[1:]).alone()
+    return Proposal(None if met is None else [Part(1.0, met)], (), "the time limit was reached", stats=stats)
+
+
+def _shared(
+    question: Question,
+    limits: Limits,
+    kind: Kind,
+    duals: Duals | None,
+    starts: list[FloatArray],
+    stats: dict[str, int],
+) -> Proposal:
+    """By column generation, from couplings to begin with."""
+    budget = question.classification_budget
     if question.objective is not CLASSIFICATION_LOSS:
         pool = kind(question.minimising(CLASSIFICATION_LOSS))
         master = Master(pool.targets, pool.caps)
