@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
 import re
 import shutil
@@ -251,6 +252,24 @@ class TestInABrowser:
         assert "&#39;=1+1" in dom or "'=1+1" in dom  # no formula in a spreadsheet
         assert re.search(r'data-svg="(<|&lt;)\?xml', dom)
         assert dom.count("<td>") > 100
+
+    def test_the_coupling_shown_meets_the_chosen_budgets(self, surface: drcopt.Surface, tmp_path: Path) -> None:
+        script = (
+            "const asked = [];"
+            "const move = (id, value) => { document.getElementById(id).value = value;"
+            "document.getElementById(id).dispatchEvent(new Event('input')); };"
+            "for (const a of [20, 40, 60]) for (const b of [20, 40, 60]) { move('at-a', a); move('at-b', b);"
+            "const p = pointed(); asked.push([state.a, state.b, p.a, p.b, p.value, meets(p)]); }"
+            "document.body.dataset.asked = JSON.stringify(asked);"
+        )
+        page = explore.page(surface)
+        (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+        dom = self.drawn(page, tmp_path, script=script)
+        (asked,) = re.findall(r'data-asked="([^"]*)"', dom)
+        for R, C, a, b, value, met in json.loads(html.unescape(asked)):
+            within = [p["value"] for p in json.loads(data)["points"] if p["a"] <= R and p["b"] <= C]
+            assert met == (a <= R and b <= C) == bool(within)
+            assert not met or value == min(within)
 
     def test_many_rows(self, tmp_path: Path) -> None:
         dom = self.drawn(explore.page(large(10_000)), tmp_path)

@@ -30,7 +30,7 @@ def by_ascent(monkeypatch: pytest.MonkeyPatch, ask):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("inverse", [False, True])
 def test_the_ascent_says_the_same(kind: str, inverse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """D(R, P) and R(D, P): two certified intervals meet, to 1e-9."""
+    """D(R, P) and R(D, P): two certified intervals meet, to the gaps that are asked for."""
     problem, tol = source(), 1e-7 if kind == "tv" else 1e-8
     perception = Perception(kind, 0.03, order=0.7)
     if inverse:

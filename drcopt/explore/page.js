@@ -144,12 +144,16 @@ function matrix(id, values, down, across, label) {
   });
   put(id, made, label);
 }
-function nearest() {
+const meets = (p) => data.axes.every((_, i) => (p[i ? "b" : "a"] ?? Infinity) <= (state[i ? "b" : "a"] ?? Infinity));
+/* Of the couplings that meet the chosen budgets the best, or if none does the one for the nearest. */
+function pointed() {
   const far = (p) => data.axes.reduce((sum, axis, i) => {
     const key = i ? "b" : "a", span = axis.high - axis.low || 1;
     return sum + (p[key] === state[key] ? 0 : ((p[key] ?? axis.high) - (state[key] ?? axis.high)) ** 2 / span ** 2 + 1e-12);
   }, 0);
-  return data.points.reduce((best, p) => (best === null || far(p) < far(best) ? p : best), null);
+  const rank = (p) => (meets(p) ? [0, p.value, far(p)] : [1, far(p), 0]);
+  const before = (p, q) => { const i = [0, 1, 2].find((j) => p[j] !== q[j]); return i !== undefined && p[i] < q[i]; };
+  return data.points.reduce((best, p) => (best === null || before(rank(p), rank(best)) ? p : best), null);
 }
 function posteriors(P) {
   const classes = data.classes[0].length, letters = P[0].length;
@@ -162,12 +166,12 @@ let couplingTable = [], posteriorTable = [];
 function drawPoint() {
   const row = rows().find((r) => r.a === state.a && (!two || r.b === state.b));
   $("point").textContent = row ? said(row).replace(/\n/g, ", ") : "Choose a point on the map or with the controls.";
-  const found = row && row.status !== "infeasible" ? nearest() : null;
+  const found = row && row.status !== "infeasible" ? pointed() : null;
   $("couplings").hidden = !found;
   if (!found) return;
   const P = found.coupling, tau = posteriors(P), l = data.labels;
   const where = A.letter + " = " + show(found.a) + (two ? ", " + B.letter + " = " + show(found.b) : "");
-  $("which").textContent = "A point for " + where + ": " + data.objective.symbol + " = " + show(found.value, 7) + unit(data.objective.unit);
+  $("which").textContent = "A point for " + where + ": " + data.objective.symbol + " = " + show(found.value, 7) + unit(data.objective.unit) + (meets(found) ? "" : " (none is known within the chosen budgets)");
   const xs = { words: "x", names: l.x, size: P.length }, ys = { words: "y", names: l.y, size: P[0].length };
   matrix("coupling", P, xs, ys, "p(x, y)");
   matrix("posterior", tau, { words: "class s", names: l.s, size: tau.length }, ys, "p(s | y)");
