@@ -83,7 +83,7 @@ class TestWhatIsProved:
         assert lower <= least.value + 1e-12
         assert upper >= least.lower_bound - 1e-12
 
-    @pytest.mark.parametrize("objective", ["rate", pytest.param("classification_loss", marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("objective", ["rate", "classification_loss"])
     def test_the_inverses(self, objective: str) -> None:
         source, limits = problem(), {"D": (0.3, 0.6)} | ({"C": 0.8} if objective == "rate" else {"R": 0.8})
         found = drcopt.surface(source, objective=objective, tol=5e-2, resolution=1 / 8, **limits)

@@ -24,6 +24,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "met = (self.values[None, :, others] >= part[:, None, others]).all(axis=2)",
     ),
     Mutant(
+        "a mixture's own loss averaged",
+        "sweeps/envelopes.py",
+        "return CLASSIFICATION_LOSS.place in (place, *limited)",
+        "return CLASSIFICATION_LOSS.place in limited",
+    ),
+    Mutant(
         "losses of a mixture averaged",
         "sweeps/envelopes.py",
         "table[:, CLASSIFICATION_LOSS.place] = self.losses(k)",

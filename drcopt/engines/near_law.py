@@ -36,6 +36,8 @@ _FIRST, _LAST, _FALL, _STEPS = 0.1, 1e-14, 0.1, 12
 _EDGES = (1e-11, 1e-9)
 #: Newton's decrement, relative to μ, that will do on the way and at the end.
 _NEAR, _CLOSE = 0.3, 1e-12
+#: With a larger exponent a ball is as good as all laws, and its radius overflows.
+_MOST_EXPONENT = 500.0
 #: The least α: below, it is a matter of linear programs.
 _LEAST = 1e-5
 #: What a barrier may leave of a budget, relative, and what is left of it, so that rounding cannot exceed it.
@@ -65,7 +67,8 @@ class _Divergence:
         order, radius = order_and_radius(laws)
         if order == 1.0:
             return cls("power", 0.0), radius
-        return cls("power", order - 1.0), abs(math.expm1((order - 1.0) * radius))
+        exponent = (order - 1.0) * radius
+        return None if exponent > _MOST_EXPONENT else (cls("power", order - 1.0), abs(math.expm1(exponent)))
 
     @property
     def slope(self) -> float:

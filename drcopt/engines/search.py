@@ -233,7 +233,7 @@ class Search:
         self.nodes += 1
         columns = _inside(parent.columns, box, self.lagrangian.problem)
         gap = self.upper - self.lower if math.isfinite(self.lower) else math.inf
-        tol = max(0.02 * self._tol, min(5e-3 * gap, 2e-4)) if math.isfinite(gap) else 0.1 * self._tol
+        tol = max(0.02 * self._tol, min(1e-3 * gap, 1e-4)) if math.isfinite(gap) else 0.1 * self._tol
         target = min(self.upper - 0.5 * self._tol, self.stop_above)
         node = ascend(
             self.lagrangian,

@@ -104,7 +104,8 @@ class Linearised:
             if not self.fix_beta:
                 d_beta = epsilon * float(step[-1])
                 spread = abs(float(step[-1])) * math.sqrt(max(float(self.moments[-1, -1]), 0.0))
-        size = math.sqrt(float(z @ z)) + abs(d_log) + spread  # inf is what a hopeless step deserves
+        with np.errstate(over="ignore"):
+            size = math.sqrt(float(z @ z)) + abs(d_log) + spread  # inf is what a hopeless step deserves
         return Step(z, epsilon * z / root, d_log, d_beta, size)
 
     @cached_property

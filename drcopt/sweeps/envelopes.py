@@ -264,7 +264,7 @@ class Ceiling:
             for q in EVERY
             if q is not objective and spare[q.place] < (math.inf if q is CLASSIFICATION_LOSS else largest[q.place])
         )
-        plain = self.linear or CLASSIFICATION_LOSS.place not in limited
+        plain = self.linear or not _of_losses(objective.place, limited)
         key = (objective.place, 0 if plain else k, limited)
         if rough and not plain:
             return self._rough_hull(key), limited
@@ -288,9 +288,14 @@ class Ceiling:
     def _table(self, key: tuple[int, int, tuple[int, ...]]) -> tuple[FloatArray, FloatArray]:
         place, k, limited = key
         table = self.values.copy()
-        if CLASSIFICATION_LOSS.place in limited:
+        if _of_losses(place, limited):
             table[:, CLASSIFICATION_LOSS.place] = self.losses(k)
         return table[:, limited], table[:, place]
+
+
+def _of_losses(place: int, limited: tuple[int, ...]) -> bool:
+    """Whether mixtures are asked for their loss, which is concave in them: one τ at a time."""
+    return CLASSIFICATION_LOSS.place in (place, *limited)
 
 
 @dataclass(frozen=True, eq=False)
