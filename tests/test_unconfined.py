@@ -13,7 +13,7 @@ from drcopt import Problem
 from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing import Priced
 from drcopt.bounds.pricing.spatial import price_spatial
-from drcopt.bounds.pricing.unconfined import pattern, price_unconfined
+from drcopt.bounds.pricing.unconfined import Letters, pattern, price_unconfined
 
 
 def priced(question: Case, tol: float) -> tuple[Priced, np.ndarray]:
@@ -40,6 +40,25 @@ def test_bounds_hold_and_are_close(seed: int, k: int, times: float) -> None:
             own = float(question.phi(y, answer.p[answer.y == y]).min())
             assert own <= best + 1.6 * tol
             assert answer.lower[y] >= own - 1.6 * tol
+
+
+@law(60)
+@given(st.integers(0, 2**31), st.sampled_from([0.05, 0.2, 0.5, 1.0, 3.0]), st.sampled_from([1e-7, 0.003, 0.1]))
+def test_what_is_proved_holds_by_itself(seed: int, times: float, coarse: float) -> None:
+    """Before it is held against the least value met, and where simplices are wide when they will do."""
+    question = case(seed, 3, alphas=(1.0,), widths=(np.inf,))
+    question.beta = question.beta or 1.0
+    problem = question.problem
+    question.alpha = max(times * question.beta * problem.contraction, 1e-9)
+    letters = Letters(question.cost, question.alpha, question.beta, np.log(problem.px), problem.ps_given_x)
+    rng = np.random.default_rng(seed)
+    with np.errstate(all="ignore"):
+        proved = [letters.convex(coarse * question.scale, None)[0]] if times >= 1.0 else []
+        if letters.few_dimensions:
+            proved.append(letters.search(coarse * question.scale, None)[0])
+    for y in range(problem.m):
+        best = float(question.phi(y, rivals(question, y, rng, count=30)).min())
+        assert all(lower[y] <= best + 1e-12 * question.scale for lower in proved)
 
 
 @pytest.mark.parametrize("k", [3, 4])

@@ -117,12 +117,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ".sum(axis=2).max(axis=1)",
         ".sum(axis=2)[:, 0]",
     ),
-    Mutant("convex whatever β", "bounds/pricing/unconfined.py", "enough <= _NEARLY * alpha", "enough <= 3 * alpha"),
     Mutant(
-        "what is missing to α for nothing",
-        "bounds/pricing/unconfined.py",
-        "(enough - alpha) * float(-log_px.min())",
-        "0.0 * float(-log_px.min())",
+        "convex whatever β", "bounds/pricing/unconfined.py", "enough = max(alpha, beta * contraction)", "enough = alpha"
     ),
     Mutant(
         "the tangent without its slope",
