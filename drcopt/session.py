@@ -30,6 +30,8 @@ from drcopt.support.check import FloatArray
 EDGE_SECONDS = 5.0
 #: Nodes for a second try, at a gap relative to a small D.
 _MORE_NODES = 500
+#: Share of the time for the question without one of its limits.
+_WITHOUT = 0.3
 #: Seconds past the deadline after which the judge, too, makes do with what it has.
 _JUDGE_SECONDS = 0.2
 #: Seconds for each entry of d that the judge surely takes.
@@ -292,7 +294,8 @@ class Session:
                     return "newton", replace(proposal, parts=None, termination="the rate allows no such distortion")
                 # Without D first: where its answer happens to meet D that settles it, and its bound holds in any case.
                 free = replace(standard, distortion_budget=math.inf)
-                proposal = self._propose("global", free, limits)
+                some = replace(limits, deadline=clock.now() + _WITHOUT * limits.remaining)
+                proposal = self._propose("global", free, some)
                 self._known.append(proposal)
                 point = repair(standard, proposal.parts) if proposal.parts else None
                 met = point is not None and point.spent.excess == 0.0

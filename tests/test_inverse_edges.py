@@ -11,7 +11,11 @@ from inverses import BIT, KINDS, hamming, single
 from strategies import make
 
 from drcopt import InfeasibleError, Problem, min_classification_loss, min_rate, solve
+from drcopt.engines.base import Limits
+from drcopt.engines.sharing import Pool
 from drcopt.errors import InputError
+from drcopt.formulations import TimeSharing
+from drcopt.questions import CLASSIFICATION_LOSS
 
 
 class TestEdges:
@@ -157,3 +161,13 @@ class TestMultipliers:
         both = min_rate(problem, D=forth.distortion, C=C, **settings)
         for alone in (min_rate(problem, D=forth.distortion, **settings), min_rate(problem, C=C, **settings)):
             assert alone.lower_bound <= both.rate
+
+
+def test_time_sharing_knows_the_points_of_one_coupling() -> None:
+    rng = np.random.default_rng(0)
+    p = Problem([0.5, 0.3, 0.2], [0.4, 0.35, 0.25], rng.dirichlet([1, 1], 3), d="hamming")
+    question = TimeSharing(p, 0.2, math.inf, distortion_budget=0.4, objective=CLASSIFICATION_LOSS)
+    (P,) = Pool(question).points(Limits(1e-6))
+    spent = p.distortion(P), p.rate(P)
+    assert spent[0] <= 0.4 and spent[1] <= 0.2 + 1e-9
+    assert p.classification_loss(P) < 0.97 * p.entropy_s

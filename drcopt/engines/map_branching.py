@@ -19,7 +19,7 @@ from scipy.special import entr
 from drcopt.bounds.maps import MapLeaf, MapNode, MapSplit, MapTree, cut, is_empty, leaf_bound, posterior_box
 from drcopt.engines.columns import Duals
 from drcopt.engines.map_programs import Indices, MapProgram, ProgramPoint
-from drcopt.engines.map_search import TangentSearch
+from drcopt.engines.map_search import MARGIN, TangentSearch
 from drcopt.questions import DISTORTION, QUANTITIES, RATE
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
@@ -154,7 +154,7 @@ class Branching:
         heights = np.where(wide, entr(low) - slopes * low, np.minimum(entr(low), entr(high)))
         letters = np.eye(p.m)
         forms = self._totals()
-        limits = self.search.limits.tolist()
+        limits = (self.search.limits * (1 - MARGIN)).tolist()
         limits[self.question.objective.place] = cutoff
         # A mass that is not given is Σ_s T(y, s), and what multiplies it stands on the left.
         given = self.workshop.laws is None

@@ -19,6 +19,7 @@ from drcopt.engines.ascent import LEAST_ALPHA, Lagrangian
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
 from drcopt.engines.columns import Columns, Duals, Generated, LateError, Master, Priced, generate
 from drcopt.engines.descent import reduce_loss
+from drcopt.engines.inverse_points import InversePoints
 from drcopt.engines.linear import optimal_transport
 from drcopt.engines.newton import Newton
 from drcopt.engines.points import Points
@@ -128,12 +129,12 @@ class Pool:
 
     def points(self, limits: Limits) -> list[FloatArray]:
         """Couplings that meet the limits alone: every single-letter point is one of time-sharing."""
-        if self.question.objective is not DISTORTION:
-            return []
-        points = Points(self.question, limits)
+        points: Points | InversePoints
+        points = (Points if self.question.objective is DISTORTION else InversePoints)(self.question, limits)
         try:
             points.start()
-            points.explore(_EXPLORED)
+            if isinstance(points, Points):
+                points.explore(_EXPLORED)
         except KeyboardInterrupt:
             if points.best is None:
                 raise  # before there is anything to hand back
