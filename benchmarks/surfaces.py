@@ -41,12 +41,13 @@ def curve(letters: int = 64) -> None:
 
 
 def surface(letters: int, classes: int, tol: float, limit: float, every: int) -> None:
-    """A surface, and every so many of the 400 solves of a 20 × 20 grid over the same rectangle."""
+    """A surface at a 20 × 20 grid, one everywhere, and every so many of the 400 solves of the grid."""
     problem = source(letters, classes)
     reduced, bits = problem.reduced(), drcopt.information.NATS_PER["bits"]
     low, high = reduced.entropy_s_given_x / bits, reduced.entropy_s / bits
     ranges = {"R": (0.3, 1.2), "C": (0.5 * (low + high), high)}
     drcopt.solve(problem, R=1.0)
+    places, first = spent(lambda: drcopt.surface(problem, **ranges, tol=tol, time_limit=limit, at=20))
     found, seconds = spent(lambda: drcopt.surface(problem, **ranges, tol=tol, time_limit=limit))
     grid = found.table(20, 20)
     some = np.random.default_rng(0).choice(len(grid), max(1, len(grid) // every), replace=False)  # of all budgets C
@@ -58,10 +59,12 @@ def surface(letters: int, classes: int, tol: float, limit: float, every: int) ->
 
     _, solves = spent(solve)
     solves *= len(grid) / len(budgets)
+    met = (grid["gap"] <= found.tolerance).mean()
     print(
-        f"surface {letters}x{letters}x{classes} to {tol:g}: {seconds:.1f} s ({found.solves} answers, {found.descents} "
-        f"descents; known everywhere in {found.known:.1%}, at {(grid['gap'] <= found.tolerance).mean():.1%} of a 20 x "
-        f"20 grid); 400 solves {solves:.1f} s, from {len(budgets)} of them ({solves / seconds:.1f} times)"
+        f"surface {letters}x{letters}x{classes} to {tol:g}: 400 solves {solves:.1f} s, from {len(budgets)} of them; "
+        f"a 20 x 20 grid {first:.1f} s, {solves / first:.1f} times ({places.solves} answers, {places.descents} "
+        f"descents, {places.known:.1%} known); everywhere {seconds:.1f} s, {solves / seconds:.1f} times "
+        f"({found.solves} answers, {found.descents} descents, {found.known:.1%} known, {met:.1%} of the grid)"
     )
 
 

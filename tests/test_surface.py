@@ -68,6 +68,20 @@ class TestWhatIsProved:
         assert source.rate(P) / bits <= R + 1e-12
         assert source.classification_loss(P) / bits <= C + 1e-12
 
+    def test_a_grid_is_known_at_its_places_and_holds_everywhere(self) -> None:
+        source = drcopt.sources.bernoulli()
+        grid = drcopt.surface(source, R=(0.3, 0.8), C=(0.75, 0.9), tol=1e-3, at=(5, 4))
+        assert grid.known == 1.0
+        assert 0.3 < grid.infeasible < 0.5
+        assert "100.0% of 5×4 budgets known to 0.001" in repr(grid)
+        table = grid.table()
+        assert set(table["status"]) == {"known", "infeasible"}
+        for R, C in [*table[["rate_budget_bits", "classification_budget_bits"]].to_numpy()[::3].tolist(), (0.61, 0.83)]:
+            answer = drcopt.solve(source, R=R, C=C, on_failure="return")
+            lower, upper = float(grid.lower(R, C)), float(grid.upper(R, C))
+            assert lower <= answer.value + 1e-12
+            assert upper >= answer.lower_bound - 1e-12
+
     def test_a_curve_is_known_between_its_points(self, curve: drcopt.Surface) -> None:
         assert curve.known == 1.0
         R = np.linspace(0.05, 1.0, 200)
@@ -116,7 +130,8 @@ def test_independent_solves_lie_between_floor_and_ceiling() -> None:
         low, high = source.entropy_s_given_x / nats, source.entropy_s / nats
         most = min(source.entropy_x, source.entropy_y) / nats
         R, C = (0.1 * most, 0.9 * most), (low + 0.5 * (high - low), high)
-        known = drcopt.surface(source, R=R, C=C, tol=3e-2, resolution=1 / 8, time_limit=1.0)
+        where = {"at": 6} if seed % 2 else {"resolution": 1 / 8}
+        known = drcopt.surface(source, R=R, C=C, tol=3e-2, time_limit=1.0, **where)
         for rate, loss in rng.uniform((R[0], C[0]), (R[1], C[1]), (20, 2)).tolist():
             answer = drcopt.solve(source, R=rate, C=loss, tol=1e-4, time_limit=0.1, on_failure="return")
             lower, upper = float(known.lower(rate, loss)), float(known.upper(rate, loss))
@@ -249,6 +264,9 @@ class TestHowItRuns:
             ({"R": (0.1, 0.5), "formulation": "one-shot"}, "Sweep it instead"),
             ({"R": (0.1, 0.5), "tol": 0.0}, "tol must be positive"),
             ({"R": (0.1, 0.5), "objective": "height"}, "objective must be one of"),
+            ({"R": (0.1, 0.5), "at": 1}, "at must be how many budgets along each of 1 axes, at least 2"),
+            ({"R": (0.1, 0.5), "at": (3, 3)}, "at must be how many"),
+            ({"R": (0.1, 0.5), "at": 2**20}, "16384 places in all"),
         ],
     )
     def test_bad_input(self, arguments: dict[str, object], message: str) -> None:

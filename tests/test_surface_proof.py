@@ -17,6 +17,7 @@ import drcopt
 from drcopt.checker import check
 from drcopt.errors import InputError
 from drcopt.sweeps.surface_proof import to_dict
+from drcopt.sweeps.surface_reading import surface_of
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,12 @@ def test_the_file_is_accepted_and_says_what_it_proves(surface: drcopt.Surface, t
     proved = next(line for line in verdict.statements if line.startswith("proved: in"))
     assert float(proved.split()[2]) > 80
     assert verdict.fingerprint == surface.problem.fingerprint
+
+
+@pytest.fixture(scope="module")
+def places() -> dict[str, Any]:
+    grid = drcopt.surface(drcopt.sources.bernoulli(), R=(0.3, 0.8), C=(0.75, 0.9), tol=5e-3, at=(4, 3))
+    return to_dict(grid.refinement)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +143,38 @@ class TestTampering:
     def test_it_is_bounded(self, proof: dict[str, Any]) -> None:
         with pytest.raises(InputError, match="more operations than are allowed"):
             check(proof, operations=1000.0)
+
+
+class TestPlaces:
+    """A grid's file proves what it says of its places, once each."""
+
+    def test_they_are_proved(self, places: dict[str, Any]) -> None:
+        verdict = check(places)
+        assert verdict.accepted, verdict.reason
+        assert any(line.startswith("proved: at 12 places") for line in verdict.statements)
+        assert surface_of(places).table().shape[0] == 12
+
+    def test_one_counts_once(self, places: dict[str, Any]) -> None:
+        with pytest.raises(InputError, match="overlap"):
+            check(places | {"boxes": [*places["boxes"], places["boxes"][0]]})
+
+    def test_one_has_no_share(self, places: dict[str, Any]) -> None:
+        verdict = check(places | {"known": "1/100"})
+        assert verdict.reason == "it claims larger shares than it proves"
+
+    def test_one_that_is_tighter(self, places: dict[str, Any]) -> None:
+        changed = copy.deepcopy(places)
+        inside = [b for b in changed["boxes"] if "corners" in b and float.fromhex(b["low"][0]) > 0.3]
+        box = min(inside, key=lambda b: float.fromhex(b["low"][0]))
+        box["low"][0] = box["high"][0] = (0.9 * float.fromhex(box["low"][0])).hex()
+        assert not check(changed).accepted
+
+    def test_a_line_is_neither_place_nor_box(self, places: dict[str, Any]) -> None:
+        changed = copy.deepcopy(places)
+        box = next(b for b in changed["boxes"] if float.fromhex(b["low"][0]) < 0.5)
+        box["high"][0] = (1.01 * float.fromhex(box["low"][0])).hex()
+        with pytest.raises(InputError, match="neither a place nor a box"):
+            check(changed)
 
 
 def test_a_common_classifier_bounds_a_mixture(surface: drcopt.Surface) -> None:

@@ -45,6 +45,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("an infeasible share of all", "sweeps/surface_proof.py", "box.share * box.infeasible", "box.share"),
     Mutant("any gap is small", "checker/surface.py", "bool(upper - least_of(said) <= gap)", "True"),
     Mutant("boxes counted twice", "checker/surface.py", "if _overlap(corners):", "if False:"),
+    Mutant("places counted twice", "checker/surface.py", "other == sides or all(", "all("),
     Mutant("ceilings beyond their limits", "checker/surface.py", "and not spent[q] <= limits[q]:", "and False:"),
     Mutant("shares that are claimed", "checker/surface.py", "if total < known or empty < nothing:", "if False:"),
     Mutant(

@@ -32,7 +32,7 @@ INSET = fmpq(1, 2**46)
 
 
 class Surface(Question):
-    """A rectangle of budgets, cut into boxes in each of which the objective is known to a gap."""
+    """A rectangle of budgets, boxes or places of which the objective is known at, to a gap."""
 
     def __init__(self, data: Any, operations: float) -> None:
         schema.record("surface", data)
@@ -81,7 +81,7 @@ class Surface(Question):
         if len(boxes) > MOST_BOXES:
             raise ValueError(f"it has {len(boxes)} boxes, more than {MOST_BOXES}")
         corners: list[Any] = []
-        total, empty, bad = fmpq(0), fmpq(0), 0
+        total, empty, bad, places = fmpq(0), fmpq(0), 0, 0
         whole = _volume(self.ends)
         for box in boxes:
             infeasible = isinstance(box, dict) and "corners" not in box
@@ -92,6 +92,7 @@ class Surface(Question):
             volume = _volume(sides) / whole
             fine = self.is_empty(box, sides) if infeasible else self.is_known(box, sides, gap)
             bad += not fine
+            places += fine and not volume
             total += volume * fine
             empty += volume * (fine and infeasible)
         if _overlap(corners):
@@ -102,13 +103,22 @@ class Surface(Question):
             f"to {self.show(q, arb(high), False)}"
             for q, (low, high) in zip(self.axes, self.ends, strict=True)
         )
-        said = (
+        said: tuple[str, ...] = (
             f"problem {p.fingerprint}: {p.described()}",
             f"budgets {where}",
-            f"proved: in {shares[0]} of them the least {self.names[self.aim]} of a "
-            f"{POINTS[self.kind]} is known to {digits(arb(gap), True)}",
-            f"in {shares[1]} of them, among these, no {POINTS[self.kind]} meets the budgets",
         )
+        least = f"the least {self.names[self.aim]} of a {POINTS[self.kind]}"
+        within = f"known to {digits(arb(gap), True)}"
+        if places:
+            said += (
+                f"proved: at {places} places, each with one set of budgets, {least} is {within}, "
+                "or that nothing meets them",
+            )
+        if places < len(boxes) or not boxes:
+            said += (
+                f"proved: in {shares[0]} of them {least} is {within}",
+                f"in {shares[1]} of them, among these, no {POINTS[self.kind]} meets the budgets",
+            )
         reasons = [f"{bad} of {len(boxes)} boxes are not proved"] if bad else []
         if total < known or empty < nothing:
             reasons.append("it claims larger shares than it proves")
@@ -135,15 +145,18 @@ class Surface(Question):
         lows, highs = (schema.array(box[name], len(self.axes)) for name in ("low", "high"))
         found = list(zip(lows, highs, strict=True))
         for (low, high), (least, most) in zip(found, self.ends, strict=True):
-            if not least <= low < high <= most:
+            if not least <= low <= high <= most:
                 raise ValueError("a box is empty or lies outside its rectangle")
+        if len({low < high for low, high in found}) > 1:
+            raise ValueError("a box is neither a place nor a box of all ranges")
         return found
 
     def corners(self, sides: list[tuple[Any, Any]]) -> list[list[Any]]:
-        """The budgets at all corners, the tightest first and the loosest last."""
+        """The budgets at all corners, the tightest first and the loosest last; a place has one."""
         found = [list(self.limits)]
         for q, ends in zip(self.axes, sides, strict=True):
-            found = [[*c[:q], arb(end), *c[q + 1 :]] for c in found for end in ends]
+            apart = ends if ends[0] < ends[1] else ends[:1]
+            found = [[*c[:q], arb(end), *c[q + 1 :]] for c in found for end in apart]
         return found
 
     def leaf(self, piece: HalfSpace, limits: list[Any]) -> Any:
@@ -245,15 +258,16 @@ def _volume(sides: list[tuple[Any, Any]]) -> Any:
 
 
 def _overlap(boxes: list[list[tuple[Any, Any]]]) -> bool:
-    """Whether two boxes share more than a side: sorted by their first axis, each against those that
-    begin before it ends.
+    """Whether two boxes share more than a side, or two places are one: sorted by their first axis,
+    each against those that begin before it ends.
     """
     ordered = sorted(boxes, key=lambda sides: sides[0][0])
     open_: list[list[tuple[Any, Any]]] = []
     for sides in ordered:
-        open_ = [other for other in open_ if other[0][1] > sides[0][0]]
+        open_ = [other for other in open_ if other[0][1] >= sides[0][0]]
         for other in open_:
-            if all(a[0] < b[1] and b[0] < a[1] for a, b in zip(sides, other, strict=True)):
+            pairs = list(zip(sides, other, strict=True))
+            if other == sides or all(a[0] < b[1] and b[0] < a[1] for a, b in pairs):
                 return True
         open_.append(sides)
     return False

@@ -54,10 +54,11 @@ class NearRange(Range):
 )
 @minimize
 @click.option("--tol", type=float, default=1e-3, show_default=True, help="How far floor and ceiling may lie apart.")
+@click.option("--at", type=int, help="Know it at so many budgets an axis, not everywhere: cheaper.")
 @click.option("--units", type=click.Choice(["bits", "nats"]), default="bits", show_default=True, help="Of budgets.")
 @click.option("--time-limit", type=float, help="Seconds for all of it; without it, none.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Keep what is found here, and go on from it.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write a grid of it, 20 budgets an axis, as .csv.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write a grid of it, --at or 20 budgets an axis, as .csv.")
 @click.option("--certificate", type=click.Path(path_type=Path), help="Write one proof of all of it as .json.")
 @columns
 @force
@@ -69,6 +70,7 @@ def surface(
     perception: Any,
     minimize: words.Objective,
     tol: float,
+    at: int | None,
     units: words.Units,
     time_limit: float | None,
     checkpoint: Path | None,
@@ -104,6 +106,7 @@ def surface(
         ground=problem.d if kind == "wasserstein" else None,
         objective=minimize,
         tol=tol,
+        at=at,
         units=units,
         time_limit=time_limit,
         checkpoint=checkpoint,

@@ -157,9 +157,11 @@ def _of_surface(surface: Surface) -> dict[str, Any]:
         for q in BUDGETS
         if q not in (*axes, objective) and math.isfinite(surface.refinement.fixed[q.place])
     ]
+    grid = surface.refinement.grid
     data["notes"] = [
-        f"{surface.known:.1%} of the budgets are known to {objective.outside(surface.refinement.tol, 'bits'):.3g}"
-        f"{' bits' if objective.informational else ''}, proved everywhere, not only at the places shown.",
+        f"{surface.share}{'' if grid else ' of the budgets'} are known to "
+        f"{objective.outside(surface.refinement.tol, 'bits'):.3g}{' bits' if objective.informational else ''}"
+        f"{'' if grid else ', proved everywhere, not only at the places shown'}.",
         *([f"Held: {', '.join(held)}."] if held else []),
     ]
     if objective is not CLASSIFICATION_LOSS and axes[1:] == [CLASSIFICATION_LOSS]:

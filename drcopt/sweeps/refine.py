@@ -8,8 +8,9 @@ A box whose corners are known but which is not is halved: its halves may do with
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 import numpy as np
 
@@ -31,6 +32,10 @@ _DESCENTS, _SOLVES, _APART, _FAR = 64, 8, 0.02, 0.08
 _INSIDE = 1e-11
 #: Near the edge of what is feasible corners of boxes no thinner than this are asked about.
 _EDGE = 0.1
+#: Shares of an axis that are one but for rounding.
+_SAME = 1e-12
+#: How far apart places of a grid are asked about, the first time and at most; half as far each time.
+_WIDE = 0.4
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,9 @@ class Box:
         return tuple(0.5 * (lo + h) for lo, h in zip(self.low, self.high, strict=True))
 
     def corners(self) -> list[tuple[float, ...]]:
-        """All corners, the tightest first and the loosest last."""
+        """All corners, the tightest first and the loosest last; a place has one."""
+        if self.low == self.high:
+            return [self.low]
         found: list[tuple[float, ...]] = [()]
         for lo, h in zip(self.low, self.high, strict=True):
             found = [(*c, end) for c in found for end in (lo, h)]
@@ -155,11 +162,26 @@ Node = tuple[float, ...]
 
 
 class Refinement:
-    """Boxes over some axes, other budgets fixed (``fixed``, (4,)), refined until the gap is ≤ ``tol``."""
+    """Boxes over some axes, other budgets fixed (``fixed``, (4,)), refined until the gap is ≤ ``tol``.
 
-    def __init__(self, known: Known, objective: Quantity, axes: Sequence[Axis], fixed: FloatArray, tol: float) -> None:
+    With a ``grid``, so many budgets along each axis, only what is known at its places counts.
+    """
+
+    def __init__(
+        self,
+        known: Known,
+        objective: Quantity,
+        axes: Sequence[Axis],
+        fixed: FloatArray,
+        tol: float,
+        grid: Sequence[int] = (),
+    ) -> None:
         self.known, self.objective, self.axes, self.fixed, self.tol = known, objective, tuple(axes), fixed, tol
+        self.grid, self._wide = tuple(grid), _WIDE
         self.boxes = [Box((0.0,) * len(axes), (1.0,) * len(axes))]
+        if grid:  # boxes that are no larger than a place
+            places = product(*(np.linspace(0.0, 1.0, count).tolist() for count in grid))
+            self.boxes = [Box(place, place) for place in places]
         for axis in self.axes:
             if axis.quantity is PERCEPTION:
                 for share in (0.0, 0.5, 1.0):
@@ -175,14 +197,13 @@ class Refinement:
 
     def run(self, ask: Ask, enough: Callable[[], bool]) -> None:
         """Until every box is closed or no larger than the resolution, or ``enough``."""
-        box = self.boxes[0]
-        for node in (box.high, box.middle, box.low):
-            self._ask(ask, self._new([self._at(node, True)]))
+        for share in (1.0, 0.5, 0.0):
+            self._ask(ask, self._new([self._at((share,) * len(self.axes), True)]))
         while True:
             self._judge()
             if enough() or not self.boxes:
                 return
-            self._ask(ask, self._turn())
+            self._ask(ask, self._places() if self.grid else self._turn())
 
     def _ask(self, ask: Ask, wanted: list[Wanted]) -> None:
         for one, answer in zip(wanted, ask(wanted) if wanted else [], strict=True):
@@ -226,7 +247,9 @@ class Refinement:
             box.infeasible = bool(infeasible[i])
             if box.infeasible:
                 box.gap = 0.0
-            small = all(h - lo <= a.resolution for lo, h, a in zip(box.low, box.high, self.axes, strict=True))
+            small = not self.grid and all(
+                h - lo <= a.resolution for lo, h, a in zip(box.low, box.high, self.axes, strict=True)
+            )
             if box.gap <= self.tol or small:
                 self.done.append(box)
             else:
@@ -245,6 +268,10 @@ class Refinement:
             j = axis.quantity.place
             distance += ((middles[:, j, None] - at[:, j]) / (axis.high - axis.low)) ** 2
         return np.argsort(distance, axis=1, kind="stable")[:, :_TANGENTS]
+
+    def share(self, boxes: Iterable[Box]) -> float:
+        """Of all boxes or places that there are."""
+        return len(list(boxes)) / math.prod(self.grid) if self.grid else math.fsum(box.share for box in boxes)
 
     # -- answering -----------------------------------------------------------------------------------------------
 
@@ -274,7 +301,8 @@ class Refinement:
         tangents = np.full(len(budgets), -1)
         for box in (*self.boxes, *self.done):
             if box.tangent >= 0:
-                tangents[((shares >= box.low) & (shares <= box.high)).all(axis=1)] = box.tangent
+                low, high = np.array(box.low) - _SAME, np.array(box.high) + _SAME
+                tangents[((shares >= low) & (shares <= high)).all(axis=1)] = box.tangent
         return tangents
 
     # -- asking --------------------------------------------------------------------------------------------------
@@ -305,6 +333,31 @@ class Refinement:
             open_ += [box] if asking else list(self._cut(box))
         self.boxes = open_
         chosen = self._apart(descents, _DESCENTS, _APART)
+        if not chosen:
+            chosen = [*list(edges.values())[:1], *self._apart(solves, _SOLVES, _FAR)]
+        return self._new(chosen)
+
+    def _places(self) -> list[Wanted]:
+        """What to ask next of a grid: where gaps are large, few and far between at first; then there is less to ask.
+
+        A place where all was asked stays as it is.
+        """
+        left, descents, solves, edges = [], {}, {}, {}
+        for box in self.boxes:
+            node, descent, full = box.low, self._at(box.low, False), self._at(box.low, True)
+            if math.isinf(box.gap) and (edge := self._edge(node)) is not None:
+                edges[node] = edge
+            elif self.descending and self.known.starts and self._fresh(descent):
+                descents[node] = (box.gap, descent)
+            elif self._fresh(full):
+                solves[node] = (box.gap, full)
+            else:
+                self.done.append(box)
+                continue
+            left.append(box)
+        self.boxes = left
+        chosen = self._apart(descents, _DESCENTS, self._wide)
+        self._wide *= 0.5
         if not chosen:
             chosen = [*list(edges.values())[:1], *self._apart(solves, _SOLVES, _FAR)]
         return self._new(chosen)

@@ -50,11 +50,11 @@ class Surface:
     tol, tolerance : float
         The gap asked for, as given and in the unit of the objective.
     known, infeasible : float
-        Shares of the rectangle: where the gap is proved to be ≤ ``tolerance``, and where no point meets the budgets
-        (also proved, and counted in ``known``). What is left is open: along the edge of what is feasible, or not yet
-        refined.
+        Shares of the rectangle, or of the grid that was asked about: where the gap is proved to be ≤ ``tolerance``, and
+        where no point meets the budgets (also proved, and counted in ``known``). What is left is open: along the edge
+        of what is feasible, or not yet refined.
     gap : float
-        The largest gap outside the boxes that the edge of what is feasible goes through.
+        The largest gap outside the boxes that the edge of what is feasible goes through; of a grid, at its places.
     solves, descents, seconds : int, int, float
         What it took.
     termination : str
@@ -105,11 +105,17 @@ class Surface:
 
     @property
     def known(self) -> float:
-        return math.fsum(box.share for box in self.refinement.done if box.gap <= self.refinement.tol)
+        return self.refinement.share(box for box in self.refinement.done if box.gap <= self.refinement.tol)
 
     @property
     def infeasible(self) -> float:
-        return math.fsum(box.share for box in self.refinement.done if box.infeasible)
+        return self.refinement.share(box for box in self.refinement.done if box.infeasible)
+
+    @property
+    def share(self) -> str:
+        """``known`` in words."""
+        grid = "\N{MULTIPLICATION SIGN}".join(map(str, self.refinement.grid))
+        return f"{self.known:.1%} of {grid} budgets" if grid else f"{self.known:.1%}"
 
     @property
     def gap(self) -> float:
@@ -191,14 +197,17 @@ class Surface:
         return session_for(self.problem, **self.settings)
 
     def table(self, *counts: int) -> pd.DataFrame:
-        """Lower, upper and gap on a grid of ``counts`` budgets along the axes (default 20 each), a row each.
+        """Lower, upper and gap on a grid of ``counts`` budgets along the axes, a row each.
+
+        The default is the grid that was asked about, or 20 budgets along each axis.
 
         Columns are named as in sweeps; information is in bits.
         """
         import pandas as pd
 
         axes = self.refinement.axes
-        sizes = [*counts, *[20] * (len(axes) - len(counts))]
+        usual = self.refinement.grid or (20,) * len(axes)
+        sizes = [*counts, *usual[len(counts) :]]
         bits = {q: inside(q, self.settings["perception"], "bits") for q in EVERY}
         ends = [(axis.low / bits[axis.quantity], axis.high / bits[axis.quantity]) for axis in axes]
         grids = np.meshgrid(*[np.linspace(*end, size) for end, size in zip(ends, sizes, strict=True)], indexing="ij")
@@ -262,7 +271,7 @@ class Surface:
         table = self.table(*[_DRAWN[len(axes)]] * len(axes))
         if title is None:
             unit = "" if self._quantity is DISTORTION else f" {self.units}"
-            title = f"{self.known:.1%} known within {self.tolerance:.3g}{unit}"
+            title = f"{self.share} known within {self.tolerance:.3g}{unit}"
         if len(axes) > 2:
             raise InputError(
                 "at most two budgets must vary for a picture; here three do. Plot a surface that holds one."
@@ -325,7 +334,7 @@ class Surface:
         )
         unit = "" if self._quantity is DISTORTION else f" {self.units}"
         return (
-            f"Surface({self.objective} over {spans} {self.units}: {self.known:.1%} known to {self.tolerance:.3g}{unit}"
+            f"Surface({self.objective} over {spans} {self.units}: {self.share} known to {self.tolerance:.3g}{unit}"
             f", of it {self.infeasible:.1%} infeasible; {self.solves} answers, {self.descents} descents, "
             f"{self.seconds:.3g} s: {self.termination})"
         )

@@ -34,6 +34,8 @@ from drcopt.sweeps.sheet import Surface
 
 #: Boxes of budgets are no thinner than this share of an axis, by how many there are.
 _RESOLUTION = {1: 2.0**-12, 2: 2.0**-6, 3: 2.0**-4}
+#: Places of a grid.
+_MOST_PLACES = 2**14
 Limit = float | None | tuple[float, float]
 
 
@@ -54,6 +56,7 @@ def surface(
     perception: Perception | tuple[words.Divergence, float] | None = None,
     units: words.Units = "bits",
     tol: float = 1e-3,
+    at: int | Sequence[int] | None = None,
     resolution: float | None = None,
     time_limit: float | None = None,
     executor: Submits | None = None,
@@ -81,6 +84,9 @@ def surface(
     tol : float
         The gap to reach everywhere: for a distortion as a share of the largest cost in d that couplings can avoid,
         outliers cut off (at most max d); for a rate or a loss in ``units``.
+    at : int or tuple of int, optional
+        So many budgets along each axis, its ends among them: only this grid is to be known, several times as cheap
+        where ``tol`` is small. The default is everywhere; what is known holds everywhere in either case.
     resolution : float, optional
         Boxes are no thinner than this share of an axis, which limits what is spent along the edge of what is feasible
         and where the objective jumps (default: 1/64, of one axis alone 1/4096, of three 1/16).
@@ -109,6 +115,9 @@ def surface(
     >>> curve = drcopt.surface(drcopt.sources.bernoulli(), R=(0.1, 0.8), tol=1e-3)
     >>> curve.known, bool(curve.lower(0.5) <= 0.074826 <= curve.upper(0.5))
     (1.0, True)
+    >>> grid = drcopt.surface(drcopt.sources.bernoulli(), R=(0.3, 0.6), C=(0.8, 0.9), at=(4, 3))
+    >>> grid.known, len(grid.table())
+    (1.0, 12)
     >>> near = drcopt.surface(drcopt.sources.bernoulli(px=0.3), R=(0.4, 0.6), P=(0.01, 0.1), tol=5e-3)
     >>> bool(0.069 < near.lower(0.5, 0.05) <= near.upper(0.5, 0.05) < 0.079)
     True
@@ -150,7 +159,7 @@ def surface(
             question = replace(question, laws=wanted.near(problem, axis.high))
             settings["perception"] = replace(wanted, budget=axis.high / unit[PERCEPTION])
     tolerance = tol * Stakes(question.problem).scale if minimised is DISTORTION else minimised.inside(tol, units)
-    refinement = Refinement(Known(question), minimised, axes, fixed, max(tolerance, 1e-300))
+    refinement = Refinement(Known(question), minimised, axes, fixed, max(tolerance, 1e-300), _grid(at, len(axes)))
     # Where the loss has no limit a whole answer costs less than a descent.
     loss = CLASSIFICATION_LOSS.place
     binding = fixed[loss] < question.most[loss] or any(axis.quantity is CLASSIFICATION_LOSS for axis in axes)
@@ -165,6 +174,7 @@ def surface(
         "units": units,
         "tol": float(tol),
         "resolution": [axis.resolution for axis in axes],
+        **({"at": list(refinement.grid)} if refinement.grid else {}),
         "identity": ["asked"],
         "columns": ["asked", "text"],
     }
@@ -179,7 +189,12 @@ def surface(
         asking.book, asking.bar = None if book is None else Book(book), bar
         refinement.run(asking, clock.expired)
     refinement.known.question = question
-    why = "the time limit was reached" if refinement.boxes else "every box is known, or as small as it may be"
+    why = (
+        "every place is known, or was asked about"
+        if refinement.grid
+        else "every box is known, or as small as it may be"
+    )
+    why = "the time limit was reached" if refinement.boxes else why
     shown = {name: (float(v[0]), float(v[1])) if isinstance(v, tuple) else float(v) for name, v in ranges.items()}
     return Surface(
         problem,
@@ -228,3 +243,17 @@ def _axes(
         raise InputError("one to three of R, C, D and P must be ranges (least, most); none is. Pass e.g. R=(0.1, 1.0).")
     least = _RESOLUTION[len(ends)] if resolution is None else resolution
     return [Axis(q, *pair, least) for q, pair in ends.items()], fixed
+
+
+def _grid(at: int | Sequence[int] | None, axes: int) -> tuple[int, ...]:
+    """How many budgets along each axis count; empty: all do."""
+    if at is None:
+        return ()
+    counts: tuple[Any, ...] = tuple(at) if isinstance(at, Sequence) and not isinstance(at, str) else (at,) * axes
+    good = len(counts) == axes and all(isinstance(n, (int, np.integer)) and n >= 2 for n in counts)
+    if not good or math.prod(counts) > _MOST_PLACES:
+        raise InputError(
+            f"at must be how many budgets along each of {axes} axes, at least 2 and {_MOST_PLACES} places in all; it "
+            f"is {check.shown(at)}. Pass e.g. 20."
+        )
+    return tuple(int(n) for n in counts)

@@ -89,6 +89,9 @@ def _surface(data: Mapping[str, Any]) -> Surface:
         refinement.done.append(
             made if made.infeasible else replace(made, gap=refinement.tol, tangent=-1 if tau is None else tau)
         )
+    boxes = refinement.done
+    if boxes and all(box.low == box.high for box in boxes):
+        refinement.grid = tuple(len({box.low[j] for box in boxes}) for j in range(len(axes)))
     ranges = {a.quantity.budget: (a.low, a.high) for a in axes}
     why = "read from a proof file"
     tol = refinement.tol
