@@ -72,7 +72,7 @@ def test_against_all_maps(n: int, m: int, P: float | None) -> None:
 def test_two_limits_that_bind_are_met_with_room() -> None:
     rows = np.random.default_rng(0).dirichlet([1, 1], 3)
     p, R, D = Problem([0.5, 0.3, 0.2], None, rows, d="hamming"), 0.3, 0.4
-    found = min_classification_loss(p, R=R, D=D, formulation="one-shot", tol=1e-5)
+    found = min_classification_loss(p, R=R, D=D, formulation="one-shot")
     assert found.status == "optimal", found
     assert found.distortion <= D and found.rate <= R
 
