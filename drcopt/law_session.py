@@ -32,6 +32,8 @@ from drcopt.support.check import FloatArray
 
 #: Of the gap wanted, how much may be left where nothing is looked for.
 _IDLE = 0.1
+#: Of the gap wanted of a least perception, the least P that mixtures are asked for.
+_NEAREST = 0.1
 
 
 def session_for(problem: Problem, *, perception: Any = None, units: words.Units = "bits", **settings: Any) -> Session:
@@ -200,7 +202,10 @@ class LawSession(Session):
         size = 1.0 if wanted.ground is None else float(np.max(np.asarray(wanted.ground))) or 1.0
         deadline = started + min(patience, self.time_limit or math.inf, clock.remaining())
         near = wanted.near(self.problem, 1.0)
-        found = Search(ask, near, budgets, budgets.nats[inner.place], self.tol * size * self._per_nat, deadline).run()
+        tol = self.tol * size * self._per_nat
+        # No two doubles average to a law exactly: mixtures of laws can only come near the target.
+        first = _NEAREST * tol if self.formulation == "time-sharing" else 0.0
+        found = Search(ask, near, budgets, budgets.nats[inner.place], tol, deadline, first).run()
         missed, least = inner, found.last.certificate.lower
         if found.last.status == "infeasible":
             missed, least = missed_by(found.last)

@@ -105,6 +105,8 @@ class Search:
         That on what ``ask`` minimises, in nats or the unit of d, rounded up.
     tol : float
         The gap wanted.
+    first : float
+        The least P that can be asked for.
     """
 
     def __init__(
@@ -115,9 +117,10 @@ class Search:
         limit: float,
         tol: float,
         deadline: float,
+        first: float = 0.0,
     ) -> None:
         self._ask, self.near, self.budgets, self.limit = ask, near, budgets, limit
-        self.tol, self.deadline = tol, deadline
+        self.tol, self.deadline, self.first = tol, deadline, first
         self.lower, self.value = 0.0, math.inf
         self.point: Solution | None = None
         self.asked, self.slope = 0, math.nan
@@ -134,7 +137,7 @@ class Search:
         if anything.status == "infeasible" or anything.certificate.lower > self.limit:
             what = "law on the target's letters, and any other is infinitely far," if confined else "law of Y"
             return self._found(anything, f"no {what} meets the budgets", math.inf)
-        last = self._answer(0.0, _ROUGH)
+        last = self._answer(self.first, _ROUGH)
         why, since, tried, stuck = "the bound met the point", 0, set[float](), False
         for _ in range(_ROUNDS):
             gap = self.value - self.lower

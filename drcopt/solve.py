@@ -302,6 +302,7 @@ def min_perception(
     target: ArrayLike | None = None,
     ground: ArrayLike | None = None,
     order: float = 2.0,
+    formulation: words.Formulation = "single-letter",
     classifier_sees: words.ClassifierSees = "Y",
     units: words.Units = "bits",
     tol: float = 1e-6,
@@ -321,8 +322,8 @@ def min_perception(
         Rate, distortion and classification budgets, as in :func:`solve_drc` and :func:`min_rate`; None: none.
     tol : float
         Absolute gap wanted, in the unit of φ ("wasserstein": times the largest ground cost).
-    classifier_sees : {"Y", "message"}
-        As in :func:`solve_drc`.
+    formulation, classifier_sees
+        As in :func:`solve_drc`; φ is that of the average law of a mixture.
     units, time_limit, verify, on_failure
         As in :func:`solve_drc`; φ is in ``units`` too for "kl", "reverse-kl" and "renyi".
 
@@ -352,6 +353,7 @@ def min_perception(
     session = session_for(
         problem,
         perception=Perception(kind, math.inf, target, ground, order),
+        formulation=formulation,
         classifier_sees=classifier_sees,
         units=units,
         tol=tol,

@@ -147,3 +147,22 @@ def test_refusals():
     answer = min_perception(toy(), R=0.5, D=0.12)
     assert isinstance(answer.certificate, PerceptionCertificate)
     assert "perception=" in repr(answer) and "φ(pY,t)" in answer._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("kind", "budgets"),
+    [("tv", {"R": 0.25, "D": 0.35}), pytest.param("hellinger", {"R": 0.5, "C": 0.9}, marks=pytest.mark.slow)],
+)
+def test_mixtures_come_no_less_near(kind, budgets):
+    rows = np.random.default_rng(0).dirichlet([1, 1], 3)
+    problem = Problem([0.5, 0.3, 0.2], [0.4, 0.35, 0.25], rows, d="hamming")
+    single, message, shared = (
+        min_perception(problem, kind=kind, **budgets, **how, verify="interval")
+        for how in ({}, {"classifier_sees": "message"}, {"formulation": "time-sharing"})
+    )
+    for one in (single, message, shared):
+        assert one.status == "optimal" and one.verified, one
+    assert message.lower_bound <= shared.value and shared.lower_bound <= single.value
+    seen = min_perception(problem, kind=kind, R=0.5, C=0.9, formulation="one-shot", classifier_sees="YU")
+    assert seen.value == pytest.approx(0.0, abs=1e-12)
+    assert seen.rate <= 0.5 and seen.classification_loss <= 0.9
