@@ -26,7 +26,7 @@ from drcopt.solution import ByClass, Multipliers, Residuals, Solution
 from drcopt.support import check, clock
 from drcopt.support.check import FloatArray
 
-__all__ = ["ClassSession", "budgets_of"]
+__all__ = ["ClassSession", "aimed", "budgets_of", "others"]
 
 #: Of a time limit: what questions about one class alone may take of it, together.
 _ALONE = 0.3
@@ -59,8 +59,42 @@ def budgets_of(C: Any, names: Sequence[str]) -> dict[str, float]:
     return {name: check.budget(f"C[{name!r}]", C[name]) for name in names}
 
 
+def aimed(C: Any, names: Sequence[str]) -> str:
+    """The class whose loss is minimised: the one that C says nothing of."""
+    left = [name for name in names if not isinstance(C, Mapping) or name not in C]
+    if len(left) != 1:
+        said = f"it says nothing of {', '.join(map(repr, left))}" if left else "it has one for each"
+        raise InputError(
+            f"C must have a budget for each class but the one whose loss is minimised; {said}. Name that class, "
+            f"of={names[0]!r}, and give C budgets for the others; None in it is no budget."
+        )
+    return left[0]
+
+
+def others(problem: Problem, of: str | None, C: Any) -> Any:
+    """C as :meth:`ClassSession.ask` takes it where the loss of class ``of`` is minimised: budgets on all others."""
+    names = () if not isinstance(problem, Problem) or problem.classes is None else tuple(problem.classes)
+    if of is None:
+        return C
+    if of not in names:
+        known = f"it has {', '.join(map(repr, names))}" if names else "it has one class, without a name"
+        raise InputError(f"of must be the name of a class of the problem; it is {check.shown(of)}, and {known}.")
+    budgets = dict.fromkeys(names) if C is None else C
+    if not isinstance(budgets, Mapping):
+        budgets_of(C, [name for name in names if name != of])
+    if C is not None and of in budgets and budgets[of] not in (None, math.inf):
+        raise InputError(
+            f"C must have no budget for class {of!r}, whose loss is minimised; it is {check.shown(budgets[of])}. "
+            "Drop it, or minimise something else."
+        )
+    return dict.fromkeys(name for name in names if name != of) | {n: c for n, c in budgets.items() if n != of}
+
+
 class ClassSession(Session):
-    """A session whose C is a mapping, with the same names as the problem's classes."""
+    """A session whose C is a mapping, with the same names as the problem's classes.
+
+    Where a loss is minimised, it is that of the class that C says nothing of.
+    """
 
     several = True
 
@@ -85,11 +119,11 @@ class ClassSession(Session):
         self._names = tuple(problem.classes)
 
     def require(self, objective: Quantity) -> None:
-        """The distortion and the rate are minimised."""
-        if objective not in (DISTORTION, RATE):
+        """All but the perception is minimised."""
+        if objective not in QUANTITIES:
             raise InputError(
-                f"objective must be 'distortion' or 'rate' with several classes; it is {objective.name!r}. Ask about "
-                "one class: problem.of_class(name)."
+                "objective must be 'distortion', 'rate' or 'classification_loss' with several classes; it is "
+                f"{objective.name!r}. Ask about one class: problem.of_class(name)."
             )
 
     def with_edge(self, solution: Solution, patience: float = math.inf) -> Solution:
@@ -109,15 +143,21 @@ class ClassSession(Session):
         check.choice("on_failure", on_failure, words.ON_FAILURE)
         self.require(objective)
         started = clock.now()
-        given = check.budget("D", D), check.budget("R", R), budgets_of(C, self._names)
-        limited = given[objective.place]
-        if limited != math.inf:
+        of = aimed(C, self._names) if objective is CLASSIFICATION_LOSS else None
+        given = (
+            check.budget("D", D),
+            check.budget("R", R),
+            budgets_of(C if of is None else {**(C or {}), of: None}, self._names),
+        )
+        if of is None and (limited := given[objective.place]) != math.inf:
             raise objective.limited_itself(check.shown(limited))
         budgets = Budgets(given[0], given[1], math.inf, self.units)
         losses = tuple(Budgets(math.inf, math.inf, loss, self.units).nats[2] for loss in given[2].values())
         question = Several(
             self._reduced, budgets.nats[1], math.inf, losses=losses, distortion_budget=given[0], objective=objective
         )
+        if of is not None:
+            question = question.minimising(question.quantities[2 + self._names.index(of)])
         judge = Judge(question, budgets, tuple(given[2].values()))
         limits = self._limits(objective, started)
         with clock.until(limits.deadline):
@@ -145,10 +185,11 @@ class ClassSession(Session):
         known: list[Evidence] = []
         starts: list[FloatArray] = []
         binding = self._binding(question)
-        for name in (None, *binding):
-            if not binding and name is not None:
-                continue
-            for nodes in (None,) if name is None or len(binding) == 1 else (_GLANCE, *more):
+        # Without limits on losses; or what is minimised is one.
+        first = None if question.objective.place <= RATE.place else self._names[question.objective.place - 2]
+        for name in (first, *binding):
+            whole = name is None or (len(binding) == 1 and first is None) or not binding
+            for nodes in (None,) if whole else (_GLANCE, *(more if name != first else (None,))):
                 settled = self._alone(question, name, judge, limits, len(binding), nodes)
                 known.append(settled.evidence[0])
                 if settled.parts is not None:
@@ -192,10 +233,10 @@ class ClassSession(Session):
         """The question with one class, or none: what it proves holds here, and its point may do."""
         asked = question.without() if name is None else question.only(name)
         patience = None if math.isinf(limits.remaining) else max(_ALONE * limits.remaining / max(classes, 1), 1e-3)
-        tol = question.objective.inside(self.tol, self.units)
+        tol = asked.objective.inside(self.tol, self.units)
         session = Session(asked.problem, units="nats", tol=tol, time_limit=patience, node_limit=nodes)
         limit = {q.budget: b for q, b in zip(QUANTITIES, asked.budgets, strict=True) if q is not asked.objective}
-        found = session.ask(question.objective, **limit, on_failure="return")
+        found = session.ask(asked.objective, **limit, on_failure="return")
         certificate = found.certificate
         evidence = [OfClass(name, one) for one in certificate.evidence]
         parts = certificate.parts
@@ -203,18 +244,20 @@ class ClassSession(Session):
             judge(parts[0])
         best = max(evidence, key=judge.bound, default=OfClass(name, Independent()))
         scale = self._stakes.standard[1].scale
-        betas = np.zeros(len(self._names))
         worth = found.multipliers
+        weights = np.array([worth.distortion * scale, worth.rate, *[0.0] * len(self._names)])
         if name is not None:
-            betas[self._names.index(name)] = worth.classification
-        per = scale if question.objective is DISTORTION else 1.0
+            weights[2 + self._names.index(name)] = worth.classification
+        weights /= scale if asked.objective is DISTORTION else 1.0
+        if question.objective.place <= RATE.place or asked.objective is CLASSIFICATION_LOSS:
+            weights[question.objective.place] = 1.0
         return Proposal(
             None if parts is None else parts,
             (best,),
             found.termination,
-            worth.distortion * scale / per if question.objective is RATE else 1.0,
-            worth.rate / per if question.objective is DISTORTION else 1.0,
-            betas / per,
+            float(weights[0]),
+            float(weights[1]),
+            weights[2:],
             stats=found.stats,
         )
 
@@ -268,8 +311,8 @@ class ClassSession(Session):
             )
             closed: words.Status = "optimal" if self._closed(certificate) else "feasible"
             status = "near-feasible" if certificate.excess > 0.0 else closed
-        elif certificate.infeasible:
-            distortion, rate = (math.inf, math.nan) if objective is DISTORTION else (math.nan, math.inf)
+        elif certificate.infeasible:  # the least of nothing
+            distortion, rate, *losses = [math.inf if i == objective.place else math.nan for i in range(2 + len(names))]
         scale = self._stakes.standard[1].scale
         sizes = (scale, 1.0 / per, *[1.0 / per] * len(names))
         worth = np.array(
@@ -305,6 +348,7 @@ class ClassSession(Session):
             certificate=certificate,
             stats=proposal.stats,
             problem=problem,
+            of="" if objective.place <= RATE.place else names[objective.place - 2],
         )
         return _verify.verified(solution) if self.verify else solution
 

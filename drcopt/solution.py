@@ -119,6 +119,8 @@ class Solution(ReadOnly):
         Of what problem this is the answer; it brings the names of the letters.
     perception, perception_kind, perception_budget
         The divergence of Y's law from its target, which it is and its budget, where there is one.
+    of : str
+        With several classes, where a classification loss was minimised, the name of the class that it is of.
     class_loss : str
         What ``classification_loss`` and its budget are: "entropy" H(S|Y), in ``units``; "error" the Bayes error;
         "table" the loss of the best decision, in the unit of the table given.
@@ -172,6 +174,7 @@ class Solution(ReadOnly):
     perception_budget: float = math.inf
     message: Message | None = None
     class_loss: str = "entropy"
+    of: str = ""
 
     @property
     def labels(self) -> Labels:
@@ -301,7 +304,8 @@ class Solution(ReadOnly):
     @property
     def value(self) -> float:
         """The objective at ``coupling``, in the objective's unit: inf if infeasible, NaN if there is no point."""
-        return float(getattr(self, self.objective))
+        found = getattr(self, self.objective)
+        return float(found[self.of] if isinstance(found, ByClass) else found)
 
     @property
     def gap(self) -> float:
@@ -322,8 +326,11 @@ class Solution(ReadOnly):
         if of and self.objective == "classification_loss":
             unit = ""
         excess = f"; exceeds a budget by ≤ {self.excess:.2g}" if self.excess > 0 else ""
+        if self.of:
+            rest.append(f"classification_loss={self.classification_loss:.6g}")
+        least = self.objective + f"[{self.of}]" * bool(self.of)
         return (
-            f"Solution({self.status}: {self.objective}={self.value:.8g}, lower_bound={self.lower_bound:.8g}, "
+            f"Solution({self.status}: {least}={self.value:.8g}, lower_bound={self.lower_bound:.8g}, "
             f"gap={self.gap:.2g}{unit}; {', '.join(rest)} {self.units}{excess}; "
             f"{self.formulation}{of}, {', '.join(limits)} {self.units}; engine={self.engine})"
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from numpy.typing import ArrayLike
 
 from drcopt import words
+from drcopt.class_session import others
 from drcopt.decision_session import session_of
 from drcopt.law_session import session_for
 from drcopt.perception import Perception
@@ -233,6 +234,8 @@ def min_classification_loss(
     *,
     R: float | None = None,
     D: float | None = None,
+    of: str | None = None,
+    C: words.LossBudget = None,
     formulation: words.Formulation = "single-letter",
     classifier_sees: words.ClassifierSees = "Y",
     class_loss: words.ClassLoss | ArrayLike = "entropy",
@@ -268,7 +271,7 @@ def min_classification_loss(
     Raises
     ------
     InputError, InfeasibleError, NotSolvedError
-        As in :func:`solve_drc`; an InfeasibleError names D.
+        As in :func:`solve_drc`; an InfeasibleError names D, or with several classes whichever budget cannot be met.
 
     Examples
     --------
@@ -276,6 +279,10 @@ def min_classification_loss(
     >>> edge = min_classification_loss(problem, R=0.5)
     >>> edge.status, round(edge.classification_loss, 5)
     ('optimal', 0.69732)
+    >>> two = Problem([0.5, 0.5], [0.5, 0.5], {"a": [[0.9, 0.1], [0.1, 0.9]], "b": [[0.8, 0.2], [0.1, 0.9]]})
+    >>> edge = min_classification_loss(two, R=0.5, of="a", C={"b": 0.85})
+    >>> edge.status, edge.of, round(edge.value, 5)
+    ('optimal', 'a', 0.69732)
     """
     session = session_of(
         problem,
@@ -289,7 +296,7 @@ def min_classification_loss(
         time_limit=time_limit,
         verify=verify,
     )
-    return session.ask(CLASSIFICATION_LOSS, R=R, D=D, on_failure=on_failure)
+    return session.ask(CLASSIFICATION_LOSS, R=R, D=D, C=others(problem, of, C), on_failure=on_failure)
 
 
 def min_perception(

@@ -89,7 +89,8 @@ def sweep(
         What to solve.
     R, C, D : float, None or sequence of them
         Rate and classification budgets in ``units``, and distortion budgets in the unit of d; None or inf means no
-        such budget. What is minimised takes none. With several classes C is a mapping with their names, or several.
+        such budget. What is minimised takes none. With several classes C is a mapping with their names, or several;
+        for the least loss of one of them without that one's.
     P : float, None or sequence of them
         Perception budgets; None (the whole argument): none, and Y has the problem's law, or any where its py is None.
         In a sequence None or inf is a row where Y may have any law.

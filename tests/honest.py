@@ -252,6 +252,8 @@ def about_classes() -> dict[str, Proof]:
     px, py, d = rng.dirichlet(np.full(3, 2.0)), rng.dirichlet(np.full(2, 2.0)), rng.random((3, 2))
     two = {"a": rng.dirichlet(np.full(2, 0.5), 3), "b": rng.dirichlet(np.full(2, 0.5), 3)}
     slack = drcopt.Problem(px, py, two, d)  # a tree for one of them will do
+    W = {"a": [[0.9, 0.1], [0.2, 0.8]], "b": [[0.7, 0.3], [0.4, 0.6]]}
+    pair = drcopt.Problem([0.6, 0.4], [0.5, 0.5], W, [[0, 1], [0.7, 0]])
     C = {"a": 0.86, "even or odd": 0.71}
     found = {
         "classes": drcopt.solve(given, R=0.5, C=C),
@@ -260,6 +262,8 @@ def about_classes() -> dict[str, Proof]:
         "classes too small": drcopt.solve(given, R=0.2, C={"a": 0.3, "even or odd": 0.9}, on_failure="return"),
         "classes and D": drcopt.min_rate(given, D=0.05, C={"a": 0.8, "even or odd": None}, on_failure="return"),
         "classes without rate": drcopt.solve(given, R=0.0),
+        "classes least loss": drcopt.min_classification_loss(pair, R=0.5, D=0.36, of="b", C={"a": 0.74}, tol=1e-3),
+        "classes least loss, D": drcopt.min_classification_loss(pair, R=0.4, D=0.1, of="a", on_failure="return"),
     }
     files = {name: proof.to_dict(solution.certificate) for name, solution in found.items()}
     joint = found["classes"].certificate
@@ -273,7 +277,7 @@ def about_classes() -> dict[str, Proof]:
 
 CLASS_NAMES = [
     "classes tree", "classes", "classes, one of them", "classes rate", "classes too small", "classes and D",
-    "classes without rate",
+    "classes without rate", "classes least loss", "classes least loss, D",
 ]  # fmt: skip
 
 

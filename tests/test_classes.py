@@ -25,7 +25,7 @@ from drcopt.certify.several import Judge
 from drcopt.certify.witness import Budgets
 from drcopt.cli import main
 from drcopt.formulations import Part, Several, SingleLetter
-from drcopt.questions import DISTORTION, RATE
+from drcopt.questions import RATE
 
 inf, LN2 = math.inf, math.log(2)
 some = [5, 9, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(10, 25))]
@@ -84,6 +84,93 @@ class TestAgainstGrids:
             assert all(one[0] <= c + 2e-9 for one, c in zip(each, C, strict=True))
         if found.status == "optimal":
             assert found.distortion <= cost[met].min(initial=inf) + 1e-6
+
+
+class TestLeastLoss:
+    @pytest.mark.parametrize("seed", [113, *(pytest.param(s, marks=pytest.mark.slow) for s in range(30, 38))])
+    def test_against_grids(self, seed: int) -> None:
+        """The least loss of one class within a budget for the other, R and perhaps D."""
+        rng = np.random.default_rng(seed)
+        n, m, steps = ((2, 2, 2001), (2, 3, 201), (3, 2, 201))[seed % 3]
+        px, py, d = rng.dirichlet(np.ones(n) * 2), rng.dirichlet(np.ones(m) * 2), rng.random((n, m))
+        Ws = channels(rng, KINDS[seed % 5], n, (2, 3))
+        grid = couplings(px, py, d, steps)
+        cost, rate, losses = spends(grid, Ws, d)
+        of = int(rng.integers(2))
+        R = float(np.quantile(rate, rng.uniform(0.4, 1.0)))
+        C = float(np.quantile(losses[1 - of][rate <= R], rng.uniform(0.02, 0.8)))
+        most = float(np.quantile(cost[rate <= R], rng.uniform(0.1, 1.0))) if rng.random() < 0.6 else inf
+        least = losses[of][(rate <= R) & (losses[1 - of] <= C) & (cost <= most)].min(initial=inf)
+        problem = drcopt.Problem(px, py, {"a": Ws[0], "b": Ws[1]}, d)
+        budgets = {"ab"[1 - of]: C + 1e-9}
+        limits = {"R": R + 1e-9, "D": most + 1e-9, "time_limit": 1.0 if seed > 100 else 2.0}
+        found = drcopt.min_classification_loss(problem, C=budgets, on_failure="return", **limits)
+        assert found.of == "ab"[of] and found.lower_bound <= least + 1e-9
+        if found.status != "infeasible" and not np.isnan(found.coupling).any():
+            value, spent, each = spends(found.coupling[None], Ws, d)
+            assert value[0] <= most + 2e-9 and spent[0] <= R + 2e-9 and each[1 - of][0] <= C + 2e-9
+            assert each[of][0] == pytest.approx(found.value, abs=1e-9)
+        if found.status == "optimal":
+            assert found.value <= least + 2e-6
+
+    def test_loose_budgets_change_nothing(self) -> None:
+        one = drcopt.min_classification_loss(small().of_class("a"), R=0.5, tol=1e-4)
+        for how in ({"C": {"b": None}}, {"of": "a", "C": {"a": None, "b": 0.95}}):
+            both = drcopt.min_classification_loss(small(), R=0.5, tol=1e-4, **how)
+            assert both.status == "optimal" and both.value == pytest.approx(one.value, abs=1e-4)
+            assert both.of == "a" and both.value == both.classification_loss["a"]
+
+    def test_one_class_given_twice(self) -> None:
+        """The other's budget is a floor or nothing: its loss is that of the first."""
+        W = small().classes["a"]
+        one = drcopt.min_classification_loss(small().of_class("a"), R=0.5, tol=1e-4)
+        twice = drcopt.min_classification_loss(small(a=W, b=W), R=0.5, C={"b": one.value + 1e-4}, tol=1e-4)
+        assert twice.status == "optimal" and twice.value == pytest.approx(one.value, abs=1e-4)
+        alone = drcopt.min_classification_loss(small(a=W), R=0.5, tol=1e-4)
+        assert alone.of == "a" and alone.value == pytest.approx(one.value, abs=1e-4)
+
+    @pytest.mark.slow
+    def test_there_and_back(self) -> None:
+        """The least loss is met within what it was found at, and the distortion is then what it was."""
+        least = drcopt.min_classification_loss(toy(), R=0.5, D=0.2, C={"a": 0.86}, tol=1e-4)
+        assert least.status == "optimal" and "classification_loss[b]=" in repr(least)
+        assert least.multipliers.classification["a"] > 0 and np.isnan(least.multipliers.classification["b"])
+        back = drcopt.solve(toy(), R=0.5, C={"a": 0.86, "b": least.value}, tol=1e-3)
+        assert back.lower_bound <= 0.2 + 1e-9 and least.distortion <= 0.2 + 1e-9
+
+    def test_at_rate_zero(self) -> None:
+        found = drcopt.min_classification_loss(toy(), R=0, of="b")
+        assert found.status == "optimal" and found.value == pytest.approx(toy().of_class("b").entropy_s / LN2)
+        assert found.certificate.upper == pytest.approx(found.value * LN2)
+        with pytest.raises(drcopt.InfeasibleError):
+            drcopt.min_classification_loss(toy(), R=0, of="b", C={"a": 0.9})
+
+    def test_what_cannot_be_met(self) -> None:
+        with pytest.raises(drcopt.InfeasibleError, match=r"H\(b\|Y\) is at least"):
+            drcopt.min_classification_loss(small(), R=0.5, C={"b": 0.7})
+        found = drcopt.min_classification_loss(toy(), R=0.5, D=0.01, C={"b": 0.9}, on_failure="return")
+        assert found.status == "infeasible" and found.value == inf and np.isnan(found.classification_loss["b"])
+
+    @pytest.mark.parametrize(
+        ("how", "says"),
+        [
+            ({}, "says nothing of 'a', 'b'"),
+            ({"C": {"a": 1, "b": 1}}, "one for each"),
+            ({"of": "z"}, "of must be the name of a class"),
+            ({"of": "a", "C": {"a": 0.3}}, "no budget for class 'a'"),
+            ({"of": "a", "C": 0.3}, "a budget for each class, 'b'"),
+            ({"of": "a", "C": {"q": 1}}, "for the classes 'a', 'b' only"),
+        ],
+    )
+    def test_refused(self, how: Any, says: str) -> None:
+        with pytest.raises(drcopt.InputError, match=says):
+            drcopt.min_classification_loss(toy(), R=0.5, **how)
+
+    def test_refused_of_one_class(self) -> None:
+        with pytest.raises(drcopt.InputError, match="it has one class, without a name"):
+            drcopt.min_classification_loss(toy().of_class("a"), R=0.5, of="a")
+        with pytest.raises(drcopt.InputError, match="C must not be given"):
+            drcopt.min_classification_loss(toy().of_class("a"), R=0.5, C=0.3)
 
 
 def random_tree(rng: np.random.Generator, n: int, m: int, K: int, J: int, depth: int) -> Any:
@@ -210,6 +297,11 @@ D = [[0, 1, 0.6], [0.7, 0, 0.2], [0.1, 0.8, 0]]
 PX, PY = [0.5, 0.3, 0.2], [0.4, 0.3, 0.3]
 
 
+def small(**classes: Any) -> drcopt.Problem:
+    two = {"a": [[0.9, 0.1], [0.2, 0.8]], "b": [[0.7, 0.3], [0.4, 0.6]]}
+    return drcopt.Problem([0.6, 0.4], [0.5, 0.5], classes or two, [[0, 1], [0.7, 0]])
+
+
 def toy(**classes: Any) -> drcopt.Problem:
     return drcopt.Problem(PX, PY, classes or {"a": A, "b": B}, D)
 
@@ -290,6 +382,13 @@ class TestProblem:
             assert main([*ask, "--C", wrong]) == 2 and says in capsys.readouterr().err
         for extra in ([], ["--json"]):
             assert main([*ask, "--C", "a=0.1,b=1", *extra]) == 1
+        drcopt.sources.save(small(), tmp_path / "mine.json")
+        ask += ["--tol", "1e-3"]
+        capsys.readouterr()
+        for extra in (["--of", "a"], ["--C", "b=0.97"]):
+            assert main([*ask, "--minimize", "classification-loss", *extra]) == 0
+            assert "of the classification loss of a" in capsys.readouterr().out
+        assert main([*ask, "--of", "a"]) == 2 and "--of must come with" in capsys.readouterr().err
 
     def test_letters_of_classes_without_mass_go(self) -> None:
         wide = drcopt.Problem([1.0, 0.0], [1.0], {"a": [[1, 0, 0], [0, 1, 0]], "b": [[0, 1], [1, 0]]}, [[0], [1]])
@@ -331,6 +430,8 @@ class TestProofs:
 
     def test_verify(self) -> None:
         pytest.importorskip("flint")
+        least = drcopt.min_classification_loss(small(), R=0.5, of="a", tol=1e-4, verify="interval")
+        assert least.verified and least.lower_bound - 1e-9 <= least.proved_lower_bound <= least.value
         C = {"a": 0.86, "b": 0.71}
         found = drcopt.solve(toy(), R=0.5, C=C, verify="interval")
         assert found.verified and found.lower_bound - 1e-9 <= found.proved_lower_bound <= found.proved_distortion
@@ -412,6 +513,15 @@ class TestSweeps:
         assert [curve.label for curve in curves] == ["C[a] = 0.9"]
         assert "0.6" in export.latex(table) and len(export.brief(table)) == 2
 
+    def test_of_the_least_loss(self) -> None:
+        how: Any = {"objective": "classification_loss", "tol": 1e-3, "progress": False}
+        table = drcopt.sweep(small(), R=[0.4, 0.6], D=[0.4, None], C={"a": 0.9}, **how)
+        assert set(table["curve"]) == {"least H(b|Y), C[a] = 0.9"} and set(table["objective"]) == {
+            "classification_loss"
+        }
+        assert list(table["distortion_budget"]) == [0.4, 0.4, inf, inf] and (table["value"].diff()[[1, 3]] < 0).all()
+        assert (table["value"] == table["classification_loss_bits[b]"]).all()
+
     @pytest.mark.parametrize(
         ("wrong", "says"),
         [
@@ -421,7 +531,8 @@ class TestSweeps:
             ({"checkpoint": "rows.jsonl"}, r"checkpoint='rows\.jsonl' came"),
             ({"verify": "interval"}, "verify='interval' came"),
             ({"formulation": "one-shot"}, "formulation='one-shot' came"),
-            ({"objective": "classification_loss"}, "'distortion' or 'rate'"),
+            ({"objective": "classification_loss"}, "it says nothing of 'a', 'b'"),
+            ({"objective": "perception"}, "'distortion', 'rate' or 'classification_loss'"),
             ({"objective": "rate"}, "R must not be given"),
         ],
     )
@@ -496,6 +607,3 @@ class TestRefused:
         ):
             with pytest.raises(drcopt.InputError, match="one class here"):
                 ask()
-        with pytest.raises(drcopt.InputError, match="'distortion' or 'rate'"):
-            drcopt.min_classification_loss(toy(), R=0.1)
-        assert DISTORTION.place == 0

@@ -57,10 +57,11 @@ def truth(data: Proof, objective: str, seconds: float) -> tuple[float, float]:
                 return math.inf, math.inf
             met = not math.isnan(solution.rate) and solution.excess == 0 and solution.rate <= R
             return -math.inf, float(p.px @ p.d.max(axis=1)) if met else math.inf
-        if objective == "classification-loss" and several:
-            return -math.inf, math.inf
         if objective != "distortion":
             asked = {"D": D, "C": C} if objective == "rate" else {"D": D, "R": R}
+            if objective != "rate" and several:
+                assert data["class"] in C
+                asked["C"] = {name: limit for name, limit in C.items() if name != data["class"]}
             ask = drcopt.min_rate if objective == "rate" else drcopt.min_classification_loss
             solution = ask(p, **asked, **settings)
             if solution.status == "infeasible":

@@ -192,6 +192,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "self.losses[0], objective",
     ),
     Mutant("the least excess of all classes", "certify/several.py", "if max(s.loss_excess", "if min(s.loss_excess"),
+    Mutant(
+        "the first class's loss as the least",
+        "certify/several.py",
+        "found[place - CLASSIFICATION_LOSS.place]",
+        "found[0]",
+    ),
     Mutant("another class's loss for this", "bounds/several.py", "if same or bound == math.inf", "if True"),
     Mutant(
         "posteriors of few dimensions left out",

@@ -13,7 +13,7 @@ from drcopt.certify import proof
 from drcopt.certify.certificate import repair
 from drcopt.certify.witness import CLOSE, Budgets, Spent, spent
 from drcopt.formulations import Part, Several
-from drcopt.questions import Quantity
+from drcopt.questions import CLASSIFICATION_LOSS, RATE, Quantity
 
 #: A bound this much, relative, above what any point has is no rounding.
 _BEYOND = 1e-9
@@ -97,7 +97,12 @@ class Judge:
         return max(s.excess for s in found)
 
     def _key(self, found: Sequence[Spent]) -> tuple[bool, float]:
-        return any(s.excess > 0.0 for s in found), found[0].values[self.question.objective.place]
+        return any(s.excess > 0.0 for s in found), self.value(found)
+
+    def value(self, found: Sequence[Spent]) -> float:
+        """What is minimised, of what a point spends by class."""
+        place = self.question.objective.place
+        return found[0].values[place] if place <= RATE.place else found[place - CLASSIFICATION_LOSS.place].loss
 
     def bound(self, evidence: Evidence) -> float:
         """What it proves, evaluated once."""
@@ -115,7 +120,7 @@ class Judge:
         if self.best is None:
             return SeveralCertificate(question, None, evidence, upper, lower)
         parts, found = self.best
-        upper = found[0].values[place]
+        upper = self.value(found)
         met = all(s.excess == 0.0 for s in found)
         if not met and lower == math.inf:
             return SeveralCertificate(question, None, evidence, math.inf, lower)

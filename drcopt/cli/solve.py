@@ -52,6 +52,7 @@ PATIENCE, QUIET = 1.0, 10.0
     type=LossBudget(),
     help="Classification budget, on what --class-loss says; without it, none. Several classes: digit=0.9,even=0.3.",
 )
+@click.option("--of", help="With --minimize classification-loss and several classes: the class that it is of.")
 @click.option("--perception", type=Near(), help="KIND:P, such as tv:0.05: Y's law lies within P of the source's.")
 @settings
 @accuracy
@@ -68,6 +69,7 @@ def solve(
     D: float | None,
     R: float | None,
     C: Any,
+    of: str | None,
     perception: tuple[str, list[float] | None] | None,
     py: str,
     as_json: bool,
@@ -102,6 +104,7 @@ def solve(
     if coupling is not None and coupling.suffix.lower() not in (".csv", ".npy"):
         raise InputError(f"--coupling must end in .csv or .npy; it is {str(coupling)!r}. Give it one of them.")
     refuse_existing(force, coupling, certificate)
+    from drcopt.class_session import others
     from drcopt.decision_session import session_of
     from drcopt.engines.base import INTERRUPTED
     from drcopt.questions.quantities import quantity
@@ -111,6 +114,9 @@ def solve(
     # JSON has all its fields whatever happened; a person gets the sentence that the exception holds.
     lenient = as_json or certificate is not None
     objective = quantity(minimize)
+    if of is not None and minimize != "classification_loss":
+        raise InputError(f"--of must come with --minimize classification-loss; it is {of!r}. Leave it out.")
+    C = others(problem, of, C)
     with _reported(session, objective, progress):
         solution = session.ask(objective, D=D, R=R, C=C, on_failure="return" if lenient else "raise")
         if solution.status == "infeasible":
@@ -193,7 +199,7 @@ def _fields(solution: Solution, problem: Problem) -> dict[str, Any]:
         "classification_budget",
         "units",
     ]
-    asked += ["law", "perception_kind", "perception_budget"]
+    asked += ["law", "perception_kind", "perception_budget", *["of"] * bool(solution.of)]
     fields = {
         **{name: getattr(solution, name) for name in names},
         "multipliers": vars(solution.multipliers),
@@ -234,7 +240,7 @@ def _report(solution: Solution) -> str:
 
     units, unit = solution.units, solution.units.rstrip("s")
     multipliers = solution.multipliers
-    what = solution.objective.replace("_", " ")
+    what = solution.objective.replace("_", " ") + f" of {solution.of}" * bool(solution.of)
     least = f"{solution.distortion:.9g}"
     bound = f"{solution.lower_bound:.9g}"
     if math.isfinite(solution.distortion_budget):
@@ -262,7 +268,11 @@ def _report(solution: Solution) -> str:
         ),
         **_of_law(solution),
         **({} if solution.problem is None or math.isnan(solution.coupling[0, 0]) else {"accuracy": guessed}),
-        **{f"{name} multiplier": f"{worth:.6g} {what} per {each}" for name, worth, each in worths if name not in what},
+        **{
+            f"{name} multiplier": f"{worth:.6g} {what} per {each}"
+            for name, worth, each in worths
+            if name not in what or solution.of
+        },
         "engine": f"{solution.engine}: {' '.join(solution.termination.split())}",
         "seconds": f"{solution.seconds:.3g}",
     }

@@ -176,8 +176,9 @@ class SeveralClasses:
         for q, form in ((DISTORTION, distortion), (RATE, rate)):
             if budgets[q.place] < most[q.place] * (1.0 - _MARGINS[0]):
                 limits.append(form <= budgets[q.place] * (1.0 - 1e-3 * margin) - margin * min(1.0, budgets[q.place]))
-        for j, tangent in enumerate(tangents):
+        losses = [cp.sum(cp.multiply(tangent, X)) for tangent in tangents]
+        for j, loss in enumerate(losses):
             if budgets[2 + j] < most[2 + j]:
-                limits.append(cp.sum(cp.multiply(tangent, X)) <= budgets[2 + j] - margin + over[j])
-        form = distortion if question.objective is DISTORTION else rate
+                limits.append(loss <= budgets[2 + j] - margin + over[j])
+        form = (distortion, rate, *losses)[question.objective.place]
         return cp.Problem(cp.Minimize(form + price * cp.sum(over)), limits), X, over, tangents, margin, price

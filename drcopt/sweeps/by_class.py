@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from drcopt.class_session import ClassSession, budgets_of
+from drcopt.class_session import ClassSession, aimed, budgets_of
 from drcopt.errors import InputError
 from drcopt.information import from_nats, to_nats
 from drcopt.problem import Problem
@@ -32,9 +33,10 @@ def sweep_by_class(
     unused: Mapping[str, Any],
     progress: bool | None,
 ) -> pd.DataFrame:
-    """A row for every C, in it for every R (or D); columns as in all tables, those of the loss once for each class.
+    """A row for every C, in it for every R (or D; where a loss is minimised for every D, in it for every R).
 
-    A column "curve" says the budgets of classes in words, and names the curves of pictures.
+    Columns are as in all tables, those of the loss once for each class. A column "curve" says the budgets of classes in
+    words, and names the curves of pictures. The loss that is minimised is that of the class that C says nothing of.
     """
     import pandas as pd
 
@@ -47,41 +49,49 @@ def sweep_by_class(
         )
     session = ClassSession(problem, units="bits", **settings)
     session.require(objective)
-    first = DISTORTION if objective is RATE else RATE
+    loss = objective is CLASSIFICATION_LOSS
+    first, second = DISTORTION if objective is RATE else RATE, DISTORTION
     limits = listed(first, given[first.budget], units)
-    if given[objective.budget] is not None:
+    outer = listed(second, given[second.budget], units) if loss else [math.inf]
+    if not loss and given[objective.budget] is not None:
         raise objective.limited_itself(check.shown(given[objective.budget]))
-    classes = _listed(given["C"], tuple(problem.classes), units)
+    classes = _listed(given["C"], tuple(problem.classes), units, loss)
     rows = []
     disable = None if progress is None else not progress
-    with tqdm(total=len(limits) * len(classes), unit="point", disable=disable) as bar:
-        for C in classes:
-            for limit in limits:
-                solution = session.ask(objective, **{first.budget: limit}, C=C, on_failure="return")
-                asked = Asked(problem, settings, objective, {first: limit, CLASSIFICATION_LOSS: math.nan})
-                row: dict[str, Any] = {}
-                for column in ALL:
-                    if column.name in OF_CLASSES:
-                        row[column.name] = math.nan
-                    else:
-                        row[column.name] = column.read(asked if column.kind == "asked" else solution)
-                row["curve"] = ", ".join(f"C[{name}] = {c:.6g}" for name, c in C.items() if c < math.inf) or "no C"
-                accuracy = solution.accuracy if isinstance(solution.accuracy, Mapping) else dict.fromkeys(C, math.nan)
-                of = (C, solution.classification_loss, solution.multipliers.classification, accuracy)
-                for what, values in zip(OF_CLASSES, of, strict=True):
-                    row |= {f"{what}[{name}]": float(values[name]) for name in C}
-                rows.append(row)
-                bar.update()
+    with tqdm(total=len(limits) * len(outer) * len(classes), unit="point", disable=disable) as bar:
+        for C, held, limit in product(classes, outer, limits):
+            budgets = {second: held, first: limit}
+            asked = Asked(problem, settings, objective, {**budgets, CLASSIFICATION_LOSS: math.nan})
+            limited = {q.budget: budget for q, budget in budgets.items()}
+            solution = session.ask(objective, **limited, C=C, on_failure="return")
+            row: dict[str, Any] = {}
+            for column in ALL:
+                if column.name in OF_CLASSES:
+                    row[column.name] = math.nan
+                else:
+                    row[column.name] = column.read(asked if column.kind == "asked" else solution)
+            least = [f"least H({solution.of}|Y)"] * loss
+            row["curve"] = (
+                ", ".join(least + [f"C[{name}] = {c:.6g}" for name, c in C.items() if c < math.inf]) or "no C"
+            )
+            names = solution.classification_loss
+            accuracy = solution.accuracy if isinstance(solution.accuracy, Mapping) else dict.fromkeys(names, math.nan)
+            of = (solution.classification_budget, names, solution.multipliers.classification, accuracy)
+            for what, values in zip(OF_CLASSES, of, strict=True):
+                row |= {f"{what}[{name}]": float(values[name]) for name in names}
+            rows.append(row)
+            bar.update()
     return pd.DataFrame(rows)
 
 
-def _listed(value: Any, names: Sequence[str], units: Any) -> list[dict[str, float]]:
-    """The budgets of classes, in bits."""
+def _listed(value: Any, names: Sequence[str], units: Any, loss: bool) -> list[dict[str, float]]:
+    """The budgets of classes, in bits; of one that is minimised there is none."""
     one = value is None or isinstance(value, (Mapping, str)) or not isinstance(value, Iterable)
     many = [value] if one else [*value]
     if not many:
         raise InputError("C must be a mapping with a budget for each class, or several of them; it is empty. Pass one.")
-    found = [budgets_of(one, names) for one in many]
+    limited = [[name for name in names if not loss or name != aimed(each, names)] for each in many]
+    found = [budgets_of(each, some) for each, some in zip(many, limited, strict=True)]
     if units == "bits":
         return found
-    return [{name: from_nats(to_nats(c, units), "bits") for name, c in one.items()} for one in found]
+    return [{name: from_nats(to_nats(c, units), "bits") for name, c in each.items()} for each in found]
