@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -18,12 +18,25 @@ from drcopt.certify import verify as _verify
 from drcopt.certify.certificate import repair
 from drcopt.certify.witness import Budgets
 from drcopt.class_session import ClassSession
-from drcopt.engines.base import Proposal
-from drcopt.engines.decisions import Ask, Deciding
+from drcopt.engines.base import Limits, Proposal
+from drcopt.engines.decisions import Deciding
+from drcopt.engines.map_decisions import MapDeciding
 from drcopt.errors import InfeasibleError, InputError, NotSolvedError
 from drcopt.failures import guarded
-from drcopt.formulations import Decisions, Message, MessageDecisions, Part, Question, SingleLetter
+from drcopt.formulations import (
+    Decided,
+    Decisions,
+    MapDecisions,
+    Message,
+    MessageDecisions,
+    OneShot,
+    Part,
+    Question,
+    SingleLetter,
+)
+from drcopt.formulations.one_shot import map_coupling
 from drcopt.law_session import LawSession, session_for
+from drcopt.mixtures import mixture
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE, Quantity
 from drcopt.questions.output import Free, OutputLaw
@@ -113,12 +126,11 @@ class DecisionSession(LawSession):
     """A session with a table of losses (k, A)."""
 
     def __init__(self, problem: Problem, *, class_loss: Any, law: OutputLaw | None, **settings: Any) -> None:
-        if (formulation := settings.get("formulation", "single-letter")) != "single-letter":
-            check.choice("formulation", formulation, words.FORMULATIONS)
+        if settings.get("formulation") == "time-sharing":
             raise InputError(
-                "class_loss must be 'entropy' with another formulation than 'single-letter'; it came with "
-                f"formulation={formulation!r}. Leave that out: with classifier_sees='message' the lower bound of "
-                "'single-letter' holds for time-sharing and one-shot codes too."
+                "class_loss must be 'entropy' with formulation='time-sharing'; another came with it. Leave the "
+                "formulation out: with classifier_sees='message' the lower bound of 'single-letter' holds for "
+                "time-sharing too."
             )
         super().__init__(problem, law=law, perception=None, **settings)
         if self.engine != "auto":
@@ -132,6 +144,9 @@ class DecisionSession(LawSession):
     def with_edge(self, solution: Solution, patience: float = math.inf) -> Solution:
         """The solution as it is: its tree says what the least loss is."""
         return solution
+
+    def _shared(self, perception: Any) -> None:
+        """Mixtures may have any law on average."""
 
     def require(self, objective: Quantity) -> None:
         """Every quantity is minimised, forbidden pairs or not."""
@@ -153,10 +168,12 @@ class DecisionSession(LawSession):
             raise objective.limited_itself(check.shown(given[objective.place]))
         budgets = Budgets(given[0], given[1], math.inf, self.units)
         kind: type[Any] = MessageDecisions if self.classifier_sees == "message" else Decisions
-        question: Ask = kind(
+        sees = {"classifier_sees": self.classifier_sees} if self.formulation == "one-shot" else {}
+        question: Decided = (MapDecisions if sees else kind)(
             self._reduced,
             budgets.nats[RATE.place],
             given[CLASSIFICATION_LOSS.place],
+            **sees,
             distortion_budget=given[DISTORTION.place],
             objective=objective,
             laws=self._law,
@@ -169,7 +186,7 @@ class DecisionSession(LawSession):
         limits = replace(limits, tol=0.5 * enough)
         held = _Judge(question, budgets)
         with clock.until(limits.deadline):
-            proposal = self._proposed(question, held, lambda judge: Deciding(question, limits, judge).propose())
+            proposal = self._proposed(question, held, limits)
         lower = max((bound_of(one, question) for one in proposal.evidence), default=-math.inf)
         if lower == math.inf and held.excess > 0.0:
             held.parts = None
@@ -184,21 +201,23 @@ class DecisionSession(LawSession):
             self._raise(solution)
         return solution
 
-    def _proposed(
-        self, question: Ask, held: _Judge, search: Callable[[Callable[[Part], float | None]], Proposal]
-    ) -> Proposal:
+    def _proposed(self, question: Decided, held: _Judge, limits: Limits) -> Proposal:
         if self._stranded is not None:
             return Proposal(None, (Stranded(self._stranded),), "every coupling has a forbidden pair")
         if question.rate_budget == 0.0:
             return self._independent(question, held)
-        return guarded(Deciding.name, lambda: search(held))
+        search: Any = MapDeciding if isinstance(question, MapDecisions) else Deciding
+        return guarded(Deciding.name, lambda: search(question, limits, held).propose())
 
-    def _independent(self, question: Ask, held: _Judge) -> Proposal:
+    def _independent(self, question: Decided, held: _Judge) -> Proposal:
         """At R = 0 the best letter for all, or the given law, and the best action for all."""
         problem = question.problem
         law = question.law.argmin(problem.px @ problem.d)
-        letters = np.arange(problem.m)
-        held(Part(1.0, np.outer(problem.px, law), letters=letters))
+        if isinstance(question, MapDecisions):
+            maps = [np.full(problem.n, y) for y in range(problem.m)]
+            held([Part(float(law[f[0]]), map_coupling(problem, f), f) for f in maps if law[f[0]] > 0.0])
+        else:
+            held([Part(1.0, np.outer(problem.px, law), letters=np.arange(problem.m))])
         return Proposal(None, (AtNoRate(),), "X and Y must be independent", 0.0, math.inf, 0.0)
 
     def _told(
@@ -208,7 +227,7 @@ class DecisionSession(LawSession):
         problem = self.problem
         values = [math.nan] * 3
         coupling = np.full((problem.n, problem.m), math.nan)
-        residuals, message = Residuals(*[math.nan] * 6), None
+        residuals, message, shared = Residuals(*[math.nan] * 6), None, None
         if certificate.parts is not None:
             coupling = self._support.restore(question.coupling(certificate.parts))
             values = list(question.values(certificate.parts))
@@ -219,6 +238,8 @@ class DecisionSession(LawSession):
                 status = "near-feasible"
             if isinstance(question, Message):
                 message = self._atoms(certificate.parts[0])
+            if self.formulation != "single-letter":
+                shared = mixture(problem, question, certificate.parts, self.units)
         elif certificate.lower == math.inf:
             status = "infeasible"
             values[objective.place] = math.inf
@@ -259,6 +280,7 @@ class DecisionSession(LawSession):
             stats=proposal.stats,
             problem=problem,
             message=message,
+            mixture=shared,
             class_loss=self.class_loss,
         )
 
@@ -293,10 +315,10 @@ class DecisionSession(LawSession):
 class _Judge:
     """Moves points onto the marginals and within the rate; keeps the best whose loss, rounded up, is within C."""
 
-    def __init__(self, question: Ask, budgets: Budgets) -> None:
+    def __init__(self, question: Decided, budgets: Budgets) -> None:
         self.question, self.budgets = question, budgets
-        kind = Message if isinstance(question, MessageDecisions) else SingleLetter
-        self.plain = kind(
+        kind: Any = next(kind for kind in (Message, OneShot, SingleLetter) if isinstance(question, kind))
+        self.plain: Question = kind(
             question.problem,
             question.rate_budget,
             math.inf,
@@ -308,8 +330,8 @@ class _Judge:
         self.upper = self.excess = math.inf
         self.parts: tuple[Part, ...] | None = None
 
-    def __call__(self, part: Part) -> float | None:
-        point = repair(self.plain, [part], self.budgets, lower_loss=False)
+    def __call__(self, parts: Sequence[Part]) -> float | None:
+        point = repair(self.plain, parts, self.budgets, lower_loss=False)
         if point is None or point.spent.excess > 0.0:
             return None
         question = self.question
@@ -325,7 +347,7 @@ class _Judge:
         return value if excess == 0.0 else None
 
 
-def _one_action(question: Ask) -> Fraction:
+def _one_action(question: Decided) -> Fraction:
     """The loss of the best action for all, exactly: no point has more."""
     problem = question.problem
     pmfs = [problem.px.tolist(), *problem.ps_given_x.tolist()]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from drcopt import information, words
-from drcopt.formulations import Part, Question
+from drcopt.formulations import Decided, Part, Question
 from drcopt.problem import Problem
 from drcopt.solution import Component, Mixture
 
@@ -28,6 +28,7 @@ def mixture(problem: Problem, question: Question, parts: tuple[Part, ...], units
             full_map[support.x] = support.y[part.map]
         alone = [Part(1.0, part.coupling, part.map)]
         single = replace(question, classification_budget=math.inf)
+        loss = single.classification_loss(alone)
         components.append(
             Component(
                 weight=part.weight,
@@ -35,7 +36,7 @@ def mixture(problem: Problem, question: Question, parts: tuple[Part, ...], units
                 map=full_map,
                 distortion=question.problem.distortion(part.coupling),
                 rate=unit(single.rate(alone)),
-                classification_loss=unit(question.problem.classification_loss(part.coupling)),
+                classification_loss=loss if isinstance(question, Decided) else unit(loss),  # of decisions in its own
             )
         )
     return Mixture(tuple(components))

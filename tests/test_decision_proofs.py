@@ -60,7 +60,7 @@ class TestHalfSpaces:
         decisions = Decisions(texts(table), checked)
         reader = Evidence(checked, None, "distortion", "Y", 1e9)
         tree = {"kind": "action-tree", "nodes": random_tree(rng, n, m, A, 5)}
-        found = decisions.region(tree, reader, False)
+        found = decisions.region(tree, reader, "single-letter", False)
         values = np.array([
             (P * np.where(np.isfinite(d), d, 0.0)).sum(),
             rel_entr(P, np.outer(P.sum(axis=1), P.sum(axis=0))).sum(),
@@ -110,7 +110,7 @@ class TestDistrust:
         ("change", "message"),
         [
             (lambda data: data.update({"drcopt-proof": 1}), "losses are of version 2"),
-            (lambda data: data.update(formulation="time-sharing"), "losses are of version 2, single-letter"),
+            (lambda data: data.update(formulation="time-sharing"), "losses are of version 2, not of mixtures"),
             (lambda data: data["losses"][0].__setitem__(0, "-0x1.0p-3"), "is negative"),
             (lambda data: data["losses"].pop(), "a list has 1 values instead of 2"),
             (lambda data: data["losses"][0].append("1"), "differ in length|instead of"),

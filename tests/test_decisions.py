@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from grids import couplings, free_couplings
-from scipy.optimize import linprog, minimize_scalar
+from scipy.optimize import minimize_scalar
 from scipy.special import rel_entr
 
 import drcopt
@@ -254,7 +254,6 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "rows": ({"class_loss": [[0, 1]]}, "class_loss must have a row for each of the 2 classes"),
     "negative": ({"class_loss": [[0, -1], [1, 0]]}, "class_loss must be nonnegative"),
     "time-sharing": ({"class_loss": "error", "formulation": "time-sharing"}, "formulation"),
-    "one-shot": ({"class_loss": "error", "formulation": "one-shot"}, "formulation"),
     "engine": ({"class_loss": "error", "engine": "newton"}, "class_loss must be 'entropy'"),
     "perception": ({"class_loss": "error", "perception": ("tv", 0.1)}, "with a perception budget"),
 }
@@ -266,22 +265,3 @@ def test_refused(name: str) -> None:
     with pytest.raises(drcopt.InputError) as caught:
         drcopt.solve(drcopt.sources.bernoulli(), R=0.5, C=0.3, **how)
     assert message in str(caught.value)
-
-
-class TestOtherFormulations:
-    @pytest.mark.parametrize("seed", some[:3])
-    def test_the_message_bounds_one_shot_codes(self, seed: int) -> None:
-        """What the refusal says: mixtures of maps, whose classifier sees U too, by a linear program over all maps."""
-        px, py, W, d = instance(seed, 3, 2)
-        maps = list(itertools.product(range(2), repeat=3))
-        couplings = np.array([px[:, None] * (np.array(f)[:, None] == np.arange(2)) for f in maps])
-        laws = couplings.sum(axis=1)
-        cost, _, loss = spends(couplings, W, d, 1 - np.eye(2))
-        rate = -rel_entr(laws, 1.0).sum(axis=1) / LN2
-        problem = drcopt.Problem(px, py, W, d)
-        for R, share in ((0.3, 0.9), (0.7, 0.6)):
-            C = float(loss.min() + share * (loss.max() - loss.min()))
-            answer = linprog(cost, A_ub=[rate, loss], b_ub=[R, C], A_eq=laws.T, b_eq=py)
-            how = {"class_loss": "error", "classifier_sees": "message", "on_failure": "return"}
-            bound = drcopt.solve(problem, R=R, C=C, **how).lower_bound
-            assert bound <= (answer.fun if answer.status == 0 else inf) + 1e-8

@@ -175,8 +175,27 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "splits where the message is read",
         "bounds/decisions.py",
-        "if message and isinstance(self.root, ActionSplit)",
+        "if isinstance(self.root, ActionSplit) and not question.split",
         "if False",
+    ),
+    Mutant(
+        "maps without the actions' loss",
+        "bounds/decisions.py",
+        "np.full(problem.m, beta), 0)",
+        "np.full(problem.m, 2 * beta), 0)",
+    ),
+    Mutant("the dearest action of a set", "bounds/decisions.py", "costs[row].min(axis=0)", "costs[row].max(axis=0)"),
+    Mutant(
+        "letters' multipliers for nothing",
+        "bounds/decisions.py",
+        "question.law.least(nu), least",
+        "abs(question.law.least(nu)), least",
+    ),
+    Mutant(
+        "maps' multipliers for couplings",
+        "bounds/decisions.py",
+        "usable and isinstance(question, MapDecisions)",
+        "usable",
     ),
     Mutant("losses beyond C", "decision_session.py", "loss - question.budgets", "loss - 9 * question.budgets"),
     # Several classes.

@@ -98,8 +98,21 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "checker: actions of messages in halves",
         "checker/decisions.py",
-        "if not (reader.message and len(nodes) > 1):",
-        "if p:",
+        "mute = (reader.message or reader.by_part) and",
+        "mute = False and",
+    ),
+    Mutant(
+        "checker: actions of maps in halves",
+        "checker/decisions.py",
+        "(reader.message or reader.by_part)",
+        "reader.message",
+    ),
+    Mutant("checker: maps for couplings", "checker/decisions.py", 'reader.maps and kind != "one-shot"', "False"),
+    Mutant(
+        "checker: the dearest action of a set",
+        "checker/evidence.py",
+        "costs[left].min(axis=0)",
+        "costs[left].max(axis=0)",
     ),
     Mutant(
         "checker: doubt for loss",

@@ -8,6 +8,14 @@ For multipliers f and weights w, α, β ≥ 0 every coupling has
 ℓ̄(x, a) = Σ_s p(s|x) ℓ(s, a), the inner minimum −α log Σ px exp(−·/α). Every letter has some best action, so a tree that
 restricts letter y to action a, or to any but a, covers all couplings. Without a split the bound holds where the message
 is read too, and is its exact value.
+
+Mixtures of maps with weights λ_f have that as well, as H(Y|U) ≥ I(X;Y); sharper is, for multipliers ν of letters,
+
+  w E d + α H(Y|U) + β loss ≥ Ψ(ν) + min_f [ Σ_x px (w d(x,f(x)) − ν(f(x))) + α H(f(X)) + β Σ_y L_y(f⁻¹(y)) ],
+  L_y(A) = min_a Σ_{x∈A} px ℓ̄(x, a),
+
+over the actions left to y: the loss of the average is no less than the average of the losses. Where who decides knows
+the map, the loss is that average, and without a split nothing is lost.
 """
 
 from __future__ import annotations
@@ -18,12 +26,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from drcopt.bounds.maps import MapPricing
 from drcopt.bounds.posterior import Leaf
 from drcopt.bounds.pricing import price
-from drcopt.formulations import Decisions, MessageDecisions, Question
+from drcopt.formulations import Decided, MapDecisions, Question
 from drcopt.problem import Standard
 from drcopt.questions import Piece, lowered
 from drcopt.questions.output import Free
+from drcopt.support.check import FloatArray
+
+Actions = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class MapActions:
+    """Multipliers for maps: ν of letters, shape (m,), and the weights α of the rate, β of the loss and w of E d."""
+
+    nu: FloatArray
+    rate: float
+    classification: float
+    distortion: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +58,7 @@ class ActionSplit:
     without: ActionNode
 
 
-ActionNode = Leaf | ActionSplit
+ActionNode = Leaf | MapActions | ActionSplit
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,19 +69,17 @@ class ActionTree:
 
     def bound(self, question: Question) -> float:
         """The least leaf bound."""
-        message = isinstance(question, MessageDecisions)
-        if not message and not isinstance(question, Decisions):
+        if not isinstance(question, Decided):
             return -math.inf
-        if message and isinstance(self.root, ActionSplit):
+        if isinstance(self.root, ActionSplit) and not question.split:
             return -math.inf  # one letter may have several actions
-        assert isinstance(question, (Decisions, MessageDecisions))
-        stack: list[tuple[ActionNode, NDArray[np.bool_]]] = [
+        stack: list[tuple[ActionNode, Actions]] = [
             (self.root, np.full((question.problem.m, question.losses.shape[1]), True))
         ]
         least = math.inf
         while stack:
             node, allowed = stack.pop()
-            if isinstance(node, Leaf):
+            if not isinstance(node, ActionSplit):
                 least = min(least, question.bound(action_piece(question, node, allowed)))
                 continue
             if not (0 <= node.y < allowed.shape[0] and 0 <= node.a < allowed.shape[1]):
@@ -75,9 +95,10 @@ class ActionTree:
         return self
 
 
-def action_piece(question: Question, leaf: Leaf, allowed: NDArray[np.bool_]) -> Piece:
+def action_piece(question: Decided, leaf: Leaf | MapActions, allowed: Actions) -> Piece:
     """The half-space of all points whose letters have a best action among those ``allowed`` (m, A)."""
-    assert isinstance(question, (Decisions, MessageDecisions))
+    if isinstance(leaf, MapActions):
+        return map_piece(question, leaf, allowed)
     problem, expected = question.problem, question.expected
     f, weights = np.asarray(leaf.f, dtype=np.float64), (leaf.distortion, leaf.rate, leaf.classification)
     w, alpha, beta = map(float, weights)
@@ -106,12 +127,51 @@ def action_piece(question: Question, leaf: Leaf, allowed: NDArray[np.bool_]) -> 
 
 
 @dataclass(frozen=True, eq=False)
+class ActionLoss:
+    """L_y(A) = min_a P(X∈A) E[ℓ(S, a)|X∈A] over the actions ``allowed`` (m, A) for y; ``losses`` (k, A)."""
+
+    losses: FloatArray
+    allowed: Actions
+
+    def of(self, joint: FloatArray, letters: NDArray[np.intp]) -> FloatArray:
+        """See :class:`drcopt.bounds.maps.CellLoss`."""
+        return np.asarray(np.where(self.allowed[letters], joint @ self.losses, math.inf).min(axis=-1))
+
+    def table(self, joint: FloatArray) -> FloatArray:
+        """See :class:`drcopt.bounds.maps.CellLoss`."""
+        costs = self.losses.T @ joint
+        alike = (self.allowed == self.allowed[:1]).all()
+        return np.array([costs[row].min(axis=0) for row in (self.allowed[:1] if alike else self.allowed)])
+
+
+def map_piece(question: Decided, leaf: MapActions, allowed: Actions, pricing: MapPricing | None = None) -> Piece:
+    """The same from multipliers for maps; ``pricing``: of this problem with the losses of these actions."""
+    problem, nu = question.problem, np.asarray(leaf.nu, dtype=np.float64)
+    w, alpha, beta = float(leaf.distortion), float(leaf.rate), float(leaf.classification)
+    usable = nu.shape == (problem.m,) and np.isfinite(nu).all() and all(0 <= v < math.inf for v in (w, alpha, beta))
+    if not (usable and isinstance(question, MapDecisions) and not problem.forbidden.any()):
+        return Piece((0.0, 0.0, 0.0), -math.inf)
+    if not allowed.any(axis=1).all():
+        return Piece((w, alpha, beta), math.inf)  # every letter has some best action
+    if pricing is None:
+        pricing = MapPricing(problem, ActionLoss(question.losses, allowed))
+    linear = problem.px[:, None] * (w * problem.d - nu)
+    least, _ = pricing.least(linear, alpha, np.full(problem.m, beta), 0)
+    level = lowered(
+        math.fsum([question.law.least(nu), least]),
+        float(np.abs(linear).max(axis=1).sum()) + float(np.abs(nu).max()),
+        alpha * math.log(problem.n + problem.m + 1.0),
+        beta * float(np.abs(question.expected).max()),
+    )
+    return Piece((w, alpha, beta), level)
+
+
+@dataclass(frozen=True, eq=False)
 class AtNoRate:
     """Evidence: at R = 0 E d is that of one letter for all, or of the given law, and the loss that of one action."""
 
     def bound(self, question: Question) -> float:
-        assert isinstance(question, (Decisions, MessageDecisions))
-        if question.rate_budget > 0.0:
+        if not isinstance(question, Decided) or question.rate_budget > 0.0:
             return -math.inf
         problem = question.problem
         each = problem.px @ problem.d

@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +42,22 @@ _REMEMBERED = 1000
 _SLACK = 1e-13
 
 
+class CellLoss(Protocol):
+    """A loss L_y(A) of cells A that are sent to letters y, in place of P(X∈A) H(S|X∈A)."""
+
+    def of(self, joint: FloatArray, letters: NDArray[np.intp]) -> FloatArray:
+        """Of cells with P(X∈A, S=s), shape (…, k), sent to these letters, shape (…) or one that broadcasts."""
+        ...
+
+    def table(self, joint: FloatArray) -> FloatArray:
+        """Of all cells, joint of shape (k, 2ⁿ), sent to each letter: shape (m, 2ⁿ), or (1, 2ⁿ) where all are alike."""
+        ...
+
+
 class MapPricing:
     """The least of Σ_x linear(x, f(x)) + α H(f(X)) + Σ_y γ(y) L(f⁻¹(y)) over all maps f of one problem."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, loss: CellLoss | None = None) -> None:
         self.problem = problem
         n, m = problem.n, problem.m
         self.work = max(m - 2, 0) * 3.0**n
@@ -55,7 +67,7 @@ class MapPricing:
         if self.exact:
             joint = subset_sums((problem.px[:, None] * problem.ps_given_x).T)
             self._rate = entr(np.minimum(joint.sum(axis=0), 1.0))
-            self._loss = entr(joint).sum(axis=0) - entr(joint.sum(axis=0))
+            self._loss = entr(joint).sum(axis=0) - entr(joint.sum(axis=0)) if loss is None else loss.table(joint)
 
     def least(
         self, linear: FloatArray, alpha: float, gamma: FloatArray, count: int = 1, turn: int = 0

@@ -26,7 +26,7 @@ from drcopt.certify.writing import by_class, has_own_shares
 from drcopt.certify.writing import number as number
 from drcopt.certify.writing import numbers as numbers
 from drcopt.coupling import leaves_first, send_along
-from drcopt.formulations import Decisions, MessageDecisions, Part, Question, Several
+from drcopt.formulations import Decided, Part, Question, Several
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, Near, Quantity
 from drcopt.stakes import Stakes
@@ -304,7 +304,7 @@ def _losses_limited(question: Question, objective: Quantity) -> dict[str, Any]:
 
 def losses_of(question: Question) -> FloatArray | None:
     """The table of losses of actions, if C limits the loss of the best one."""
-    return question.losses if isinstance(question, (Decisions, MessageDecisions)) else None
+    return question.losses if isinstance(question, Decided) else None
 
 
 def points(question: Question, parts: Sequence[Part]) -> list[dict[str, Any]]:

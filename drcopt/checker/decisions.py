@@ -8,7 +8,13 @@ tree that asks whether it is a, or another, has a leaf for every coupling, and t
   V_y = min over the actions a left to y of the least over pmfs p of
         ⟨w d(·,y) + β ℓ̄(·,a) − f, p⟩ + α D(p‖px) = −α log Σ px exp((f − w d(·,y) − β ℓ̄(·,a))/α).
 
-Who reads the message may act on each of its letters differently: there a tree is one leaf.
+A mixture of maps f has that as well, and for multipliers ν of letters
+
+  w E d + α H(Y|U) + β loss ≥ Σ_y py(y) ν_y + min_f [ Σ_x px (w d(x,f(x)) − ν(f(x)))
+        + α H(f(X)) + β Σ_y min_a Σ_{f(x)=y} px ℓ̄(x,a) ].
+
+Who reads the message, or knows the map, may act differently where Y is the same: there a tree is
+one leaf.
 """
 
 from __future__ import annotations
@@ -44,7 +50,7 @@ class Decisions:
         found = sum((least(column) for column in (self.expected.T @ P).T), arb(0))
         return found if found <= self.most else self.most
 
-    def region(self, evidence: Any, reader: Evidence, still: bool) -> Region:
+    def region(self, evidence: Any, reader: Evidence, kind: str, still: bool) -> Region:
         """What a file's evidence proves; ``still``: the points have X and Y independent."""
         p, name = self.p, kind_of(evidence)
         everywhere = [h for h in always(p) if h.weights[2].is_zero()]
@@ -58,17 +64,22 @@ class Decisions:
         if name == "action-tree":
             reader.spend(len(evidence["nodes"]) * p.m * self.actions * (p.n + 8.0))
             nodes = self.tree(evidence["nodes"])
+            left = list(self.left(nodes))
+            reader.maps = sum("nu" in leaf for leaf, _ in left)
             # The letters of a message that are one letter of Y may differ in their best actions.
-            if not (reader.message and len(nodes) > 1):
-                found = [self.half_space(reader, leaf, left) for leaf, left in self.left(nodes)]
-                return Region(everywhere, found)
+            mute = (reader.message or reader.by_part) and len(nodes) > 1
+            # What is proved of maps is not of couplings.
+            if not mute and not (reader.maps and kind != "one-shot"):
+                found = [self.half_space(reader, leaf, actions) for leaf, actions in left]
+                return Region(everywhere, found, reader.note)
         return Region(everywhere, [])
 
     def tree(self, nodes: Any) -> list[Any]:
         """The nodes of a tree, every one of them checked."""
         found = tree(nodes, self.p.m, self.actions, "leaf of an action tree", lambda _: None)
         for leaf in leaves(found):
-            array(leaf["f"], self.p.n)
+            name, size = ("f", self.p.n) if "f" in leaf else ("nu", self.p.m)
+            array(leaf[name], size)
         return found
 
     def left(self, nodes: list[Any]) -> Iterator[tuple[Any, Any]]:
@@ -86,11 +97,18 @@ class Decisions:
 
     def half_space(self, reader: Evidence, leaf: Any, left: Any) -> HalfSpace:
         """Of a leaf and the actions left to every letter."""
-        p, f = self.p, ball(array(leaf["f"], self.p.n))
-        share, alpha, beta = map(
-            arb, (reader.weight(leaf), positive(leaf["rate"]), positive(leaf["classification"]))
-        )
-        found = []
+        p = self.p
+        multipliers = positive(leaf["rate"]), positive(leaf["classification"])
+        share, alpha, beta = weights = [arb(w) for w in (reader.weight(leaf), *multipliers)]
+        if "nu" in leaf:
+            nu = ball(array(leaf["nu"], p.m))
+            linear = (p.PX[:, None] * (share * p.D - nu)).astype(float)
+            costs = (p.PX[:, None] * self.expected).astype(float)
+            gamma = np.full(p.m, float(beta))
+            value = reader.over_laws(nu, arb(0), arb(0))
+            value += reader.least_map(linear, float(alpha), gamma, (costs, left))
+            return HalfSpace((*weights, arb(0)), value)
+        f, found = ball(array(leaf["f"], p.n)), []
         for y, (x, actions) in enumerate(zip(p.origins, left, strict=True)):
             if not len(x):  # without mass, or nothing has any
                 found.append(arb(0))
@@ -98,7 +116,7 @@ class Decisions:
             costs = (share * p.D[x, y] - f[x])[:, None] + beta * self.expected[np.ix_(x, actions)]
             found.append(least(softmin(p.PX[x], column, alpha) for column in costs.T))
         value = f @ p.PX + reader.over_laws(np.array(found), arb(0), arb(0))
-        return HalfSpace((share, alpha, beta, arb(0)), value)
+        return HalfSpace((*weights, arb(0)), value)
 
 
 def softmin(px: Any, costs: Any, alpha: Any) -> Any:

@@ -335,30 +335,39 @@ class Evidence:
         value += self.least_map(linear.astype(float), float(alpha), gamma.astype(float))
         return HalfSpace((share, alpha, most, arb(omega)), value)
 
-    def least_map(self, linear: Any, alpha: float, gamma: Any) -> Any:
+    def least_map(self, linear: Any, alpha: float, gamma: Any, actions: Any = None) -> Any:
         """The least over all mⁿ maps, in doubles: no sum exceeds ``size``, and 4n + 16m + 32
         roundings come off.
+
+        ``actions``: what they cost, (n, A), and which are left to letters, (m, A), if the loss of a
+        cell is that of the best of them in place of an entropy.
 
         Costs beyond a row's least by more than all rates and losses weigh, which no least map
         takes, are lowered to that: it lowers nothing but what rounding comes to.
         """
         p = self.p
-        weigh = alpha * math.log(p.n + 2) + gamma.max() * math.log(p.k + 2)
+        most, wide = math.log(p.k + 2), p.k + 1
+        if actions is not None:
+            most, wide = actions[0].max(axis=1).sum(), actions[0].shape[1]
+        weigh = alpha * math.log(p.n + 2) + gamma.max() * most
         linear = np.minimum(linear, linear.min(axis=1, keepdims=True) + weigh)
         size = np.abs(linear).max(axis=1).sum() + weigh + 1e-290
         steps = max(p.m - 2, 0) * 3.0**p.n
-        if steps > STEPS or steps * self.maps > ALL_STEPS or max(p.m, p.k + 1) * 2.0**p.n > TABLE:
+        if (
+            steps > STEPS
+            or steps * self.maps > ALL_STEPS
+            or max(p.m, wide, p.k + 1) * 2.0**p.n > TABLE
+        ):
             self.note = f"; a minimum over {p.m}^{p.n} maps is out of reach" * bool(
                 alpha > 0 or gamma.any()
             )
             found = linear.min(axis=1).sum()  # what it is without rates and losses, which are ≥ 0
         else:
-            cells = reduce(
-                lambda c, row: np.concatenate([c, c + row[:, None]], axis=1),
-                linear,
-                np.zeros((p.m, 1)),
-            )
-            cells += alpha * p.tables[0] + gamma[:, None] * p.tables[1]
+            cells, losses = of_sets(linear), p.tables[1] if actions is None else 0.0
+            if actions is not None:
+                costs = of_sets(actions[0])
+                losses = np.array([costs[left].min(axis=0) for left in actions[1]])
+            cells += alpha * p.tables[0] + gamma[:, None] * losses
             rest = reduce(min_plus, [row[None] for row in cells[1:-1]], cells[:1])[0, ::-1]
             found = (rest + cells[-1]).min() if p.m > 1 else cells[0, -1]
         return arb(float(found)) - (2 * p.n + 8 * p.m + 16) * arb(float(size)) / 2**52
@@ -387,3 +396,9 @@ class Evidence:
                 values += list(total + gamma * base * mass + alpha * eta(mass))
             value += least(values)
         return HalfSpace((share, alpha, gamma, arb(0)), value)
+
+
+def of_sets(costs: Any) -> Any:
+    """The sums of rows (n, ·) over every set of letters, (·, 2ⁿ)."""
+    start = np.zeros((costs.shape[1], 1))
+    return reduce(lambda c, row: np.concatenate([c, c + row[:, None]], axis=1), costs, start)

@@ -105,7 +105,12 @@ def _added(P: Any, letters: Any, more: Any, of: Any, message: bool) -> tuple[Any
 
 
 def maps(
-    p: Problem, perception: Perception | None, point: Any, limits: tuple[Any, Any], by_part: bool
+    p: Problem,
+    perception: Perception | None,
+    point: Any,
+    limits: tuple[Any, Any],
+    by_part: bool,
+    loss_of: Callable[[Any], Any],
 ) -> Spent:
     """Of a mixture of maps; constant maps, which need no rate, make up for column masses that miss
     py, or bring the law that Y then has near enough to the target.
@@ -136,10 +141,10 @@ def maps(
     mixed = np.outer(p.PX, constant)
     for w, f in zip(weights, found, strict=True):
         mixed[np.arange(p.n), f] += arb(w) * p.PX
-    loss = p.loss(mixed)
+    loss = loss_of(mixed)
     if by_part:
-        losses = [p.loss((f[:, None] == np.arange(p.m)) * p.PX[:, None]) for f in found]
-        loss = ball(weights) @ np.array(losses) + p.loss(np.outer(p.PX, constant))
+        losses = [loss_of((f[:, None] == np.arange(p.m)) * p.PX[:, None]) for f in found]
+        loss = ball(weights) @ np.array(losses) + loss_of(np.outer(p.PX, constant))
     return (p.D * mixed).sum(), rate, loss, phi
 
 

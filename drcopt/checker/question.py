@@ -103,8 +103,8 @@ class Question:
             raise ValueError("there is no perception")
         self.decisions = None
         if "losses" in data:
-            if version == 1 or self.kind != "single-letter" or "perception" in data:
-                raise ValueError("losses are of version 2, single-letter and without a perception")
+            if version == 1 or self.kind == "time-sharing" or "perception" in data:
+                raise ValueError("losses are of version 2, not of mixtures or with a perception")
             self.decisions = Decisions(data["losses"], p)
         seen = {"time-sharing": "Y,Q"}.get(self.kind, "V" if self.message else ",".join(sees))
         rate = "I(X;V)" if self.message else RATES[self.kind]
@@ -181,7 +181,7 @@ class Question:
         schema.record("claim of infeasibility" if infeasible else "claim of bounds", claim)
         evidence = self.data["evidence"]
         if self.decisions:
-            found = self.decisions.region(evidence, self.evidence, still)
+            found = self.decisions.region(evidence, self.evidence, self.kind, still)
         else:
             found = region(evidence, self.evidence, self.kind, still)
         any_law = " with any law" * (p.PY is None and self.perception is None)
@@ -235,9 +235,10 @@ class Question:
         columns = len(parts[0]["coupling"][0]) if self.message else p.m
         self.evidence.spend(float(len(parts)) * p.n * (p.m + columns) * (p.k + 4.0))
         rate, phi = (None if self.aim == i else self.budgets[i] for i in (RATE, PERCEPTION))
-        if self.kind == "one-shot":
-            return point.maps(p, self.perception, parts, (rate, phi), self.evidence.by_part)
         loss = self.decisions.loss if self.decisions else p.losses
+        if self.kind == "one-shot":
+            one = self.decisions.loss if self.decisions else p.loss
+            return point.maps(p, self.perception, parts, (rate, phi), self.evidence.by_part, one)
         spent = point.couplings(p, self.perception, parts, (rate, phi), self.message, loss)
         first, *more = np.atleast_1d(spent[LOSS])
         return (*spent[:LOSS], first, spent[PERCEPTION], *more)

@@ -46,6 +46,7 @@ OBJECTS: dict[str, tuple[str, str]] = {
     "action-tree": ("kind nodes", ""),
     "split of actions": ("y a", ""),
     "leaf of an action tree": ("f rate classification", "distortion"),
+    "leaf of an action tree of maps": ("nu rate classification", "distortion"),
     "split of a tree": ("y s at", ""),
     "leaf of a posterior tree": (
         "f rate classification convex cells",
@@ -194,7 +195,8 @@ def tree(nodes: Any, m: int, k: int, leaf: str, read: Callable[[Any], object]) -
             found.append(Split(index(node.get("y", 0), m), index(node["s"], k), number(node["at"])))
             missing += 1
         else:
-            read(record(leaf, node))
+            maps = acts and isinstance(node, dict) and "nu" in node
+            read(record(f"{leaf} of maps" if maps else leaf, node))
             found.append(node)
             missing -= 1
     if missing:

@@ -12,14 +12,14 @@ import importlib
 import itertools
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drcopt.bounds.decisions import ActionNode, ActionSplit, ActionTree, action_piece
+from drcopt.bounds.decisions import ActionNode, Actions, ActionSplit, ActionTree, action_piece
 from drcopt.bounds.posterior import Leaf
 from drcopt.engines.base import Limits, Proposal
 from drcopt.formulations import Decisions, MessageDecisions, Part
@@ -34,7 +34,6 @@ _MARGINS, _USED = (1e-9, 1e-7), 1e-7
 _SHARP: dict[str, float] = {"tol_feas": 1e-11, "tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11}
 
 Ask = Decisions | MessageDecisions
-Actions = NDArray[np.bool_]
 
 
 @dataclass(eq=False)
@@ -56,7 +55,7 @@ class Deciding:
 
     name = "decisions"
 
-    def __init__(self, question: Ask, limits: Limits, judge: Callable[[Part], float | None]) -> None:
+    def __init__(self, question: Ask, limits: Limits, judge: Callable[[Sequence[Part]], float | None]) -> None:
         self.question, self.limits, self.judge = question, limits, judge
         self.upper, self.best = math.inf, None  # type: tuple[float, Part | None]
         self.scale = Stakes(question.problem).scale or 1.0
@@ -154,7 +153,7 @@ class Deciding:
 
     def _propose(self, part: Part) -> bool:
         """Whether the point is within the limits; it is kept if it is the best."""
-        value = self.judge(part)
+        value = self.judge([part])
         if value is not None and value < self.upper:
             self.upper, self.best = value, part
         return value is not None

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
+from drcopt.bounds.maps import CellLoss
 from drcopt.problem import Problem
 from drcopt.support.check import FloatArray
 
@@ -27,8 +28,9 @@ def quantile_maps(coupling: FloatArray) -> tuple[NDArray[np.int64], FloatArray]:
 class MapMoves:
     """Small values of Σ_x linear(x, f(x)) + α H(f(X)) + Σ_y γ(y) L(f⁻¹(y)), by moving letters one at a time."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+    def __init__(self, problem: Problem, loss: CellLoss | None = None) -> None:
+        self.problem, self.loss = problem, loss
+        self._every = np.arange(problem.m)
         self._joint = problem.px[:, None] * problem.ps_given_x
 
     def least(self, linear: FloatArray, alpha: float, gamma: FloatArray, count: int, turn: int) -> NDArray[np.int64]:
@@ -40,13 +42,14 @@ class MapMoves:
         starts = np.concatenate([linear.argmin(axis=1)[None], charged.argmin(axis=2)[1:]])
         maps = np.unique(self._descended(starts, linear, alpha, gamma), axis=0)
         here = np.arange(p.n)
-        values = linear[here, maps].sum(axis=1) + self._cells(self._sums(maps), alpha, gamma).sum(axis=1)
+        values = linear[here, maps].sum(axis=1) + self._cells(self._sums(maps), alpha, gamma, self._every).sum(axis=1)
         return np.asarray(maps[np.argsort(values, kind="stable")])
 
-    def _cells(self, joint: FloatArray, alpha: float, gamma: FloatArray) -> FloatArray:
-        """α η(mass) + γ L of cells (…, m, k)."""
+    def _cells(self, joint: FloatArray, alpha: float, gamma: FloatArray, letters: NDArray[np.int64]) -> FloatArray:
+        """α η(mass) + γ L of cells (…, k) sent to these letters."""
         mass = entr(joint.sum(axis=-1))
-        return np.asarray(alpha * mass + gamma * (entr(joint).sum(axis=-1) - mass))
+        loss = entr(joint).sum(axis=-1) - mass if self.loss is None else self.loss.of(joint, letters)
+        return np.asarray(alpha * mass + gamma * loss)
 
     def _sums(self, maps: NDArray[np.int64]) -> FloatArray:
         """P(Y = y, S = s) of every map, shape (…, m, k)."""
@@ -64,10 +67,11 @@ class MapMoves:
         for _ in range(20 * len(here)):
             f = found[moving]
             joint = self._sums(f)
-            now = self._cells(joint, alpha, gamma)
-            gained = self._cells(joint[:, None] + self._joint[:, None], alpha, gamma) - now[:, None]
+            now = self._cells(joint, alpha, gamma, self._every)
+            more = joint[:, None] + self._joint[:, None]
+            gained = self._cells(more, alpha, gamma, self._every) - now[:, None]
             left = (np.take_along_axis(joint, f[..., None], axis=1) - self._joint).clip(0.0)
-            lost = self._cells(left, alpha, gamma[f]) - np.take_along_axis(now, f, axis=1)
+            lost = self._cells(left, alpha, gamma[f], f) - np.take_along_axis(now, f, axis=1)
             change = linear - linear[here, f][..., None] + gained + lost[..., None]
             np.put_along_axis(change, f[..., None], 0.0, axis=2)
             change = change.reshape(len(f), -1)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from drcopt.bounds.maps import MapPricing
+from drcopt.bounds.maps import CellLoss, MapPricing
 from drcopt.engines.base import INTERRUPTED, Limits
 from drcopt.engines.columns import Columns, Duals, Generated, Master, Priced, generate
 from drcopt.engines.map_moves import MapMoves
@@ -88,8 +88,8 @@ class Layout:
 class MapPool:
     """The maps seen so far, in rows: maps (·, n), column masses (·, m), and values of a layout's quantities."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem, self.layout = problem, Layout(problem.m, problem.k)
+    def __init__(self, problem: Problem, loss: CellLoss | None = None) -> None:
+        self.problem, self.loss, self.layout = problem, loss, Layout(problem.m, problem.k)
         self._index: dict[bytes, int] = {}
         self.maps = np.empty((0, problem.n), dtype=np.int64)
         self.masses = np.empty((0, problem.m))
@@ -120,7 +120,10 @@ class MapPool:
         values = np.zeros((len(maps), self.layout.size))
         values[:, 0] = entr(masses).sum(axis=1).clip(0.0)
         values[:, 1] = p.d[np.arange(p.n), maps] @ p.px
-        values[:, self.layout.loss] = (entr(joint).sum(axis=2) - entr(joint.sum(axis=2))).clip(0.0)
+        if self.loss is None:
+            values[:, self.layout.loss] = (entr(joint).sum(axis=2) - entr(joint.sum(axis=2))).clip(0.0)
+        else:
+            values[:, self.layout.loss] = self.loss.of(joint, np.arange(p.m))
         values[:, self.layout.joint] = joint.reshape(len(maps), -1)
         self.maps = np.concatenate([self.maps, maps])
         self.masses = np.concatenate([self.masses, masses])
@@ -135,11 +138,14 @@ class Workshop:
     ``hurried`` says that for lack of more a program went without a bound.
     """
 
-    def __init__(self, problem: Problem, limits: Limits, laws: OutputLaw | None = None) -> None:
+    def __init__(
+        self, problem: Problem, limits: Limits, laws: OutputLaw | None = None, loss: CellLoss | None = None
+    ) -> None:
         self.problem, self.limits, self.laws = problem, limits, laws
         #: Laws near the target, that the average of maps has to match.
         self.averages: list[FloatArray] = [laws.target] if isinstance(laws, Near) else []
-        self.pricing, self.moves, self.pool = MapPricing(problem), MapMoves(problem), MapPool(problem)
+        self.pricing, self.moves = MapPricing(problem, loss), MapMoves(problem, loss)
+        self.pool = MapPool(problem, loss)
         self.layout = self.pool.layout
         self.pricings = self.programs = 0
         slow = self.pricing.work / _SPEED if self.pricing.work > _SLOW else 0.0

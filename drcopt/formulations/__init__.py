@@ -14,7 +14,9 @@ one-shot        mixtures of maps f with   Σ λ_f H(f(X))               "Y": H(S
 from drcopt.formulations.base import Formulation as Formulation
 from drcopt.formulations.base import Part as Part
 from drcopt.formulations.base import Question as Question
+from drcopt.formulations.decisions import Decided as Decided
 from drcopt.formulations.decisions import Decisions as Decisions
+from drcopt.formulations.decisions import MapDecisions as MapDecisions
 from drcopt.formulations.decisions import MessageDecisions as MessageDecisions
 from drcopt.formulations.one_shot import OneShot as OneShot
 from drcopt.formulations.several import Several as Several
@@ -24,8 +26,8 @@ from drcopt.formulations.time_sharing import TimeSharing as TimeSharing
 from drcopt.words import FORMULATIONS, ClassifierSees
 
 __all__ = [
-    "CLASSIFIER_SEES", "NAMES", "Decisions", "Formulation", "Message", "MessageDecisions", "OneShot", "Part",
-    "Question", "Several", "SingleLetter", "TimeSharing",
+    "CLASSIFIER_SEES", "NAMES", "Decided", "Decisions", "Formulation", "MapDecisions", "Message", "MessageDecisions",
+    "OneShot", "Part", "Question", "Several", "SingleLetter", "TimeSharing",
 ]  # fmt: skip
 
 NAMES = FORMULATIONS

@@ -12,14 +12,15 @@ from functools import cached_property
 
 import numpy as np
 
-from drcopt.formulations.base import Part
+from drcopt.formulations.base import Part, Question
+from drcopt.formulations.one_shot import OneShot
 from drcopt.formulations.single_letter import Message, SingleLetter
 from drcopt.support.check import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
-class Decisions(SingleLetter):
-    """A single-letter question with the table ``losses`` (k, A) ≥ 0; its classification budget is in their unit."""
+class Decided(Question):
+    """A question with the table ``losses`` (k, A) ≥ 0; its classification budget is in their unit."""
 
     losses: FloatArray = field(kw_only=True)
 
@@ -28,32 +29,51 @@ class Decisions(SingleLetter):
         """Σ_s p(s|x) ℓ(s, a), shape (n, A)."""
         return np.asarray(self.problem.ps_given_x @ self.losses)
 
-    def classification_loss(self, parts: Sequence[Part]) -> float:
-        return float((self.expected.T @ self.coupling(parts)).min(axis=0).sum())
+    def loss_of(self, coupling: FloatArray) -> float:
+        """Of the best decision for each letter of one coupling, (n, J)."""
+        return float((self.expected.T @ coupling).min(axis=0).sum())
 
     @cached_property
     def most(self) -> tuple[float, ...]:
         """The loss is at most that of the best action for all."""
         distortion, rate, *_ = super().most
         return distortion, rate, float((self.problem.px @ self.expected).min()) * (1.0 + 1e-12)
+
+    @property
+    def split(self) -> bool:
+        """Whether who decides knows a letter of Y only, so that each has one best action."""
+        return True
 
 
 @dataclass(frozen=True, eq=False)
-class MessageDecisions(Message):
-    """The same where who decides reads the message: convex."""
-
-    losses: FloatArray = field(kw_only=True)
-
-    @property
-    def expected(self) -> FloatArray:
-        """Σ_s p(s|x) ℓ(s, a), shape (n, A)."""
-        return np.asarray(self.problem.ps_given_x @ self.losses)
+class Decisions(Decided, SingleLetter):
+    """The single-letter question."""
 
     def classification_loss(self, parts: Sequence[Part]) -> float:
-        return float((self.expected.T @ parts[0].coupling).min(axis=0).sum())
+        return self.loss_of(self.coupling(parts))
 
-    @cached_property
-    def most(self) -> tuple[float, ...]:
-        """The loss is at most that of the best action for all."""
-        distortion, rate, *_ = super().most
-        return distortion, rate, float((self.problem.px @ self.expected).min()) * (1.0 + 1e-12)
+
+@dataclass(frozen=True, eq=False)
+class MessageDecisions(Decided, Message):
+    """The same where who decides reads the message: convex."""
+
+    def classification_loss(self, parts: Sequence[Part]) -> float:
+        return self.loss_of(parts[0].coupling)
+
+    @property
+    def split(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True, eq=False)
+class MapDecisions(OneShot, Decided):
+    """One-shot: who decides knows Y, or Y and which map was used ("YU"), where the program over maps is linear."""
+
+    def classification_loss(self, parts: Sequence[Part]) -> float:
+        if self.split:
+            return self.loss_of(self.coupling(parts))
+        return sum(part.weight * self.loss_of(part.coupling) for part in parts)
+
+    @property
+    def split(self) -> bool:
+        return self.classifier_sees == "Y"
