@@ -9,8 +9,8 @@ import pytest
 
 from drcopt import Perception, Problem, min_rate, solve
 from drcopt.engines.any_law import NearLaw
-from drcopt.engines.near_law import _Divergence, _Dual
-from drcopt.questions.output import Near
+from drcopt.engines.law_dual import Divergence, Dual
+from drcopt.questions.output import Free, Near
 
 KINDS = ("tv", "kl", "reverse-kl", "chi2", "reverse-chi2", "hellinger", "renyi")
 
@@ -51,15 +51,20 @@ def test_the_ascent_says_the_same(kind: str, inverse: bool, monkeypatch: pytest.
     assert newton.perception <= 0.03 and newton.rate <= (math.inf if inverse else 0.4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_derivatives(kind: str) -> None:
-    """The gradient and the Hessian of the dual are those of its values."""
-    rng = np.random.default_rng(1)
+@pytest.mark.parametrize("kind", ["free", *KINDS])
+@pytest.mark.parametrize("minimised", [0, 1, 2])
+def test_derivatives(kind: str, minimised: int) -> None:
+    """The gradient and the Hessian of the dual are those of its values, whatever is minimised and limited."""
     problem = source(1)
-    laws = Near(kind, problem.py, 0.05, None, 0.7)
-    chosen, budget = _Divergence.of(laws)
-    dual = _Dual(problem.px, problem.d, problem.py, chosen, budget, 0.3, by_rate=bool(rng.integers(2)))
-    x = np.concatenate([problem.d @ problem.py, [0.6, 3.0]])
+    laws = Free() if kind == "free" else Near(kind, problem.py, 0.05, None, 0.7)
+    chosen, budget = Divergence.of(laws)
+    weights = np.full(3, np.nan)
+    weights[minimised] = 1.0
+    other = np.random.default_rng(1).random(problem.d.shape)
+    forms = [problem.d, None, other]
+    dual = Dual(problem.px, forms, weights, np.array([0.4, 0.3, 0.5]), problem.py, chosen, budget)
+    x = dual.start()
+    x[-3:] *= [0.6, 0.8, 1.1]
     mu, h = 0.05, 1e-6
     at = dual.evaluate(x, mu)
     ends = [[dual.evaluate(x + sign * h * e, mu) for sign in (1.0, -1.0)] for e in np.eye(len(x))]

@@ -13,6 +13,7 @@ from scipy.special import entr
 
 from drcopt.engines.base import Limits
 from drcopt.engines.inverse_points import InversePoints
+from drcopt.engines.law_descent import LawDescent
 from drcopt.engines.points import Points
 from drcopt.engines.search import Search
 from drcopt.formulations import Part, Question, SingleLetter
@@ -227,7 +228,11 @@ class LawPoints:
         self.descents = 0
         self.search: Search | None = None
         self._tried: list[FloatArray] = []
-        self._program = Program(question) if question.problem.d.size <= _FEW else None
+        self._program: Program | LawDescent | None = None
+        if question.problem.d.size <= _FEW:
+            self._program = Program(question)
+        elif question.problem.classes is None:
+            self._program = LawDescent(question)
         self._starts, self._explored = self._all_over(), 0
         self._begun, self._exploring = clock.now(), 0.0
         problem = question.problem
@@ -254,8 +259,11 @@ class LawPoints:
             if math.isfinite(end := self.limits.deadline) and self._exploring > _SHARE * (end - self._begun):
                 return
             self._explored += 1
+            known = self.value
             self._local(next(self._starts))
             self._exploring += clock.now() - started
+            if isinstance(self._program, LawDescent) and self._explored > 1 and self.value >= known - self.limits.tol:
+                return  # such descents cost more, and mostly end alike
 
     def improve(self, P: FloatArray, z: FloatArray, force: bool) -> None:
         """From a node's suggestion unless one like it was tried; from all over where a gap stays open."""
@@ -311,6 +319,8 @@ class LawPoints:
             return False
         self.descents += 1
         if self._kept(Q):
+            if isinstance(self._program, LawDescent) and self.best is Q:
+                self._polish(Q, self.multipliers())
             return True
         place = self.question.objective.place
         if self.question.values([Part(1.0, Q)])[place] >= self.value:
