@@ -8,14 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from drcopt import information, words
+from drcopt.coordinates import Support
 from drcopt.formulations import Decided, Part, Question
-from drcopt.problem import Problem
 from drcopt.solution import Component, Mixture
 
 
-def mixture(problem: Problem, question: Question, parts: tuple[Part, ...], units: words.Units) -> Mixture:
-    """The parts of a point, on letters with mass, as components on all letters of ``problem``."""
-    support = problem.support
+def mixture(support: Support, question: Question, parts: tuple[Part, ...], units: words.Units) -> Mixture:
+    """The parts of a point, on some letters (``support``), as components on all."""
 
     def unit(nats: float) -> float:
         return information.from_nats(nats, units)
@@ -24,7 +23,7 @@ def mixture(problem: Problem, question: Question, parts: tuple[Part, ...], units
     for part in parts:
         full_map = None
         if part.map is not None:
-            full_map = np.full(problem.n, support.y[part.map[0]], dtype=np.intp)
+            full_map = np.full(support.shape[0], support.y[part.map[0]], dtype=np.intp)
             full_map[support.x] = support.y[part.map]
         alone = [Part(1.0, part.coupling, part.map)]
         single = replace(question, classification_budget=math.inf)

@@ -408,7 +408,7 @@ class Session:
             rate_budget=given[RATE.place],
             classification_budget=given[CLASSIFICATION_LOSS.place],
             units=self.units,
-            mixture=mixture(problem, question, parts, self.units) if shared and parts else None,
+            mixture=mixture(support, question, parts, self.units) if shared and parts else None,
             certificate=certificate,
             stats=proposal.stats,
             problem=problem,

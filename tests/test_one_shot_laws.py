@@ -174,3 +174,13 @@ def test_proofs(seed: int, law: str | None) -> None:
             assert single.lower_bound <= solution.value + 1e-9
         if solution.status in ("optimal", "feasible"):
             accepted(solution)
+
+
+@pytest.mark.parametrize("formulation", ["one-shot", "time-sharing"])
+def test_parts_use_letters_that_the_target_lacks(formulation: Any) -> None:
+    p = Problem([0.5, 0.5], [0.0, 1.0], np.eye(2))
+    found = solve(p, R=1.0, perception=("tv", 0.25), formulation=formulation, tol=1e-4)
+    assert found.mixture is not None
+    average = sum(part.weight * part.coupling for part in found.mixture)
+    assert average == pytest.approx(found.coupling, abs=1e-12)
+    assert found.output_law[0] == pytest.approx(0.25, abs=1e-3)
