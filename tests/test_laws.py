@@ -428,3 +428,13 @@ def test_exact_targets_are_given_laws():
     assert isinstance(session, LawSession) and session.problem.py.tolist() == TOY[0]
     assert solve(toy(), R=0.5, perception=Perception("kl", 0.0, target=TOY[0])).engine == "newton"
     assert isinstance(session_for(toy(), perception=Perception("tv", 1.0, target=TOY[0]))._law, Free)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("least", [5e-324, 1e-300, 0.0])
+def test_divergences_of_what_the_target_hardly_has(kind: str, least: float) -> None:
+    """Warnings are errors here: what is no double is inf."""
+    ground = np.array([[0.0, 1.0], [1.0, 0.0]]) if kind == "wasserstein" else None
+    near = Near(kind, np.array([least, 1.0]), 0.1, ground, 2.5)
+    values = [near.divergence(np.array([q, 1.0 - q])) for q in (0.0, 5e-324, 1e-200, 0.3, 1.0)]
+    assert all(v >= 0.0 for v in values) and 1e-12 < values[3] <= values[4]
