@@ -239,7 +239,7 @@ class DecisionSession(LawSession):
             if isinstance(question, Message):
                 message = self._atoms(certificate.parts[0])
             if self.formulation != "single-letter":
-                shared = mixture(problem, question, certificate.parts, self.units)
+                shared = mixture(self._support, question, certificate.parts, self.units)
         elif certificate.lower == math.inf:
             status = "infeasible"
             values[objective.place] = math.inf
