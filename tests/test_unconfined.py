@@ -55,10 +55,40 @@ def test_what_is_proved_holds_by_itself(seed: int, times: float, coarse: float) 
     with np.errstate(all="ignore"):
         proved = [letters.convex(coarse * question.scale, None)[0]] if times >= 1.0 else []
         if letters.few_dimensions:
-            proved.append(letters.search(coarse * question.scale, None)[0])
+            proved.append(
+                letters.search(coarse * question.scale, np.zeros(0, dtype=np.intp), np.zeros((0, problem.n)))[0]
+            )
     for y in range(problem.m):
         best = float(question.phi(y, rivals(question, y, rng, count=30)).min())
         assert all(lower[y] <= best + 1e-12 * question.scale for lower in proved)
+
+
+@law(60)
+@given(st.integers(0, 2**31), st.integers(2, 4), st.sampled_from([0.1, 0.3, 0.6, 0.95]))
+def test_no_posterior_of_a_basin_is_below_it(seed: int, k: int, times: float) -> None:
+    """φ is convex as far as a basin is said to reach; and one that is no least of all settles nothing elsewhere."""
+    question = case(seed, k, alphas=(1.0,), widths=(np.inf,))
+    problem, rng = question.problem, np.random.default_rng(seed)
+    question.beta, question.alpha = 1.0, max(times * problem.contraction, 1e-9)
+    letters = Letters(question.cost, question.alpha, 1.0, np.log(problem.px), problem.ps_given_x)
+    y = np.arange(problem.m)
+    p, _ = letters.sharpened(y, rng.dirichlet(np.ones(problem.n), size=problem.m), 5, 20)
+    basins = letters.basins(y, p, 1e-6 * question.scale)
+    for j, at in enumerate(basins.y):
+        tau, own = basins.tau[j], p[at]
+        noise = np.exp(rng.uniform(0.0, 1.5, (200, 1)) * rng.normal(size=(200, problem.n)))
+        near = own * noise / (own * noise).sum(axis=1, keepdims=True)
+        reach = np.log(near / own).max(axis=1) - np.log(near @ problem.ps_given_x / tau).min(axis=1)
+        near = near[reach <= basins.room[j]]
+        value = letters.value(np.full(len(near), at), near)
+        assert (value >= basins.least[j] - 1e-13 * question.scale).all()
+        half = letters.value(np.full(len(near), at), 0.5 * (near + near[::-1]))
+        assert (half <= 0.5 * (value + value[::-1]) + 1e-12 * question.scale).all()
+    if letters.few_dimensions:
+        with np.errstate(all="ignore"):
+            lower = letters.search(1e-6 * question.scale, y, p)[0]
+        for at in range(problem.m):
+            assert lower[at] <= float(question.phi(at, rivals(question, at, rng, count=20)).min()) + 1e-12
 
 
 @pytest.mark.parametrize("k", [3, 4])

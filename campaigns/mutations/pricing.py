@@ -126,6 +126,18 @@ MUTANTS: tuple[Mutant, ...] = (
         "least - self.beta * np.log((tau / np.exp(logs)).max(axis=1))",
         "least",
     ),
+    Mutant(
+        "a basin as wide as it likes",
+        "bounds/pricing/unconfined.py",
+        "room = -np.log(self.kappa[y] * second * _NEARLY)",
+        "room = 3.0 - np.log(self.kappa[y] * second * _NEARLY)",
+    ),
+    Mutant(
+        "simplices in a basin by their class posteriors alone",
+        "bounds/pricing/unconfined.py",
+        "near = self.kappa[y] * (most - mean)",
+        "near = 0.0 * (most - mean)",
+    ),
     Mutant("edges that few constraints hold", "bounds/pricing/corners.py", ".T >= n - 2)", ".T >= n - 1)"),
     Mutant(
         "no edge from close to a face", "bounds/pricing/corners.py", "flatnonzero(gap > 0.0)", "flatnonzero(gap > _ON)"

@@ -14,10 +14,17 @@ Else, where posteriors fill few dimensions, simplices cover them. As the rows of
 q_s/q₀(s), whatever q₀, and for κ ≥ 1 what this makes of F is convex in q: on a simplex it is greatest at a vertex. With
 q₀ in its middle that is F to second order in the simplex's width, so that a few rounds, each of which cuts what is left
 into many, come down to the last digits that count.
+
+Near a local minimum p' ∝ a g(q')^κ they need not. Where p ≤ e^ρ p' and τ ≥ e^{−σ} τ', φ is convex if e^{ρ+σ} κ μ ≤ 1, μ
+the second eigenvalue of Σ_x p'(x) W(x,s) W(x,t) / √(τ'(s) τ'(t)): its second derivative along δ, Σδ = 0, is
+Σ α δ²/p − Σ β (Wᵀδ)²/τ, with Σ α δ²/p ≥ α e^{−ρ} Σ δ²/p' and Σ β (Wᵀδ)²/τ ≤ β e^{σ} Σ (Wᵀδ)²/τ'. The least of φ is at
+p ∝ a g(τ)^κ. So a simplex needs no further cuts where its q, and p ∝ a g(q)^κ, are so near to p': if the least is there
+φ is above its tangent at p'. With v = log q/q' log p/p' is κ W v − log Σ p' e^{κ W v} ≤ κ W v − κ Σ τ' v.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from itertools import permutations, product
 
@@ -30,7 +37,7 @@ from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
 #: Most vertices of a simplex, least parts that one is cut into, and how many terms of F at vertices a letter may cost.
-_VERTICES, _PARTS, _MOST = 4, 12, 60_000
+_VERTICES, _PARTS, _MOST = 4, 8, 400_000
 #: β is near α/η up to this factor: then what is missing to α may count for nothing.
 _NEARLY = 1.0 + 1e-6
 #: Rounds, which halve or quarter widths: there is nothing left to see after so many.
@@ -39,6 +46,9 @@ _ROUNDS = 25
 _MINIMA, _APART = 4, 0.05
 #: Convex-concave and Newton steps that sharpen one, those that find the least of a convex φ, and how far one goes.
 _DESCENTS, _STEPS, _PATIENCE, _FAR = 3, 5, 40, 2.0
+#: Boxes on which φ is convex: the least radius worth having, what rounding leaves of an eigenvalue at least, and how
+#: near each other they are the same.
+_SMALL, _SECOND, _SAME = 1e-3, 1e-6, 1e-9
 _TINY = 1e-300
 
 
@@ -65,7 +75,8 @@ def price_unconfined(
         y, lower = np.arange(m), lower - paid
         best = letters.value(y, p)
     if letters.few_dimensions and not (lower >= best - tol).all():
-        found, best, y, p = letters.search(tol, start)
+        some = none if start is None else np.flatnonzero(start.p.any(axis=1))
+        found, best, y, p = letters.search(tol, some, np.zeros((0, len(W))) if start is None else start.p[some])
         lower = np.maximum(lower, found)
     left = np.flatnonzero(~(lower >= best - 1.5 * tol))
     if bare:
@@ -81,46 +92,49 @@ def price_unconfined(
 
 
 class Letters:
-    """The letters' φ, which differ in c only."""
+    """The letters' φ, which differ in c, or in α too."""
 
-    def __init__(self, cost: FloatArray, alpha: float, beta: float, log_px: FloatArray, W: FloatArray) -> None:
-        self.alpha, self.beta, self.kappa, self.W = alpha, beta, beta / alpha, W
-        self.base = log_px - cost.T / alpha
-        self.size = float(np.abs(cost).max()) + alpha * (1.0 - float(log_px.min())) + beta
+    def __init__(
+        self, cost: FloatArray, alpha: float | FloatArray, beta: float, log_px: FloatArray, W: FloatArray
+    ) -> None:
+        self.alpha = np.broadcast_to(np.asarray(alpha, dtype=np.float64), cost.shape[1:])
+        self.beta, self.kappa, self.W = beta, beta / self.alpha, W
+        self.base = log_px - cost.T / self.alpha[:, None]
+        self.size = float(np.abs(cost).max()) + float(self.alpha.max()) * (1.0 - float(log_px.min())) + beta
 
     @property
     def few_dimensions(self) -> bool:
         """Whether simplices are worth a try."""
         n, k = self.W.shape
-        return self.kappa >= 1.0 and (n <= min(k, _VERTICES) or k < _VERTICES)
+        return bool(self.kappa.min() >= 1.0) and (n <= min(k, _VERTICES) or k < _VERTICES)
 
     def gibbs(
         self, y: np.ndarray, logs: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
         """At log q (J, k): logarithms of F's terms (J, n), −α log F, and p ∝ a g(q)^κ with its τ and φ(p)."""
-        terms = self.base[y] + self.kappa * (logs @ self.W.T)
+        terms = self.base[y] + self.kappa[y, None] * (logs @ self.W.T)
         top = terms.max(axis=1)
         p = np.exp(terms - top[:, None])
         total = p.sum(axis=1)
         p /= total[:, None]
-        tau, least = p @ self.W, -self.alpha * (top + np.log(total))
+        tau, least = p @ self.W, -self.alpha[y] * (top + np.log(total))
         return terms, least, p, tau, least - self.beta * (xlogy(tau, tau) - tau * logs).sum(axis=1)
 
     def value(self, y: np.ndarray, p: FloatArray) -> FloatArray:
         """φ(p): what p has above the Gibbs posterior of its own τ."""
         logs = np.log(np.maximum(p @ self.W, _TINY))
         _, least, own, *_ = self.gibbs(y, logs)
-        return np.asarray(least + self.alpha * rel_entr(p, own).sum(axis=1))
+        return np.asarray(least + self.alpha[y] * rel_entr(p, own).sum(axis=1))
 
     def lost(self, logs: FloatArray) -> FloatArray:
         """What rounding may take: logarithms of what is small lose digits in proportion."""
         return np.asarray(ROUNDING * (self.size + self.beta * np.abs(logs).max(axis=1)))
 
-    def newton(self, p: FloatArray, tau: FloatArray, logs: FloatArray) -> FloatArray:
+    def newton(self, y: np.ndarray, p: FloatArray, tau: FloatArray, logs: FloatArray) -> FloatArray:
         """log q after a step towards τ = q."""
         tau = np.maximum(tau, _TINY)
         slope = self.W.T @ (p[:, :, None] * self.W) - tau[:, :, None] * tau[:, None, :]
-        matrix = np.eye(tau.shape[1]) - self.kappa * slope / tau[:, :, None]
+        matrix = np.eye(tau.shape[1]) - self.kappa[y, None, None] * slope / tau[:, :, None]
         goal = np.log(tau)
         try:
             step = np.linalg.solve(matrix, (goal - logs)[:, :, None])[:, :, 0]
@@ -146,11 +160,13 @@ class Letters:
             if (lower >= best - 0.5 * tol).all() or clock.expired():
                 break
             plain = step < _DESCENTS or (stuck and step % 2 == 0)
-            logs = np.log(np.maximum(tau, _TINY)) if plain else self.newton(p, tau, logs)
+            logs = np.log(np.maximum(tau, _TINY)) if plain else self.newton(y, p, tau, logs)
         return lower, best_p
 
-    def search(self, tol: float, start: Partition | None) -> tuple[FloatArray, FloatArray, np.ndarray, FloatArray]:
-        """Where it is not: simplices, down to ``tol`` or until there are too many.
+    def search(
+        self, tol: float, known: np.ndarray, p: FloatArray
+    ) -> tuple[FloatArray, FloatArray, np.ndarray, FloatArray]:
+        """Where it is not: simplices, down to ``tol`` or until there are too many; p (J, n) of letters (J,) are known.
 
         Lower bounds, the least values met, and posteriors (J, n) of letters y (J,) near local minima.
         """
@@ -158,13 +174,9 @@ class Letters:
         first = _first(W)
         cells, y, parts = np.repeat(first[None], m, axis=0), np.arange(m), pattern(len(first))
         lower, best, seen = np.full(m, np.inf), np.full(m, np.inf), 0
-        found: list[tuple[np.ndarray, FloatArray, FloatArray]] = []
-        if start is not None:
-            known = np.flatnonzero(start.p.any(axis=1))
-            logs = np.log(np.maximum(start.p[known] @ W, _TINY))
-            _, _, p, _, value = self.gibbs(known, logs)
-            best[known] = value
-            found.append((known, p, value))
+        basins = self.basins(known, p, tol)
+        found = [(known, *self.gibbs(known, np.log(np.maximum(p @ W, _TINY)))[2:5:2])]
+        np.minimum.at(best, known, found[0][2])
         for round_ in range(_ROUNDS):
             cells = np.einsum("cij,Jjs->Jcis", parts, cells).reshape(-1, *first.shape)
             y = np.repeat(y, len(parts))
@@ -174,21 +186,65 @@ class Letters:
             terms, _, p, _, value = self.gibbs(y, logs)
             np.minimum.at(best, y, value)
             ratios = (cells / q[:, None, :]).reshape(-1, W.shape[1]) @ W.T
-            ends = terms[:, None, :] + self.kappa * np.log(np.maximum(ratios, _TINY)).reshape(len(y), len(first), -1)
+            ends = np.log(np.maximum(ratios, _TINY)).reshape(len(y), len(first), -1)
+            ends = terms[:, None, :] + self.kappa[y, None, None] * ends
             top = ends.max(axis=(1, 2))
             most = np.exp(ends - top[:, None, None]).sum(axis=2).max(axis=1)
-            bound = -self.alpha * (top + np.log(most)) - self.lost(logs)
+            bound = -self.alpha[y] * (top + np.log(most)) - self.lost(logs)
             if round_ < 2:
                 found.append((y, p, value))
-            open_ = ~(bound >= best[y] - tol)
+            shut = bound >= best[y] - tol
+            left = np.flatnonzero(~shut)
+            held, far = self.within(basins, y[left], cells[left])
+            left, far = left[~held], far[~held]
             if seen > _MOST * m or round_ == _ROUNDS - 1 or clock.expired():
-                open_[:] = False
-            np.minimum.at(lower, y[~open_], np.where(np.isnan(bound), -np.inf, bound)[~open_])
-            cells, y = cells[open_], y[open_]
-            if not len(y):
+                shut[left], left = True, left[:0]
+            np.minimum.at(lower, y[shut], np.where(np.isnan(bound), -np.inf, bound)[shut])
+            if not len(left):
                 break
+            if round_ > 0:  # a letter's lowest and farthest lead to minima
+                some = left[np.concatenate([_least(y[left], value[left]), _least(y[left], -far)])]
+                low, value = self.sharpened(y[some], p[some], _DESCENTS, _STEPS)
+                found.append((y[some], low, value))
+                np.minimum.at(best, y[some], value)
+                basins = basins.joined(self.basins(y[some], low, tol))
+            cells, y = cells[left], y[left]
+        np.minimum.at(lower, basins.y, basins.least)
         y, p, value = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
         return lower, best, *apart(y, p, value, p @ W, m)
+
+    def basins(self, y: np.ndarray, p: FloatArray, tol: float) -> Basins:
+        """Boxes around p (J, n) of letters y, or rather p ∝ a g(q)^κ with their q, on which φ is convex."""
+        with np.errstate(all="ignore"):
+            logs = np.log(np.maximum(p @ self.W, _TINY))
+            terms, _, p, tau, value = self.gibbs(y, logs)
+            there = np.log(np.maximum(tau, _TINY))
+            slope = np.ptp(terms - self.gibbs(y, there)[0], axis=1) * self.alpha[y]  # what that of φ differs by at most
+            root = np.sqrt(np.maximum(tau, _TINY))
+            scaled = self.W / root[:, None, :]
+            matrix = scaled.transpose(0, 2, 1) @ (p[:, :, None] * scaled) - root[:, :, None] * root[:, None, :]
+            sound = np.isfinite(matrix).all(axis=(1, 2)) & (p > _TINY).all(axis=1)
+            matrix[~sound] = 0.0
+            second = np.maximum(np.linalg.eigvalsh(matrix)[:, -1], _SECOND)
+            room = -np.log(self.kappa[y] * second * _NEARLY) - np.abs(there - logs).max(axis=1)
+            least = value - 2.0 * slope - self.lost(there) - self.lost(logs)
+            kept = sound & (room > _SMALL) & (least >= value - tol)
+        return Basins(y[kept], np.exp(logs[kept]), tau[kept], room[kept], least[kept])
+
+    def within(self, basins: Basins, y: np.ndarray, cells: FloatArray) -> tuple[np.ndarray, FloatArray]:
+        """Whether q in cells (J, v, k) of letters y, and p ∝ a g(q)^κ, lie in the nearest basin, and how far it is."""
+        if not len(basins.y) or not len(y):
+            return np.zeros(len(y), dtype=bool), np.full(len(y), np.inf)
+        far = np.abs(cells.mean(axis=1)[:, None, :] - basins.q).sum(axis=2)
+        far = np.where(basins.y == y[:, None], far, np.inf)
+        j = far.argmin(axis=1)
+        ratios = np.maximum(cells / basins.q[j, None, :], _TINY)
+        logs = np.log(ratios)
+        most = np.log((ratios @ self.W.T).max(axis=(1, 2)))  # of W v, by Jensen's inequality
+        mean = (logs @ basins.tau[j, :, None]).min(axis=(1, 2))  # Σ τ' v is concave, least at a vertex
+        near = self.kappa[y] * (most - mean) - np.minimum(logs.min(axis=(1, 2)), 0.0) <= basins.room[j]
+        far = far[np.arange(len(y)), j]
+        return np.isfinite(far) & near, far
 
     def sharpened(self, y: np.ndarray, p: FloatArray, descents: int, steps: int) -> tuple[FloatArray, FloatArray]:
         """Local minima of letters y (J,) and their values, from posteriors p (J, n) near them."""
@@ -199,8 +255,31 @@ class Letters:
             better = new < value
             p, value = np.where(better[:, None], trial, p), np.where(better, new, value)
             if step < descents + steps:
-                logs = np.log(np.maximum(tau, _TINY)) if step < descents else self.newton(trial, tau, logs)
+                logs = np.log(np.maximum(tau, _TINY)) if step < descents else self.newton(y, trial, tau, logs)
         return p, value
+
+
+@dataclass(frozen=True, eq=False)
+class Basins:
+    """Of letters y (J,): q' and τ' of minima p' ∝ a g(q')^κ, (J, k), what ρ + σ may be, and the least of φ there."""
+
+    y: np.ndarray
+    q: FloatArray
+    tau: FloatArray
+    room: FloatArray
+    least: FloatArray
+
+    def joined(self, other: Basins) -> Basins:
+        """With those of another that are new."""
+        near = np.abs(other.q[:, None, :] - self.q).sum(axis=2) <= _SAME
+        new = ~(near & (other.y[:, None] == self.y)).any(axis=1)
+        return Basins(*(np.concatenate([getattr(self, a), getattr(other, a)[new]]) for a in vars(self)))
+
+
+def _least(y: np.ndarray, value: FloatArray) -> np.ndarray:
+    """The place of each letter's least value."""
+    order = np.lexsort((value, y))
+    return np.asarray(order[np.unique(y[order], return_index=True)[1]])
 
 
 def _first(W: FloatArray) -> FloatArray:
