@@ -13,10 +13,10 @@ from strategies import make
 from drcopt import Problem, min_classification_loss, solve, sweep
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.base import Limits, Proposal
-from drcopt.engines.descent import descend
+from drcopt.engines.descent import descend, tangent
+from drcopt.engines.interior import local_minima
 from drcopt.engines.newton import Newton
 from drcopt.engines.points import Points
-from drcopt.engines.sequential import step_by_step
 from drcopt.engines.starts import guesses, jump
 from drcopt.formulations import SingleLetter
 
@@ -100,28 +100,55 @@ class TestStarts:
                 assert problem.distortion(P) == pytest.approx(points.value, abs=1e-15)
 
 
-class TestStepByStep:
-    def test_meets_what_no_tangent_does(self) -> None:
-        """Random couplings: no step of a descent is feasible from most, and what they lead to is worse."""
-        problem = make("random", 4, 4, 4, 3)
-        rate = 0.5 * min(problem.entropy_x, problem.entropy_y)
-        budget = problem.entropy_s_given_x + 0.7 * (problem.entropy_s - problem.entropy_s_given_x)
-        values = []
-        for guess in itertools.islice(guesses(problem, rate, problem.independent, seed=4), 2):
+class TestLocalMinima:
+    """Of random couplings, from which no step of a descent is feasible."""
+
+    problem = make("random", 4, 4, 4, 3)
+    rate = 0.5 * min(problem.entropy_x, problem.entropy_y)
+    budget = problem.entropy_s_given_x + 0.7 * (problem.entropy_s - problem.entropy_s_given_x)
+
+    def starts(self) -> list[np.ndarray]:
+        return list(itertools.islice(guesses(self.problem, self.rate, self.problem.independent, seed=4), 8))
+
+    def test_meet_what_no_tangent_does(self) -> None:
+        problem, starts = self.problem, self.starts()
+        for guess in starts[:2]:
             P = round_onto_marginals(guess, problem.px, problem.py)
-            assert descend(problem, problem.d, rate, budget, P, Limits(1e-6)) is None
-            Q = step_by_step(problem, rate * (1 - 1e-8), budget * (1 - 1e-8), P)
-            assert Q is not None
-            assert np.abs(Q.sum(axis=1) - problem.px).max() <= 1e-9
-            assert np.abs(Q.sum(axis=0) - problem.py).max() <= 1e-9
-            assert problem.rate(Q) <= rate
-            assert problem.classification_loss(Q) <= budget
-            values.append(problem.distortion(Q))
-        assert min(values) == pytest.approx(0.6217, abs=1e-3)
+            assert descend(problem, problem.d, self.rate, self.budget, P, Limits(1e-6)) is None
+        found = local_minima(problem, self.rate, self.budget, starts)
+        for one in found:
+            assert one.P.min() > 0
+            assert np.abs(one.P.sum(axis=1) - problem.px).max() <= 1e-12
+            assert np.abs(one.P.sum(axis=0) - problem.py).max() <= 1e-12
+            assert problem.rate(one.P) <= self.rate
+            assert problem.classification_loss(one.P) <= self.budget
+        assert min(problem.distortion(one.P) for one in found) == pytest.approx(0.6217, abs=1e-3)
+
+    def test_no_direction_leads_down(self) -> None:
+        """With their multipliers every entry's cost is f + g or more, and those with mass cost no more than that."""
+        problem = self.problem
+        for one in local_minima(problem, self.rate, self.budget, self.starts()):
+            f, (_, alpha, beta) = one.z[: problem.n], one.z[problem.n :]
+            cost = problem.d + alpha * np.log(one.P / problem.independent) + beta * tangent(problem, one.P)
+            more = cost - f[:, None] - (cost - f[:, None]).min(axis=0)
+            assert (one.P * more).max() < 1e-6
+            assert alpha * (self.rate - problem.rate(one.P)) < 1e-7
+            assert beta * (self.budget - problem.classification_loss(one.P)) < 1e-7
+
+    def test_starts_are_strangers(self) -> None:
+        """Which others there are changes rounding only."""
+        starts = self.starts()
+        together = local_minima(self.problem, self.rate, self.budget, starts[:1] * 3)
+        alone = local_minima(self.problem, self.rate, self.budget, starts[:1])
+        values = [[self.problem.distortion(one.P) for one in found] for found in (together, alone)]
+        assert all(min(abs(v - w) for w in values[0]) < 1e-6 for v in values[1])
+
+    def test_budgets_that_nothing_meets(self) -> None:
+        assert local_minima(self.problem, 1e-3, self.problem.entropy_s_given_x, self.starts()) == []
 
     def test_is_for_few_entries(self) -> None:
         problem = make("random", 0, 9, 9, 2)
-        assert step_by_step(problem, 1.0, 1.0, problem.independent) is None
+        assert local_minima(problem, 1.0, 1.0, [problem.independent]) == []
 
 
 class TestTheEdge:

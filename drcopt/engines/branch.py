@@ -134,7 +134,7 @@ def _begun(question: Question, limits: Limits) -> tuple[Points | InversePoints, 
     problem, points = question.problem, Points(question, limits)
     if not CornerSearch.suits(question):
         return points, None
-    search = CornerSearch(question, limits, points.slide, points.walk, points.explore)
+    search = CornerSearch(question, limits, points.slide, points.settle, points.explore)
     if search.rate_is_slack():
         points.start_from_vertices()
     elif problem.k == 2 or problem.n * problem.m > _CELLS:

@@ -40,8 +40,8 @@ _ROUNDING = 1e-12
 #: Of the first boxes every solution is a start for a descent, then one of so many; for more there is a start from
 #: elsewhere. Where the rate binds these starts, which are dear there, get rarer while a small gap stays what it is.
 _EACH, _SOME, _SELDOM, _RARELY, _SMALL = 20, 8, 64, 512, 1e-2
-#: Searches step by step to begin with, where the rate binds.
-_WALKS = 4
+#: Starts of an interior-point method: random ones to begin with, where the rate binds, and with others; solutions.
+_RANDOM, _AT_RANDOM, _SOLUTIONS = 24, 4, 8
 #: So many boxes that only more rows for the rate could close: the search by pricing is the one for this question.
 _MOST_STUCK = 10
 #: After so many boxes, and whenever there are twice as many, the gap has to shrink as if that took no more in all.
@@ -70,15 +70,16 @@ class _Spot:
 class CornerSearch:
     """One branch and bound, of a question about the least distortion.
 
-    ``upper`` and what :meth:`run` leaves: see :class:`drcopt.engines.search.Search`. ``slide`` and ``walk``, called
-    with solutions or, the second, without, and ``explore``, with a number of starts, may lower ``upper``. ``stuck``
+    ``upper`` and what :meth:`run` leaves: see :class:`drcopt.engines.search.Search`. ``slide``, called
+    with a solution, ``settle``, with some and a number of starts besides, and ``explore``, with a number of starts, may
+    lower ``upper``. ``stuck``
     counts boxes that only more rows for the rate could close; ``gave_up``: it is not the search for this question.
     """
 
     question: Question
     limits: Limits
     slide: Callable[[FloatArray], None]
-    walk: Callable[[FloatArray | None], None]
+    settle: Callable[[list[FloatArray], int], None]
     explore: Callable[[int], None]
     upper: float = math.inf
     nodes: int = 0
@@ -99,8 +100,8 @@ class CornerSearch:
         self._next_look, self._seen = _LOOK, (0, -math.inf)
         self._due, self._interval = _EACH, _SELDOM
         self._closed = math.inf  # the least bound of boxes that will not be cut again
-        #: Of the last solutions the one whose loss is undercounted least.
-        self._nearest: tuple[float, FloatArray] | None = None
+        #: Of the last solutions those whose loss is undercounted least, by how much it is.
+        self._nearest: list[tuple[float, int, FloatArray]] = []
 
     @classmethod
     def suits(cls, question: Question) -> bool:
@@ -155,23 +156,22 @@ class CornerSearch:
         if node.P is not None and node.lost is not None and node.bound < self._cutoff:
             if self.nodes <= _EACH or (self.slack and self.nodes % _SOME == 0):
                 self.slide(node.P)
-            if self._nearest is None or node.lost.sum() < self._nearest[0]:
-                self._nearest = float(node.lost.sum()), node.P
+            self._nearest.append((float(node.lost.sum()), self.nodes, node.P))
         if self.slack and self.nodes % _SELDOM == 0:
             self.explore(1)
-        if not self.slack and self.nodes >= self._due and self._nearest is not None:
-            self._look(self._nearest[1])
-            self._nearest = None
+        if not self.slack and self.nodes >= self._due and self._nearest:
+            self._look()
         if node.P is None or node.bound >= self._cutoff:
             self._closed = min(self._closed, node.bound)
         else:
             heapq.heappush(self._heap, (node.bound, next(self._ticket), node, spot))
 
-    def _look(self, P: FloatArray) -> None:
-        """For a better point, from P and from elsewhere; less often the longer there is none and the gap is small."""
-        known = self.upper
-        self.slide(P)
-        self.walk(P)
+    def _look(self) -> None:
+        """For a better point, from solutions and elsewhere; less often the longer there is none and the gap small."""
+        known, near = self.upper, [P for *_, P in heapq.nsmallest(_SOLUTIONS, self._nearest)]
+        self._nearest = []
+        self.slide(near[0])
+        self.settle(near, _AT_RANDOM)
         self.explore(1)
         idle = self.upper == known and self.upper - self.lower < _SMALL
         self._interval = min(2 * self._interval, _RARELY) if idle else _SELDOM
@@ -181,8 +181,8 @@ class CornerSearch:
         heap = self._heap
         if self.nodes <= 1:
             self.nodes = 1
-            for _ in range(0 if self.slack else _WALKS):
-                self.walk(None)
+            if not self.slack:
+                self.settle([], _RANDOM)
             self._visit(self._root, self._spot, _FIRST)
         while True:
             self.lower = max(self.lower, min(self._closed, heap[0][0] if heap else math.inf))
@@ -211,7 +211,7 @@ class CornerSearch:
                 spot.leaf = node.leaf
                 where = self._where(node)
                 if where is None and node.P is not None:
-                    self.walk(node.P)
+                    self.settle([node.P], 0)
             if where is None or node.bound >= self._cutoff:
                 self.stuck += node.bound < self._cutoff
                 self._closed = min(self._closed, node.bound)
@@ -242,8 +242,8 @@ class CornerSearch:
             decades = math.log(gap / max(self.limits.tol, _ROUNDING))
             return decades * (self.nodes - seen) > (_MOST_BOXES - self.nodes) * math.log((self.upper - lower) / gap)
 
-        if too_many() and self._nearest is not None:  # the point, not the bound, may be what is wrong
-            self._look(self._nearest[1])
+        if too_many() and self._nearest:  # the point, not the bound, may be what is wrong
+            self._look()
         return too_many()
 
     def _where(self, node: Relaxed) -> tuple[int, int, float] | None:

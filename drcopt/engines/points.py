@@ -13,9 +13,9 @@ from drcopt.coupling import round_onto_marginals
 from drcopt.engines.base import Limits
 from drcopt.engines.corner_search import CornerSearch
 from drcopt.engines.descent import Descent, descend, reduce_loss
+from drcopt.engines.interior import local_minima
 from drcopt.engines.newton import Newton
 from drcopt.engines.search import Search
-from drcopt.engines.sequential import slopes, step_by_step
 from drcopt.engines.starts import guesses, jump, lowest_loss
 from drcopt.engines.vertex_descent import VertexDescent
 from drcopt.formulations import Question, SingleLetter
@@ -38,16 +38,14 @@ _SHARE = 0.4
 _JUMPS = 10
 #: Starts by small linear programs, and the concentrations of the random p(y|x) that they begin with.
 _VERTICES, _SPREADS = 20, (0.1, 0.3, 1.0)
-#: Of such descents that the rate does not allow, one of so many is followed by a search step by step.
-_WALKS = 4
-#: Most steps of a search step by step, from a relaxed solution and from elsewhere.
-_PATIENT, _STEPS = 150, 60
-#: Searches step by step begin where class posteriors differ by so much from where others did.
+#: Starts of an interior-point method that are made together.
+_TOGETHER = 8
+#: They begin where class posteriors differ by so much from where others did.
 _ALIKE = 0.02
-#: After so many searches step by step in vain one of so many is made.
-_VAIN = 8
-#: How far within its budgets, relative, a step-by-step search aims, which meets them to its own tolerance only.
-_WITHIN = 1e-8
+#: After so many that led to nothing better one of so many is made.
+_VAIN = 4
+#: How far within its budgets, relative, an interior-point method aims, which meets them but for rounding.
+_WITHIN = 1e-10
 #: Where a descent stops: at steps of 1e-11, or of this share of the gap asked for.
 _SHARP, _SHARPER = 1e-11, 1e-5
 #: Where a descent from afar stops, and how near the best value it must be to be taken to its end (d in [0, 1]).
@@ -70,8 +68,8 @@ class Points:
         self.descents = self.suggested = 0
         self._search: Search | CornerSearch | None = None
         self._vertices: VertexDescent | None = None
-        self._rng, self._walked_from = np.random.default_rng(0), list[FloatArray]()
-        self._slid = self._walked = self._steps = self._vain = 0
+        self._rng, self._waiting, self._begun_from = np.random.default_rng(0), list[FloatArray](), list[FloatArray]()
+        self._drawn = self._batches = self._vain = 0
         self._tried: list[FloatArray] = []
         self._best_is_safe = False
         self._polished: FloatArray | None = None
@@ -122,11 +120,11 @@ class Points:
 
     def start_from_vertices(self) -> None:
         """From random couplings by small linear programs, which do not look at the rate."""
-        for i in range(_VERTICES):
-            self.slide(self._random(i))
+        for _ in range(_VERTICES):
+            self.slide(self._random())
 
     def slide(self, P: FloatArray) -> None:
-        """A descent from P by small linear programs; where the rate does not allow what it finds, step by step."""
+        """A descent from P by small linear programs; where it exceeds the rate its end is a start for others."""
         if self._vertices is None:
             self._vertices = VertexDescent(self.problem)
         found = None if self.limits.expired else self._vertices.descend(P, self.budget)
@@ -135,29 +133,21 @@ class Points:
         if self.problem.rate(found.P) <= self.rate:
             self._keep(found)
             return
-        self._slid += 1
-        if self._slid % _WALKS == 0:
-            self._walk(found.P)
+        self._waiting.append(found.P)
+        if len(self._waiting) >= _TOGETHER:
+            self.settle([])
 
-    def walk(self, P: FloatArray | None = None) -> None:
-        """Step by step from P, unless its class posteriors are like others', and in turns from a random coupling."""
-        self._walked += 1
-        if P is not None:
-            tau = self.problem.ps_given_x.T @ P
-            if not any(np.abs(tau - other).sum() < _ALIKE for other in self._walked_from):
-                self._walked_from.append(tau)
-                self._walk(P, always=True)
-        if P is None or self._walked % 2:
-            self._walk(self._random(self._walked))
+    def settle(self, starts: list[FloatArray], at_random: int = 0) -> None:
+        """Local minima from what waits, from ``starts`` and from random couplings; on from the best if it is better."""
+        known = self.value
+        best = self._settled([*starts, *(self._random() for _ in range(at_random))])
+        if best is not None and self.value < known:
+            self._follow(best)
 
-    def _walk(self, P: FloatArray, always: bool = False) -> None:
-        known, near = self.value, self._stepped(P, always)
-        if near is not None and self.value < known:
-            self._follow(near)
-
-    def _random(self, i: int) -> FloatArray:
-        """One of a series of joint pmfs with random p(y|x)."""
-        spread = _SPREADS[i % len(_SPREADS)]
+    def _random(self) -> FloatArray:
+        """The next of a series of joint pmfs with random p(y|x)."""
+        self._drawn += 1
+        spread = _SPREADS[self._drawn % len(_SPREADS)]
         return self._rng.dirichlet(np.full(self.problem.m, spread), size=self.problem.n) * self.problem.px[:, None]
 
     def start_from(self, found: Descent | None) -> None:
@@ -184,7 +174,7 @@ class Points:
             known = self.value
             found = reduce_loss(self.problem, self.rate, guess, self.limits, target=self.budget)
             self._keep(found)
-            P = found.P if found.loss <= self.budget else self._stepped(guess)
+            P = found.P if found.loss <= self.budget else self._later(guess)
             if P is not None:
                 self._follow(P)
                 self._idle = self._idle + 1 if self.value >= known - self.limits.tol else 0
@@ -218,7 +208,7 @@ class Points:
     ) -> Descent | None:
         """One run of the convex-concave procedure, from multipliers z if they are known.
 
-        Where no tangent at P meets the budgets a search step by step may come to where one does (``walks``).
+        Where no tangent at P meets the budgets an interior-point method may come to where one does (``walks``).
         """
         self.descents += 1
         tol = max(_SHARP, _SHARPER * self.limits.tol) if tol is None else tol
@@ -226,7 +216,7 @@ class Points:
         problem, known = self.problem, self.value
         answer = descend(problem, problem.d, self.rate, self.budget, P, self.limits, multipliers=multipliers, tol=tol)
         if answer is None:
-            near = self._stepped(P) if walks else None
+            near = self._settled([P]) if walks else None
             if near is not None:
                 answer = descend(problem, problem.d, self.rate, self.budget, near, self.limits, tol=tol)
         if answer is not None:
@@ -235,21 +225,30 @@ class Points:
                 self._polished = answer.P
         return answer
 
-    def _stepped(self, P: FloatArray, always: bool = False) -> FloatArray | None:
-        """A coupling within the budgets to which a search step by step comes from P, if it does."""
-        self._steps += 1
-        if self._vain >= _VAIN and self._steps % _VAIN and not always:
+    def _later(self, P: FloatArray) -> FloatArray | None:
+        """P waits for others; once there are enough, what :meth:`_settled` says."""
+        self._waiting.append(P)
+        return self._settled([]) if len(self._waiting) >= _TOGETHER else None
+
+    def _settled(self, starts: list[FloatArray]) -> FloatArray | None:
+        """The best local minimum near what waits and ``starts``, kept; those like others before are left out."""
+        fresh: list[FloatArray] = []
+        for P in (*self._waiting, *starts):
+            tau = self.problem.ps_given_x.T @ P
+            if not any(np.abs(tau - other).sum() < _ALIKE for other in self._begun_from):
+                self._begun_from.append(tau)
+                fresh.append(P)
+        self._waiting, self._batches = [], self._batches + 1
+        if not fresh or (self._vain >= _VAIN and self._batches % _VAIN):
             return None
-        steps = _PATIENT if always else _STEPS
-        near = step_by_step(self.problem, self.rate * (1 - _WITHIN), self.budget * (1 - _WITHIN), P, steps)
-        near = None if near is None else self._repaired(near)
-        if near is None or self.problem.classification_loss(near) > self.budget:
-            near = None
-        better = near is not None and self.problem.distortion(near) < self.value - self.limits.tol
-        self._vain = 0 if better else self._vain + 1
-        if near is not None and better:  # it may be the only coupling within its tangent's budget: no descent from here
-            self._keep(Descent(near, slopes(self.problem, self.rate, near), self.problem.classification_loss(near), 0))
-        return near
+        rate, budget = self.rate * (1 - _WITHIN), self.budget * (1 - _WITHIN)
+        found = local_minima(self.problem, rate, budget, fresh)
+        best = min(found, key=lambda one: self.problem.distortion(one.P), default=None)
+        known = self.value
+        if best is not None:  # it may be the only coupling within its tangent's budget: no descent from here
+            self._keep(best)
+        self._vain = 0 if self.value < known - self.limits.tol else self._vain + 1
+        return None if best is None else best.P
 
     def _keep(self, answer: Descent) -> None:
         P = self._repaired(answer.P)
