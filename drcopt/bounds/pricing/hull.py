@@ -108,12 +108,15 @@ def within(A: FloatArray, b: FloatArray, low: FloatArray, high: FloatArray) -> t
     """Boxes (J, k) shrunk to what A τ ≤ b leaves of them; low > high where that is nothing."""
     if not len(b):
         return low, high
-    least = np.minimum(A * low[:, None, :], A * high[:, None, :])
-    room = (b - least.sum(axis=2))[:, :, None] + least  # what is left for A_s τ_s
-    with np.errstate(divide="ignore", invalid="ignore"):
-        most = np.where(A > 1e-9, room / A, np.inf).min(axis=1)
-        fewest = np.where(A < -1e-9, room / A, -np.inf).max(axis=1)
-    return np.maximum(low, fewest - 1e-14), np.minimum(high, most + 1e-14)
+    # What an inequality has left where every coordinate takes the least of it. Class by class, as (J, rows) arrays.
+    room = b - low @ np.maximum(A, 0.0).T - high @ np.minimum(A, 0.0).T
+    low, high = low.copy(), high.copy()
+    for s, column in enumerate(A.T):
+        up, down = column > 1e-9, column < -1e-9
+        most = low[:, s] + (room[:, up] / column[up]).min(axis=1, initial=np.inf) + 1e-14
+        fewest = high[:, s] + (room[:, down] / column[down]).max(axis=1, initial=-np.inf) - 1e-14
+        low[:, s], high[:, s] = np.maximum(low[:, s], fewest), np.minimum(high[:, s], most)
+    return low, high
 
 
 def gradients(W: FloatArray, cost: FloatArray) -> tuple[FloatArray, FloatArray]:
