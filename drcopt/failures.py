@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from drcopt.certify.certificate import Certificate
 from drcopt.engines.base import Proposal
 from drcopt.errors import InfeasibleError, MissingExtraError, NotSolvedError
-from drcopt.questions import PERCEPTION, QUANTITIES, Quantity
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, PERCEPTION, QUANTITIES, RATE, Quantity
 from drcopt.questions.output import KINDS
 from drcopt.solution import Solution
 from drcopt.support import clock
@@ -78,3 +79,22 @@ def guarded(name: str, ask: Callable[[], Proposal]) -> Proposal:
     if not isinstance(proposal, Proposal) or not isinstance(proposal.termination, str):
         return Proposal(None, (), f"engine {name} returned a {type(proposal).__name__} that makes no sense")
     return proposal
+
+
+def missed_by(solution: Solution) -> tuple[Quantity, float]:
+    """For an infeasible question: a budget that cannot be met, and the least that can, proved."""
+    certificate: Certificate = solution.certificate
+    if solution.status != "infeasible":
+        return CLASSIFICATION_LOSS, math.nan
+    question = certificate.formulation
+    alone = question.minimising(DISTORTION, rate_budget=math.inf, classification_budget=math.inf)
+    least = certificate.bound(alone)
+    if least > question.budgets[DISTORTION.place]:
+        return DISTORTION, least
+    if question.problem.forbidden.any() and question.objective is not RATE:  # it may force a rate
+        rate = certificate.bound(question.minimising(RATE, distortion_budget=math.inf, classification_budget=math.inf))
+        if rate > question.rate_budget:
+            return RATE, rate
+    if question.objective is CLASSIFICATION_LOSS:
+        return DISTORTION, certificate.least(DISTORTION)
+    return CLASSIFICATION_LOSS, certificate.least(CLASSIFICATION_LOSS)

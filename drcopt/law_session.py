@@ -16,14 +16,14 @@ from drcopt.certify.verify import verified
 from drcopt.certify.witness import Budgets
 from drcopt.engines.base import Engine, Limits, Proposal
 from drcopt.errors import InputError
-from drcopt.failures import guarded, raise_failure
+from drcopt.failures import guarded, missed_by, raise_failure
 from drcopt.formulations import Message, OneShot, Part, Question, SingleLetter, TimeSharing
 from drcopt.least_perception import Found, Search
 from drcopt.perception import Perception
 from drcopt.problem import Problem, Support
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, PERCEPTION, QUANTITIES, Quantity
 from drcopt.questions.output import KINDS, Fixed, Free, Near, OutputLaw
-from drcopt.session import EDGE_SECONDS, Session, missed_by
+from drcopt.session import EDGE_SECONDS, Session
 from drcopt.solution import Message as Atoms
 from drcopt.solution import Multipliers, Residuals, Solution
 from drcopt.stakes import Stakes
@@ -317,6 +317,8 @@ class LawSession(Session):
         from drcopt.engines.law_sharing import LawSharing
 
         standard = self._standardised(question)
+        if (known := self.rows.settling(standard, self.warm, limits)) is not None:
+            return known, self.rows.name
         engine: Engine = LawSharing() if shared else self._use("one-shot") if maps else AnyLaw()
         proposal = guarded(engine.name, lambda: engine.propose(standard, limits, self.warm))
         self.warm = proposal.warm

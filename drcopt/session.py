@@ -16,9 +16,10 @@ from drcopt.certify.witness import Budgets
 from drcopt.engines import ENGINES, able
 from drcopt.engines.base import INTERRUPTED, Engine, Limits, Proposal, independent
 from drcopt.errors import InputError
-from drcopt.failures import guarded, raise_failure
+from drcopt.failures import guarded, missed_by, raise_failure
 from drcopt.formulations import CLASSIFIER_SEES, OneShot, Question, SingleLetter, TimeSharing
 from drcopt.mixtures import mixture
+from drcopt.other_rows import OtherRows
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE, Quantity
 from drcopt.solution import Multipliers, Residuals, Solution
@@ -78,6 +79,7 @@ class Session:
         self.verify = _verify.setting(verify)
         forbidden.refuse(problem, self.formulation, getattr(self, "several", False))
         self.warm: dict[str, Any] | None = None
+        self.rows = OtherRows()
         #: Whether a gap of ``tol`` will do however small the value is; most nodes of a search.
         self.coarse, self.node_limit = False, node_limit
         self._enter()
@@ -130,6 +132,7 @@ class Session:
         question = self._question(objective, budgets.nats)
         limits = self._limits(objective, started)
         proposal, engine, certificate = self._settled(question, limits, budgets)
+        self.rows.leave(self._standardised(question), certificate, proposal.evidence, self.counted(objective))
         solution = self._solution(certificate, proposal, engine, given, clock.now() - started)
         if on_failure == "raise":
             forbidden.raise_stranded(self.problem, self._support.x, self._stranded)
@@ -253,6 +256,8 @@ class Session:
         if only and self.formulation != "one-shot":
             return independent(question), "analytic"
         standard = self._standardised(question)
+        if (known := self.rows.settling(standard, self.warm, limits)) is not None:
+            return known, self.rows.name
         name: str = self.engine
         if name == "auto" or not ENGINES[name].active_classification:
             name, settled = self._choose(standard, limits)
@@ -430,22 +435,3 @@ class Session:
         worth[objective.place] = math.nan
         distortion, rate, classification = worth
         return Multipliers(rate=rate, classification=classification, distortion=distortion)
-
-
-def missed_by(solution: Solution) -> tuple[Quantity, float]:
-    """For an infeasible question: a budget that cannot be met, and the least that can, proved."""
-    certificate: Certificate = solution.certificate
-    if solution.status != "infeasible":
-        return CLASSIFICATION_LOSS, math.nan
-    question = certificate.formulation
-    alone = question.minimising(DISTORTION, rate_budget=math.inf, classification_budget=math.inf)
-    least = certificate.bound(alone)
-    if least > question.budgets[DISTORTION.place]:
-        return DISTORTION, least
-    if question.problem.forbidden.any() and question.objective is not RATE:  # it may force a rate
-        rate = certificate.bound(question.minimising(RATE, distortion_budget=math.inf, classification_budget=math.inf))
-        if rate > question.rate_budget:
-            return RATE, rate
-    if question.objective is CLASSIFICATION_LOSS:
-        return DISTORTION, certificate.least(DISTORTION)
-    return CLASSIFICATION_LOSS, certificate.least(CLASSIFICATION_LOSS)

@@ -129,8 +129,8 @@ def sweep(
         columns. A point that fails is a row with status "unknown" whose ``termination`` says why. A point that was
         found at tighter budgets, and a bound that was proved at looser ones, serve a row too if they are better than
         its own, and a row is infeasible if a looser one is: ``termination`` then names that row. Where a bound that an
-        earlier point proved says enough at a row's budgets the row has that bound in its certificate; ``termination``
-        says so.
+        earlier point proved says enough at a row's budgets the row has that bound in its certificate, and where a point
+        of other rows, or a mixture of two, comes near enough to it nothing is searched; ``termination`` says so.
 
     Raises
     ------
@@ -279,7 +279,10 @@ def solve_points(block: Block) -> Iterator[tuple[int, Record]]:
                 solution = session.ask(block.objective, **limits, on_failure="return")
                 if solution.termination.startswith(INTERRUPTED):
                     raise KeyboardInterrupt  # a single solve hands back what it has; a sweep stops
-                answer, warm = answered(solution), _canonical(parted(session.warm)[0])
+                answer, warm = (
+                    answered(solution),
+                    _canonical({**(parted(session.warm)[0] or {}), **session.rows.left} or None),
+                )
         except Exception as error:  # whatever it is, the other points are not to suffer
             answer = unanswered(asked, f"{type(error).__name__}: {error}", time.perf_counter() - started)
             # Whatever state it is in, the next point must not depend on it: a resumed chain could not.

@@ -12,6 +12,7 @@ import time
 import numpy as np
 
 from drcopt.errors import InfeasibleError, NotSolvedError
+from drcopt.other_rows import OtherRows
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE
 from drcopt.solution import Multipliers, Residuals, Solution
 from drcopt.support.check import choice
@@ -27,6 +28,7 @@ class FakeSession:
         self.engine = choice("engine", engine, ENGINES)
         self.verify = verify
         self.warm = None
+        self.rows = OtherRows()
         self._scratch = np.full((2, 2), 0.5)
 
     def with_edge(self, solution):

@@ -32,7 +32,7 @@ LAYERS = (
     {"sources", "closed_forms", "formulations", "solution"},
     {"bounds"},
     {"engines", "certify"},  # the wall: engines propose, the judge disposes, and neither knows the other
-    {"failures", "forbidden", "mixtures"},
+    {"failures", "forbidden", "mixtures", "other_rows"},
     {"session"},
     {"least_perception"},
     {"law_session", "class_session"},

@@ -190,3 +190,33 @@ class TestCommands:
     def test_bad_input(self, run, args, words):
         code, out, err = run("solve", "bernoulli", "--R", 0.3, *args)
         assert (code, out) == (2, "") and err.startswith("drcopt: error: ") and words in err
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"P": 0.05}, pytest.param({"classifier_sees": "message"}, marks=pytest.mark.slow)],
+    ids=["near", "message"],
+)
+def test_rows_that_other_rows_settle(how, tmp_path):
+    """Whichever engine they would have had: what they say holds, and a resumed sweep says the same."""
+    rng = np.random.default_rng(4)
+    px, py = rng.dirichlet(np.ones(3), 2)
+    problem = Problem(px, py, rng.dirichlet(np.ones(2), 3), rng.random((3, 3)))
+    loss = problem.entropy_s_given_x + np.array([0.55, 0.65, 0.75, 0.85, 0.95]) * (
+        problem.entropy_s - problem.entropy_s_given_x
+    )
+    asked = {"R": [0.3, 0.5], "C": (loss / np.log(2)).tolist(), "tol": 1e-2, "progress": False} | how
+    table = sweep(problem, **asked, checkpoint=tmp_path / "rows")
+    settled = table[table["engine"] == "earlier"]
+    assert len(settled) > 0 and set(settled["status"]) == {"optimal"}
+    assert (settled["lower_bound"] <= settled["value"]).all()
+    fine = asked | {"tol": 1e-4, "C": settled["classification_budget_bits"].unique().tolist()}
+    alone = sweep(problem, **fine)
+    names = ["rate_budget_bits", "classification_budget_bits"]
+    for row in settled.itertuples():
+        same = (alone[names].round(9) == [round(getattr(row, name), 9) for name in names]).all(axis=1)
+        one = alone[same].iloc[0]
+        assert row.lower_bound <= one.value + 1e-9 and one.lower_bound <= row.value + 1e-9
+    lines = (tmp_path / "rows").read_bytes().splitlines(keepends=True)
+    (tmp_path / "rows").write_bytes(b"".join(lines[:5]))
+    assert without_seconds(sweep(problem, **asked, checkpoint=tmp_path / "rows")) == without_seconds(table)

@@ -78,7 +78,7 @@ class AnyLaw:
                 return found  # near enough by itself
         convex = isinstance(question, Message) or (unlimited and question.objective is not CLASSIFICATION_LOSS)
         if not convex:
-            return self._search(question, lagrangian, start, above, limits)
+            return self._search(question, lagrangian, start, above, limits, warm)
         if isinstance(question, Message):
             return self._message(question, lagrangian, start, above, limits, warm)
         root = ascend(
@@ -129,10 +129,18 @@ class AnyLaw:
         )
 
     def _search(
-        self, question: SingleLetter, lagrangian: Lagrangian, z: FloatArray, above: float, limits: Limits
+        self, question: SingleLetter, lagrangian: Lagrangian, z: FloatArray, above: float, limits: Limits, warm: Any
     ) -> Proposal:
-        """Branch and bound on class posteriors, as for a given law."""
+        """Branch and bound on class posteriors, as for a given law; first from the last point of a sweep."""
         points = LawPoints(question, limits)
+        if isinstance(warm, dict) and "coupling" in warm and warm["coupling"].shape == question.problem.d.shape:
+            points.improve(np.asarray(warm["coupling"]), z, True)
+            near = points.multipliers()
+            if points.best is not None and points.value - PosteriorTree(leaf(near)).bound(question) <= limits.tol:
+                why = "a descent from the last point, and a bound by its multipliers"
+                stats = {"nodes": 0, "pricings": 1, "descents": points.descents}
+                left = {"multipliers": near, "coupling": points.best}
+                return _proposed(Part(1.0, points.best), (near,), why, stats, left)
         points.explore()
         search = Search(lagrangian, limits, points.improve, points.value, above, root_steps=_STEPS)
         points.search = search
@@ -147,6 +155,7 @@ class AnyLaw:
             rate_multiplier=alpha,
             classification_multiplier=beta,
             stats={"nodes": search.nodes, "pricings": search.priced, "descents": points.descents},
+            warm=None if points.best is None else {"multipliers": points.multipliers(), "coupling": points.best},
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from drcopt.engines.earlier import EARLIER, Trees, start_of, trees_of
+from drcopt.engines.earlier import LEFT, Trees, passed_on, start_of, trees_of
 from drcopt.perception import Perception
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, PERCEPTION, Quantity
@@ -77,16 +77,15 @@ class Block:
             below = above
         if below is None:
             return next(filter(None, map(start_of, self.beside.get(place, ()))), None)
-        return self.known[below].warm
+        warm = self.known[below].warm
+        return None if warm is None else {name: array for name, array in warm.items() if not name.startswith(LEFT)}
 
     def bounds(self, place: int) -> Trees:
         """The bounds of points near, for the engine to begin with; functions of what is known likewise."""
         below = max((p for p in self.known if p < place), default=None)
         above = min((p for p in self.known if p > place), default=None)
         near = [trees_of(self.known[p].warm) for p in (below, above) if p is not None]
-        found = [trees for trees in (*near, *self.beside.get(place, ())) if trees]
-        names = ("splits", "leaves", "tangents", "said")
-        return {f"{EARLIER}{i}.{name}": t[name] for i, t in enumerate(found) for name in names if name in t}
+        return passed_on([trees for trees in (*near, *self.beside.get(place, ())) if trees])
 
     def with_bounds(self, trees: Mapping[tuple[float, float, float], Trees], due: Mapping[float, int]) -> Block:
         """It, with those that chains of earlier waves found at its budgets (``trees`` by :meth:`at`)."""

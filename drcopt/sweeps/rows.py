@@ -152,7 +152,7 @@ ALL: tuple[Column, ...] = (
     _found("told", "status", "optimal, feasible, near-feasible, infeasible or unknown (drcopt.solution.STATUSES)",
            lambda s: s.status, otherwise="unknown", text=True),
     _found("told", "termination", "why the engine stopped, on one line", lambda s: one_line(s.termination), text=True),
-    _found("point", "engine", "engine that proposed the point (the one asked for, where it failed)",
+    _found("point", "engine", 'engine that proposed the point (the one asked for, if it failed; "earlier": other rows)',
            lambda s: s.engine, text=True),
     _found("told", "seconds", "wall-clock time of the point", lambda s: float(s.seconds)),
     _asked("problem_fingerprint", "hash of the problem's arrays", lambda asked: asked.problem.fingerprint, text=True),
