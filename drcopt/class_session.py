@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,18 +15,19 @@ from drcopt.bounds.pricing import MOST_LETTERS
 from drcopt.certify import verify as _verify
 from drcopt.certify.several import Judge, SeveralCertificate
 from drcopt.certify.witness import Budgets
+from drcopt.classes import aimed, budgets_of
 from drcopt.engines.base import Limits, Proposal, independent
 from drcopt.errors import InfeasibleError, InputError, NotSolvedError
 from drcopt.failures import guarded
 from drcopt.formulations import Part, Several
+from drcopt.law_session import LawSession, laws_of, opened
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE, Quantity
-from drcopt.session import Session
 from drcopt.solution import ByClass, Multipliers, Residuals, Solution
 from drcopt.support import check, clock
 from drcopt.support.check import FloatArray
 
-__all__ = ["ClassSession", "aimed", "budgets_of", "others"]
+__all__ = ["ClassSession"]
 
 #: Of a time limit: what questions about one class alone may take of it, together.
 _ALONE = 0.3
@@ -34,63 +35,7 @@ _ALONE = 0.3
 _GLANCE = 1
 
 
-def budgets_of(C: Any, names: Sequence[str]) -> dict[str, float]:
-    """A budget for every class, inf where there is none."""
-    if C is None:
-        return dict.fromkeys(names, math.inf)
-    example = "{" + ", ".join(f"{name!r}: 1.0" for name in names) + "}"
-    if not isinstance(C, Mapping):
-        raise InputError(
-            f"C must have a budget for each class, {', '.join(map(repr, names))}; it is {check.shown(C)}. Pass e.g. "
-            f"C={example}; None in it is no budget."
-        )
-    for name in names:
-        if name not in C:
-            raise InputError(
-                f"C must have a budget for each class; there is none for class {name!r} in {check.shown(dict(C))}. "
-                f"Pass e.g. C={example}; None in it is no budget."
-            )
-    for name in C:
-        if name not in names:
-            raise InputError(
-                f"C must have budgets for the classes {', '.join(map(repr, names))} only; it has one for {name!r}. "
-                f"Pass e.g. C={example}."
-            )
-    return {name: check.budget(f"C[{name!r}]", C[name]) for name in names}
-
-
-def aimed(C: Any, names: Sequence[str]) -> str:
-    """The class whose loss is minimised: the one that C says nothing of."""
-    left = [name for name in names if not isinstance(C, Mapping) or name not in C]
-    if len(left) != 1:
-        said = f"it says nothing of {', '.join(map(repr, left))}" if left else "it has one for each"
-        raise InputError(
-            f"C must have a budget for each class but the one whose loss is minimised; {said}. Name that class, "
-            f"of={names[0]!r}, and give C budgets for the others; None in it is no budget."
-        )
-    return left[0]
-
-
-def others(problem: Problem, of: str | None, C: Any) -> Any:
-    """C as :meth:`ClassSession.ask` takes it where the loss of class ``of`` is minimised: budgets on all others."""
-    names = () if not isinstance(problem, Problem) or problem.classes is None else tuple(problem.classes)
-    if of is None:
-        return C
-    if of not in names:
-        known = f"it has {', '.join(map(repr, names))}" if names else "it has one class, without a name"
-        raise InputError(f"of must be the name of a class of the problem; it is {check.shown(of)}, and {known}.")
-    budgets = dict.fromkeys(names) if C is None else C
-    if not isinstance(budgets, Mapping):
-        budgets_of(C, [name for name in names if name != of])
-    if C is not None and of in budgets and budgets[of] not in (None, math.inf):
-        raise InputError(
-            f"C must have no budget for class {of!r}, whose loss is minimised; it is {check.shown(budgets[of])}. "
-            "Drop it, or minimise something else."
-        )
-    return dict.fromkeys(name for name in names if name != of) | {n: c for n, c in budgets.items() if n != of}
-
-
-class ClassSession(Session):
+class ClassSession(LawSession):
     """A session whose C is a mapping, with the same names as the problem's classes.
 
     Where a loss is minimised, it is that of the class that C says nothing of.
@@ -103,18 +48,18 @@ class ClassSession(Session):
     ) -> None:
         wanted: dict[str, Any] = {"formulation": "single-letter", "classifier_sees": "Y", "engine": "auto"}
         given = {name: settings.get(name, value) for name, value in wanted.items()}
-        given |= {"class_loss": class_loss, "perception": perception}
-        wanted |= {"class_loss": "entropy", "perception": None}
+        given |= {"class_loss": class_loss}
+        wanted |= {"class_loss": "entropy"}
         wrong = [f"{name}={check.shown(v)}" for name, v in given.items() if not _same(v, wanted[name])]
-        wrong += ["py=None"] if problem.free else []
         wrong += ["d=inf"] if problem.forbidden.any() else []
         if wrong:
             raise InputError(
-                "several classes must come with a given py, a finite d, formulation='single-letter', "
-                "classifier_sees='Y', class_loss='entropy', engine='auto' and no perception; "
-                f"{', '.join(wrong)} came. Leave that out, or solve for one class: problem.of_class(name)."
+                "several classes must come with a finite d, formulation='single-letter', classifier_sees='Y', "
+                f"class_loss='entropy' and engine='auto'; {', '.join(wrong)} came. Leave that out, or solve for one "
+                "class: problem.of_class(name)."
             )
-        super().__init__(problem, **settings)
+        near, law = laws_of(problem, perception, settings.get("units", "bits"))
+        super().__init__(problem, law=law, perception=near, **settings)
         assert problem.classes is not None
         self._names = tuple(problem.classes)
 
@@ -154,7 +99,13 @@ class ClassSession(Session):
         budgets = Budgets(given[0], given[1], math.inf, self.units)
         losses = tuple(Budgets(math.inf, math.inf, loss, self.units).nats[2] for loss in given[2].values())
         question = Several(
-            self._reduced, budgets.nats[1], math.inf, losses=losses, distortion_budget=given[0], objective=objective
+            self._reduced,
+            budgets.nats[1],
+            math.inf,
+            losses=losses,
+            distortion_budget=given[0],
+            objective=objective,
+            laws=self._law,
         )
         if of is not None:
             question = question.minimising(question.quantities[2 + self._names.index(of)])
@@ -177,7 +128,7 @@ class ClassSession(Session):
             return Proposal(None, (), "H(S|X) or the cheapest letters alone exceed a budget"), "analytic"
         if question.rate_budget == 0 or min(problem.n, problem.m) == 1:
             alone = independent(question)
-            judge(Part(1.0, problem.independent))
+            judge(Part(1.0, np.outer(problem.px, question.law.argmin(problem.px @ problem.d))))
             evidence = tuple(OfClass(name, Independent()) for name in problem.classes or ())
             return replace(alone, evidence=evidence, classification_multiplier=np.zeros(len(evidence))), "analytic"
         # With few letters of X a box costs no more for all classes than for one.
@@ -234,7 +185,8 @@ class ClassSession(Session):
         asked = question.without() if name is None else question.only(name)
         patience = None if math.isinf(limits.remaining) else max(_ALONE * limits.remaining / max(classes, 1), 1e-3)
         tol = asked.objective.inside(self.tol, self.units)
-        session = Session(asked.problem, units="nats", tol=tol, time_limit=patience, node_limit=nodes)
+        how: dict[str, Any] = {"units": "nats", "tol": tol, "time_limit": patience, "node_limit": nodes}
+        session = opened(asked.problem, self._law, None, **how)
         limit = {q.budget: b for q, b in zip(QUANTITIES, asked.budgets, strict=True) if q is not asked.objective}
         found = session.ask(asked.objective, **limit, on_failure="return")
         certificate = found.certificate
@@ -277,7 +229,8 @@ class ClassSession(Session):
         weights = [last.distortion_multiplier, last.rate_multiplier, *np.ravel(last.classification_multiplier)]
         if not all(math.isfinite(w) and 0.0 <= w < 1e3 for w in weights):
             weights = [1.0, 0.1, *[0.1] * len(self._names)]
-        return np.concatenate([weights[0] * (problem.d @ problem.py), weights])
+        rows = problem.d @ problem.py if standard.laws is None else problem.d.min(axis=1)
+        return np.concatenate([weights[0] * rows, weights])
 
     # -- telling -----------------------------------------------------------------------------------------------
 
@@ -350,6 +303,7 @@ class ClassSession(Session):
             problem=problem,
             of="" if objective.place <= RATE.place else names[objective.place - 2],
         )
+        solution = replace(solution, **self._perceived(solution))
         return _verify.verified(solution) if self.verify else solution
 
     def _raise(self, solution: Solution) -> None:
@@ -362,6 +316,10 @@ class ClassSession(Session):
             f"{q.budget} = {q.outside(b, self.units):.8g}" + (f" {self.units}" if q.informational else "")
             for q, b in limited
         )
+        near = self._perception
+        if near is not None and math.isfinite(near.budget):
+            said += f"{', ' * bool(said)}P = {near.budget:.8g} ({near.kind})"
+        remark = f" {self._remark()}".rstrip()
         if solution.status == "infeasible":
             found: tuple[Quantity, float, str] | None = None
             for how, alone in (("whatever the other classes", True), ("within the others", False)):
@@ -372,14 +330,14 @@ class ClassSession(Session):
                     found = missed, missed.outside(least, self.units), how
                     break
             if found is None:
-                both = f"{said} cannot be met together (proved). Raise one of them, or more."
+                both = f"{said} cannot be met together (proved). Raise one of them, or more.{remark}"
                 raise InfeasibleError(both, budget="C", least=math.nan, units=self.units)
             missed, least, how = found
             unit = f" {self.units}" if missed.informational else ""
             what = missed.symbol if missed.name == CLASSIFICATION_LOSS.name else f"the {missed.words}"
             raise InfeasibleError(
                 f"{said} cannot be met together: {what} is at least {least:.8g}{unit} {how} (proved). "
-                f"Raise {missed.budget} above that, or another budget.",
+                f"Raise {missed.budget} above that, or another budget.{remark}",
                 budget=missed.budget,
                 least=least,
                 units=self.units,

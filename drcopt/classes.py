@@ -6,7 +6,8 @@ H(W̃ᵀp) = H(w) + Σ w_j H(W_jᵀp). So Σ β_j H(S_j|Y) is Σ β_j times the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from scipy.special import xlogy
 from drcopt import information
 from drcopt.errors import InputError
 from drcopt.labels import Letters, names
+from drcopt.support import check
 from drcopt.support.check import FloatArray, channel, freeze, shown
 
-__all__ = ["Classes", "arguments", "labelled", "read", "refuse_several"]
+__all__ = ["Classes", "aimed", "arguments", "budgets_of", "labelled", "others", "read", "refuse_several"]
 
 
 class Classes(Mapping[str, FloatArray]):
@@ -111,3 +113,62 @@ def labelled(classes: Classes, letters: Mapping[str, Letters], given: Letters) -
             "ps_given_x, whose columns name the letters."
         )
     return given  # type: ignore[return-value]
+
+
+# -- budgets by name ----------------------------------------------------------------------------------------------
+
+
+def budgets_of(C: Any, names: Sequence[str]) -> dict[str, float]:
+    """A budget for every class, inf where there is none."""
+    if C is None:
+        return dict.fromkeys(names, math.inf)
+    example = "{" + ", ".join(f"{name!r}: 1.0" for name in names) + "}"
+    if not isinstance(C, Mapping):
+        raise InputError(
+            f"C must have a budget for each class, {', '.join(map(repr, names))}; it is {shown(C)}. Pass e.g. "
+            f"C={example}; None in it is no budget."
+        )
+    for name in names:
+        if name not in C:
+            raise InputError(
+                f"C must have a budget for each class; there is none for class {name!r} in {shown(dict(C))}. "
+                f"Pass e.g. C={example}; None in it is no budget."
+            )
+    for name in C:
+        if name not in names:
+            raise InputError(
+                f"C must have budgets for the classes {', '.join(map(repr, names))} only; it has one for {name!r}. "
+                f"Pass e.g. C={example}."
+            )
+    return {name: check.budget(f"C[{name!r}]", C[name]) for name in names}
+
+
+def aimed(C: Any, names: Sequence[str]) -> str:
+    """The class whose loss is minimised: the one that C says nothing of."""
+    left = [name for name in names if not isinstance(C, Mapping) or name not in C]
+    if len(left) != 1:
+        said = f"it says nothing of {', '.join(map(repr, left))}" if left else "it has one for each"
+        raise InputError(
+            f"C must have a budget for each class but the one whose loss is minimised; {said}. Name that class, "
+            f"of={names[0]!r}, and give C budgets for the others; None in it is no budget."
+        )
+    return left[0]
+
+
+def others(problem: Any, of: str | None, C: Any) -> Any:
+    """C as :meth:`ClassSession.ask` takes it where the loss of class ``of`` is minimised: budgets on all others."""
+    names = tuple(getattr(problem, "classes", None) or ())
+    if of is None:
+        return C
+    if of not in names:
+        known = f"it has {', '.join(map(repr, names))}" if names else "it has one class, without a name"
+        raise InputError(f"of must be the name of a class of the problem; it is {shown(of)}, and {known}.")
+    budgets = dict.fromkeys(names) if C is None else C
+    if not isinstance(budgets, Mapping):
+        budgets_of(C, [name for name in names if name != of])
+    if C is not None and of in budgets and budgets[of] not in (None, math.inf):
+        raise InputError(
+            f"C must have no budget for class {of!r}, whose loss is minimised; it is {shown(budgets[of])}. "
+            "Drop it, or minimise something else."
+        )
+    return dict.fromkeys(name for name in names if name != of) | {n: c for n, c in budgets.items() if n != of}

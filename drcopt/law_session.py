@@ -38,7 +38,12 @@ _NEAREST = 0.1
 
 def session_for(problem: Problem, *, perception: Any = None, units: words.Units = "bits", **settings: Any) -> Session:
     """The session for a problem: an ordinary one where Y's law is given and the classifier sees it."""
-    message = settings.get("classifier_sees") == "message"
+    wanted, law = laws_of(problem, perception, units)
+    return opened(problem, law, wanted, units=units, **settings)
+
+
+def laws_of(problem: Problem, perception: Any, units: words.Units) -> tuple[Perception | None, OutputLaw | None]:
+    """What Y's law is to be near, and the laws that it may have; None: the problem's py."""
     law: OutputLaw | None = None
     wanted = None if perception is None else Perception.of(perception)
     if isinstance(problem, Problem):
@@ -49,9 +54,14 @@ def session_for(problem: Problem, *, perception: Any = None, units: words.Units 
                 forbidden.refuse_perception(problem)
         elif problem.free:
             law = Free()
-    if not message and wanted is None and law is None:
-        return Session(problem, units=units, **settings)
-    return LawSession(problem, law=law, perception=wanted, units=units, **settings)
+    return wanted, law
+
+
+def opened(problem: Problem, law: OutputLaw | None, wanted: Perception | None, **settings: Any) -> Session:
+    """The session of :func:`session_for` for laws that are known."""
+    if settings.get("classifier_sees") != "message" and wanted is None and law is None:
+        return Session(problem, **settings)
+    return LawSession(problem, law=law, perception=wanted, **settings)
 
 
 class _Placeholder(Problem):
@@ -77,7 +87,7 @@ class LawSession(Session):
             problem = Problem(
                 problem.px,
                 law.py,
-                problem.ps_given_x,
+                problem.channels,
                 problem.d,
                 labels=problem.labels,
                 name=problem.name,
@@ -126,7 +136,9 @@ class LawSession(Session):
         self._reduced = _Placeholder(
             problem.px[support.x],
             np.full(problem.m, 1.0 / problem.m),  # in place of a law: no bound reads it
-            problem.ps_given_x[np.ix_(support.x, support.s)],
+            problem.ps_given_x[np.ix_(support.x, support.s)]
+            if problem.classes is None
+            else problem.classes.take(support.x, support.s),
             problem.d[support.x],
         )
         self._stakes = Stakes(self._reduced)
@@ -326,16 +338,21 @@ class LawSession(Session):
 
     def _solution(self, certificate: Certificate, proposal: Proposal, *rest: Any) -> Solution:
         solution = super()._solution(certificate, proposal, *rest)
-        changes: dict[str, Any] = {}
-        if (wanted := self._perception) is not None:
-            changes |= {"perception_kind": wanted.kind, "perception_budget": wanted.budget}
-            if not np.isnan(solution.coupling).any():
-                # The coupling that is meant has the target's law exactly.
-                exact = wanted.budget == 0.0
-                changes["perception"] = 0.0 if exact else self._divergence(wanted, solution.output_law)
+        changes = self._perceived(solution)
         if certificate.parts is not None and isinstance(certificate.formulation, Message):
             changes["message"] = self._atoms(certificate.parts[0])
         return replace(solution, **changes)
+
+    def _perceived(self, solution: Solution) -> dict[str, Any]:
+        """The fields of a solution about perception, where there is a target."""
+        if (wanted := self._perception) is None:
+            return {}
+        fields: dict[str, Any] = {"perception_kind": wanted.kind, "perception_budget": wanted.budget}
+        if np.isnan(solution.coupling).any():
+            return fields
+        # The coupling that is meant has the target's law exactly where the budget is 0.
+        spent = 0.0 if wanted.budget == 0.0 else self._divergence(wanted, solution.output_law)
+        return fields | {"perception": spent}
 
     def _divergence(self, wanted: Perception, law: FloatArray) -> float:
         target = wanted.target_of(self.problem)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from numpy.typing import ArrayLike
 
 from drcopt import words
-from drcopt.class_session import others
+from drcopt.classes import others
 from drcopt.decision_session import session_of
 from drcopt.law_session import session_for
 from drcopt.perception import Perception
@@ -50,7 +50,7 @@ def solve_drc(
         Channel p(s|x) from source letter to class; rows sum to 1. Several classes: a channel for each, by name.
     R, C : float or None
         Rate and classification budgets in ``units``; None (or inf) for no such budget. With several classes C is a
-        mapping with their names: single-letter, with a given py and a finite d.
+        mapping with their names: single-letter, with a finite d.
     d : (n, m) array or "hamming" or "squared-error"
         Distortion d(x, y) ≥ 0; inf forbids a pair.
     formulation : {"single-letter", "time-sharing", "one-shot"}

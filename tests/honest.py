@@ -252,6 +252,7 @@ def about_classes() -> dict[str, Proof]:
     px, py, d = rng.dirichlet(np.full(3, 2.0)), rng.dirichlet(np.full(2, 2.0)), rng.random((3, 2))
     two = {"a": rng.dirichlet(np.full(2, 0.5), 3), "b": rng.dirichlet(np.full(2, 0.5), 3)}
     slack = drcopt.Problem(px, py, two, d)  # a tree for one of them will do
+    free = drcopt.Problem(px, None, {"a": a, "b": b}, d)
     W = {"a": [[0.9, 0.1], [0.2, 0.8]], "b": [[0.7, 0.3], [0.4, 0.6]]}
     pair = drcopt.Problem([0.6, 0.4], [0.5, 0.5], W, [[0, 1], [0.7, 0]])
     C = {"a": 0.86, "even or odd": 0.71}
@@ -263,6 +264,8 @@ def about_classes() -> dict[str, Proof]:
         "classes and D": drcopt.min_rate(given, D=0.05, C={"a": 0.8, "even or odd": None}, on_failure="return"),
         "classes without rate": drcopt.solve(given, R=0.0),
         "classes least loss": drcopt.min_classification_loss(pair, R=0.5, D=0.36, of="b", C={"a": 0.74}, tol=1e-3),
+        "classes, free": drcopt.min_rate(free, D=0.15, C={"a": 0.86, "b": 0.65}, tol=1e-4),
+        "classes, near": drcopt.solve(pair, R=0.5, C={"a": 0.74, "b": 0.945}, perception=("kl", 0.02)),
         "classes least loss, D": drcopt.min_classification_loss(pair, R=0.4, D=0.1, of="a", on_failure="return"),
     }
     files = {name: proof.to_dict(solution.certificate) for name, solution in found.items()}
@@ -277,7 +280,8 @@ def about_classes() -> dict[str, Proof]:
 
 CLASS_NAMES = [
     "classes tree", "classes", "classes, one of them", "classes rate", "classes too small", "classes and D",
-    "classes without rate", "classes least loss", "classes least loss, D",
+    "classes without rate", "classes least loss", "classes least loss, D", "classes, free",
+    "classes, near",
 ]  # fmt: skip
 
 

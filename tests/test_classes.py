@@ -173,6 +173,86 @@ class TestLeastLoss:
             drcopt.min_classification_loss(toy().of_class("a"), R=0.5, C=0.3)
 
 
+def channels_of_y(n: int, m: int, steps: int) -> Any:
+    """All p(y|x) of a grid, shape (N, n, m)."""
+    law = np.array([c for c in itertools.product(range(steps + 1), repeat=m) if sum(c) == steps]) / steps
+    return law[np.array([*itertools.product(range(len(law)), repeat=n)])]
+
+
+class TestLaws:
+    """Y's law free, or near a target."""
+
+    @pytest.mark.parametrize("seed", [1, *(pytest.param(s, marks=pytest.mark.slow) for s in (0, 5, 8, 14, 20))])
+    def test_against_grids(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        n, m, steps = ((2, 2, 200), (2, 3, 24), (3, 2, 48))[seed % 3]
+        px, py, d = rng.dirichlet(np.ones(n) * 2), rng.dirichlet(np.ones(m) * 2), rng.random((n, m))
+        Ws = channels(rng, KINDS[seed % 5], n, (2, 3))
+        grid, P = channels_of_y(n, m, steps) * px[:, None], float(rng.uniform(0.02, 0.1))
+        near = seed % 2 == 1
+        if near:
+            grid = grid[0.5 * np.abs(grid.sum(axis=1) - py).sum(axis=1) <= P]
+        cost, rate, losses = spends(grid, Ws, d)
+        values, met, limits = [cost, rate, *losses], np.full(len(grid), True), [inf] * 4
+        aim = int(rng.integers(4))
+        for q in rng.permutation(4):
+            if q != aim and (q > 1 or rng.random() < 0.7):
+                limits[q] = float(np.quantile(values[q][met], rng.uniform(0.1, 0.8)))
+                met &= values[q] <= limits[q]
+        D, R, *C = (limit + 1e-9 for limit in limits)
+        budgets = dict(zip("ab", C, strict=True))
+        problem = drcopt.Problem(px, py if near else None, {"a": Ws[0], "b": Ws[1]}, d)
+        how: Any = {"perception": ("tv", P) if near else None, "time_limit": 1.0, "on_failure": "return"}
+        if aim == 0:
+            found = drcopt.solve(problem, R=R, C=budgets, **how)
+        elif aim == 1:
+            found = drcopt.min_rate(problem, D=D, C=budgets, **how)
+        else:
+            found = drcopt.min_classification_loss(
+                problem, D=D, R=R, of="ab"[aim - 2], C=budgets | {"ab"[aim - 2]: None}, **how
+            )
+        least = values[aim][met].min()
+        assert found.lower_bound <= least + 1e-9 and found.status != "infeasible"
+        if not np.isnan(found.coupling).any():
+            value, spent, each = spends(found.coupling[None], Ws, d)
+            have = [value[0], spent[0], each[0][0], each[1][0]]
+            assert have[aim] == pytest.approx(found.value) and not found.perception > P
+            assert all(v <= limit + 2e-9 for q, (v, limit) in enumerate(zip(have, limits, strict=True)) if q != aim)
+        if found.status == "optimal":
+            assert found.value <= least + 3e-6
+
+    def test_order_and_ends(self) -> None:
+        C = {"a": 0.86, "b": None}
+        free = drcopt.Problem(PX, None, {"a": A, "b": B}, D)
+        given, any_law = drcopt.solve(toy(), R=0.5, C=C), drcopt.solve(free, R=0.5, C=C)
+        near = drcopt.solve(toy(), R=0.5, C=C, perception=("tv", 0.05))
+        assert any_law.distortion < near.distortion < given.distortion
+        assert (any_law.law, near.law, given.law) == ("free", "near", "given") and near.perception <= 0.05
+        for budget, end in ((0.0, given), (2.0, any_law)):
+            found = drcopt.solve(toy(), R=0.5, C=C, perception=("tv", budget))
+            assert found.status == "optimal" and found.distortion == pytest.approx(end.distortion, abs=1e-6)
+        assert drcopt.solve(free, R=0, C={"a": 1, "b": 1}).status == "optimal"
+
+    def test_one_class(self) -> None:
+        """Given twice, or with another whose budget is loose, it is the class alone."""
+        free = drcopt.Problem(PX, None, {"a": A, "b": A, "c": B}, D)
+        one = drcopt.min_rate(free.of_class("a"), D=0.15, C=0.86)
+        for C in ({"a": 0.86, "b": 0.86, "c": None}, {"a": 1.0, "b": 0.86, "c": 1.0}):
+            many = drcopt.min_rate(free, D=0.15, C=C)
+            assert many.status == "optimal" and many.rate == pytest.approx(one.rate, abs=2e-6)
+
+    def test_what_cannot_be_met(self) -> None:
+        with pytest.raises(drcopt.InfeasibleError, match=r"P = 0\.05 \(tv\) cannot be met together: the distortion"):
+            drcopt.min_rate(toy(), D=0.02, C={"a": 0.8, "b": 0.9}, perception=("tv", 0.05))
+        with pytest.raises(drcopt.InputError, match="ground must be given"):
+            drcopt.solve(toy(), R=0.5, C={"a": 1, "b": 1}, perception=("wasserstein", 0.05))
+
+    def test_sweep(self) -> None:
+        free = drcopt.Problem(PX, None, {"a": A, "b": B}, D)
+        table = drcopt.sweep(free, R=[0.4, 0.6], C={"a": 0.9, "b": None}, progress=False, tol=1e-4)
+        assert set(table["law"]) == {"free"} and list(table["status"]) == ["optimal"] * 2
+
+
 def random_tree(rng: np.random.Generator, n: int, m: int, K: int, J: int, depth: int) -> Any:
     if depth == 0 or rng.random() < 0.3:
         return Leaf(
@@ -435,6 +515,8 @@ class TestProofs:
         C = {"a": 0.86, "b": 0.71}
         found = drcopt.solve(toy(), R=0.5, C=C, verify="interval")
         assert found.verified and found.lower_bound - 1e-9 <= found.proved_lower_bound <= found.proved_distortion
+        near = drcopt.solve(toy(), R=0.5, C=C, perception=("kl", 0.02), verify="interval")
+        assert near.verified and near.lower_bound - 1e-9 <= near.proved_lower_bound <= near.proved_distortion
         with pytest.raises(drcopt.InfeasibleError):
             drcopt.solve(toy(), R=0.2, C={"a": 0.3, "b": 0.9}, verify="interval")
 
@@ -584,7 +666,6 @@ class TestRefused:
             {"formulation": "time-sharing"},
             {"classifier_sees": "message"},
             {"class_loss": "error"},
-            {"perception": ("tv", 0.1)},
             {"engine": "global"},
         ],
     )
@@ -594,8 +675,6 @@ class TestRefused:
 
     def test_problems(self) -> None:
         C = {"a": 1, "b": 1}
-        with pytest.raises(drcopt.InputError, match="py=None came"):
-            drcopt.solve(drcopt.Problem(PX, None, {"a": A, "b": B}, D), R=0.5, C=C)
         with pytest.raises(drcopt.InputError, match="d=inf came"):
             drcopt.solve(drcopt.Problem(PX, PY, {"a": A, "b": B}, [[0, inf, 1], [1, 0, 1], [1, 1, 0]]), R=0.5, C=C)
 

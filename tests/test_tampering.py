@@ -119,6 +119,8 @@ def lies(data: Proof, name: str, seconds: float) -> tuple[bool, str]:
     base, claim, found = written(name), data["claim"], []
     question = ("problem", "formulation", "classifier_sees", "perception", "losses", "class", *BUDGETS)
     same = aim(data) == aim(base) and all(data.get(key, "inf") == base.get(key, "inf") for key in question)
+    if "distortion_budget" in data:  # which limits what is claimed to be infeasible only, where E d is the aim
+        same = same and ("infeasible" in claim) == ("infeasible" in base["claim"])
     low, high = known(name) if same else truth(data, aim(data), seconds)
     if verdict.lower > high:
         found.append(f"lower {verdict.lower!r} > {high!r}")

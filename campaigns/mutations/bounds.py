@@ -210,6 +210,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "self.losses[j], objective",
         "self.losses[0], objective",
     ),
+    Mutant("of one class Y's law is given", "formulations/several.py", "laws=self.laws", "laws=None"),
     Mutant("the least excess of all classes", "certify/several.py", "if max(s.loss_excess", "if min(s.loss_excess"),
     Mutant(
         "the first class's loss as the least",

@@ -12,8 +12,9 @@ from drcopt.bounds import Cheapest, Evidence, OfClass, bound_of, floors
 from drcopt.certify import proof
 from drcopt.certify.certificate import repair
 from drcopt.certify.witness import CLOSE, Budgets, Spent, spent
-from drcopt.formulations import Part, Several
+from drcopt.formulations import Part, Several, SingleLetter
 from drcopt.questions import CLASSIFICATION_LOSS, RATE, Quantity
+from drcopt.questions.output import Free
 
 #: A bound this much, relative, above what any point has is no rounding.
 _BEYOND = 1e-9
@@ -89,12 +90,21 @@ class Judge:
         point = repair(self.question.without(), [part], self.budgets, lower_loss=False)
         if point is None:
             return None
-        found = tuple(spent(one, point.parts, own) for one, own in self.each)
+        found = tuple(self._spent(one, point.parts, own) for one, own in self.each)
         if max(s.loss_excess for s in found) > CLOSE:
             return None
         if self.best is None or self._key(found) < self._key(self.best[1]):
             self.best = point.parts, found
         return max(s.excess for s in found)
+
+    @staticmethod
+    def _spent(one: SingleLetter, parts: tuple[Part, ...], budgets: Budgets) -> Spent:
+        """What a point spends of the budgets with one class; where Y has no given law, with its own."""
+        if one.laws is None:
+            return spent(one, parts, budgets)
+        (part,) = parts
+        law = part.coupling.sum(axis=0)
+        return spent(one.at(law, Free()), [replace(part, coupling=part.coupling[:, law > 0])], budgets)
 
     def _key(self, found: Sequence[Spent]) -> tuple[bool, float]:
         return any(s.excess > 0.0 for s in found), self.value(found)

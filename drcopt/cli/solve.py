@@ -104,7 +104,7 @@ def solve(
     if coupling is not None and coupling.suffix.lower() not in (".csv", ".npy"):
         raise InputError(f"--coupling must end in .csv or .npy; it is {str(coupling)!r}. Give it one of them.")
     refuse_existing(force, coupling, certificate)
-    from drcopt.class_session import others
+    from drcopt.classes import others
     from drcopt.decision_session import session_of
     from drcopt.engines.base import INTERRUPTED
     from drcopt.questions.quantities import quantity

@@ -27,7 +27,7 @@ from drcopt.support.check import FloatArray
 #: Mass that an interior-point method gives to a letter or an atom without any.
 _NOISE = 1e-9
 #: Unknowns that a sequential quadratic program may have.
-_FEW = 150
+FEW = 150
 #: Starts before anything is proved, where the root leaves a gap, and one for so many nodes later; the concentrations of
 #: their random p(y|x); and the share of the time that they may take.
 _FIRST, _MORE, _SELDOM, _SPREADS, _SHARE = 5, 12, 8, (0.3, 1.0, 0.1), 0.3
@@ -63,17 +63,18 @@ class _Here:
     v: FloatArray
     Q: FloatArray
     law: FloatArray
-    T: FloatArray
-    spent: tuple[float, float, float]
+    T: list[FloatArray]
+    spent: tuple[float, ...]
     problem: Problem
 
     @classmethod
     def of(cls, problem: Problem, v: FloatArray, size: int) -> _Here:
         Q = np.maximum(v[:size], _LEAST).reshape(problem.n, problem.m)
-        rows, law, T = Q.sum(axis=1), Q.sum(axis=0), problem.ps_given_x.T @ Q
+        rows, law, T = Q.sum(axis=1), Q.sum(axis=0), [W.T @ Q for W in _channels(problem)]
         entropy = float(entr(law).sum())
         rate = float(entr(rows).sum()) + entropy - float(entr(Q).sum())
-        return cls(v, Q, law, T, (float(np.vdot(problem.d, Q)), rate, float(entr(T).sum()) - entropy), problem)
+        losses = (float(entr(each).sum()) - entropy for each in T)
+        return cls(v, Q, law, T, (float(np.vdot(problem.d, Q)), rate, *losses), problem)
 
     def slope(self, place: int) -> FloatArray:
         """∂ of a quantity by the coupling, raveled."""
@@ -81,7 +82,12 @@ class _Here:
             return np.ravel(self.problem.d)
         if place == 1:
             return np.ravel(np.log(self.Q / self.Q.sum(axis=1)[:, None]) - np.log(self.law))
-        return np.ravel(-self.problem.ps_given_x @ np.log(self.T / self.law))
+        return np.ravel(-_channels(self.problem)[place - 2] @ np.log(self.T[place - 2] / self.law))
+
+
+def _channels(problem: Problem) -> list[FloatArray]:
+    """p(s|x) of every class."""
+    return [problem.ps_given_x] if problem.classes is None else [*problem.classes.values()]
 
 
 def kinds(W: FloatArray) -> FloatArray:
@@ -113,7 +119,7 @@ class Program:
     has kinks what it is the least sum of: |q − t| for "tv", a way to move q to t for "wasserstein".
     """
 
-    def __init__(self, question: SingleLetter, allowed: FloatArray | None = None) -> None:
+    def __init__(self, question: Question, allowed: FloatArray | None = None) -> None:
         problem = self.problem = question.problem
         self.question, self.near = question, question.laws if isinstance(question.laws, Near) else None
         n, m = problem.n, problem.m
@@ -229,7 +235,7 @@ class LawPoints:
         self.search: Search | None = None
         self._tried: list[FloatArray] = []
         self._program: Program | LawDescent | None = None
-        if question.problem.d.size <= _FEW:
+        if question.problem.d.size <= FEW:
             self._program = Program(question)
         elif question.problem.classes is None:
             self._program = LawDescent(question)

@@ -19,9 +19,12 @@ from drcopt.bounds import PosteriorTree
 from drcopt.coupling import round_along_support
 from drcopt.engines.ascent import Lagrangian
 from drcopt.engines.base import Limits, Proposal
+from drcopt.engines.law_points import FEW, Program, admissible, wide
 from drcopt.engines.search import Search
 from drcopt.formulations import Part, Several
+from drcopt.problem import Problem
 from drcopt.questions import DISTORTION, RATE
+from drcopt.questions.output import Near
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
@@ -101,6 +104,9 @@ class SeveralClasses:
     def _descend(self, P: FloatArray) -> None:
         """The convex-concave procedure from P; what it ends at is kept if the judge takes it."""
         self.descents += 1
+        if self.question.laws is not None:
+            self._descend_in_law(P)
+            return
         for margin in _MARGINS:
             found = self._concave(P, margin)
             if found is None:
@@ -112,16 +118,45 @@ class SeveralClasses:
         if bare is not None:
             self._kept(bare, near=True)
 
+    def _descend_in_law(self, P: FloatArray) -> None:
+        """Quadratic programs in a row, the law of Y among the unknowns; else the procedure with the law of P."""
+        question, problem = self.question, self.question.problem
+        if problem.d.size <= FEW:
+            found = Program(question).run(P, self.limits)
+            if found is not None and self._within(found) and self._kept(found):
+                return
+            P = P if found is None else found
+        law = admissible(question, P.sum(axis=0))
+        some = law > 0
+        fixed = Problem(problem.px, law[some], problem.channels, problem.d[:, some])
+        engine = SeveralClasses(
+            replace(question, problem=fixed, laws=None),
+            self.limits,
+            lambda part: self.judge(replace(part, coupling=wide(part.coupling, some))),
+        )
+        engine._descend(P[:, some])
+        self._worth(engine.upper)
+
+    def _within(self, P: FloatArray) -> bool:
+        """Whether limits are met but for what the judge moves at no cost to speak of."""
+        question = self.question
+        spent = zip(question.values([Part(1.0, P)]), question.budgets, strict=True)
+        near = not isinstance(question.laws, Near) or question.laws.divergence(P.sum(axis=0)) <= question.laws.budget
+        return near and all(value <= limit for value, limit in spent)
+
     def _kept(self, P: FloatArray, near: bool = False) -> bool:
         """Whether the judge takes it (``near``: or all but rounding); if so, the search knows what it is worth."""
         excess = self.judge(Part(1.0, P))
         if excess is None or (excess > 0.0 and not near):
             return False
-        value = self.question.values([Part(1.0, P)])[self.question.objective.place]
+        self._worth(self.question.values([Part(1.0, P)])[self.question.objective.place])
+        return True
+
+    def _worth(self, value: float) -> None:
+        """There is a point of this value."""
         self.upper = min(self.upper, value)
         if self._search is not None:
             self._search.upper = min(self._search.upper, value)
-        return True
 
     def _concave(self, P: FloatArray, margin: float) -> FloatArray | None:
         dear, last, found = _DEAR, math.inf, None

@@ -80,6 +80,7 @@ class Several(Question):
             loss,
             distortion_budget=self.distortion_budget,
             objective=objective,
+            laws=self.laws,
         )
 
     def minimising(self, objective: Quantity, **limits: Any) -> Self:

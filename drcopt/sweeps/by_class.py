@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from drcopt.class_session import ClassSession, aimed, budgets_of
+from drcopt.class_session import ClassSession
+from drcopt.classes import aimed, budgets_of
 from drcopt.errors import InputError
 from drcopt.information import from_nats, to_nats
 from drcopt.problem import Problem
