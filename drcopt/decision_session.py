@@ -19,6 +19,7 @@ from drcopt.certify.certificate import repair
 from drcopt.certify.witness import Budgets
 from drcopt.class_session import ClassSession
 from drcopt.engines.base import Limits, Proposal
+from drcopt.engines.decision_sharing import SharedDeciding
 from drcopt.engines.decisions import Deciding
 from drcopt.engines.map_decisions import MapDeciding
 from drcopt.errors import InfeasibleError, InputError, NotSolvedError
@@ -32,7 +33,9 @@ from drcopt.formulations import (
     OneShot,
     Part,
     Question,
+    SharedDecisions,
     SingleLetter,
+    TimeSharing,
 )
 from drcopt.formulations.one_shot import map_coupling
 from drcopt.law_session import LawSession, session_for
@@ -126,12 +129,6 @@ class DecisionSession(LawSession):
     """A session with a table of losses (k, A)."""
 
     def __init__(self, problem: Problem, *, class_loss: Any, law: OutputLaw | None, **settings: Any) -> None:
-        if settings.get("formulation") == "time-sharing":
-            raise InputError(
-                "class_loss must be 'entropy' with formulation='time-sharing'; another came with it. Leave the "
-                "formulation out: with classifier_sees='message' the lower bound of 'single-letter' holds for "
-                "time-sharing too."
-            )
         super().__init__(problem, law=law, perception=None, **settings)
         if self.engine != "auto":
             raise InputError(
@@ -146,7 +143,8 @@ class DecisionSession(LawSession):
         return solution
 
     def _shared(self, perception: Any) -> None:
-        """Mixtures may have any law on average."""
+        if self._law is not None:
+            forbidden.refuse_mixed_laws(self.problem)
 
     def require(self, objective: Quantity) -> None:
         """Every quantity is minimised, forbidden pairs or not."""
@@ -167,9 +165,10 @@ class DecisionSession(LawSession):
         if given[objective.place] != math.inf:
             raise objective.limited_itself(check.shown(given[objective.place]))
         budgets = Budgets(given[0], given[1], math.inf, self.units)
-        kind: type[Any] = MessageDecisions if self.classifier_sees == "message" else Decisions
-        sees = {"classifier_sees": self.classifier_sees} if self.formulation == "one-shot" else {}
-        question: Decided = (MapDecisions if sees else kind)(
+        kinds = {"one-shot": MapDecisions, "time-sharing": SharedDecisions}
+        kind: Any = kinds.get(self.formulation, MessageDecisions if self.classifier_sees == "message" else Decisions)
+        sees = {"classifier_sees": self.classifier_sees} if kind is MapDecisions else {}
+        question: Decided = kind(
             self._reduced,
             budgets.nats[RATE.place],
             given[CLASSIFICATION_LOSS.place],
@@ -206,7 +205,8 @@ class DecisionSession(LawSession):
             return Proposal(None, (Stranded(self._stranded),), "every coupling has a forbidden pair")
         if question.rate_budget == 0.0:
             return self._independent(question, held)
-        search: Any = MapDeciding if isinstance(question, MapDecisions) else Deciding
+        engines = {MapDecisions: MapDeciding, SharedDecisions: SharedDeciding}
+        search: Any = engines.get(type(question), Deciding)
         return guarded(Deciding.name, lambda: search(question, limits, held).propose())
 
     def _independent(self, question: Decided, held: _Judge) -> Proposal:
@@ -317,7 +317,7 @@ class _Judge:
 
     def __init__(self, question: Decided, budgets: Budgets) -> None:
         self.question, self.budgets = question, budgets
-        kind: Any = next(kind for kind in (Message, OneShot, SingleLetter) if isinstance(question, kind))
+        kind: Any = next(kind for kind in (Message, OneShot, TimeSharing, SingleLetter) if isinstance(question, kind))
         self.plain: Question = kind(
             question.problem,
             question.rate_budget,

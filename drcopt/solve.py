@@ -61,8 +61,8 @@ def solve_drc(
         ``solution.message`` lists its atoms.
     class_loss : {"entropy", "error"} or (k, A) array
         What C limits: H(S|Y) in ``units``; the Bayes error 1 − Σ_y max_s p(s,y); or Σ_y min_a Σ_s p(s,y) ℓ(s,a) for a
-        table ℓ ≥ 0 of what each action costs in each class, in its unit. Other than "entropy": single-letter (Y or the
-        message) and one-shot, by branch and bound on the actions of letters.
+        table ℓ ≥ 0 of what each action costs in each class, in its unit; in every formulation, by branch and bound on
+        the actions of letters.
     perception : drcopt.Perception or (kind, budget), optional
         Y's law must lie near py instead of being it, e.g. ("tv", 0.05); in a mixture on average, as where py is None.
     units : {"bits", "nats"}

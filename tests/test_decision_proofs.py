@@ -110,7 +110,6 @@ class TestDistrust:
         ("change", "message"),
         [
             (lambda data: data.update({"drcopt-proof": 1}), "losses are of version 2"),
-            (lambda data: data.update(formulation="time-sharing"), "losses are of version 2, not of mixtures"),
             (lambda data: data["losses"][0].__setitem__(0, "-0x1.0p-3"), "is negative"),
             (lambda data: data["losses"].pop(), "a list has 1 values instead of 2"),
             (lambda data: data["losses"][0].append("1"), "differ in length|instead of"),

@@ -253,7 +253,6 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "name": ({"class_loss": "accuracy"}, "class_loss must be one of 'entropy', 'error'"),
     "rows": ({"class_loss": [[0, 1]]}, "class_loss must have a row for each of the 2 classes"),
     "negative": ({"class_loss": [[0, -1], [1, 0]]}, "class_loss must be nonnegative"),
-    "time-sharing": ({"class_loss": "error", "formulation": "time-sharing"}, "formulation"),
     "engine": ({"class_loss": "error", "engine": "newton"}, "class_loss must be 'entropy'"),
     "perception": ({"class_loss": "error", "perception": ("tv", 0.1)}, "with a perception budget"),
 }

@@ -184,6 +184,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "np.full(problem.m, beta), 0)",
         "np.full(problem.m, 2 * beta), 0)",
     ),
+    Mutant(
+        "parts in leaves of several weights",
+        "bounds/decisions.py",
+        "if isinstance(question, SharedDecisions) and",
+        "if False and",
+    ),
     Mutant("the dearest action of a set", "bounds/decisions.py", "costs[row].min(axis=0)", "costs[row].max(axis=0)"),
     Mutant(
         "letters' multipliers for nothing",

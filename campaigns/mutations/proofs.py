@@ -107,7 +107,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "(reader.message or reader.by_part)",
         "reader.message",
     ),
-    Mutant("checker: maps for couplings", "checker/decisions.py", 'reader.maps and kind != "one-shot"', "False"),
+    Mutant(
+        "checker: actions' parts in leaves of several weights",
+        "checker/decisions.py",
+        'mute |= kind == "time-sharing" and',
+        "mute |= False and",
+    ),
+    Mutant("checker: maps for couplings", "checker/decisions.py", 'reader.maps > 0 and kind != "one-shot"', "False"),
     Mutant(
         "checker: the dearest action of a set",
         "checker/evidence.py",

@@ -16,6 +16,8 @@ Mixtures of maps with weights λ_f have that as well, as H(Y|U) ≥ I(X;Y); shar
 
 over the actions left to y: the loss of the average is no less than the average of the losses. Where who decides knows
 the map, the loss is that average, and without a split nothing is lost.
+
+In time-sharing every part satisfies the inequality of some leaf: where all have the same weights, so does the average.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from numpy.typing import NDArray
 from drcopt.bounds.maps import MapPricing
 from drcopt.bounds.posterior import Leaf
 from drcopt.bounds.pricing import price
-from drcopt.formulations import Decided, MapDecisions, Question
+from drcopt.formulations import Decided, MapDecisions, Question, SharedDecisions
 from drcopt.problem import Standard
 from drcopt.questions import Piece, lowered
 from drcopt.questions.output import Free
@@ -76,11 +78,11 @@ class ActionTree:
         stack: list[tuple[ActionNode, Actions]] = [
             (self.root, np.full((question.problem.m, question.losses.shape[1]), True))
         ]
-        least = math.inf
+        pieces: list[Piece] = []
         while stack:
             node, allowed = stack.pop()
             if not isinstance(node, ActionSplit):
-                least = min(least, question.bound(action_piece(question, node, allowed)))
+                pieces.append(action_piece(question, node, allowed))
                 continue
             if not (0 <= node.y < allowed.shape[0] and 0 <= node.a < allowed.shape[1]):
                 return -math.inf  # a split of nothing
@@ -88,7 +90,9 @@ class ActionTree:
             only[node.y] &= np.arange(allowed.shape[1]) == node.a
             without[node.y, node.a] = False
             stack += [(node.only, only), (node.without, without)]
-        return least
+        if isinstance(question, SharedDecisions) and len({p.weights for p in pieces if p.level < math.inf}) > 1:
+            return -math.inf  # the parts of a mixture may lie in different leaves
+        return min(map(question.bound, pieces))
 
     def framed(self, change: Standard) -> ActionTree:
         """Found for the problem as it is: itself."""

@@ -14,7 +14,8 @@ A mixture of maps f has that as well, and for multipliers ν of letters
         + α H(f(X)) + β Σ_y min_a Σ_{f(x)=y} px ℓ̄(x,a) ].
 
 Who reads the message, or knows the map, may act differently where Y is the same: there a tree is
-one leaf.
+one leaf. In time-sharing, where the parts of a mixture may lie in different leaves, these have the
+same weights.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 from flint import arb
 
 from drcopt.checker.balls import ball, least
-from drcopt.checker.evidence import Evidence, kind_of
+from drcopt.checker.evidence import WEIGHTS, Evidence, kind_of
 from drcopt.checker.halfspaces import HalfSpace, Region, always
 from drcopt.checker.problem import Problem
 from drcopt.checker.schema import Split, array, leaves, positive, tree
@@ -69,7 +70,11 @@ class Decisions:
             # The letters of a message that are one letter of Y may differ in their best actions.
             mute = (reader.message or reader.by_part) and len(nodes) > 1
             # What is proved of maps is not of couplings.
-            if not mute and not (reader.maps and kind != "one-shot"):
+            mute |= reader.maps > 0 and kind != "one-shot"
+            # The parts of a mixture may lie in different leaves, whose weights are then to agree.
+            weights = [[leaf.get(key) for key in WEIGHTS] for leaf, _ in left]
+            mute |= kind == "time-sharing" and weights[:1] * len(weights) != weights
+            if not mute:
                 found = [self.half_space(reader, leaf, actions) for leaf, actions in left]
                 return Region(everywhere, found, reader.note)
         return Region(everywhere, [])

@@ -18,6 +18,7 @@ from drcopt.formulations.decisions import Decided as Decided
 from drcopt.formulations.decisions import Decisions as Decisions
 from drcopt.formulations.decisions import MapDecisions as MapDecisions
 from drcopt.formulations.decisions import MessageDecisions as MessageDecisions
+from drcopt.formulations.decisions import SharedDecisions as SharedDecisions
 from drcopt.formulations.one_shot import OneShot as OneShot
 from drcopt.formulations.several import Several as Several
 from drcopt.formulations.single_letter import Message as Message
@@ -27,7 +28,7 @@ from drcopt.words import FORMULATIONS, ClassifierSees
 
 __all__ = [
     "CLASSIFIER_SEES", "NAMES", "Decided", "Decisions", "Formulation", "MapDecisions", "Message", "MessageDecisions",
-    "OneShot", "Part", "Question", "Several", "SingleLetter", "TimeSharing",
+    "OneShot", "Part", "Question", "Several", "SharedDecisions", "SingleLetter", "TimeSharing",
 ]  # fmt: skip
 
 NAMES = FORMULATIONS

@@ -15,6 +15,7 @@ import numpy as np
 from drcopt.formulations.base import Part, Question
 from drcopt.formulations.one_shot import OneShot
 from drcopt.formulations.single_letter import Message, SingleLetter
+from drcopt.formulations.time_sharing import TimeSharing
 from drcopt.support.check import FloatArray
 
 
@@ -77,3 +78,11 @@ class MapDecisions(OneShot, Decided):
     @property
     def split(self) -> bool:
         return self.classifier_sees == "Y"
+
+
+@dataclass(frozen=True, eq=False)
+class SharedDecisions(Decided, TimeSharing):
+    """Time-sharing: who decides knows Y and which coupling is used. Convex once every part has its actions."""
+
+    def classification_loss(self, parts: Sequence[Part]) -> float:
+        return sum(part.weight * self.loss_of(part.coupling) for part in parts)
