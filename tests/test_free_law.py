@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from drcopt import Problem, min_rate, solve
+from drcopt.engines.law_path import Aim, central_path
 from drcopt.law_session import session_for
 from drcopt.questions import DISTORTION, RATE
 
@@ -146,3 +147,25 @@ def test_sensitivity_is_the_slope():
     assert here.multipliers.rate == pytest.approx(-slope, rel=1e-5)
     inverse = min_rate(problem, D=here.value, units="nats", tol=1e-10)
     assert inverse.multipliers.distortion == pytest.approx(-1.0 / slope, rel=1e-5)
+
+
+@pytest.mark.parametrize("rate", [0.5, 2.0, 3.2])
+def test_letters_all_but_alike(rate):
+    """The interior-point method alone, cold, where many letters close together share the law."""
+    x = (np.arange(40) + 0.5) / 40
+    px = np.exp(-0.5 * ((x - 0.4) / 0.2) ** 2)
+    px, d = px / px.sum(), (x[:, None] - x) ** 2
+    aim = Aim(rate, None, 1e-11, 1e-11)
+    law, beta, _ = central_path(px, d, np.eye(40)[20], 1.0, aim, lambda: False)
+    A = np.exp(-beta * d)
+    w = A @ law
+    P = (px / w)[:, None] * A * law
+    least = float((A.T @ (px / w)).max())
+    bound = (-float(px @ np.log(w)) - math.log(least) - rate) / beta
+    assert source(px, d).rate(P) == pytest.approx(rate, abs=1e-10)
+    assert 0.0 <= float((d * P).sum()) - bound + 1e-14 <= 1e-11
+    other = Aim(None, float((d * P).sum()), 1e-10, 1e-13)
+    law, beta, _ = central_path(px, d, law, 0.5 * beta, other, lambda: False)
+    A = np.exp(-beta * d)
+    P = (px / (A @ law))[:, None] * A * law
+    assert source(px, d).rate(P) == pytest.approx(rate, abs=1e-9)

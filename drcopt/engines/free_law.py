@@ -22,16 +22,14 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 
 from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.engines.base import Limits, Proposal
+from drcopt.engines.law_path import REACH, ROUNDING, Aim, Seen, central_path, kernel_of
 from drcopt.formulations import Message, Part, SingleLetter
 from drcopt.questions import DISTORTION
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
-#: Rounds of Newton's method, those that may take chances, and by how much β may change in one.
-_ROUNDS, _HASTY, _REACH = 500, 60, math.log(4.0)
-#: exp is slow where it underflows; what would, is 0.
-_LEAST = 600.0
-_SMALL = math.exp(-_LEAST)
+#: Rounds of Newton's method, and those that may take chances.
+_ROUNDS, _HASTY = 500, 60
 #: The least mass of a letter of X.
 _ATOM = 1e-60
 #: β beyond which the curve has ended (d in [0, 1]).
@@ -40,8 +38,10 @@ _STEEP = 1e9
 _SPARE, _UNIT = 4e-14, 2.0**-52
 #: With a gap so small beside what β is off it may rise.
 _SETTLED = 1e-2
-#: Gradients that are no reason to take a letter in, and the least gap that doubles can tell (nats).
-_FLAT, _ROUNDING = 1e-14, 4e-15
+#: Gradients that are no reason to take a letter in.
+_FLAT = 1e-14
+#: What is missing, in nats, from where the active set goes on alone.
+_NEAR = 1e-6
 #: What rounding may take from a bound, for d in [0, 1].
 _TAKEN = 2e-14
 #: A quadratic model is minimised to this share of the gap.
@@ -66,32 +66,18 @@ class _State:
     value: float
     gap: float
 
+    @property
+    def seen(self) -> Seen:
+        """What an aim looks at."""
+        return Seen(self.beta, self.distortion, self.rate, self.gap)
 
-@dataclass(frozen=True)
-class _Aim:
-    """A rate, or a distortion, to be met."""
-
-    rate: float | None
-    distortion: float | None
-
-    def miss(self, s: _State) -> float:
-        """How much too large the distortion is, or what the rate that is left is worth; β should rise if positive."""
-        if self.distortion is not None:
-            return s.distortion - self.distortion
-        assert self.rate is not None
-        return (self.rate - s.rate) / s.beta
-
-    def proved(self, s: _State) -> float:
-        """The bound that a state gives, less what rounding may take."""
-        level = s.level - _TAKEN * s.beta
-        if self.distortion is not None:
-            return level - s.beta * self.distortion
-        assert self.rate is not None
-        return (level - self.rate) / s.beta
-
-    def merit(self, s: _State) -> float:
-        """What is missing, in nats."""
-        return s.gap + s.beta * abs(self.miss(s))
+    def proved(self, aim: Aim) -> float:
+        """The bound that this gives, less what rounding may take."""
+        level = self.level - _TAKEN * self.beta
+        if aim.distortion is not None:
+            return level - self.beta * aim.distortion
+        assert aim.rate is not None
+        return (level - aim.rate) / self.beta
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,16 +111,16 @@ class FreeLaw:
             leaf = self._leaf(np.zeros(problem.n), 0.0, 1.0)
             return self._proposal(question, [self._coupling(end)], leaf, "the rate budget is slack", 0.0, warm)
         s = self._start(alone, warm)
-        tol = max(1e-2 * limits.tol * (s.beta if limits_rate else 1.0), _ROUNDING)
+        sharp = 1e-2 * limits.tol
         if limits_rate:
             spare = _SPARE * (100 + problem.n + problem.m)
-            fine = max(0.5 * spare * question.rate_budget, _ROUNDING)
-            s = self._reach(s, _Aim(question.rate_budget * (1.0 - spare), None), tol, fine, limits)
+            fine = max(0.5 * spare * question.rate_budget, ROUNDING)
+            s = self._reach(s, Aim(question.rate_budget * (1.0 - spare), None, sharp, fine), limits)
         else:
             for share in (problem.d.size, 0):  # what doubles can tell; closer, digits are counted where that pays
                 room = share * question.distortion_budget + 4 * sum(problem.d.shape)
                 margin = min(_UNIT * room, 0.5 * budget)
-                s = self._reach(s, _Aim(None, budget - margin), tol, 0.5 * margin, limits)
+                s = self._reach(s, Aim(None, budget - margin, sharp, 0.5 * margin), limits)
                 if s.beta * margin <= 0.1 * limits.tol:
                     break
         couplings, best = [self._coupling(s), self._coupling(end)], self.best  # near the end its own will do
@@ -153,7 +139,7 @@ class FreeLaw:
         self.d = cost - self.rows[:, None]
         s = self._evaluate(law / law.sum(), 1.0 / alpha)
         for _ in range(_ROUNDS):
-            if s.gap <= _ROUNDING or clock.expired():
+            if s.gap <= ROUNDING or clock.expired():
                 break
             trial = self._descended(s, self._step(s))
             if trial is None or (s.gap < 1e-9 and trial.gap > 0.5 * s.gap):
@@ -212,7 +198,7 @@ class FreeLaw:
             law = np.asarray(warm["end"])
         s = self._evaluate(law / law.sum(), math.inf, kernel)
         for _ in range(_ROUNDS):
-            if s.gap <= _ROUNDING or limits.expired or clock.expired():
+            if s.gap <= ROUNDING or limits.expired or clock.expired():
                 break
             trial = self._descended(s, self._step(s))
             if trial is None or (s.gap < 1e-9 and trial.gap > 0.5 * s.gap):
@@ -220,22 +206,27 @@ class FreeLaw:
             s = trial
         return s
 
-    def _reach(self, s: _State, aim: _Aim, tol: float, fine: float, limits: Limits) -> _State:
-        """The point of the curve that meets the aim, to ``fine``."""
+    def _reach(self, s: _State, aim: Aim, limits: Limits) -> _State:
+        """The point of the curve that meets the aim."""
         low: _State | None = None
         high: _State | None = None
-        self.best = s
-        least = math.inf
+        self.best, least, coarse = s, math.inf, 0.0
+        if aim.merit(s.seen) > _NEAR:
+            law, beta, steps = central_path(
+                self.px, self.d, s.law, s.beta, aim, lambda: limits.expired or clock.expired()
+            )
+            self.evaluations += steps
+            s = min(s, self._evaluate(law, beta), key=lambda one: aim.merit(one.seen))
         for done in range(_ROUNDS):
-            self.best = max(s, self.best, key=aim.proved)
-            off = aim.miss(s) * (s.beta if aim.rate is not None else 1.0)
-            if (s.gap <= tol and abs(off) <= fine) or limits.expired or clock.expired():
+            self.best = max(s, self.best, key=lambda one: one.proved(aim))
+            off, tol = aim.off(s.seen), max(aim.tol(s.beta), coarse)
+            if (s.gap <= tol and abs(off) <= aim.fine) or limits.expired or clock.expired():
                 break
             step, careful = self._step(s), done > _HASTY
             if s.gap <= 0.1:
-                merit, trial = aim.merit(s), self._joint(s, step, aim, low, high)
+                merit, trial = aim.merit(s.seen), self._joint(s, step, aim, low, high)
                 least = min(least, merit) if careful else merit  # what goes round in circles must not go on
-                if trial is not None and aim.merit(trial) <= 0.7 * least:
+                if trial is not None and aim.merit(trial.seen) <= 0.7 * least:
                     s = trial
                     continue
                 settled, rising = s.gap <= tol, off > 0 and high is None and not careful
@@ -243,21 +234,21 @@ class FreeLaw:
                     low, high = (s, high) if off > 0 else (low, s)
                     if low is not None and high is not None and high.beta - low.beta <= 1e-12 * high.beta:
                         return self._between(low, high, aim)
-                if settled or (rising and s.gap <= _SETTLED * s.beta * aim.miss(s)):
+                if settled or (rising and s.gap <= _SETTLED * s.beta * aim.miss(s.seen)):
                     if s.beta > _STEEP:
                         break
                     s = self._moved(s, None if careful else trial, low, high)
                     continue
             found = self._descended(s, step)
             if found is None or (found.gap > 0.5 * s.gap and s.value - found.value <= 1e-15):
-                tol = max(tol, 1.01 * s.gap)  # rounding, where letters are all but alike
-                if tol > 1e-6:
+                coarse = max(tol, 1.01 * s.gap)  # rounding, where letters are all but alike
+                if coarse > 1e-6:
                     break
                 continue
             s = found
         return s
 
-    def _joint(self, s: _State, step: _Step, aim: _Aim, low: _State | None, high: _State | None) -> _State | None:
+    def _joint(self, s: _State, step: _Step, aim: Aim, low: _State | None, high: _State | None) -> _State | None:
         """Newton's step in law and β, on what has weight there."""
         d, A = self.d[:, step.letters], s.kernel[:, step.letters]
         used = s.law[step.letters]
@@ -267,8 +258,8 @@ class FreeLaw:
         change = (step.law - s.law)[step.letters]
         if not curvature > 0.0:
             return None
-        move = (aim.miss(s) + float(step.slope @ change)) / curvature
-        beta = s.beta * math.exp(min(max(math.log1p(max(move / s.beta, -0.9)), -_REACH), _REACH))
+        move = (aim.miss(s.seen) + float(step.slope @ change)) / curvature
+        beta = s.beta * math.exp(min(max(math.log1p(max(move / s.beta, -0.9)), -REACH), REACH))
         if (low is not None and beta <= low.beta) or (high is not None and beta >= high.beta):
             return None
         law = np.zeros_like(s.law)
@@ -291,14 +282,14 @@ class FreeLaw:
             return min(trial, self._evaluate(s.law, trial.beta), key=lambda one: one.gap)
         return self._evaluate(s.law, s.beta * (4.0 if low is s else 0.25))
 
-    def _between(self, low: _State, high: _State, aim: _Aim) -> _State:
+    def _between(self, low: _State, high: _State, aim: Aim) -> _State:
         """On a straight part of the curve β says nothing: mixtures of the laws at its ends lie on it."""
         a, b = 0.0, 1.0
         best = high
         for _ in range(60):
             share = 0.5 * (a + b)
             best = self._evaluate((1.0 - share) * low.law + share * high.law, high.beta)
-            if aim.miss(best) > 0:
+            if aim.miss(best.seen) > 0:
                 a = share
             else:
                 b = share
@@ -310,9 +301,7 @@ class FreeLaw:
         px = self.px
         self.evaluations += kernel is None
         if kernel is None:
-            kernel = np.maximum(self.d * -beta, -_LEAST)
-            np.exp(kernel, out=kernel)
-            kernel -= _SMALL
+            kernel = kernel_of(self.d, beta)
         some = np.flatnonzero(law)
         q, A = law[some], kernel[:, some]
         w = A @ q
