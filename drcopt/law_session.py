@@ -328,7 +328,7 @@ class LawSession(Session):
         from drcopt.engines.any_law import AnyLaw
         from drcopt.engines.law_sharing import LawSharing
 
-        standard = self._standardised(question)
+        standard = self.standardised(question)
         if (known := self.rows.settling(standard, self.warm, limits)) is not None:
             return known, self.rows.name
         engine: Engine = LawSharing() if shared else self._use("one-shot") if maps else AnyLaw()

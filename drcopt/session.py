@@ -132,7 +132,7 @@ class Session:
         question = self._question(objective, budgets.nats)
         limits = self._limits(objective, started)
         proposal, engine, certificate = self._settled(question, limits, budgets)
-        self.rows.leave(self._standardised(question), certificate, proposal.evidence, self.counted(objective))
+        self.rows.leave(self.standardised(question), certificate, proposal.evidence, self.counted(objective))
         solution = self._solution(certificate, proposal, engine, given, clock.now() - started)
         if on_failure == "raise":
             forbidden.raise_stranded(self.problem, self._support.x, self._stranded)
@@ -235,8 +235,8 @@ class Session:
         """What a unit of an engine's objective is, in nats or the unit of d."""
         return self._stakes.standard[1].scale if objective is DISTORTION else 1.0
 
-    def _standardised(self, question: Question) -> Question:
-        """The question about the standardised problem."""
+    def standardised(self, question: Question) -> Question:
+        """The question about letters with mass as one about the standardised problem, which engines are asked."""
         (standard, change), problem = self._stakes.standard, self._reduced
         offset = float(change.row @ problem.px + change.column @ problem.py)
         question = forbidden.aimed(question)
@@ -255,7 +255,7 @@ class Session:
         only = question.rate_budget == 0 or min(problem.n, problem.m) == 1
         if only and self.formulation != "one-shot":
             return independent(question), "analytic"
-        standard = self._standardised(question)
+        standard = self.standardised(question)
         if (known := self.rows.settling(standard, self.warm, limits)) is not None:
             return known, self.rows.name
         name: str = self.engine

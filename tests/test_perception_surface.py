@@ -52,6 +52,17 @@ class TestWhatIsProved:
         for R, P in rng.uniform((0.2, 0.005), (0.9, 0.3), (6, 2)).tolist():
             holds(sheet, drcopt.solve(sheet.problem, R=R, perception=("tv", P)), R, P)
 
+    @pytest.mark.parametrize("kind", ["kl", pytest.param("tv", marks=pytest.mark.slow)])
+    def test_descents_near_a_target_are_points_of_it(self, kind: Any) -> None:
+        source = problem()
+        C = source.entropy_s_given_x + 0.75 * (source.entropy_s - source.entropy_s_given_x)
+        known = drcopt.surface(source, R=0.4, P=(0.01, 0.2), C=C, kind=kind, units="nats", tol=5e-3)
+        assert known.known == 1.0 and known.descents > 0
+        for P in (0.013, 0.12, 0.25):
+            holds(known, drcopt.solve(source, R=0.4, C=C, perception=(kind, P), units="nats"), P)
+        verdict = check(to_dict(known.refinement))
+        assert verdict.accepted, verdict.reason
+
     def test_the_gap_is_that_everywhere_in_known_boxes(self, sheet: drcopt.Surface) -> None:
         rng = np.random.default_rng(1)
         for box in sheet.refinement.done:

@@ -55,6 +55,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "far = near.budget, 0.0",
     ),
     Mutant(
+        "descents at no distance from the target",
+        "sweeps/nodes.py",
+        "(found(free, point.parts, spent.values, excess, near),), trees",
+        "(found(free, point.parts, spent.values, excess),), trees",
+    ),
+    Mutant(
         "floors that weigh no perception", "sweeps/envelopes.py", "[[*p.weights, p.perception]", "[[*p.weights, 0.0]"
     ),
     Mutant(

@@ -13,11 +13,12 @@ from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.certify.certificate import repair
 from drcopt.engines.base import INTERRUPTED, Limits
 from drcopt.engines.descent import descend, lower_rate, reduce_loss, reduce_loss_within
+from drcopt.engines.law_points import FEW, LawPoints
 from drcopt.formulations import Part, Question, SingleLetter
 from drcopt.law_session import session_for
 from drcopt.perception import Perception
 from drcopt.problem import Problem, Standard
-from drcopt.questions import DISTORTION, PERCEPTION, QUANTITIES, RATE, Quantity
+from drcopt.questions import DISTORTION, PERCEPTION, QUANTITIES, RATE, Near, Quantity
 from drcopt.session import Session
 from drcopt.stakes import Stakes
 from drcopt.support import clock
@@ -123,10 +124,38 @@ def _solved(task: Task) -> Answer:
 
 def descends(question: Question) -> bool:
     """Whether there are descents for questions like this."""
-    return type(question) is SingleLetter and question.laws is None
+    laws = question.laws
+    return type(question) is SingleLetter and (
+        laws is None or (isinstance(laws, Near) and question.problem.d.size <= FEW)
+    )
+
+
+def _descended_near(task: Task, perception: Perception) -> Answer:
+    """The same near a target: a local program over p(y|x), and the multipliers of where it ends."""
+    one = session(task)
+    free = one.question(task.objective)
+    limits = {f"{q.name.split('_')[0]}_budget": b for q, b in zip(QUANTITIES, task.budgets, strict=False)}
+    del limits[f"{task.objective.name.split('_')[0]}_budget"]
+    standard = one.standardised(free.minimising(task.objective, **limits))
+    assert isinstance(standard, SingleLetter)
+    points = LawPoints(standard, Limits(_SHARPLY, clock.now() + clock.remaining()))
+    for P, z in task.starts:
+        points.improve(P, z, True)
+        if points.best is not None:
+            break
+    point = None if points.best is None else repair(free, [Part(1.0, points.best)])
+    if points.best is None or point is None:
+        return Answer()
+    spent, near = point.spent, perception.near(task.problem, task.budgets[PERCEPTION.place])
+    excess = (spent.distortion_excess, spent.rate_excess, spent.loss_excess)
+    z = points.multipliers()
+    trees = _proved(free, z, Stakes(free.problem).standard[1], near.budget)
+    return Answer((found(free, point.parts, spent.values, excess, near),), trees, (points.best, z), None, "feasible")
 
 
 def _descended(task: Task) -> Answer:
+    if task.perception is not None and task.budgets[PERCEPTION.place] > 0.0:
+        return _descended_near(task, task.perception)
     problem = task.problem.reduced()
     distortion, rate, loss, _ = task.budgets
     # What it spends is read off a point, and rounded up: there is no budget to meet to the last digit.
@@ -167,14 +196,14 @@ def _descended(task: Task) -> Answer:
     return best if best.start is None else replace(best, trees=_proved(free, best.start[1], change))
 
 
-def _proved(question: Question, z: FloatArray, change: Standard) -> tuple[Proved, ...]:
+def _proved(question: Question, z: FloatArray, change: Standard, P: float = math.inf) -> tuple[Proved, ...]:
     """What the multipliers of a descent prove of all points: where no box need be split, as much as an answer would."""
     if not np.isfinite(z).all():
         return ()
     leaf = Leaf(z[:-3], max(float(z[-2]), 0.0), max(float(z[-1]), 0.0), max(float(z[-3]), 0.0))
     tree = PosteriorTree(leaf).framed(change)
     pieces = tree.pieces(question)
-    return (Proved.of(tree, pieces),) if pieces else ()
+    return (Proved.of(tree, pieces, P),) if pieces else ()
 
 
 def within(problem: Problem, P: FloatArray, rate: float) -> FloatArray:
