@@ -30,6 +30,11 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("--instances", nargs="+", choices=("grid", "random", "digits"), help="default: all")
         if kind == "rates":
             one.add_argument("--curve", action="store_true", help="rates to half of min(H(X), H(Y)), without the end")
+        if kind == "laws":
+            one.add_argument("--peer-points", type=int, default=4, help="points that a peer gets (default 4)")
+            one.add_argument(
+                "--warm", action="store_true", help="Blahut and Arimoto start at the law of the point before"
+            )
         if kind == "global":
             one.add_argument("--reference", metavar="PATH", help="JSON file of instances, instead of --sizes")
             says = "11 rates at one C, by one session and by a session a point"
@@ -60,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings |= {"sizes": [int(size) for size in options.sizes], "points": options.points}
         settings |= {"families": options.instances} if options.instances else {}
         settings |= {"curve": options.curve} if options.kind == "rates" else {}
+        settings |= {"peer_points": options.peer_points, "warm": options.warm} if options.kind == "laws" else {}
     elif options.kind == "global":
         settings |= {"reference": options.reference, "sweep": options.sweep}
     elif options.kind == "one-shot" and options.sees:

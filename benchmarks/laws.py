@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +34,8 @@ def run(
     use: Sequence[str] = (),
     cap: float = 60.0,
     families: Sequence[str] = FAMILIES,
+    peer_points: int = 4,
+    warm: bool = False,
 ) -> Iterator[Row]:
     """Rows: the engine's curve of every instance and then, at some of its points, each peer in ``use``."""
     for size in sizes:
@@ -40,7 +46,7 @@ def run(
             yield from rows
             for peer in use:
                 if peer != "dit":
-                    yield from beside(instance, rows, peer, cap)
+                    yield from beside(instance, rows, peer, cap, peer_points, warm)
             if "clarabel" in use and size <= NEAR_SIZE:
                 for near in NEAR:
                     yield from perceived(Instance(family, given), near, cap)
@@ -95,6 +101,7 @@ def perceived(instance: Instance, near: tuple[str, float], cap: float) -> Iterat
 def curve(instance: Instance, points: int) -> list[Row]:
     """Rates evenly from above 0 to below that of the least distortion; the "end", where rates begin to be slack."""
     problem, rows = instance.problem, []
+    law = np.full(problem.m, 1.0 / problem.m)
     end = session_for(problem, tol=TOL).solve(None, None)
     session = session_for(problem, tol=TOL)
     for R in np.linspace(0.0, end.rate, points + 2)[1:-1]:
@@ -104,19 +111,35 @@ def curve(instance: Instance, points: int) -> list[Row]:
         violation = max(solution.residuals.row_marginal, solution.residuals.rate)
         multiplier = solution.multipliers.rate  # of a bit
         row = rates._row(instance, "newton", "curve", float(R), took, solution)
-        rows.append(row | {"violation": violation, "slope": math.log(2.0) / multiplier})
+        # "before" is the law of the point before, for a peer that starts there.
+        rows.append(row | {"violation": violation, "slope": math.log(2.0) / multiplier, "before": law})
+        law = solution.output_law
     return rows
 
 
-def beside(instance: Instance, rows: list[Row], peer: str, cap: float, points: int = 4) -> Iterator[Row]:
-    """A peer at ``points`` of the curve; Blahut and Arimoto's is told the slopes, which the engine had to find."""
+def beside(
+    instance: Instance, rows: list[Row], peer: str, cap: float, points: int = 4, warm: bool = False
+) -> Iterator[Row]:
+    """A peer at ``points`` of the curve; Blahut and Arimoto's is told the slopes, which the engine had to find.
+
+    That algorithm's points run side by side, a process for each core, from a uniform law or (``warm``) from the
+    engine's at the point before, of which a thousandth is spread over all letters.
+    """
     problem = instance.problem
     chosen = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, points).round().astype(int))]
     at = [row["rate_bits"] for row in chosen]
     if peer == "blahut-arimoto":
-        answers = capped(
-            peers.blahut_arimoto, problem, at, [row["slope"] for row in chosen], TOL, cap, seconds=40.0 * len(at) * cap
-        )
+        even = np.full(problem.m, 1.0 / problem.m)
+        given = [
+            ([R], [r["slope"]], [0.999 * r["before"] + 0.001 * even if warm else even])
+            for R, r in zip(at, chosen, strict=True)
+        ]
+
+        def one(what: Any) -> list[Row]:
+            return list(capped(peers.blahut_arimoto, problem, *what, TOL, cap, seconds=40.0 * cap))
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            answers = itertools.chain.from_iterable(pool.map(one, given))
     else:
         answers = capped(peers.cone, problem, at, peer, seconds=cap)
     left = list(chosen)

@@ -97,17 +97,17 @@ def sinkhorn(problem: Problem, rates: list[float], epsilons: list[float]) -> Ite
 
 
 def blahut_arimoto(
-    problem: Problem, rates: list[float], slopes: list[float], gap: float, seconds: float
+    problem: Problem, rates: list[float], slopes: list[float], starts: list[np.ndarray], gap: float, seconds: float
 ) -> Iterator[Row]:
-    """The textbook's q ← q c from uniform q at slopes that it is told, until c proves a gap of ``gap`` times max d.
+    """The textbook's q ← q c from laws q and at slopes that it is told, until c proves a gap of ``gap`` times max d.
 
     The kernel is computed once a point; a round is two products with it. The gap costs a logarithm every 10 rounds.
     """
     px, d = problem.px, problem.d
-    for rate, slope in zip(rates, slopes, strict=True):
+    for rate, slope, start in zip(rates, slopes, starts, strict=True):
         started = clock()
         kernel = np.exp(-slope * (d - d.min(axis=1, keepdims=True)))
-        q, enough = np.full(problem.m, 1.0 / problem.m), gap * float(d.max()) * slope
+        q, enough = start.copy(), gap * float(d.max()) * slope
         rounds, left = 0, math.inf
         while left > enough and since(started)["cpu_seconds"] < seconds:
             for _ in range(10):
