@@ -38,11 +38,12 @@ from drcopt.formulations import (
     TimeSharing,
 )
 from drcopt.formulations.one_shot import map_coupling
-from drcopt.law_session import LawSession, session_for
+from drcopt.law_session import LawSession, laws_of, session_for
 from drcopt.mixtures import mixture
+from drcopt.perception import Perception
 from drcopt.problem import Problem
-from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE, Quantity
-from drcopt.questions.output import Free, OutputLaw
+from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, PERCEPTION, QUANTITIES, RATE, Quantity
+from drcopt.questions.output import Near, OutputLaw
 from drcopt.session import Session
 from drcopt.solution import Multipliers, Residuals, Solution
 from drcopt.support import check, clock
@@ -120,16 +121,29 @@ def session_of(problem: Problem, *, class_loss: Any = "entropy", perception: Any
         check.choice("class_loss", class_loss, words.CLASS_LOSSES)
     if (isinstance(class_loss, str) and class_loss == "entropy") or not isinstance(problem, Problem):
         return session_for(problem, perception=perception, **settings)
-    if perception is not None:
-        raise InputError("class_loss must be 'entropy' with a perception budget; another came. Leave one of them out.")
-    return DecisionSession(problem, class_loss=class_loss, law=Free() if problem.free else None, **settings)
+    wanted, law = laws_of(problem, perception, settings.get("units", "bits"))
+    return DecisionSession(problem, class_loss=class_loss, law=law, perception=wanted, **settings)
 
 
 class DecisionSession(LawSession):
     """A session with a table of losses (k, A)."""
 
-    def __init__(self, problem: Problem, *, class_loss: Any, law: OutputLaw | None, **settings: Any) -> None:
-        super().__init__(problem, law=law, perception=None, **settings)
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        class_loss: Any,
+        law: OutputLaw | None,
+        perception: Perception | None = None,
+        **settings: Any,
+    ) -> None:
+        if settings.get("formulation") == "time-sharing" and isinstance(law, Near):
+            raise InputError(
+                "class_loss must be 'entropy' with a perception budget and formulation='time-sharing'; another came. "
+                "Leave one of them out: with classifier_sees='message' the lower bound of 'single-letter' holds for "
+                "time-sharing too."
+            )
+        super().__init__(problem, law=law, perception=perception, **settings)
         if self.engine != "auto":
             raise InputError(
                 f"class_loss must be 'entropy' with an engine of your choice; it came with engine={self.engine!r}. "
@@ -160,6 +174,8 @@ class DecisionSession(LawSession):
     ) -> Solution:
         """The least value of a quantity within budgets on the others; C is in the unit of the table of losses."""
         check.choice("on_failure", on_failure, words.ON_FAILURE)
+        if objective is PERCEPTION:
+            raise InputError("class_loss must be 'entropy' where perception is minimised; another came. Leave it out.")
         started = clock.now()
         given = [check.budget(q.budget, v) for q, v in zip(QUANTITIES, (D, R, C), strict=True)]
         if given[objective.place] != math.inf:
@@ -257,7 +273,7 @@ class DecisionSession(LawSession):
         worth[objective.place] = math.nan
         if status == "infeasible":
             worth = [math.nan] * 3
-        return Solution(
+        solution = Solution(
             status=status,
             termination=proposal.termination,
             distortion=values[0],
@@ -283,6 +299,7 @@ class DecisionSession(LawSession):
             mixture=shared,
             class_loss=self.class_loss,
         )
+        return replace(solution, **self._perceived(solution))
 
     def _raise(self, solution: Solution) -> None:
         certificate: DecisionCertificate = solution.certificate
@@ -290,7 +307,10 @@ class DecisionSession(LawSession):
             QUANTITIES, (solution.distortion_budget, solution.rate_budget, solution.classification_budget), strict=True
         )
         given = {q: b for q, b in pairs if math.isfinite(b)}
-        said = ", ".join(f"{q.budget} = {b:.8g}" for q, b in given.items()) or "the marginals"
+        limits = [f"{q.budget} = {b:.8g}" for q, b in given.items()]
+        if (wanted := self._perception) is not None and math.isfinite(wanted.budget):
+            limits.append(f"P = {wanted.budget:.8g}")
+        said = ", ".join(limits) or "the marginals"
         if solution.status == "infeasible":
             forbidden.raise_stranded(self.problem, self._support.x, self._stranded)
             bounds = {q: certificate.least(q) for q in reversed(QUANTITIES) if q in given}

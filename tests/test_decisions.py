@@ -254,7 +254,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "rows": ({"class_loss": [[0, 1]]}, "class_loss must have a row for each of the 2 classes"),
     "negative": ({"class_loss": [[0, -1], [1, 0]]}, "class_loss must be nonnegative"),
     "engine": ({"class_loss": "error", "engine": "newton"}, "class_loss must be 'entropy'"),
-    "perception": ({"class_loss": "error", "perception": ("tv", 0.1)}, "with a perception budget"),
+    "perception": (
+        {"class_loss": "error", "perception": ("tv", 0.1), "formulation": "time-sharing"},
+        "with a perception budget",
+    ),
 }
 
 

@@ -171,6 +171,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "np.minimum(least[y]",
         "np.maximum(np.nan_to_num(least[y], posinf=0)",
     ),
+    Mutant(
+        "actions under a law of one's choice",
+        "bounds/decisions.py",
+        "question.law.least(least)]",
+        "question.law.least(least) + 0.1 * np.ptp(least)]",
+    ),
     Mutant("an action less in both halves", "bounds/decisions.py", "only[node.y] &=", "only[node.y] &= False &"),
     Mutant(
         "splits where the message is read",

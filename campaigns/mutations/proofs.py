@@ -96,6 +96,9 @@ MUTANTS: tuple[Mutant, ...] = (
         "checker: an action less in both halves", "checker/decisions.py", "only[node.y] &=", "only[node.y] &= False &"
     ),
     Mutant(
+        "checker: decisions at any distance", "checker/decisions.py", "(*weights, arb(omega))", "(*weights, arb(0))"
+    ),
+    Mutant(
         "checker: actions of messages in halves",
         "checker/decisions.py",
         "mute = (reader.message or reader.by_part) and",

@@ -23,6 +23,7 @@ In time-sharing every part satisfies the inequality of some leaf: where all have
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,6 @@ from drcopt.bounds.pricing import price
 from drcopt.formulations import Decided, MapDecisions, Question, SharedDecisions
 from drcopt.problem import Standard
 from drcopt.questions import Piece, lowered
-from drcopt.questions.output import Free
 from drcopt.support.check import FloatArray
 
 Actions = NDArray[np.bool_]
@@ -75,24 +75,28 @@ class ActionTree:
             return -math.inf
         if isinstance(self.root, ActionSplit) and not question.split:
             return -math.inf  # one letter may have several actions
-        stack: list[tuple[ActionNode, Actions]] = [
-            (self.root, np.full((question.problem.m, question.losses.shape[1]), True))
-        ]
         pieces: list[Piece] = []
-        while stack:
-            node, allowed = stack.pop()
+        for node, allowed in self.nodes(question):
             if not isinstance(node, ActionSplit):
                 pieces.append(action_piece(question, node, allowed))
-                continue
-            if not (0 <= node.y < allowed.shape[0] and 0 <= node.a < allowed.shape[1]):
+            elif not (0 <= node.y < allowed.shape[0] and 0 <= node.a < allowed.shape[1]):
                 return -math.inf  # a split of nothing
-            only, without = allowed.copy(), allowed.copy()
-            only[node.y] &= np.arange(allowed.shape[1]) == node.a
-            without[node.y, node.a] = False
-            stack += [(node.only, only), (node.without, without)]
         if isinstance(question, SharedDecisions) and len({p.weights for p in pieces if p.level < math.inf}) > 1:
             return -math.inf  # the parts of a mixture may lie in different leaves
         return min(map(question.bound, pieces))
+
+    def nodes(self, question: Decided) -> Iterator[tuple[ActionNode, Actions]]:
+        """The nodes with the actions (m, A) left to letters there, a split before what it splits into."""
+        every = np.full((question.problem.m, question.losses.shape[1]), True)
+        stack: list[tuple[ActionNode, Actions]] = [(self.root, every)]
+        while stack:
+            node, allowed = stack.pop()
+            yield node, allowed
+            if isinstance(node, ActionSplit):
+                only, without = allowed.copy(), allowed.copy()
+                only[node.y] &= np.arange(allowed.shape[1]) == node.a
+                without[node.y, node.a] = False
+                stack += [(node.without, without), (node.only, only)]
 
     def framed(self, change: Standard) -> ActionTree:
         """Found for the problem as it is: itself."""
@@ -103,20 +107,11 @@ def action_piece(question: Decided, leaf: Leaf | MapActions, allowed: Actions) -
     """The half-space of all points whose letters have a best action among those ``allowed`` (m, A)."""
     if isinstance(leaf, MapActions):
         return map_piece(question, leaf, allowed)
-    problem, expected = question.problem, question.expected
-    f, weights = np.asarray(leaf.f, dtype=np.float64), (leaf.distortion, leaf.rate, leaf.classification)
-    w, alpha, beta = map(float, weights)
-    if not (f.shape == (problem.n,) and np.isfinite(f).all() and all(0 <= v < math.inf for v in (w, alpha, beta))):
+    problem, f = question.problem, np.asarray(leaf.f, dtype=np.float64)
+    w, alpha, beta = weights = float(leaf.distortion), float(leaf.rate), float(leaf.classification)
+    if not (f.shape == (problem.n,) and np.isfinite(f).all() and all(0 <= v < math.inf for v in weights)):
         return Piece((0.0, 0.0, 0.0), -math.inf)
-    finite = w * np.where(problem.forbidden, 0.0, problem.d) - f[:, None]
-    cost = np.where(problem.forbidden, math.inf, finite)
-    least = np.full(problem.m, math.inf)
-    for a in range(expected.shape[1]):
-        y = np.flatnonzero(allowed[:, a])
-        if len(y):
-            priced = price(problem, cost[:, y] + beta * expected[:, a : a + 1], alpha, 0.0, None)
-            least[y] = np.minimum(least[y], priced.lower)
-    most = float(np.abs(finite).max()) + beta * float(np.abs(expected).max())
+    least, most = letter_prices(question, leaf, allowed)
     if (empty := np.isposinf(least)).any():
         if question.laws is None or empty.all():
             return Piece((w, alpha, beta), math.inf)  # no point has such actions
@@ -128,6 +123,22 @@ def action_piece(question: Decided, leaf: Leaf | MapActions, allowed: Actions) -
         min(alpha, 2.0 * most) * float(-np.log(problem.px.min())),
     )
     return Piece((w, alpha, beta), level)
+
+
+def letter_prices(question: Decided, leaf: Leaf, allowed: Actions) -> tuple[FloatArray, float]:
+    """g of every letter, inf where no action is left, and the largest of what it is the least of."""
+    problem, expected = question.problem, question.expected
+    finite = leaf.distortion * np.where(problem.forbidden, 0.0, problem.d) - np.asarray(leaf.f)[:, None]
+    cost = np.where(problem.forbidden, math.inf, finite)
+    least = np.full(problem.m, math.inf)
+    for a in range(expected.shape[1]):
+        y = np.flatnonzero(allowed[:, a])
+        if len(y):
+            priced = price(
+                problem, cost[:, y] + leaf.classification * expected[:, a : a + 1], float(leaf.rate), 0.0, None
+            )
+            least[y] = np.minimum(least[y], priced.lower)
+    return least, float(np.abs(finite).max()) + float(leaf.classification) * float(np.abs(expected).max())
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +190,7 @@ class AtNoRate:
             return -math.inf
         problem = question.problem
         each = problem.px @ problem.d
-        distortion = question.law.least(each) if isinstance(question.laws, Free) else math.fsum(problem.py * each)
+        distortion = question.law.least(each)
         values = distortion, 0.0, float((problem.px @ question.expected).min())
         slack = [v * (1.0 - 64 * 2.0**-53 * (problem.n + 4)) for v in values]
         if any(v > b for v, b in zip(slack, question.budgets, strict=True)):

@@ -13,7 +13,7 @@ from scipy.special import entr
 
 from drcopt.bounds import DataProcessing, Evidence, Independent, Leaf, OfClass, PosteriorTree, Stranded
 from drcopt.bounds.cells import CellDual
-from drcopt.bounds.decisions import ActionTree, AtNoRate, MapActions
+from drcopt.bounds.decisions import ActionSplit, ActionTree, AtNoRate, MapActions, letter_prices
 from drcopt.bounds.maps import MapLeaf, MapNode, MapTree, cut, posterior_box
 from drcopt.bounds.posterior import weights_of, whole_box
 from drcopt.bounds.pricing import Drawn, cut_classes
@@ -176,9 +176,7 @@ class Writer:
             return {"kind": "stranded", "letters": evidence.letters.tolist()}
         if isinstance(evidence, ActionTree):
             return self.action_tree(evidence)
-        if isinstance(evidence, AtNoRate):
-            return {"kind": "independent"}
-        if isinstance(evidence, Independent):
+        if isinstance(evidence, (AtNoRate, Independent)):
             return {"kind": "independent", **self.law((1.0, 0.0, 0.0), 0.0, self.problem.px @ self.problem.d)}
         raise TypeError(f"there is no way to write evidence of type {type(evidence).__name__}")
 
@@ -234,22 +232,24 @@ class Writer:
         """Multipliers only: the checker needs no more, and its minimum over maps loses a few digits of the largest."""
         nodes: list[dict[str, Any]] = []
         largest, n, m = 0.0, self.problem.n, self.problem.m
-        most = float(self.formulation.expected.max()) if isinstance(self.formulation, Decided) else math.inf
-        stack = [tree.root]
-        while stack:
-            node = stack.pop()
+        asked = self.formulation
+        assert isinstance(asked, Decided)
+        most = float(asked.expected.max())
+        for node, allowed in tree.nodes(asked):
             if isinstance(node, MapActions):
                 leaf = {"nu": numbers(node.nu), "rate": number(node.rate)}
                 leaf["classification"] = number(node.classification)
+                leaf |= self.law((node.distortion, node.rate, node.classification), 0.0, node.nu)
                 nodes.append(leaf | self.share(node.distortion))
                 sizes = float(np.abs(node.nu).max()), node.rate, node.classification * most, node.distortion
                 largest = max(largest, sum(sizes))
-            elif isinstance(node, Leaf):
+            elif not isinstance(node, ActionSplit):
                 leaf = {"f": numbers(node.f), "rate": number(node.rate), "classification": number(node.classification)}
+                weights, rest = (node.distortion, node.rate, node.classification), float(node.f @ self.problem.px)
+                leaf |= self.law(weights, rest, letter_prices(asked, node, allowed)[0])
                 nodes.append(leaf | self.share(node.distortion))
             else:
                 nodes.append({"y": int(node.y), "a": int(node.a)})
-                stack += [node.without, node.only]
         if largest > 0.0:
             self.reached = min(self.reached, self.goal - (2 * n + 8 * m + 16) * 2.0**-50 * largest)
         return {"kind": "action-tree", "nodes": nodes}

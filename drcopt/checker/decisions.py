@@ -105,23 +105,31 @@ class Decisions:
         p = self.p
         multipliers = positive(leaf["rate"]), positive(leaf["classification"])
         share, alpha, beta = weights = [arb(w) for w in (reader.weight(leaf), *multipliers)]
+        omega, level = (positive(leaf.get(key, "0")) for key in ("perception", "level"))
         if "nu" in leaf:
             nu = ball(array(leaf["nu"], p.m))
             linear = (p.PX[:, None] * (share * p.D - nu)).astype(float)
             costs = (p.PX[:, None] * self.expected).astype(float)
             gamma = np.full(p.m, float(beta))
-            value = reader.over_laws(nu, arb(0), arb(0))
-            value += reader.least_map(linear, float(alpha), gamma, (costs, left))
-            return HalfSpace((*weights, arb(0)), value)
-        f, found = ball(array(leaf["f"], p.n)), []
+            found = nu
+            value = reader.least_map(linear, float(alpha), gamma, (costs, left))
+        else:
+            f = ball(array(leaf["f"], p.n))
+            found = self.prices(share * p.D - f[:, None], alpha, beta, left)
+            value = f @ p.PX
+        value += reader.over_laws(found, omega, level)
+        return HalfSpace((*weights, arb(omega)), value)
+
+    def prices(self, costs: Any, alpha: Any, beta: Any, left: Any) -> Any:
+        """V of every letter, 0 of those without mass."""
+        p, found = self.p, []
         for y, (x, actions) in enumerate(zip(p.origins, left, strict=True)):
             if not len(x):  # without mass, or nothing has any
                 found.append(arb(0))
                 continue
-            costs = (share * p.D[x, y] - f[x])[:, None] + beta * self.expected[np.ix_(x, actions)]
-            found.append(least(softmin(p.PX[x], column, alpha) for column in costs.T))
-        value = f @ p.PX + reader.over_laws(np.array(found), arb(0), arb(0))
-        return HalfSpace((*weights, arb(0)), value)
+            each = costs[x, y][:, None] + beta * self.expected[np.ix_(x, actions)]
+            found.append(least(softmin(p.PX[x], column, alpha) for column in each.T))
+        return np.array(found)
 
 
 def softmin(px: Any, costs: Any, alpha: Any) -> Any:

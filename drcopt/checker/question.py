@@ -103,8 +103,8 @@ class Question:
             raise ValueError("there is no perception")
         self.decisions = None
         if "losses" in data:
-            if version == 1 or "perception" in data:
-                raise ValueError("losses are of version 2 and without a perception")
+            if version == 1 or (self.kind == "time-sharing" and "perception" in data):
+                raise ValueError("losses are of version 2, of mixtures without a perception")
             self.decisions = Decisions(data["losses"], p)
         seen = {"time-sharing": "Y,Q"}.get(self.kind, "V" if self.message else ",".join(sees))
         rate = "I(X;V)" if self.message else RATES[self.kind]

@@ -45,8 +45,8 @@ OBJECTS: dict[str, tuple[str, str]] = {
     "stranded": ("kind letters", ""),
     "action-tree": ("kind nodes", ""),
     "split of actions": ("y a", ""),
-    "leaf of an action tree": ("f rate classification", "distortion"),
-    "leaf of an action tree of maps": ("nu rate classification", "distortion"),
+    "leaf of an action tree": ("f rate classification", "distortion perception level"),
+    "leaf of an action tree of maps": ("nu rate classification", "distortion perception level"),
     "split of a tree": ("y s at", ""),
     "leaf of a posterior tree": (
         "f rate classification convex cells",

@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 
 from drcopt.bounds.decisions import ActionNode, Actions, ActionSplit, ActionTree, action_piece
 from drcopt.bounds.posterior import Leaf
+from drcopt.engines.balls import within
 from drcopt.engines.base import Limits, Proposal
 from drcopt.formulations import Decisions, MessageDecisions, Part, SharedDecisions
 from drcopt.questions import CLASSIFICATION_LOSS, QUANTITIES, RATE
+from drcopt.questions.output import Free, Near
 from drcopt.stakes import Stakes
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
@@ -201,10 +203,12 @@ class Deciding:
         constraints = [rows]
         if (bad := problem.forbidden[:, letters]).any():
             constraints.append(cp.multiply(bad.astype(float), P) == 0.0)
-        if question.laws is None:
+        if not isinstance(question.laws, Free):
             of_letter = np.zeros((J, problem.m))
             of_letter[np.arange(J), letters] = 1.0
-            constraints.append(masses @ of_letter == problem.py)
+            law = masses @ of_letter
+            near = question.laws
+            constraints += within(near, law) if isinstance(near, Near) else [law == problem.py]
         objective = CLASSIFICATION_LOSS if least_loss else question.objective
         excess: Any = cp.Variable()
         limited: dict[int, Any] = {}

@@ -187,7 +187,7 @@ class MapDeciding:
         value = self.judge(parts)
         if value is not None and value < self.upper:
             self.upper, self.best = value, parts
-            leaf = self._leaf(point.ended.point.duals, True)
+            leaf = self._leaf(np.zeros(self.problem.m), point.ended.point.duals, True)
             self.multipliers = (leaf.distortion, leaf.rate, leaf.classification)
         return value is not None
 
@@ -245,16 +245,15 @@ class MapDeciding:
 
     def _raise(self, node: _Node, shop: Workshop, point: ProgramPoint, aimed: bool) -> None:
         """Keep what a program proves, if it proves more."""
-        leaf = self._leaf(point.ended.duals, aimed)
+        leaf = self._leaf(shop.nu(point.ended.duals), point.ended.duals, aimed)
         bound = self.asked.bound(map_piece(self.asked, leaf, node.allowed, shop.pricing))
         if bound > node.bound or node.bound == -math.inf:
             node.bound, node.leaf = max(bound, node.bound), leaf
 
-    def _leaf(self, duals: Duals, aimed: bool) -> MapActions:
+    def _leaf(self, nu: FloatArray, duals: Duals, aimed: bool) -> MapActions:
         """Multipliers of a program for d as it was."""
         own = self.question.objective
         w, alpha, beta = (
             float(aimed) if q is own else float(v) for q, v in zip(QUANTITIES, duals.budgets, strict=True)
         )
-        nu = duals.equality if self.question.laws is None else np.zeros(self.problem.m)
         return MapActions(self.unit * nu, self.unit * alpha, self.unit * beta, self.unit * w / self.scale)
