@@ -212,13 +212,11 @@ class TestEdges:
         assert one.classification_loss == pytest.approx(other.classification_loss, abs=1e-12)
         assert one.mixture is not None and all((part.map > 0).all() for part in one.mixture)
 
-    def test_forbidden_pairs_and_perception_are_refused(self) -> None:
+    def test_forbidden_pairs_are_refused(self) -> None:
         how: Any = {"R": 0.5, "C": 0.3, "class_loss": "error"}
         problem = drcopt.Problem([0.5, 0.5], [0.5, 0.5], np.eye(2), [[0, inf], [1, 0]])
         with pytest.raises(InputError, match="d must be finite for formulation='one-shot'"):
             drcopt.solve(problem, formulation="one-shot", **how)
-        with pytest.raises(InputError, match="perception budget"):
-            drcopt.solve(drcopt.sources.bernoulli(), formulation="one-shot", perception=("tv", 0.1), **how)
 
     def test_more_maps_than_can_be_priced(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What holds of messages bounds them, and the points are those of local searches."""
