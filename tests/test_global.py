@@ -15,6 +15,7 @@ from drcopt import Problem, closed_forms, min_classification_loss, solve
 from drcopt.bounds import Leaf, Split
 from drcopt.bounds.posterior import Node, packed, unpacked
 from drcopt.certify.certificate import certify
+from drcopt.engines.ascent import Lagrangian, ascend
 from drcopt.engines.base import Limits
 from drcopt.engines.branch import Global
 from drcopt.engines.descent import Descent
@@ -330,3 +331,18 @@ class TestInterruptions:
         assert answer.status in ("optimal", "feasible", "unknown", "infeasible")
         assert answer.status == "infeasible" or answer.lower_bound >= free.lower_bound - 1e-3
         assert not answer.distortion < free.lower_bound
+
+
+def test_an_ascent_in_a_small_box_goes_on() -> None:
+    """Where posteriors can hardly move the bound is as straight as its cuts; a model that bends promises nothing."""
+    rng = np.random.default_rng(7)
+    rng.integers(2, 4)
+    px, py = rng.dirichlet(np.ones(3)), rng.dirichlet(np.ones(3))
+    problem = Problem(px, py, rng.dirichlet(np.ones(2), size=3), rng.random((3, 3)))
+    lagrangian = Lagrangian(problem, (1.0, 0.057254036, 0.0), ((0.0, 0.0), (0.0, math.inf), (1.0, 1.0)))
+    low = np.array([0.8300116706760614, 0.49682775806857776, 0.8300083350774892])
+    high = np.array([0.830011963769529, 0.4968278843240825, 0.8300106574403946])
+    box = np.stack([np.column_stack([low, high]), np.column_stack([1.0 - high, 1.0 - low])], axis=1)
+    z = np.array([0.8466202991940113, 0.8387647780600378, 0.8371117941348475, 0.0, 1.3736257e-6, 1.0])
+    found = ascend(lagrangian, z, box, None, target=0.67886107, tol=2e-8)
+    assert found.bound >= 0.67886107, "no coupling has its posteriors in this box and so small a loss"

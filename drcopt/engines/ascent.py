@@ -36,6 +36,9 @@ from drcopt.support.check import FloatArray
 LEAST_ALPHA = 1e-6
 #: Entries of the cuts of a model that is maximised before anyone would miss Ctrl-C.
 _LIGHT = 10_000
+#: How much of the curvature is left where little is promised with all of it: in a small box, or where α is all but 0,
+#: posteriors cannot move as it says, and the cuts alone are the bound.
+_STRAIGHTER = 1e-2
 #: Cuts kept per letter besides the ones just priced.
 _KEPT = 6
 
@@ -157,6 +160,7 @@ def ascend(
     bundle = fresh if columns is None else fresh.join(columns)
     weights = _first_weights(law, bundle, z)
     radius, taken, pricings = 1.0, 0, 1
+    bend, doubted = 1.0, False
     for _ in range(steps):
         taken += 1
         if best >= target or math.isinf(best) or (deadline is not None and deadline.expired) or clock.expired():
@@ -166,7 +170,7 @@ def ascend(
         except clock.TimeIsUp:
             break
         reach = radius * np.append(np.ones(problem.n), np.maximum(z[problem.n :], 1.0))
-        answer = _maximise_model(lagrangian, bundle, z, curvature, reach, laws)
+        answer = _maximise_model(lagrangian, bundle, z, bend * curvature, reach, laws)
         if answer is None:
             radius *= 0.1
             if radius < 1e-6 or clock.expired():
@@ -175,9 +179,12 @@ def ascend(
         trial, weights, promised, law = answer
         step = radius * float((np.abs(trial - z) / reach).max())
         if promised - best <= tol:
-            if step < 0.9 * radius or radius > 1e8:
+            if step >= 0.9 * radius and radius <= 1e8:
+                radius *= 10.0  # that little was in reach only; multipliers are large where rows of W are alike
+                continue
+            if doubted:
                 break
-            radius *= 10.0  # that little was in reach only; multipliers are large where rows of W are alike
+            bend, doubted = _STRAIGHTER * bend, True
             continue
         # No sharper than this step can use: the proof between grid points is most of the work.
         sharp = max(0.1 * tol, min(0.02 * (promised - best), 1e-5))
@@ -192,9 +199,10 @@ def ascend(
             z, best = (trial, value) if value > best else (z, best)
             break
         if value >= best + 0.05 * (promised - best):
-            z, best = trial, value
+            z, best, doubted = trial, value, False
             radius = 4.0 * radius if step > 0.9 * radius else radius
         else:
+            bend = 1.0
             if value > best:
                 z, best = trial, value
             radius = max(0.3 * step, 1e-6)
