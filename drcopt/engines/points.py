@@ -29,7 +29,7 @@ MARGIN = 1e-11
 _SAFE = 32 * 2.0**-53
 #: Starts from all over while a gap is open: a few, and more the more was priced (the more so the more classes, which
 #: make pricing dear), until so many found nothing better (or were made in all); then one for every so many nodes.
-_FIRST, _PRICINGS, _IDLE, _MANY, _SELDOM = 2, 12, 24, 120, 8
+_FIRST, _PRICINGS, _IDLE, _MANY, _SELDOM = 2, 24, 24, 120, 8
 #: Starts where C is the least loss, as far as can be told (relative to H(S)): couplings that tie differ in E d.
 _TIED, _AT_THE_EDGE = 24, 1e-6
 #: Starts take no more than this share of a time limit.
@@ -140,7 +140,7 @@ class Points:
     def settle(self, starts: list[FloatArray], at_random: int = 0) -> None:
         """Local minima from what waits, from ``starts`` and from random couplings; on from the best if it is better."""
         known = self.value
-        best = self._settled([*starts, *(self._random() for _ in range(at_random))])
+        best = self._settled([*starts, *(self._random() for _ in range(at_random))], always=True)
         if best is not None and self.value < known:
             self._follow(best)
 
@@ -230,7 +230,7 @@ class Points:
         self._waiting.append(P)
         return self._settled([]) if len(self._waiting) >= _TOGETHER else None
 
-    def _settled(self, starts: list[FloatArray]) -> FloatArray | None:
+    def _settled(self, starts: list[FloatArray], always: bool = False) -> FloatArray | None:
         """The best local minimum near what waits and ``starts``, kept; those like others before are left out."""
         fresh: list[FloatArray] = []
         for P in (*self._waiting, *starts):
@@ -239,7 +239,7 @@ class Points:
                 self._begun_from.append(tau)
                 fresh.append(P)
         self._waiting, self._batches = [], self._batches + 1
-        if not fresh or (self._vain >= _VAIN and self._batches % _VAIN):
+        if not fresh or (self._vain >= _VAIN and self._batches % _VAIN and not always):
             return None
         rate, budget = self.rate * (1 - _WITHIN), self.budget * (1 - _WITHIN)
         found = local_minima(self.problem, rate, budget, fresh)
