@@ -15,7 +15,7 @@ def parser() -> argparse.ArgumentParser:
     for kind, sizes, peers, says in (
         ("rates", "16 64", "clarabel scs sinkhorn emd", "rate sweeps without a classification budget"),
         ("laws", "16 64", "blahut-arimoto clarabel scs dit", "rate-distortion curves, Y's law free"),
-        ("global", "4x4x2", "scip dccp", "active classification budgets, to a proved gap"),
+        ("global", "4x4x2", "scip discopt dccp", "active classification budgets, to a proved gap"),
         ("one-shot", "3x3 4x4", "enumeration", "mixtures of deterministic maps"),
     ):
         one = kinds.add_parser(kind, help=says, description=says)
@@ -41,10 +41,11 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("--sweep", action="store_true", help=says)
         if kind == "one-shot":
             one.add_argument("--sees", nargs="+", choices=("Y", "YU"), help="default: both")
-    says = "performance profile of rates' tables that have peers"
+    says = "performance profile of rates' or global's tables that have peers"
     draw = kinds.add_parser("profile", help=says, description=says)
-    draw.add_argument("tables", nargs="+", help="CSV files that rates --out wrote")
+    draw.add_argument("tables", nargs="+", help="CSV files that --out wrote")
     draw.add_argument("--out", required=True, help="SVG file")
+    draw.add_argument("--table", metavar="NAME", help="publish, too, a table of them as results/NAME.csv (global)")
     draw.set_defaults(threads="1")
     return top
 
@@ -54,10 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     import pandas as pd
 
-    from benchmarks import global_optima, laws, one_shot, rates, running
+    from benchmarks import global_optima, laws, one_shot, profiles, rates, running, tables
 
     if options.kind == "profile":
-        rates.profile(pd.concat([pd.read_csv(name) for name in options.tables], ignore_index=True), options.out)
+        rows_read = pd.concat([pd.read_csv(name) for name in options.tables], ignore_index=True)
+        profiles.draw(rows_read, options.out)
+        if options.table:
+            tables.publish(options.table, profiles.cells(rows_read), tables.BENCHMARKS)
         return
     module = {"rates": rates, "laws": laws, "global": global_optima, "one-shot": one_shot}[options.kind]
     settings = {"sizes": options.sizes, "use": options.peers, "cap": options.cap}

@@ -164,7 +164,7 @@ def network_simplex(problem: Problem) -> Iterator[Row]:
 
 
 def scip(problem: Problem, R: float, C: float, seconds: float, gap: float) -> Iterator[Row]:
-    """SCIP's spatial branch and bound on P and the class posteriors τ, to an absolute ``gap``."""
+    """SCIP's spatial branch and bound on P and the class posteriors τ, to an absolute ``gap``; CPU ``seconds``."""
     from pyscipopt import Model, log, quicksum
 
     n, m, k = problem.n, problem.m, problem.k
@@ -187,6 +187,7 @@ def scip(problem: Problem, R: float, C: float, seconds: float, gap: float) -> It
     model.addCons(quicksum(v * log(v) for row in P for v in row) <= R * _NATS - marginals)
     model.addCons(quicksum(problem.py[y] * t[y] * log(t[y]) for t in tau for y in range(m)) >= -C * _NATS)
     model.setObjective(quicksum(problem.d[x, y] * P[x][y] for x in range(n) for y in range(m)))
+    model.setParam("timing/clocktype", 1)  # CPU time
     model.setParam("limits/time", seconds)
     model.setParam("limits/absgap", gap)
     try:
@@ -204,6 +205,49 @@ def scip(problem: Problem, R: float, C: float, seconds: float, gap: float) -> It
     if model.getNSols():
         best = model.getBestSol()
         values = np.array([[model.getSolVal(best, v) for v in line] for line in P])
+        row |= {"value": float((problem.d * values).sum()), "violation": violation(problem, values, R, C)}
+    yield row
+
+
+def discopt(problem: Problem, R: float, C: float, seconds: float, gap: float) -> Iterator[Row]:
+    """discopt's spatial branch and bound, SCIP's model again, to a ``gap`` relative to its value; CPU ``seconds``."""
+    import os
+    import time
+
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    # It looks at the wall clock, from Python: a process of its own, so that its clock may be that of its CPU time.
+    time.perf_counter = time.monotonic = time.time = time.process_time
+    import discopt as package
+
+    n, m, k = problem.n, problem.m, problem.k
+    W, px, py, log = problem.ps_given_x, problem.px.tolist(), problem.py.tolist(), package.log
+    started = time.process_time()
+    model = package.Model("drc")
+    # x log x is a product here, with a logarithm that wants its argument above 0.
+    least, tau_least = np.full((n, m), 1e-9), np.maximum(np.repeat(W.min(axis=0)[:, None], m, axis=1), 1e-9)
+    P = model.continuous("P", shape=(n, m), lb=least, ub=np.minimum.outer(problem.px, problem.py))
+    tau = model.continuous("tau", shape=(k, m), lb=tau_least, ub=np.repeat(W.max(axis=0)[:, None], m, axis=1))
+    for x in range(n):
+        model.subject_to(sum(P[x, y] for y in range(m)) == px[x])
+    for y in range(m):
+        model.subject_to(sum(P[x, y] for x in range(n)) == py[y])
+        for s in range(k):
+            model.subject_to(sum(float(W[x, s]) * P[x, y] for x in range(n)) == py[y] * tau[s, y])
+    pairs, posteriors = itertools.product(range(n), range(m)), itertools.product(range(k), range(m))
+    marginals = problem.entropy_x + problem.entropy_y
+    model.subject_to(sum(P[x, y] * log(P[x, y]) for x, y in pairs) <= R * _NATS - marginals)
+    model.subject_to(sum(py[y] * tau[s, y] * log(tau[s, y]) for s, y in posteriors) >= -C * _NATS)
+    model.minimize(sum(float(problem.d[x, y]) * P[x, y] for x in range(n) for y in range(m)))
+    answer = model.solve(time_limit=seconds, gap_tolerance=gap)
+    row: Row = {
+        **since((started, started)),
+        "seconds": math.nan,
+        "nodes": answer.node_count,
+        "lower_bound": math.nan if answer.bound is None else float(answer.bound),
+        "status": str(answer.status),
+    }
+    if answer.x is not None:
+        values = np.asarray(answer.x["P"])
         row |= {"value": float((problem.d * values).sum()), "violation": violation(problem, values, R, C)}
     yield row
 

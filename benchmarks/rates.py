@@ -127,42 +127,6 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines).sort_values(["letters", "instance", "part"], kind="stable", ignore_index=True)
 
 
-def profile(table: pd.DataFrame, path: str, tolerance: float = 1e-6) -> None:
-    """Performance profile of the curve's points that peers were given: share solved within a factor of the fastest.
-
-    Solved means: error and violation (or, for the engine, gap) at most ``tolerance``.
-    """
-    import matplotlib
-
-    matplotlib.use("svg")
-    import matplotlib.pyplot as plt
-
-    table = table[(table["part"] == "curve") & (table["rate_bits"] > 0)]
-    at = ["instance", "size", "rate_bits"]
-    asked = table[table["solver"] != "newton"].set_index(at).index
-    table = table[table.set_index(at).index.isin(asked)]
-    worst = table[["error", "violation", "gap"]].max(axis=1)
-    seconds = table["cpu_seconds"].where(table["value"].notna() & (worst <= tolerance), math.inf)
-    wide = table.assign(seconds=seconds).pivot_table(index=at, columns="solver", values="seconds", aggfunc="min")
-    wide = wide.fillna(math.inf)
-    ratios = wide.div(wide.min(axis=1), axis=0)
-    figure, axes = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
-    most = 10.0 ** math.ceil(math.log10(max(np.nanmax(ratios.to_numpy()[np.isfinite(ratios.to_numpy())]), 10.0)))
-    for solver in ratios:
-        reached = np.sort(ratios[solver][np.isfinite(ratios[solver])])
-        share = np.arange(1, len(reached) + 1) / len(ratios)
-        x, y = np.append(reached, most), np.append(share, share[-1] if len(share) else 0.0)
-        axes.step(x, y, where="post", label=solver)
-    axes.set(
-        xscale="log", xlim=(0.9, most), ylim=(0, 1.02), xlabel="CPU time / CPU time of the fastest",
-        ylabel=f"share of points solved to {tolerance:g}",
-    )  # fmt: skip
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    plt.rcParams["svg.hashsalt"] = "drcopt"  # the same picture gives the same file
-    figure.savefig(path, format="svg", metadata={"Date": None})
-    plt.close(figure)
-
-
 def _timed(session: Session, R: float) -> tuple[Solution, Row]:
     started = clock()
     solution = session.solve(R, None, on_failure="return")

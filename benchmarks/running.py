@@ -95,7 +95,7 @@ def machine() -> str:
     except (OSError, StopIteration):
         pass
     versions = []
-    for package in ("drcopt", "numpy", "scipy", "cvxpy", "clarabel", "scs", "POT", "PySCIPOpt", "dccp"):
+    for package in ("drcopt", "numpy", "scipy", "cvxpy", "clarabel", "scs", "POT", "PySCIPOpt", "discopt", "dccp"):
         try:
             versions.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
