@@ -63,6 +63,22 @@ class TestWhatIsProved:
         verdict = check(to_dict(known.refinement))
         assert verdict.accepted, verdict.reason
 
+    @pytest.mark.parametrize(
+        ("kind", "limited"), [("tv", False), ("kl", False), pytest.param("tv", True, marks=pytest.mark.slow)]
+    )
+    def test_from_the_target_itself(self, kind: Any, limited: bool) -> None:
+        """At P = 0 the law is the target's, of which what is proved holds at P > 0 once the perception is weighed."""
+        source = problem()
+        C = source.entropy_s_given_x + 0.75 * (source.entropy_s - source.entropy_s_given_x) if limited else None
+        known = drcopt.surface(source, R=0.4, P=(0, 0.1), C=C, kind=kind, units="nats", tol=1e-2)
+        assert known.known == 1.0
+        for P in (0.0, 1e-6, 1e-3, 0.02, 0.2):
+            holds(known, drcopt.solve(source, R=0.4, C=C, perception=(kind, P), units="nats"), P)
+        assert float(known.upper(0.0)) - float(known.lower(0.0)) <= known.tolerance
+        verdict = check(to_dict(known.refinement))
+        assert verdict.accepted, verdict.reason
+        assert any(line.startswith("proved: in 100 %") for line in verdict.statements)
+
     def test_the_gap_is_that_everywhere_in_known_boxes(self, sheet: drcopt.Surface) -> None:
         rng = np.random.default_rng(1)
         for box in sheet.refinement.done:
@@ -211,7 +227,7 @@ class TestHowItRuns:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"P": (0.0, 0.1)}, "P must begin above 0"),
+            ({"P": (0.0, 0.1), "target": [0.5, 0.5, 0.0]}, "P must begin above 0 where the target has letters"),
             ({"P": (1.5, 2.0)}, "P must begin below 1"),
             ({"P": (0.1, 0.2), "perception": ("tv", 0.1)}, "perception must not be given where P is"),
             ({"P": (0.1, 0.2), "kind": "near"}, "perception kind must be one of"),

@@ -61,6 +61,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "(found(free, point.parts, spent.values, excess),), trees",
     ),
     Mutant(
+        "what is proved of the target's law alone",
+        "sweeps/nodes.py",
+        "return replace(question, laws=task.at_target.near(task.problem, AT_TARGET)), AT_TARGET",
+        "return question, AT_TARGET",
+    ),
+    Mutant(
         "floors that weigh no perception", "sweeps/envelopes.py", "[[*p.weights, p.perception]", "[[*p.weights, 0.0]"
     ),
     Mutant(

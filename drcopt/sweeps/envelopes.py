@@ -114,6 +114,15 @@ def found(
     return Found(tuple(parts), np.where(met, np.minimum(values, asked), values), asked, room)
 
 
+def distance(question: Question, point: Found) -> float:
+    """No less than the divergence of the law of a point that is taken to have the target's, as sums of doubles have it;
+    0 without a target."""
+    laws = question.laws
+    if not isinstance(laws, Near) or point.values[PERCEPTION.place] > 0.0:
+        return 0.0
+    return float(found(question, point.parts, question.values(point.parts), (0.0,) * 3, laws).values[PERCEPTION.place])
+
+
 def _far(near: Near, letters: np.ndarray, about: Question, parts: Sequence[Part]) -> float:
     """No less than the divergence of the law of a point that is proved to lie in the ball."""
     law = law_of(about, parts)

@@ -32,6 +32,9 @@ _SHARPLY = 1e-9
 #: Where they stop: at steps of this share of the gap asked for.
 _RATHER = 0.01
 
+#: The P that stands for 0 where a half-space weighs the perception: at 0 its best weight may be infinite.
+AT_TARGET = 1e-9
+
 _NO_TREE = {"splits": np.full((1, 3), -1.0), "leaves": np.zeros((1, 1))}
 
 #: A coupling of the problem with mass, and the multipliers (f, w, α, β) of the standard form there.
@@ -42,7 +45,8 @@ Start = tuple[FloatArray, FloatArray]
 class Task:
     """Budgets (D, R, C, P) in nats and the unit of d; ``full``: with a proof, else a descent from ``starts`` alone.
 
-    The budget of ``perception`` is P, whatever it says.
+    The budget of ``perception`` is P, whatever it says; if it says more than 0 and P is 0, what is proved of the
+    target's own law is priced for all laws, with as much weight on the perception as it is worth at ``AT_TARGET``.
     """
 
     problem: Problem
@@ -53,6 +57,12 @@ class Task:
     full: bool
     starts: Sequence[Start] = ()
     warm: Mapping[str, FloatArray] | None = None
+
+    @property
+    def at_target(self) -> Perception | None:
+        """The perception, if its budgets vary and P is 0."""
+        near = self.perception
+        return near if near is not None and near.budget > 0.0 == self.budgets[PERCEPTION.place] else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +106,7 @@ def _solved(task: Task) -> Answer:
     one = session(task)
     one.coarse = True
     # Not the tree: with all its boxes it would make every place as dear as the worst.
-    one.warm = None if task.warm is None else dict(task.warm) | _NO_TREE
+    one.warm = None if task.warm is None or task.at_target else dict(task.warm) | _NO_TREE
     limits = {q.budget: b for q, b in zip(QUANTITIES, task.budgets, strict=False)}
     del limits[task.objective.budget]
     solution = one.ask(task.objective, **limits, on_failure="return")
@@ -110,16 +120,24 @@ def _solved(task: Task) -> Answer:
         excess = (spent.distortion_excess, spent.rate_excess, spent.loss_excess)
         points = (found(question, certificate.parts, spent.values, excess, near),)
     trees = []
-    asked = [question] if certificate.relaxed is None else [question, question.with_problem(certificate.relaxed)]
+    priced, worth = _priced(task, question, P)
+    asked = [priced] if certificate.relaxed is None else [priced, priced.with_problem(certificate.relaxed)]
     for evidence in certificate.evidence:
         if isinstance(evidence, PosteriorTree):
-            trees += [Proved.of(evidence, pieces, P) for each in asked if (pieces := evidence.pieces(each))]
+            trees += [Proved.of(evidence, pieces, worth) for each in asked if (pieces := evidence.pieces(each))]
     warm, start = one.warm, None
     if isinstance(warm, dict) and "coupling" in warm:
         start = (np.array(warm["coupling"]), np.array(warm["multipliers"]))
     elif points and len(points[0].parts) == 1:
         start = (points[0].parts[0].coupling, np.zeros(question.problem.n + 3))
     return Answer(points, tuple(trees), start, warm, solution.status)
+
+
+def _priced(task: Task, question: Question, P: float) -> tuple[Question, float]:
+    """The question that evidence is priced for, and the P that its weight of the perception is best at."""
+    if task.at_target is None:
+        return question, P
+    return replace(question, laws=task.at_target.near(task.problem, AT_TARGET)), AT_TARGET
 
 
 def descends(question: Question) -> bool:
@@ -149,14 +167,14 @@ def _descended_near(task: Task, perception: Perception) -> Answer:
     spent, near = point.spent, perception.near(task.problem, task.budgets[PERCEPTION.place])
     excess = (spent.distortion_excess, spent.rate_excess, spent.loss_excess)
     z = points.multipliers()
-    trees = _proved(free, z, Stakes(free.problem).standard[1], near.budget)
+    trees = _proved(free, near.budget, z, Stakes(free.problem).standard[1])
     return Answer((found(free, point.parts, spent.values, excess, near),), trees, (points.best, z), None, "feasible")
 
 
 def _descended(task: Task) -> Answer:
     if task.perception is not None and task.budgets[PERCEPTION.place] > 0.0:
         return _descended_near(task, task.perception)
-    problem = task.problem.reduced()
+    problem = (task.problem if task.perception is None else session(task).problem).reduced()
     distortion, rate, loss, _ = task.budgets
     # What it spends is read off a point, and rounded up: there is no budget to meet to the last digit.
     free = SingleLetter(problem, math.inf, math.inf, objective=task.objective)
@@ -193,10 +211,14 @@ def _descended(task: Task) -> Answer:
         value = spent.values[task.objective.place]
         excess = (spent.distortion_excess, spent.rate_excess, spent.loss_excess)
         best = Answer((found(free, point.parts, spent.values, excess),), (), (answer.P, answer.z), None, "feasible")
-    return best if best.start is None else replace(best, trees=_proved(free, best.start[1], change))
+    return (
+        best
+        if best.start is None
+        else replace(best, trees=_proved(*_priced(task, free, math.inf), best.start[1], change))
+    )
 
 
-def _proved(question: Question, z: FloatArray, change: Standard, P: float = math.inf) -> tuple[Proved, ...]:
+def _proved(question: Question, P: float, z: FloatArray, change: Standard) -> tuple[Proved, ...]:
     """What the multipliers of a descent prove of all points: where no box need be split, as much as an answer would."""
     if not np.isfinite(z).all():
         return ()

@@ -19,7 +19,7 @@ from drcopt.formulations import Question
 from drcopt.questions import CLASSIFICATION_LOSS, PERCEPTION, Near, Quantity
 from drcopt.support.check import FloatArray
 from drcopt.sweeps.envelopes import Ceiling, Floor, Proved
-from drcopt.sweeps.nodes import Answer, Start
+from drcopt.sweeps.nodes import AT_TARGET, Answer, Start
 
 #: Tangents that are tried in a box, and points that a descent starts from.
 _TANGENTS, _STARTS = 4, 2
@@ -185,7 +185,7 @@ class Refinement:
         for axis in self.axes:
             if axis.quantity is PERCEPTION:
                 for share in (0.0, 0.5, 1.0):
-                    known.cheapest(axis.at(share))
+                    known.cheapest(max(axis.at(share), AT_TARGET))
         self.done: list[Box] = []
 
     def budgets(self, nodes: Sequence[Node]) -> FloatArray:

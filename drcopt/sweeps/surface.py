@@ -75,7 +75,7 @@ def surface(
         What to solve.
     R, C, D, P : (float, float), float or None
         Ranges of budgets, in ``units`` and the unit of d; one to three of them, refined up to where no point needs
-        more. A number holds a budget, None is none. What is minimised takes none. A range of P begins above 0.
+        more. A number holds a budget, None is none. What is minimised takes none. At P = 0 Y has the target's law.
     kind, target, ground, order
         How perception is measured where P is given, as in :class:`drcopt.Perception`; the target is the problem's py
         unless given.
@@ -156,7 +156,13 @@ def surface(
     axes, fixed = _axes(given, unit, resolution, most)
     for axis in axes:
         if axis.quantity is PERCEPTION and wanted is not None:
-            question = replace(question, laws=wanted.near(problem, axis.high))
+            laws = wanted.near(problem, axis.high)
+            if axis.low == 0.0 and not laws.target.all():
+                raise InputError(
+                    f"P must begin above 0 where the target has letters without mass; it is {check.shown(P)}. Pass "
+                    "e.g. 1e-6."
+                )
+            question = replace(question, laws=laws)
             settings["perception"] = replace(wanted, budget=axis.high / unit[PERCEPTION])
     tolerance = tol * Stakes(question.problem).scale if minimised is DISTORTION else minimised.inside(tol, units)
     refinement = Refinement(Known(question), minimised, axes, fixed, max(tolerance, 1e-300), _grid(at, len(axes)))
@@ -227,10 +233,6 @@ def _axes(
                     "Pass e.g. (0.5, 1.0), or a number to hold it."
                 )
             reach, per = most[q.place], unit[q]
-            if q is PERCEPTION and low == 0.0:
-                raise InputError(
-                    f"P must begin above 0; it is {check.shown(value)}. At 0 Y has the target's law: solve that."
-                )
             if not low * per < reach:
                 raise InputError(
                     f"{q.budget} must begin below {reach / per:.6g}, which no point exceeds; it is "

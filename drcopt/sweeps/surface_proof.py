@@ -17,13 +17,15 @@ from drcopt.formulations import Question
 from drcopt.questions import PERCEPTION, QUANTITIES, Near
 from drcopt.support.check import FloatArray
 from drcopt.support.files import atomic_write
-from drcopt.sweeps.envelopes import Ceiling, Floor, Proved
+from drcopt.sweeps.envelopes import Ceiling, Floor, Proved, distance
 from drcopt.sweeps.refine import Box, Refinement
 
 VERSION = 1
 #: What the cells of a proof may leave unproved of a half-space, as a share of the gap, and where nothing of the
 #: objective is in it (nats).
 _SHARE, _EDGE = 5e-3, 1e-8
+#: The least P of a file: exactly the target's law is more than sums of doubles can have.
+_EXACT = 1e-11
 #: The gap claimed is larger than the one asked for by this share.
 _MORE = 0.02
 
@@ -43,7 +45,7 @@ def to_dict(refinement: Refinement) -> dict[str, Any]:
     known = refinement.known
     ceiling = Ceiling(question)
     for point in known.ceiling.points:  # as the checker will find them: what they spend, whatever they were asked for
-        values = np.array([*question.values(point.parts), 0.0]) + 2.0 * point.room
+        values = np.array([*question.values(point.parts), distance(question, point)]) + 2.0 * point.room
         ceiling.add(replace(point, values=np.maximum(values, point.values)))
     chosen, _ = _judged(refinement, boxes, known.floor, ceiling)
     used = sorted({tree for tree in chosen if tree >= 0 and known.floor.trees[tree].tree is not None})
@@ -85,7 +87,10 @@ def to_dict(refinement: Refinement) -> dict[str, Any]:
         **perception_of(question),
         **limits,
         "objective": refinement.objective.name.replace("_", "-"),
-        "ranges": {_name(a.quantity.name): numbers([a.low, a.high]) for a in refinement.axes},
+        "ranges": {
+            _name(a.quantity.name): numbers([max(a.low, _EXACT) if a.quantity is PERCEPTION else a.low, a.high])
+            for a in refinement.axes
+        },
         "gap": number(gap),
         **{name: number(max(0.0, s - 1e-9)) for name, s in zip(("known", "infeasible"), shares, strict=True)},
         "points": [written_points(question, ceiling.points[i].parts) for i in points.order],
@@ -114,7 +119,9 @@ class _Points:
 
 
 def _corners(refinement: Refinement, box: Box) -> FloatArray:
-    return refinement.budgets(box.corners())
+    found = refinement.budgets(box.corners())
+    found[:, PERCEPTION.place] = np.maximum(found[:, PERCEPTION.place], _EXACT)
+    return found
 
 
 def _judged(refinement: Refinement, boxes: list[Box], floor: Floor, ceiling: Ceiling) -> tuple[list[int], list[float]]:
