@@ -32,6 +32,8 @@ from drcopt.support.check import FloatArray
 
 #: Of the gap wanted, how much may be left where nothing is looked for.
 _IDLE = 0.1
+#: Couplings that points near a target are sought from.
+_STARTS = 8
 #: Of the gap wanted of a least perception, the least P that mixtures are asked for.
 _NEAREST = 0.1
 
@@ -205,11 +207,16 @@ class LawSession(Session):
         problem, settings = self._given
         share = self._stakes.stake if inner is DISTORTION else information.NATS_PER[self.units]
 
-        def ask(P: float, tol: float, seconds: float) -> Solution:
+        start: list[FloatArray] = []
+
+        def ask(P: float, tol: float, seconds: float, nodes: int | None) -> Solution:
             asked = {**settings, "tol": tol / share if share > 0 else tol, "time_limit": max(seconds, 1e-3)}
             asked["verify"] = None  # the answer is, not the questions on the way
             near = replace(wanted, budget=P / self._per_nat)
-            return session_for(problem, perception=near, **asked).ask(inner, **others, on_failure="return")
+            session = session_for(problem, perception=near, node_limit=nodes, **asked)
+            if start and P > 0.0:
+                session.warm = {"coupling": start[-1]}
+            return session.ask(inner, **others, on_failure="return")
 
         size = 1.0 if wanted.ground is None else float(np.max(np.asarray(wanted.ground))) or 1.0
         deadline = started + min(patience, self.time_limit or math.inf, clock.remaining())
@@ -217,7 +224,24 @@ class LawSession(Session):
         tol = self.tol * size * self._per_nat
         # No two doubles average to a law exactly: mixtures of laws can only come near the target.
         first = _NEAREST * tol if self.formulation == "time-sharing" else 0.0
-        found = Search(ask, near, budgets, budgets.nats[inner.place], tol, deadline, first).run()
+
+        def nearest(point: Solution | None) -> float:
+            if self.classifier_sees == "message" or self.formulation != "single-letter":
+                return math.inf
+            from drcopt.engines.law_points import nearest as found  # it imports scipy's optimisers
+
+            ball = wanted.near(self.problem, near.farthest if near.farthest < math.inf else 1.0)
+            distortion, rate, loss = budgets.nats
+            whole = SingleLetter(self._reduced, rate, loss, distortion_budget=distortion, laws=ball)
+            question = self._standardised(whole)
+            limits = (question.distortion_budget, rate, loss)
+            known = None if point is None else point.coupling[self._support.x]
+            assert isinstance(question, SingleLetter)
+            P = found(question, limits, known, _STARTS, Limits(self.tol, deadline))
+            start.extend([] if P is None else [P])
+            return math.inf if P is None else ball.divergence(P.sum(axis=0))
+
+        found = Search(ask, near, budgets, budgets.nats[inner.place], tol, deadline, first, nearest).run()
         missed, least = inner, found.last.certificate.lower
         if found.last.status == "infeasible":
             missed, least = missed_by(found.last)

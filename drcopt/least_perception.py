@@ -33,6 +33,8 @@ _SHARP, _ROUGH = 1e-10, 1e-4
 _PATIENCE = 20.0
 #: A divergence without a largest value is followed so far, in nats or its unit, by steps of this factor.
 _FAR, _STRIDE = 64.0, 8.0
+#: How much larger than what a local optimum has P is where it is to be a point, relative.
+_BESIDE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +97,8 @@ class Search:
     Parameters
     ----------
     ask : callable
-        The answer to the question with this P (0: the target itself, inf: any law), gap wanted (of its ``tol``) and
-        seconds that it may take.
+        The answer to the question with this P (0: the target itself, inf: any law), gap wanted (of its ``tol``),
+        seconds that it may take, and nodes, if not any number.
     near : Near
         The ball; its budget plays no part.
     budgets : Budgets
@@ -107,18 +109,23 @@ class Search:
         The gap wanted.
     first : float
         The least P that can be asked for.
+    nearest : callable
+        The least P that a search of points alone finds, given the best answer so far or None; later questions may start
+        from its point. inf where there is none.
     """
 
     def __init__(
         self,
-        ask: Callable[[float, float, float], Solution],
+        ask: Callable[[float, float, float, int | None], Solution],
         near: Near,
         budgets: Budgets,
         limit: float,
         tol: float,
         deadline: float,
         first: float = 0.0,
+        nearest: Callable[[Solution | None], float] = lambda point: math.inf,
     ) -> None:
+        self._nearest = nearest
         self._ask, self.near, self.budgets, self.limit = ask, near, budgets, limit
         self.tol, self.deadline, self.first = tol, deadline, first
         self.lower, self.value = 0.0, math.inf
@@ -138,6 +145,7 @@ class Search:
             what = "law on the target's letters, and any other is infinitely far," if confined else "law of Y"
             return self._found(anything, f"no {what} meets the budgets", math.inf)
         last = self._answer(self.first, _ROUGH)
+        above = self._come_near()
         why, since, tried, stuck = "the bound met the point", 0, set[float](), False
         for _ in range(_ROUNDS):
             gap = self.value - self.lower
@@ -149,6 +157,8 @@ class Search:
             # Newton's step or that of two misses, whichever is longer; half the gap now and then where they crawl.
             halve = stuck or since >= _STEPS
             P = self._middle(most) if halve else max(self.lower, self._secant()) + _AHEAD * self.tol
+            if above:  # a local optimum: perhaps none is nearer
+                P = max(self.value - (1.0 - _AHEAD) * self.tol, self.lower)
             if P in tried:
                 why = "no other question is worth asking"
                 break
@@ -156,8 +166,9 @@ class Search:
             if P >= _FAR and math.isinf(most) and self.point is None:
                 why = f"no point within {_FAR:g} of the target was found"
                 break
-            before = self.lower
-            last = self._answer(P, self._gap_wanted(gap))
+            before, known = self.lower, self.value
+            last = self._answer(P, self._gap_wanted(self.tol if above else gap))
+            above = self.value < known and self._come_near()
             moved = self.lower > before or self.value - before < gap
             if not moved and (stuck or halve) and last.status not in ("optimal", "infeasible"):
                 why = f"whether P = {P:.6g} will do was not settled"
@@ -167,6 +178,16 @@ class Search:
         else:
             why = "the last questions did not narrow the bound"
         return self._found(last, why, self.lower)
+
+    def _come_near(self) -> bool:
+        """Whether a search of points alone finds one that is nearer than any so far."""
+        known = self.value
+        if known - self.lower <= self.tol or clock.now() >= self.deadline:
+            return False
+        P = self._nearest(self.point)
+        if P < known:
+            self._answer(P * (1.0 + _BESIDE), _ROUGH, 1)
+        return self.value < known
 
     def _secant(self) -> float:
         """Where the line through the last two misses says that P begins to do; no further than half the gap."""
@@ -191,10 +212,10 @@ class Search:
         wide = gap if math.isfinite(gap) else 1.0
         return min(max(0.1 * self.slope * max(_AHEAD * self.tol, 1e-3 * wide), _SHARP), _ROUGH)
 
-    def _answer(self, P: float, tol: float) -> Solution:
+    def _answer(self, P: float, tol: float, nodes: int | None = None) -> Solution:
         """Ask, and learn from the answer on both sides."""
         self.asked += 1
-        answer = self._ask(P, tol, min(max(0.0, self.deadline - clock.now()), _PATIENCE))
+        answer = self._ask(P, tol, min(max(0.0, self.deadline - clock.now()), _PATIENCE), nodes)
         certificate: Certificate = answer.certificate
         if P > 0.0 and self._template is None:
             self._template = certificate.formulation
@@ -233,17 +254,17 @@ class Search:
         above = self._bound(low, certificate)
         if below > 0.0:
             low = high
-        slope = math.nan
+        slope, there = math.nan, above
         for _ in range(_EVALUATIONS):
             if high - low <= _EXACT * self.tol:
                 break
             share = above / (above - below) if math.isfinite(above) and math.isfinite(below) else 0.5
             middle = low + min(max(share, 0.01), 0.99) * (high - low)
             now = self._bound(middle, certificate)
-            if math.isfinite(now) and math.isfinite(above):
-                slope = (above - now) / (middle - low)
+            if math.isfinite(now) and math.isfinite(there):
+                slope = (there - now) / (middle - low)
             if now > 0.0:
-                low, above = middle, now
+                low, above, there = middle, now, now
                 below = 0.5 * below if side > 0 else below
                 side = 1
             else:

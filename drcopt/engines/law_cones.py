@@ -9,6 +9,7 @@ exponential, and Σ t^ρ q^(1−ρ) power cones, one for each letter.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import clarabel
@@ -78,7 +79,7 @@ class LawCones:
         zero = np.zeros(k)
         q, u = sparse.hstack([-law, none]), sparse.hstack([sparse.csc_matrix((k, self.size)), eye])
         still = sparse.csc_matrix((k, self.size + k))
-        order, radius = (1.0, budget) if laws.kind == "kl" else order_and_radius(laws)
+        order, radius = (1.0, budget) if laws.kind == "kl" else order_and_radius(replace(laws, budget=budget))
         cone: Any = clarabel.ExponentialConeT()
         if laws.kind == "kl":  # u ≤ q log(t/q), Σ u ≥ −B
             parts, ends = (u, q, still), (zero, zero, mass)

@@ -14,7 +14,7 @@ import numpy as np
 from drcopt.engines.base import Limits
 from drcopt.engines.descent import tangent
 from drcopt.engines.law_cones import LawCones
-from drcopt.engines.law_dual import Divergence, Dual
+from drcopt.engines.law_dual import Divergence, Dual, State
 from drcopt.formulations import Part, SingleLetter
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE
 from drcopt.questions.output import Near
@@ -25,8 +25,11 @@ from drcopt.support.check import FloatArray
 _BARRIERS, _MOST, _GAIN = (1e-3, 1e-5, 1e-7, 1e-9), 30, 3.0
 #: Weights of the loss that is to come within its limit, and steps with each.
 _PRICES, _EACH = (0.3, 1.0, 3.0, 10.0, 100.0, 1000.0), 3
-#: How far inside its limits a point is to lie, relative and absolute.
-_INSIDE, _ROOM = 1e-3, 1e-9
+#: How far inside its limits a point is to lie, relative and absolute; and in a ball that a cone solver looks at.
+_INSIDE, _ROOM, _SOLVED = 1e-3, 1e-9, 1e-8
+#: By how much Newton's method may miss marginals and limits, and that in barriers; the least α, below which it is a
+#: matter of linear programs.
+_MET, _SHARE, _LEAST = 1e-8, 0.1, 1e-5
 
 
 class LawDescent:
@@ -46,16 +49,18 @@ class LawDescent:
         self.target = target[self.use]
         self.aims = [b - min(_ROOM, _INSIDE * b) for b in question.budgets]
         self.limited = [b < most for b, most in zip(question.budgets, question.most, strict=True)]
-        self.cones = LawCones(problem.px, problem.m, laws, near - min(_ROOM, _INSIDE * near))
+        self._near: State | None = None
+        self.cones = LawCones(problem.px, problem.m, laws, near - min(_SOLVED, _INSIDE * near))
 
     def run(self, P: FloatArray, limits: Limits) -> FloatArray | None:
         """A coupling within the limits where descents end; None if none is found."""
         question, place = self.question, self.question.objective.place
-        steps = [(price, _BARRIERS[0]) for price in _PRICES for _ in range(_EACH)]
-        for price, mu in steps if place != CLASSIFICATION_LOSS.place else []:
+        # A tangent may meet the limit where its own point does not; else the loss comes down by its price.
+        there = self._within(P) or self._step(P, _BARRIERS[0]) is not None
+        for price in [] if there else [price for price in _PRICES for _ in range(_EACH)]:
             if self._within(P):
                 break
-            found = self._step(P, mu, price)
+            found = self._step(P, _BARRIERS[0], price)
             if found is None or limits.expired:
                 return None
             P = found
@@ -84,11 +89,14 @@ class LawDescent:
         weights = np.where(self.limited, math.nan, 0.0)
         weights[loss] = price if price == price else weights[loss]
         weights[self.question.objective.place] = 1.0
+        newton = self.question.objective is RATE or self._near is not None  # where the rate bound, it mostly does again
+        if newton and self.kind is not None and (found := self._with_rate(linear, weights, last)) is not None:
+            return found
         if self.question.objective is not RATE:
             found = self._without_rate(linear, weights)
             if found is None or not self.limited[RATE.place] or self.problem.rate(found) <= self.aims[RATE.place]:
                 return found
-        return None if self.kind is None else self._with_rate(linear, weights, last)
+        return None if newton or self.kind is None else self._with_rate(linear, weights, last)
 
     def _without_rate(self, linear: FloatArray, weights: FloatArray) -> FloatArray | None:
         forms = ((DISTORTION.place, self.problem.d), (CLASSIFICATION_LOSS.place, linear))
@@ -100,8 +108,14 @@ class LawDescent:
         assert self.kind is not None
         forms = [self.problem.d[:, self.use], None, linear[:, self.use]]
         dual = Dual(self.problem.px, forms, weights, np.array(self.aims), self.target, self.kind, self.budget)
-        state = dual.solved(last)
-        if state is None:
+        state, size, near = None, len(dual.start()), max(_MET, _SHARE * last)
+        if self._near is not None and self._near.mu == last and len(self._near.x) == size:
+            state = dual.centred(self._near.x, last, end=True)  # of a tangent close by
+        if state is None or not np.abs(state.gradient).max() <= near:
+            state = dual.solved(last, _LEAST)
+        good = state is not None and dual.alpha(state.x) >= _LEAST and np.abs(state.gradient).max() <= near
+        self._near = state if good else None
+        if state is None or not good:
             return None
         Q = np.zeros(self.problem.d.shape)
         Q[:, self.use] = state.coupling

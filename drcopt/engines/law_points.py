@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -167,6 +168,16 @@ class Program:
             self._here = _Here.of(self.problem, v.copy(), self.size)
         return self._here
 
+    def value(self, v: FloatArray) -> float:
+        """What is minimised."""
+        return self._at(v).spent[self.question.objective.place]
+
+    def rise(self, v: FloatArray) -> FloatArray:
+        """∂ value / ∂ v."""
+        rise = np.zeros(len(v))
+        rise[: self.size] = self._at(v).slope(self.question.objective.place)
+        return rise
+
     def values(self, v: FloatArray) -> FloatArray:
         """What is left of every limit, not below 0 where they are met."""
         here = self._at(v)
@@ -188,7 +199,7 @@ class Program:
 
     def run(self, P: FloatArray, limits: Limits) -> FloatArray | None:
         """A local optimum near P, to the method's tolerance; None if it fails."""
-        problem, place = self.problem, self.question.objective.place
+        problem = self.problem
         start = np.minimum(np.maximum(P, 1e-9).ravel(), self.most[: self.size])
         if self.near is not None and len(self.most) > self.size:
             law = start.reshape(P.shape).sum(axis=0)
@@ -203,17 +214,12 @@ class Program:
         def value(v: FloatArray) -> float:
             if limits.expired or clock.expired():
                 raise clock.TimeIsUp
-            return self._at(v).spent[place]
-
-        def gradient(v: FloatArray) -> FloatArray:
-            rise = np.zeros(len(v))
-            rise[: self.size] = self._at(v).slope(place)
-            return rise
+            return self.value(v)
 
         try:
             with np.errstate(all="ignore"):
                 answer = minimize(
-                    value, start, jac=gradient, method="SLSQP", bounds=[(0.0, most) for most in self.most],
+                    value, start, jac=self.rise, method="SLSQP", bounds=[(0.0, most) for most in self.most],
                     constraints=constraints, options={"maxiter": 400, "ftol": 1e-12},
                 )  # fmt: skip
         except (ValueError, FloatingPointError, clock.TimeIsUp):
@@ -222,6 +228,51 @@ class Program:
         if not np.isfinite(Q).all() or not Q.sum(axis=1).all():
             return None
         return np.asarray(Q * (problem.px / Q.sum(axis=1))[:, None])
+
+
+class Nearest(Program):
+    """min φ(pY, t) over p(y|x) within limits on all three quantities."""
+
+    def __init__(self, question: SingleLetter, limits: tuple[float, ...]) -> None:
+        super().__init__(question)
+        assert self.near is not None
+        self.limited = [i for i, (b, most) in enumerate(zip(limits, question.most, strict=True)) if b < most]
+        self.aims = [self._inside(b) for b in limits]
+        self._steep, self._slope = self._slope, None
+        self._last = np.zeros(len(self.most))
+        if self._steep is None:  # the last row is the ball's
+            self._last, self.above, self.least = -self.above[-1], self.above[:-1], self.least[:-1]
+
+    def value(self, v: FloatArray) -> float:
+        assert self.near is not None
+        return float(self._last @ v) if self._steep is None else self.near.divergence(self._at(v).law)
+
+    def rise(self, v: FloatArray) -> FloatArray:
+        assert self.near is not None
+        if self._steep is None:
+            return self._last
+        return np.tile(self._steep(self.near, self._at(v).law), self.problem.n)
+
+
+def nearest(
+    question: SingleLetter, budgets: tuple[float, ...], P: FloatArray | None, starts: int, limits: Limits
+) -> FloatArray | None:
+    """The coupling nearest to the target of the question's ball in which quadratic programs end; None if none does.
+
+    They begin at P, if there is one, and all over; within budgets on all three quantities, whatever is minimised.
+    """
+    if question.problem.d.size > _FEW or not isinstance(question.laws, Near):
+        return None
+    points, program = LawPoints(question, limits), Nearest(question, budgets)
+    others = itertools.islice(points.all_over(), starts)
+    best, least = None, math.inf
+    for start in others if P is None else itertools.chain([P], others):
+        Q = program.run(start, limits)
+        if Q is None or any(v > b for v, b in zip(question.values([Part(1.0, Q)]), budgets, strict=True)):
+            continue
+        if (now := question.laws.divergence(Q.sum(axis=0))) < least:
+            best, least = Q, now
+    return best
 
 
 class LawPoints:
@@ -239,14 +290,14 @@ class LawPoints:
             self._program = Program(question)
         elif question.problem.classes is None:
             self._program = LawDescent(question)
-        self._starts, self._explored = self._all_over(), 0
+        self._starts, self._explored = self.all_over(), 0
         self._begun, self._exploring = clock.now(), 0.0
         problem = question.problem
         self._kinds = None
         if question.classification_budget <= problem.entropy_s_given_x + _EDGE:
             self._kinds = kinds(problem.ps_given_x)
 
-    def _all_over(self) -> Iterator[FloatArray]:
+    def all_over(self) -> Iterator[FloatArray]:
         """Endlessly many couplings to start from: one of little E d, and random ones."""
         problem, rng = self.question.problem, np.random.default_rng(0)
         near = np.where(np.arange(problem.m) == problem.d.argmin(axis=1)[:, None], 1.0, 0.0)
@@ -265,11 +316,10 @@ class LawPoints:
             if math.isfinite(end := self.limits.deadline) and self._exploring > _SHARE * (end - self._begun):
                 return
             self._explored += 1
-            known = self.value
             self._local(next(self._starts))
             self._exploring += clock.now() - started
-            if isinstance(self._program, LawDescent) and self._explored > 1 and self.value >= known - self.limits.tol:
-                return  # such descents cost more, and mostly end alike
+            if isinstance(self._program, LawDescent) and self._explored > 1 and self.best is None:
+                return  # such descents cost more, and where two find nothing there may be nothing
 
     def improve(self, P: FloatArray, z: FloatArray, force: bool) -> None:
         """From a node's suggestion unless one like it was tried; from all over where a gap stays open."""
@@ -283,7 +333,7 @@ class LawPoints:
         if not force and any(np.abs(tau - other).sum() < 1e-4 for other in self._tried):
             return
         self._tried.append(tau)
-        if not self._local(P):
+        if not self._local(P) or isinstance(self._program, LawDescent):
             self._polish(P, z)
 
     def multipliers(self) -> FloatArray:
