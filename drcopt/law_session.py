@@ -228,12 +228,12 @@ class LawSession(Session):
         def nearest(point: Solution | None) -> float:
             if self.classifier_sees == "message" or self.formulation != "single-letter":
                 return math.inf
-            from drcopt.engines.law_points import nearest as found  # it imports scipy's optimisers
+            from drcopt.engines.law_programs import nearest as found  # it imports scipy's optimisers
 
             ball = wanted.near(self.problem, near.farthest if near.farthest < math.inf else 1.0)
             distortion, rate, loss = budgets.nats
             whole = SingleLetter(self._reduced, rate, loss, distortion_budget=distortion, laws=ball)
-            question = self._standardised(whole)
+            question = self.standardised(whole)
             limits = (question.distortion_budget, rate, loss)
             known = None if point is None else point.coupling[self._support.x]
             assert isinstance(question, SingleLetter)

@@ -11,7 +11,8 @@ from drcopt import Problem
 from drcopt.engines.base import Limits
 from drcopt.engines.law_cones import LawCones
 from drcopt.engines.law_descent import LawDescent
-from drcopt.engines.law_points import LawPoints, Program
+from drcopt.engines.law_points import LawPoints
+from drcopt.engines.law_programs import Program
 from drcopt.formulations import Part, SingleLetter
 from drcopt.questions.output import Free, Near
 

@@ -19,7 +19,8 @@ from drcopt.bounds import PosteriorTree
 from drcopt.coupling import round_along_support
 from drcopt.engines.ascent import Lagrangian
 from drcopt.engines.base import Limits, Proposal
-from drcopt.engines.law_points import FEW, Program, admissible, wide
+from drcopt.engines.law_points import admissible, wide
+from drcopt.engines.law_programs import FEW, Program
 from drcopt.engines.search import Search
 from drcopt.formulations import Part, Several
 from drcopt.problem import Problem

@@ -13,7 +13,8 @@ from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.certify.certificate import repair
 from drcopt.engines.base import INTERRUPTED, Limits
 from drcopt.engines.descent import descend, lower_rate, reduce_loss, reduce_loss_within
-from drcopt.engines.law_points import FEW, LawPoints
+from drcopt.engines.law_points import LawPoints
+from drcopt.engines.law_programs import FEW
 from drcopt.formulations import Part, Question, SingleLetter
 from drcopt.law_session import session_for
 from drcopt.perception import Perception
