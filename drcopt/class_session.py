@@ -19,7 +19,7 @@ from drcopt.classes import aimed, budgets_of
 from drcopt.engines.base import Limits, Proposal, independent
 from drcopt.errors import InfeasibleError, InputError, NotSolvedError
 from drcopt.failures import guarded
-from drcopt.formulations import Part, Several
+from drcopt.formulations import Part, Several, SeveralMessages
 from drcopt.law_session import LawSession, laws_of, opened
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, QUANTITIES, RATE, Quantity
@@ -47,6 +47,8 @@ class ClassSession(LawSession):
         self, problem: Problem, *, class_loss: Any = "entropy", perception: Any = None, **settings: Any
     ) -> None:
         wanted: dict[str, Any] = {"formulation": "single-letter", "classifier_sees": "Y", "engine": "auto"}
+        if _same(settings.get("classifier_sees"), "message"):
+            wanted["classifier_sees"] = "message"
         given = {name: settings.get(name, value) for name, value in wanted.items()}
         given |= {"class_loss": class_loss}
         wanted |= {"class_loss": "entropy"}
@@ -54,9 +56,9 @@ class ClassSession(LawSession):
         wrong += ["d=inf"] if problem.forbidden.any() else []
         if wrong:
             raise InputError(
-                "several classes must come with a finite d, formulation='single-letter', classifier_sees='Y', "
-                f"class_loss='entropy' and engine='auto'; {', '.join(wrong)} came. Leave that out, or solve for one "
-                "class: problem.of_class(name)."
+                "several classes must come with a finite d, formulation='single-letter', classifier_sees='Y' or "
+                f"'message', class_loss='entropy' and engine='auto'; {', '.join(wrong)} came. Leave that out, or solve "
+                "for one class: problem.of_class(name)."
             )
         near, law = laws_of(problem, perception, settings.get("units", "bits"))
         super().__init__(problem, law=law, perception=near, **settings)
@@ -98,7 +100,8 @@ class ClassSession(LawSession):
             raise objective.limited_itself(check.shown(limited))
         budgets = Budgets(given[0], given[1], math.inf, self.units)
         losses = tuple(Budgets(math.inf, math.inf, loss, self.units).nats[2] for loss in given[2].values())
-        question = Several(
+        kind = SeveralMessages if self.classifier_sees == "message" else Several
+        question = kind(
             self._reduced,
             budgets.nats[1],
             math.inf,
@@ -126,9 +129,11 @@ class ClassSession(LawSession):
         problem = question.problem
         if judge.certificate(()).infeasible:
             return Proposal(None, (), "H(S|X) or the cheapest letters alone exceed a budget"), "analytic"
-        if question.rate_budget == 0 or min(problem.n, problem.m) == 1:
-            alone = independent(question)
-            judge(Part(1.0, np.outer(problem.px, question.law.argmin(problem.px @ problem.d))))
+        message = isinstance(question, SeveralMessages)
+        if question.rate_budget == 0 or problem.n == 1 or (problem.m == 1 and not message):
+            alone, letters = independent(question), np.arange(problem.m) if message else None
+            law = question.law.argmin(problem.px @ problem.d)
+            judge(Part(1.0, np.outer(problem.px, law), letters=letters))
             evidence = tuple(OfClass(name, Independent()) for name in problem.classes or ())
             return replace(alone, evidence=evidence, classification_multiplier=np.zeros(len(evidence))), "analytic"
         # With few letters of X a box costs no more for all classes than for one.
@@ -138,7 +143,8 @@ class ClassSession(LawSession):
         binding = self._binding(question)
         # Without limits on losses; or what is minimised is one.
         first = None if question.objective.place <= RATE.place else self._names[question.objective.place - 2]
-        for name in (first, *binding):
+        # What is convex needs no other start than itself.
+        for name in (first, *binding) if not message or len(binding) == 1 else (first,):
             whole = name is None or (len(binding) == 1 and first is None) or not binding
             for nodes in (None,) if whole else (_GLANCE, *(more if name != first else (None,))):
                 settled = self._alone(question, name, judge, limits, len(binding), nodes)
@@ -152,12 +158,20 @@ class ClassSession(LawSession):
                     break  # another class's budget is exceeded: the proof for this one would not be enough
         standard = self._standard(question, binding)
         z = self._start(standard, settled)
-        from drcopt.engines.several import SeveralClasses  # what it needs makes importing drcopt slow
+        # What they need makes importing drcopt slow.
+        from drcopt.engines.any_law import AnyLaw
+        from drcopt.engines.several import SeveralClasses
 
-        engine = SeveralClasses(standard, limits, judge)
-        found = guarded(engine.name, lambda: engine.propose(starts, z))
+        if message:
+            name = AnyLaw.name
+            found = guarded(name, lambda: AnyLaw().propose(standard, limits))
+            if found.parts:
+                judge(found.parts[0])
+        else:
+            engine = SeveralClasses(standard, limits, judge)
+            name, found = engine.name, guarded(engine.name, lambda: engine.propose(starts, z))
         change = self._stakes.standard[1]
-        return replace(found, evidence=(*(e.framed(change) for e in found.evidence), *known)), engine.name
+        return replace(found, evidence=(*(e.framed(change) for e in found.evidence), *known)), name
 
     def _closed(self, certificate: SeveralCertificate) -> bool:
         """Whether there is a point, and it is as good as asked for."""
@@ -186,6 +200,7 @@ class ClassSession(LawSession):
         patience = None if math.isinf(limits.remaining) else max(_ALONE * limits.remaining / max(classes, 1), 1e-3)
         tol = asked.objective.inside(self.tol, self.units)
         how: dict[str, Any] = {"units": "nats", "tol": tol, "time_limit": patience, "node_limit": nodes}
+        how |= {"classifier_sees": self.classifier_sees}
         session = opened(asked.problem, self._law, None, **how)
         limit = {q.budget: b for q, b in zip(QUANTITIES, asked.budgets, strict=True) if q is not asked.objective}
         found = session.ask(asked.objective, **limit, on_failure="return")
@@ -303,7 +318,10 @@ class ClassSession(LawSession):
             problem=problem,
             of="" if objective.place <= RATE.place else names[objective.place - 2],
         )
-        solution = replace(solution, **self._perceived(solution))
+        changes = self._perceived(solution)
+        if certificate.parts is not None and isinstance(certificate.formulation, SeveralMessages):
+            changes["message"] = self._atoms(certificate.parts[0])
+        solution = replace(solution, **changes)
         return _verify.verified(solution) if self.verify else solution
 
     def _raise(self, solution: Solution) -> None:

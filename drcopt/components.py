@@ -67,13 +67,14 @@ class Message(ReadOnly):
     """What the decoder decodes, V, with ``classifier_sees="message"``: its atoms.
 
     ``letters`` (J,) is the letter of Y that the decoder puts out for each, by place; ``weights`` (J,) its probability;
-    ``posteriors`` (J, n) p(x|v); ``classes`` (J, k) p(s|v), the best soft classifier of the message.
+    ``posteriors`` (J, n) p(x|v); ``classes`` (J, k) p(s|v), the best soft classifier of the message (with several
+    classes a mapping of such arrays, by name).
     """
 
     letters: np.ndarray
     weights: FloatArray
     posteriors: FloatArray
-    classes: FloatArray
+    classes: Any
 
 
 @dataclass(frozen=True, eq=False)

@@ -390,7 +390,10 @@ class LawSession(Session):
         weights = P.sum(axis=0)
         posteriors = np.zeros((len(weights), self.problem.n))
         posteriors[:, support.x] = (P / weights).T
-        return Atoms(support.y[letters], weights, posteriors, posteriors @ self.problem.ps_given_x)
+        channels: Any = self.problem.channels
+        several = self.problem.classes is not None
+        classes = {name: posteriors @ W for name, W in channels.items()} if several else posteriors @ channels
+        return Atoms(support.y[letters], weights, posteriors, classes)
 
     def _off(self, coupling: FloatArray) -> float:
         return super()._off(coupling) if self._law is None else 0.0

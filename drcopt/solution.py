@@ -207,7 +207,8 @@ class Solution(ReadOnly):
         if self.problem is None or np.isnan(self.coupling).any():
             return math.nan
         if self.problem.classes is not None:
-            right = {of: (W.T @ self.coupling).max(axis=0).sum() for of, W in self.problem.classes.items()}
+            P = self.coupling if self.message is None else (self.message.weights[:, None] * self.message.posteriors).T
+            right = {of: (W.T @ P).max(axis=0).sum() for of, W in self.problem.classes.items()}
             return ByClass({of: float(share) for of, share in right.items()})
         parts = [(1.0, self.coupling)]
         if self.mixture is not None and (self.classifier_sees == "YU" or self.formulation == "time-sharing"):

@@ -265,6 +265,9 @@ def about_classes() -> dict[str, Proof]:
         "classes without rate": drcopt.solve(given, R=0.0),
         "classes least loss": drcopt.min_classification_loss(pair, R=0.5, D=0.36, of="b", C={"a": 0.74}, tol=1e-3),
         "classes, free": drcopt.min_rate(free, D=0.15, C={"a": 0.86, "b": 0.65}, tol=1e-4),
+        "classes, message": drcopt.min_rate(
+            free, D=0.15, C={"a": 0.82, "b": 0.61}, classifier_sees="message", tol=1e-4
+        ),
         "classes, near": drcopt.solve(pair, R=0.5, C={"a": 0.74, "b": 0.945}, perception=("kl", 0.02)),
         "classes least loss, D": drcopt.min_classification_loss(pair, R=0.4, D=0.1, of="a", on_failure="return"),
     }
@@ -281,7 +284,7 @@ def about_classes() -> dict[str, Proof]:
 CLASS_NAMES = [
     "classes tree", "classes", "classes, one of them", "classes rate", "classes too small", "classes and D",
     "classes without rate", "classes least loss", "classes least loss, D", "classes, free",
-    "classes, near",
+    "classes, near", "classes, message",
 ]  # fmt: skip
 
 

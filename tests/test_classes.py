@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import pickle
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from drcopt import export
 from drcopt.bounds import Cheapest, DataProcessing, Leaf, OfClass, PosteriorTree, Split
 from drcopt.bounds.pricing import classes as pricing_of_classes
 from drcopt.bounds.pricing import price_weighed
-from drcopt.certify.several import Judge
+from drcopt.certify.several import Judge, SeveralCertificate
 from drcopt.certify.witness import Budgets
 from drcopt.cli import main
 from drcopt.formulations import Part, Several, SingleLetter
@@ -251,6 +252,84 @@ class TestLaws:
         free = drcopt.Problem(PX, None, {"a": A, "b": B}, D)
         table = drcopt.sweep(free, R=[0.4, 0.6], C={"a": 0.9, "b": None}, progress=False, tol=1e-4)
         assert set(table["law"]) == {"free"} and list(table["status"]) == ["optimal"] * 2
+
+
+class TestMessages:
+    """The classifiers read the message."""
+
+    def test_order(self) -> None:
+        C = {"a": 0.86, "b": 0.607}
+        free = drcopt.Problem(PX, None, {"a": A, "b": B}, D)
+        how: Any = {"R": 0.5, "C": C, "classifier_sees": "message"}
+        given, near, any_law = (
+            drcopt.solve(toy(), **how),
+            drcopt.solve(toy(), **how, perception=("tv", 0.05)),
+            drcopt.solve(free, **how),
+        )
+        assert any_law.value < near.value < given.value and {s.status for s in (given, near, any_law)} == {"optimal"}
+        loose: Any = {"R": 0.5, "C": {"a": 0.86, "b": 0.7}}
+        heard = drcopt.solve(toy(), classifier_sees="message", **loose)
+        assert heard.lower_bound <= drcopt.solve(toy(), **loose).distortion
+        for found, py in ((given, PY), (any_law, None)):
+            message = found.message
+            P = (message.weights[:, None] * message.posteriors).T
+            assert P.sum(axis=1) == pytest.approx(PX, abs=1e-12) and len(message.weights) <= 3 + 3 - 1 + 3
+            cost, rate, losses = spends(P[None], (A, B), np.array(D)[:, message.letters])
+            assert cost[0] == pytest.approx(found.distortion) and rate[0] <= 0.5 + 1e-9
+            assert all(one[0] <= c + 1e-9 for one, c in zip(losses, C.values(), strict=True))
+            assert py is None or found.output_law == pytest.approx(py, abs=1e-12)
+            assert message.classes["b"] == pytest.approx(message.posteriors @ np.array(B))
+            right = message.weights @ message.classes["a"].max(axis=1)
+            assert found.accuracy["a"] == pytest.approx(right)
+
+    @pytest.mark.parametrize("seed", [0, 4, 7, *(pytest.param(s, marks=pytest.mark.slow) for s in range(8, 20))])
+    def test_below_every_message(self, seed: int) -> None:
+        """Bounds, against random messages: three copies of every letter of Y."""
+        rng = np.random.default_rng(seed)
+        n, m = ((2, 2), (2, 3), (3, 2))[seed % 3]
+        px, d = rng.dirichlet(np.ones(n) * 2), rng.random((n, m))
+        Ws = channels(rng, KINDS[seed % 5], n, (2, 3))
+        P = rng.dirichlet(np.full(3 * m, 0.3), size=(4000, n)) * px[:, None]
+        cost, rate, losses = spends(P, Ws, np.repeat(d, 3, axis=1))
+        values, met, limits = [cost, rate, *losses], np.full(len(P), True), [inf] * 4
+        aim = seed % 4
+        for q in rng.permutation(4):
+            if q != aim:
+                limits[q] = float(np.quantile(values[q][met], rng.uniform(0.1, 0.8)))
+                met &= values[q] <= limits[q]
+        D, R, *C = (limit + 1e-9 for limit in limits)
+        budgets: Any = dict(zip("ab", C, strict=True))
+        problem = drcopt.Problem(px, None, {"a": Ws[0], "b": Ws[1]}, d)
+        how: Any = {"classifier_sees": "message", "time_limit": 2.0, "on_failure": "return"}
+        if aim == 0:
+            found = drcopt.solve(problem, R=R, C=budgets, **how)
+        elif aim == 1:
+            found = drcopt.min_rate(problem, D=D, C=budgets, **how)
+        else:
+            del budgets["ab"[aim - 2]]
+            found = drcopt.min_classification_loss(problem, D=D, R=R, C=budgets, **how)
+        least = values[aim][met].min()
+        assert found.status != "infeasible" and found.lower_bound <= least + 1e-9
+        if found.status == "optimal":
+            assert found.value <= least + 2e-6
+
+    def test_one_class(self) -> None:
+        """Given twice, or beside a loose budget, it is the class alone."""
+        how: Any = {"D": 0.15, "classifier_sees": "message"}
+        one = drcopt.min_rate(toy().of_class("a"), C=0.82, **how)
+        for C in ({"a": 0.82, "b": 0.82, "c": None}, {"a": 0.9, "b": 0.82, "c": 1.0}):
+            many = drcopt.min_rate(toy(a=A, b=A, c=B), C=C, **how)
+            assert many.status == "optimal" and many.rate == pytest.approx(one.rate, abs=2e-6)
+
+    def test_ends(self) -> None:
+        one = drcopt.Problem(
+            [0.5, 0.5], [1.0], {"a": [[0.9, 0.1], [0.1, 0.9]], "b": [[0.8, 0.2], [0.1, 0.9]]}, [[0], [0]]
+        )
+        how: Any = {"classifier_sees": "message"}
+        assert drcopt.solve(one, R=0.5, C={"a": 0.75, "b": 0.85}, **how).status == "optimal"  # with one letter of Y
+        assert drcopt.solve(toy(), R=0, C={"a": 1, "b": 1}, **how).status == "optimal"
+        with pytest.raises(drcopt.InfeasibleError, match=r"H\(a\|V\) is at least"):
+            drcopt.solve(toy(), R=0.2, C={"a": 0.3, "b": 0.9}, **how)
 
 
 def random_tree(rng: np.random.Generator, n: int, m: int, K: int, J: int, depth: int) -> Any:
@@ -516,9 +595,25 @@ class TestProofs:
         found = drcopt.solve(toy(), R=0.5, C=C, verify="interval")
         assert found.verified and found.lower_bound - 1e-9 <= found.proved_lower_bound <= found.proved_distortion
         near = drcopt.solve(toy(), R=0.5, C=C, perception=("kl", 0.02), verify="interval")
+        heard = drcopt.min_rate(toy(), D=0.15, C=C, classifier_sees="message", verify="interval")
+        assert heard.verified and heard.lower_bound - 1e-9 <= heard.proved_lower_bound <= heard.rate
         assert near.verified and near.lower_bound - 1e-9 <= near.proved_lower_bound <= near.proved_distortion
         with pytest.raises(drcopt.InfeasibleError):
             drcopt.solve(toy(), R=0.2, C={"a": 0.3, "b": 0.9}, verify="interval")
+
+    def test_a_sum_that_is_rounded_up(self) -> None:
+        """β₀ in a file is no more than the exact sum of the weights beside it."""
+        pytest.importorskip("flint")
+        from drcopt.certify.proof import verdict
+
+        rng, weights = np.random.default_rng(0), np.array([0.19, 0.0])
+        while Fraction(math.fsum(weights)) <= sum(map(Fraction, weights)):
+            weights[1] = rng.uniform(0.001, 0.01)
+        question = Several(toy(), 0.5 * LN2, inf, losses=(0.86 * LN2, 0.65 * LN2))
+        tree = PosteriorTree(Leaf(np.array(D).min(axis=1) + 0.1, 0.35, weights))
+        bound = tree.bound(question)
+        found = verdict(SeveralCertificate(question, None, (tree,), inf, bound))
+        assert found.accepted and found.lower == pytest.approx(bound, abs=1e-8) and bound > 0.0
 
     def test_names_not_places_count(self) -> None:
         pytest.importorskip("flint")
@@ -664,7 +759,7 @@ class TestRefused:
         [
             {"formulation": "one-shot"},
             {"formulation": "time-sharing"},
-            {"classifier_sees": "message"},
+            {"classifier_sees": "YU"},
             {"class_loss": "error"},
             {"engine": "global"},
         ],

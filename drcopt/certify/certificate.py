@@ -239,7 +239,7 @@ def _with_own_law(question: Question, parts: Sequence[Part], budgets: Budgets | 
     own = None if laws is None else Free()
     fixed: Question
     if isinstance(question, Message):
-        fixed = replace(question.of_atoms(letters, every), laws=own)
+        fixed = question.of_atoms(letters, every, own)
     else:
         fixed = question.at(_law_of(every, letters, problem.m), own)
     if own is None:

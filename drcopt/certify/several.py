@@ -12,7 +12,7 @@ from drcopt.bounds import Cheapest, Evidence, OfClass, bound_of, floors
 from drcopt.certify import proof
 from drcopt.certify.certificate import repair
 from drcopt.certify.witness import CLOSE, Budgets, Spent, spent
-from drcopt.formulations import Part, Several, SingleLetter
+from drcopt.formulations import Message, Part, Several, SingleLetter
 from drcopt.questions import CLASSIFICATION_LOSS, RATE, Quantity
 from drcopt.questions.output import Free
 
@@ -99,11 +99,14 @@ class Judge:
 
     @staticmethod
     def _spent(one: SingleLetter, parts: tuple[Part, ...], budgets: Budgets) -> Spent:
-        """What a point spends of the budgets with one class; where Y has no given law, with its own."""
-        if one.laws is None:
+        """What a point spends of the budgets with one class: of its own law where none is given, and of its atoms."""
+        if one.laws is None and not isinstance(one, Message):
             return spent(one, parts, budgets)
         (part,) = parts
         law = part.coupling.sum(axis=0)
+        if isinstance(one, Message):
+            assert part.letters is not None
+            return spent(one.of_atoms(part.letters, law, None if one.laws is None else Free()), parts, budgets)
         return spent(one.at(law, Free()), [replace(part, coupling=part.coupling[:, law > 0])], budgets)
 
     def _key(self, found: Sequence[Spent]) -> tuple[bool, float]:

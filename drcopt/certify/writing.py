@@ -291,7 +291,8 @@ class Writer:
         leaf = _normalised(leaf, self.formulation.objective)
         weights = weights_of(leaf)
         f, alpha, betas = np.asarray(leaf.f, dtype=np.float64), float(leaf.rate), np.array(weights[2:])
-        beta = math.fsum(betas)
+        # No more than the sum of what is written: a β₀ that exceeds it counts as 0.
+        beta = math.fsum(betas) if len(betas) == 1 else math.nextafter(math.fsum(betas), 0.0)
         finite = leaf.distortion * np.where(problem.forbidden, 0.0, self.d).T - f
         size = Stakes(problem).scale if self.formulation.objective is DISTORTION else 1.0
         cells: list[Any] = [None] * problem.m

@@ -24,7 +24,7 @@ from drcopt.engines.law_points import LawPoints, admissible, wide
 from drcopt.engines.near_law import NearLaw
 from drcopt.engines.newton import Newton
 from drcopt.engines.search import Search
-from drcopt.formulations import Message, Part, Question, SingleLetter
+from drcopt.formulations import Message, Part, Question, SeveralMessages, SingleLetter
 from drcopt.problem import Problem
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION
 from drcopt.questions.output import Free, Near
@@ -49,6 +49,10 @@ _CLOSE = 1e-12
 _PAST = 1e-7
 
 
+#: Questions about messages.
+Messages = Message | SeveralMessages
+
+
 class AnyLaw:
     """Free laws of Y, laws near a target, and messages."""
 
@@ -56,10 +60,13 @@ class AnyLaw:
 
     def propose(self, question: Question, limits: Limits, warm: Any = None) -> Proposal:
         """See :class:`drcopt.engines.base.Engine`."""
-        assert isinstance(question, SingleLetter)
         problem = question.problem
         lagrangian = Lagrangian.of(question)
         above = question.most[question.objective.place] * (1.0 + _PAST) + _PAST
+        if isinstance(question, SeveralMessages):
+            start = np.concatenate([problem.d.min(axis=1), [1.0, 0.3], np.full(len(question.losses), 0.1)])
+            return self._message(question, lagrangian, start, above, limits, warm)
+        assert isinstance(question, SingleLetter)
         start = np.concatenate([problem.d.min(axis=1), [1.0, 0.3, 0.1]])
         if isinstance(warm, dict) and "multipliers" in warm and len(warm["multipliers"]) == len(start):
             start = np.asarray(warm["multipliers"])
@@ -88,10 +95,12 @@ class AnyLaw:
         if root.bound < above:
             part = _convex(question, lagrangian, root, limits)
         late = "the time limit was reached" if limits.expired else "the ascent of the bound converged"
-        return _proposed(part, (z,), late, {"steps": root.steps, "pricings": root.priced}, {"multipliers": z})
+        return _proposed(
+            question.problem.n, part, (z,), late, {"steps": root.steps, "pricings": root.priced}, {"multipliers": z}
+        )
 
     def _message(
-        self, question: Message, lagrangian: Lagrangian, z: FloatArray, above: float, limits: Limits, warm: Any
+        self, question: Messages, lagrangian: Lagrangian, z: FloatArray, above: float, limits: Limits, warm: Any
     ) -> Proposal:
         """Newton's method from the atoms of the last point; else the ascent, where pricing is convex first."""
         problem, tol = question.problem, limits.tol
@@ -121,6 +130,7 @@ class AnyLaw:
         assert root is not None
         late = "the time limit was reached" if limits.expired else "the ascent of the bound converged"
         return _proposed(
+            problem.n,
             part,
             (root.z, z)[: 1 + (z is not root.z)],
             late,
@@ -140,7 +150,7 @@ class AnyLaw:
                 why = "a descent from the last point, and a bound by its multipliers"
                 stats = {"nodes": 0, "pricings": 1, "descents": points.descents}
                 left = {"multipliers": near, "coupling": points.best}
-                return _proposed(Part(1.0, points.best), (near,), why, stats, left)
+                return _proposed(question.problem.n, Part(1.0, points.best), (near,), why, stats, left)
         points.explore()
         search = Search(lagrangian, limits, points.improve, points.value, above, root_steps=_STEPS)
         points.search = search
@@ -198,16 +208,17 @@ def _closed(question: SingleLetter, found: Proposal, limits: Limits) -> bool:
 
 
 def _proposed(
-    part: Part | None, proving: tuple[FloatArray, ...], termination: str, stats: dict[str, Any], warm: Any
+    n: int, part: Part | None, proving: tuple[FloatArray, ...], termination: str, stats: dict[str, Any], warm: Any
 ) -> Proposal:
     """A point, and multipliers of which the last are the answer's."""
-    w, alpha, beta = proving[-1][-3:].tolist()
+    z = proving[-1]
+    w, alpha, beta = z[n], z[n + 1], float(z[-1]) if len(z) == n + 3 else z[n + 2 :].copy()
     return Proposal(
         parts=None if part is None else [part],
-        evidence=tuple(PosteriorTree(leaf(z)) for z in proving),
+        evidence=tuple(PosteriorTree(leaf(z, n)) for z in proving),
         termination=termination,
-        distortion_multiplier=w,
-        rate_multiplier=alpha,
+        distortion_multiplier=float(w),
+        rate_multiplier=float(alpha),
         classification_multiplier=beta,
         stats=stats,
         warm=warm,
@@ -215,7 +226,7 @@ def _proposed(
 
 
 def _by_newton(
-    question: Message, lagrangian: Lagrangian, z: FloatArray, columns: Columns, weights: FloatArray, limits: Limits
+    question: Messages, lagrangian: Lagrangian, z: FloatArray, columns: Columns, weights: FloatArray, limits: Limits
 ) -> Proposal | None:
     """Newton's method on the atoms, and those that price below them; None if that does not end in an answer."""
     if not _smooth(question):
@@ -240,14 +251,21 @@ def _by_newton(
         if float(values[question.objective.place]) - bound <= 0.5 * limits.tol:
             part = _point(question.problem, columns, weights)
             warm = {"multipliers": z, "letters": columns.y.astype(np.float64), "posteriors": columns.p}
-            return _proposed(part, (z,), "Newton's method converged", {"pricings": tries}, warm | {"weights": weights})
+            return _proposed(
+                question.problem.n,
+                part,
+                (z,),
+                "Newton's method converged",
+                {"pricings": tries},
+                warm | {"weights": weights},
+            )
         more = Columns.of(question.problem, priced.y, priced.p)
         columns = columns.join(more)
         weights = np.concatenate([weights, np.zeros(len(more.y))])
     return None
 
 
-def _by_columns(question: Message, lagrangian: Lagrangian, limits: Limits) -> Proposal | None:
+def _by_columns(question: Messages, lagrangian: Lagrangian, limits: Limits) -> Proposal | None:
     """Newton's method from linear programs over atoms that are local minima for the multipliers of the last."""
     problem, n = question.problem, question.problem.n
     if not _smooth(question) or (n + 1) * problem.m > _COLUMNS:
@@ -276,14 +294,14 @@ def _by_columns(question: Message, lagrangian: Lagrangian, limits: Limits) -> Pr
     return None
 
 
-def _smooth(question: Message) -> bool:
+def _smooth(question: Messages) -> bool:
     """Whether Newton's method takes it: of Y's law all or nothing is known, and there is one class."""
     free = question.laws is None or isinstance(question.laws, Free)
     return free and question.problem.classes is None and not question.problem.forbidden.any()
 
 
 def _by_programs(
-    question: Message, lagrangian: Lagrangian, root: Ascent, limits: Limits
+    question: Messages, lagrangian: Lagrangian, root: Ascent, limits: Limits
 ) -> tuple[Part | None, FloatArray]:
     """Atoms within the limits, and multipliers: the linear program over measures, by columns from where root ends."""
     problem, px = question.problem, question.problem.px
@@ -295,7 +313,7 @@ def _by_programs(
     margin = min(max(_SHARE * limits.tol, _MARGINS[0]), _MARGINS[1])
     idle, least, dear = 0, math.inf, _DEAR[0]
     for _ in range(_ROUNDS):
-        answer = _master(question, columns, laws, margin, root.z[-3:], dear)
+        answer = _master(question, columns, laws, margin, root.z[problem.n :], dear)
         if answer is None:
             break
         weights, trial, now, over = answer
@@ -319,7 +337,7 @@ def _by_programs(
 
 
 def _master(
-    question: Message, columns: Columns, laws: FloatArray | None, margin: float, prices: FloatArray, dear: float
+    question: Messages, columns: Columns, laws: FloatArray | None, margin: float, prices: FloatArray, dear: float
 ) -> tuple[FloatArray, FloatArray, float, float] | None:
     """Weights of the columns, multipliers, the value of the linear program, and by how much it exceeds its limits.
 
@@ -347,7 +365,7 @@ def _master(
     answer = linprog(cost, A_eq=equal, b_eq=goals, **bounded, method="highs-ds", options=tight)
     if answer.status != 0:
         return None
-    z = np.zeros(n + 3)
+    z = np.zeros(n + len(values))
     z[:n] = answer.eqlin.marginals[:n]
     z[n + question.objective.place] = 1.0
     for row, i in enumerate(limited):

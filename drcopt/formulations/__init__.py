@@ -21,6 +21,7 @@ from drcopt.formulations.decisions import MessageDecisions as MessageDecisions
 from drcopt.formulations.decisions import SharedDecisions as SharedDecisions
 from drcopt.formulations.one_shot import OneShot as OneShot
 from drcopt.formulations.several import Several as Several
+from drcopt.formulations.several import SeveralMessages as SeveralMessages
 from drcopt.formulations.single_letter import Message as Message
 from drcopt.formulations.single_letter import SingleLetter as SingleLetter
 from drcopt.formulations.time_sharing import TimeSharing as TimeSharing
@@ -28,7 +29,7 @@ from drcopt.words import FORMULATIONS, ClassifierSees
 
 __all__ = [
     "CLASSIFIER_SEES", "NAMES", "Decided", "Decisions", "Formulation", "MapDecisions", "Message", "MessageDecisions",
-    "OneShot", "Part", "Question", "Several", "SharedDecisions", "SingleLetter", "TimeSharing",
+    "OneShot", "Part", "Question", "Several", "SeveralMessages", "SharedDecisions", "SingleLetter", "TimeSharing",
 ]  # fmt: skip
 
 NAMES = FORMULATIONS

@@ -10,9 +10,10 @@ from typing import Any, Self
 
 from drcopt.classes import Classes
 from drcopt.formulations.base import Part, Question
-from drcopt.formulations.single_letter import SingleLetter
+from drcopt.formulations.single_letter import Message, SingleLetter, of_letters
 from drcopt.information import entropy
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, RATE, Quantity
+from drcopt.support.check import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,20 +36,25 @@ class Several(Question):
     @cached_property
     def quantities(self) -> tuple[Quantity, ...]:
         """E d, I and the loss of every class."""
+        seen = "V" if self.classifier_sees == "message" else "Y"
         losses = [
-            Quantity("classification_loss", 2 + j, f"H({name}|Y)", f"C[{name!r}]", True)
+            Quantity("classification_loss", 2 + j, f"H({name}|{seen})", f"C[{name!r}]", True)
             for j, name in enumerate(self.classes)
         ]
         return (DISTORTION, RATE, *losses)
 
+    def read(self, parts: Sequence[Part]) -> FloatArray:
+        """The joint pmf of X and what the classifier reads."""
+        return self.coupling(parts)
+
     def rate(self, parts: Sequence[Part]) -> float:
-        return self.problem.rate(self.coupling(parts))
+        return self.problem.rate(self.read(parts))
 
     def classification_loss(self, parts: Sequence[Part]) -> float:
         raise NotImplementedError("several classes have several losses")
 
     def values(self, parts: Sequence[Part]) -> tuple[float, ...]:
-        losses = self.classes.losses(self.coupling(parts))
+        losses = self.classes.losses(self.read(parts))
         return (self.distortion(parts), self.rate(parts), *losses.values())
 
     @cached_property
@@ -74,7 +80,8 @@ class Several(Question):
     def _about(self, name: str | None, loss: float, objective: Quantity) -> SingleLetter:
         if objective.place > RATE.place and objective is not CLASSIFICATION_LOSS:
             objective = DISTORTION
-        return SingleLetter(
+        kind = Message if self.classifier_sees == "message" else SingleLetter
+        return kind(
             self.problem.of_class(name),
             self.rate_budget,
             loss,
@@ -86,3 +93,20 @@ class Several(Question):
     def minimising(self, objective: Quantity, **limits: Any) -> Self:
         """The same limits, or others, where one of its quantities is minimised, which then has none."""
         return replace(self, objective=objective, **limits)
+
+
+@dataclass(frozen=True, eq=False)
+class SeveralMessages(Several):
+    """The same where the classifiers read the message, of which the letter of Y is a function: see :class:`Message`.
+
+    Convex, as with one class: with a budgets that bind an optimal message has n + a atoms at most where Y has any law,
+    n + m − 1 + a where it is not.
+    """
+
+    classifier_sees = "message"
+
+    def coupling(self, parts: Sequence[Part]) -> FloatArray:
+        return of_letters(self.problem, parts)
+
+    def read(self, parts: Sequence[Part]) -> FloatArray:
+        return parts[0].coupling

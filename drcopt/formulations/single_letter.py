@@ -10,6 +10,7 @@ import numpy as np
 
 from drcopt.formulations.base import Part, Question
 from drcopt.problem import Problem
+from drcopt.questions import OutputLaw
 from drcopt.support.check import FloatArray
 
 
@@ -24,6 +25,15 @@ class SingleLetter(Question):
 
     def classification_loss(self, parts: Sequence[Part]) -> float:
         return self.problem.classification_loss(self.coupling(parts))
+
+
+def of_letters(problem: Problem, parts: Sequence[Part]) -> FloatArray:
+    """The joint pmf of X and Y, of one of X and V."""
+    (part,) = parts
+    P = np.zeros((problem.m, problem.n))
+    assert part.letters is not None
+    np.add.at(P, part.letters, part.coupling.T)
+    return P.T
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +55,7 @@ class Message(SingleLetter):
 
     def coupling(self, parts: Sequence[Part]) -> FloatArray:
         """The joint pmf of (X, Y)."""
-        (part,) = parts
-        P = np.zeros((self.problem.m, self.problem.n))
-        assert part.letters is not None
-        np.add.at(P, part.letters, part.coupling.T)
-        return P.T
+        return of_letters(self.problem, parts)
 
     def rate(self, parts: Sequence[Part]) -> float:
         return self.problem.rate(parts[0].coupling)
@@ -57,8 +63,11 @@ class Message(SingleLetter):
     def classification_loss(self, parts: Sequence[Part]) -> float:
         return self.problem.classification_loss(parts[0].coupling)
 
-    def of_atoms(self, letters: np.ndarray, weights: FloatArray) -> SingleLetter:
-        """The question about couplings of X and V, the atoms of V having these letters of Y and these weights."""
+    def of_atoms(self, letters: np.ndarray, weights: FloatArray, laws: OutputLaw | None = None) -> SingleLetter:
+        """The question about couplings of X and V, the atoms of V having these letters of Y and these weights.
+
+        ``laws``: or weights of which these are one.
+        """
         problem = self.problem
         wide = Problem(problem.px, weights / weights.sum(), problem.ps_given_x, problem.d[:, letters])
         return SingleLetter(
@@ -67,4 +76,5 @@ class Message(SingleLetter):
             self.classification_budget,
             distortion_budget=self.distortion_budget,
             objective=self.objective,
+            laws=laws,
         )
