@@ -119,7 +119,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("checker: maps for couplings", "checker/decisions.py", 'reader.maps > 0 and kind != "one-shot"', "False"),
     Mutant(
         "checker: the dearest action of a set",
-        "checker/evidence.py",
+        "checker/maps.py",
         "costs[left].min(axis=0)",
         "costs[left].max(axis=0)",
     ),

@@ -20,13 +20,13 @@ from drcopt.checker.balls import (
     chords,
     eta,
     least,
-    min_plus,
     on_simplex,
     product,
     smaller,
 )
 from drcopt.checker.convexity import tangent_holds
 from drcopt.checker.halfspaces import Boxes, HalfSpace, Region, always, leaves, on_losses
+from drcopt.checker.maps import least_of_all
 from drcopt.checker.perception import Perception
 from drcopt.checker.problem import MOST_ROWS, Problem
 from drcopt.checker.schema import array, positive
@@ -363,13 +363,7 @@ class Evidence:
             )
             found = linear.min(axis=1).sum()  # what it is without rates and losses, which are ≥ 0
         else:
-            cells, losses = of_sets(linear), p.tables[1] if actions is None else 0.0
-            if actions is not None:
-                costs = of_sets(actions[0])
-                losses = np.array([costs[left].min(axis=0) for left in actions[1]])
-            cells += alpha * p.tables[0] + gamma[:, None] * losses
-            rest = reduce(min_plus, [row[None] for row in cells[1:-1]], cells[:1])[0, ::-1]
-            found = (rest + cells[-1]).min() if p.m > 1 else cells[0, -1]
+            found = least_of_all(p, linear, alpha, gamma, actions)
         return arb(float(found)) - (2 * p.n + 8 * p.m + 16) * arb(float(size)) / 2**52
 
     def cell_dual(self, dual: Any) -> HalfSpace:
@@ -396,9 +390,3 @@ class Evidence:
                 values += list(total + gamma * base * mass + alpha * eta(mass))
             value += least(values)
         return HalfSpace((share, alpha, gamma, arb(0)), value)
-
-
-def of_sets(costs: Any) -> Any:
-    """The sums of rows (n, ·) over every set of letters, (·, 2ⁿ)."""
-    start = np.zeros((costs.shape[1], 1))
-    return reduce(lambda c, row: np.concatenate([c, c + row[:, None]], axis=1), costs, start)
