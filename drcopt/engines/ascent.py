@@ -23,7 +23,10 @@ import clarabel
 import numpy as np
 from scipy import sparse
 
+from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing import Partition, Priced, price_weighed
+from drcopt.bounds.pricing.gibbs import replaced
+from drcopt.bounds.pricing.local import local_minima
 from drcopt.engines.base import Limits
 from drcopt.engines.cuts import Columns
 from drcopt.formulations import Question
@@ -39,6 +42,8 @@ _LIGHT = 10_000
 #: How much of the curvature is left where little is promised with all of it: in a small box, or where α is all but 0,
 #: posteriors cannot move as it says, and the cuts alone are the bound.
 _STRAIGHTER = 1e-2
+#: Columns of a letter that local minima are looked for from.
+_NEAREST = 5
 #: Cuts kept per letter besides the ones just priced.
 _KEPT = 6
 
@@ -94,7 +99,35 @@ class Lagrangian:
         problem, n = self.problem, self.problem.n
         f, (w, alpha) = z[:n], z[n : n + 2].tolist()
         priced = price_weighed(problem, w * problem.d - f[:, None], alpha, z[n + 2 :], box, tol=tol, start=start)
-        return float(f @ problem.px - z[n:] @ self.limits + self.least(priced.lower)), priced
+        return self._bound(z, priced), priced
+
+    def reprice(self, z: FloatArray, box: FloatArray, tol: float, old: Priced, y: int) -> tuple[float, Priced]:
+        """The same, given what was priced at z in a box that held this one and differs in letter y only."""
+        problem, n = self.problem, self.problem.n
+        cost = (z[n] * problem.d[:, y] - z[:n])[:, None]
+        start = None if old.partition is None else old.partition.part(y, y + 1)
+        fresh = price_weighed(problem, cost, float(z[n + 1]), z[n + 2 :], box[y : y + 1], tol=tol, start=start)
+        priced = replaced(old, np.array([y]), fresh)
+        return self._bound(z, priced), priced
+
+    def guess(self, z: FloatArray, box: FloatArray | None, columns: Columns) -> tuple[float, Priced] | None:
+        """The same, by the local minima near columns' posteriors and so perhaps too high; None where a proof is cheap,
+        or letters are without columns."""
+        problem, (w, alpha), beta = self.problem, z[self.problem.n : self.problem.n + 2].tolist(), z[-1]
+        cheap = problem.classes is not None or problem.k == 2 or min(alpha, beta) <= 0 or problem.forbidden.any()
+        if cheap or beta * problem.contraction <= alpha:
+            return None
+        order = np.lexsort((columns.value(z), columns.y))
+        first = np.searchsorted(columns.y[order], columns.y[order])
+        best = order[np.arange(len(order)) - first < _NEAREST]
+        sides = whole_box(problem) if box is None else box
+        cost = w * problem.d - z[: problem.n, None]
+        priced = local_minima(problem, cost, alpha, beta, sides, columns.y[best], columns.p[best])
+        return None if np.isinf(priced.lower).any() else (self._bound(z, priced), priced)
+
+    def _bound(self, z: FloatArray, priced: Priced) -> float:
+        n = self.problem.n
+        return float(z[:n] @ self.problem.px - z[n:] @ self.limits + self.least(priced.lower))
 
     def seen(self, z: FloatArray, columns: Columns) -> float:
         """What the bound at z would be if posteriors of each letter's columns were the least."""
@@ -126,13 +159,19 @@ class Ascent:
     weights: FloatArray
     steps: int = 0
     priced: int = 0
-    partition: Partition | None = None
+    #: What was priced at z.
+    answer: Priced | None = None
     #: Laws that Y may have, (L, m), a cut of Ψ each; empty where one law is given.
     laws: FloatArray | None = None
     #: The law of the relaxed primal, their mixture.
     law: FloatArray | None = None
     #: Spent on pricing.
     seconds: float = 0.0
+
+    @property
+    def partition(self) -> Partition | None:
+        """What the next pricing may start from."""
+        return None if self.answer is None else self.answer.partition
 
 
 def ascend(
@@ -145,14 +184,22 @@ def ascend(
     tol: float,
     steps: int = 25,
     deadline: Limits | None = None,
-    partition: Partition | None = None,
+    answer: Priced | None = None,
+    letter: int | None = None,
     laws: FloatArray | None = None,
 ) -> Ascent:
-    """Raise the bound from z until it passes ``target`` or the model promises less than ``tol`` more."""
+    """Raise the bound from z until it passes ``target`` or the model promises less than ``tol`` more.
+
+    Where a proof is dear, steps go by guesses, and what they lead to is proved. ``answer``: an earlier pricing to start from; with ``letter``, that at z in a box that is smaller there now.
+    """
     problem = lagrangian.problem
     z = lagrangian.clip(z)
     started = clock.now()
-    best, priced = lagrangian.price(z, box, max(0.1 * tol, 1e-5), partition)
+    rough = max(0.1 * tol, 1e-5)
+    if answer is None or letter is None or box is None:
+        best, priced = lagrangian.price(z, box, rough, None if answer is None else answer.partition)
+    else:
+        best, priced = lagrangian.reprice(z, box, rough, answer, letter)
     seconds = clock.now() - started
     laws = more_laws(lagrangian, laws, priced.lower)
     law = problem.py if laws is None else laws[-1]
@@ -160,54 +207,81 @@ def ascend(
     bundle = fresh if columns is None else fresh.join(columns)
     weights = _first_weights(law, bundle, z)
     radius, taken, pricings = 1.0, 0, 1
+    # The best that was proved; whether z is only guessed to be better.
+    proved, guessed = (z, best, priced), False
     bend, doubted = 1.0, False
-    for _ in range(steps):
-        taken += 1
-        if best >= target or math.isinf(best) or (deadline is not None and deadline.expired) or clock.expired():
-            break
-        try:
-            curvature = _curvature(problem, law, bundle, weights, z, box)
-        except clock.TimeIsUp:
-            break
-        reach = radius * np.append(np.ones(problem.n), np.maximum(z[problem.n :], 1.0))
-        answer = _maximise_model(lagrangian, bundle, z, bend * curvature, reach, laws)
-        if answer is None:
-            radius *= 0.1
-            if radius < 1e-6 or clock.expired():
+    while True:
+        over = taken >= steps or math.isinf(best) or (deadline is not None and deadline.expired) or clock.expired()
+        if not over and best < target:
+            taken += 1
+            try:
+                curvature = _curvature(problem, law, bundle, weights, z, box)
+            except clock.TimeIsUp:
                 break
-            continue
-        trial, weights, promised, law = answer
-        step = radius * float((np.abs(trial - z) / reach).max())
-        if promised - best <= tol:
-            if step >= 0.9 * radius and radius <= 1e8:
-                radius *= 10.0  # that little was in reach only; multipliers are large where rows of W are alike
-                continue
-            if doubted:
+            reach = radius * np.append(np.ones(problem.n), np.maximum(z[problem.n :], 1.0))
+            model = _maximise_model(lagrangian, bundle, z, bend * curvature, reach, laws)
+            if model is None:
+                radius *= 0.1
+                over = radius < 1e-6 or clock.expired()
+                if not over:
+                    continue
+            else:
+                trial, weights, promised, law = model
+                step = radius * float((np.abs(trial - z) / reach).max())
+                if promised - best <= tol and step >= 0.9 * radius and radius <= 1e8:
+                    radius *= 10.0  # that little was in reach only; multipliers are large where rows of W are alike
+                    continue
+                over = promised - best <= tol
+                if over and not doubted:
+                    bend, doubted = _STRAIGHTER * bend, True
+                    continue
+        if over or best >= target:
+            if not guessed:
                 break
-            bend, doubted = _STRAIGHTER * bend, True
+            started = clock.now()
+            sharp = max(0.1 * tol, min(0.02 * (target - best) if best < target else 0.5 * (best - target), 1e-5))
+            value, priced = lagrangian.price(z, box, sharp, proved[2].partition)
+            pricings, seconds = pricings + 1, seconds + clock.now() - started
+            guessed, less = False, best - value
+            best = value
+            if value > proved[1]:
+                proved = z, value, priced
+            if less <= max(tol, 2.0 * sharp) or taken >= steps or clock.expired():
+                break
+            new = Columns.of(problem, priced.y, priced.p)
+            bundle = bundle.join(new)
+            weights = np.concatenate([weights, np.zeros(len(new.y))])
             continue
         # No sharper than this step can use: the proof between grid points is most of the work.
         sharp = max(0.1 * tol, min(0.02 * (promised - best), 1e-5))
-        started = clock.now()
-        value, priced = lagrangian.price(trial, box, sharp, priced.partition)
-        pricings, seconds = pricings + 1, seconds + clock.now() - started
+        guess = lagrangian.guess(trial, box, bundle)
+        if guess is None:
+            started = clock.now()
+            value, priced = lagrangian.price(trial, box, sharp, priced.partition)
+            pricings, seconds = pricings + 1, seconds + clock.now() - started
+        else:
+            value, priced = guess
         new = Columns.of(problem, priced.y, priced.p)
         laws = more_laws(lagrangian, laws, priced.lower)
         # Where pricing proved less than it was asked to, steps lead nowhere once its posteriors agree with the model.
         blunt = lagrangian.seen(trial, new) - value > 10.0 * sharp
-        if blunt and promised - lagrangian.seen(trial, new) <= tol:
-            z, best = (trial, value) if value > best else (z, best)
+        dull = blunt and promised - lagrangian.seen(trial, new) <= tol
+        enough = best + 0.05 * (promised - best)
+        if value > best:
+            z, best, guessed = trial, value, guess is not None
+            if not guessed:
+                proved = z, best, priced
+        if dull:
             break
-        if value >= best + 0.05 * (promised - best):
-            z, best, doubted = trial, value, False
-            radius = 4.0 * radius if step > 0.9 * radius else radius
-        else:
+        if value < enough:
             bend = 1.0
-            if value > best:
-                z, best = trial, value
             radius = max(0.3 * step, 1e-6)
+        else:
+            doubted = False
+            radius = 4.0 * radius if step > 0.9 * radius else radius
         bundle, weights = _trim(bundle.join(new), np.concatenate([weights, np.zeros(len(new.y))]), z, len(new.y))
-    return Ascent(z, best, bundle, weights, taken, pricings, priced.partition, laws, law, seconds)
+    z, best, priced = proved
+    return Ascent(z, best, bundle, weights, taken, pricings, priced, laws, law, seconds)
 
 
 def more_laws(lagrangian: Lagrangian, laws: FloatArray | None, g: FloatArray) -> FloatArray | None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from drcopt.bounds import Leaf, PosteriorTree, Split
 from drcopt.bounds.posterior import Node, whole_box
-from drcopt.bounds.pricing import Partition
+from drcopt.bounds.pricing import Priced
 from drcopt.engines.ascent import Ascent, Lagrangian, ascend
 from drcopt.engines.base import INTERRUPTED, Limits
 from drcopt.engines.cuts import Columns, leaf, multipliers
@@ -126,10 +126,12 @@ class Search:
         heap: list[tuple[float, int, _Open]] = []
         closed = math.inf  # the least bound of leaves that will not be cut again
 
-        def visit(box: FloatArray, parent: Ascent, place: _Place, floor: float) -> Partition | None:
-            """Bound a node and queue it if it must be cut; returns what the next pricing may start from."""
+        def visit(
+            box: FloatArray, parent: Ascent, place: _Place, floor: float, letter: int | None = None
+        ) -> Priced | None:
+            """Bound a node, whose ``letter`` was cut, and queue it if it must be; what the next pricing starts from."""
             nonlocal closed
-            node = self._bound(box, parent)
+            node = self._bound(box, parent, letter)
             if self.nodes == 1:
                 self.columns = node.columns
             # The parent's multipliers hold in the smaller box too, if the ascent did no better.
@@ -150,7 +152,7 @@ class Search:
                 closed = min(closed, bound)
             else:
                 heapq.heappush(heap, (bound, next(ticket), _Open(box, node, place, cut)))
-            return node.partition
+            return node.answer
 
         problem = self.lagrangian.problem
         if self.root.split is None:
@@ -165,7 +167,7 @@ class Search:
         for place, box in self.root.leaves(whole_box(problem)):
             parent = start if place is self.root else replace(start, z=place.z, bound=-math.inf)
             with self._in_time():
-                start = replace(start, partition=visit(box, parent, place, start.bound))
+                start = replace(start, answer=visit(box, parent, place, start.bound))
         while True:
             self.lower = min(closed, heap[0][0] if heap else math.inf)
             watch.tell(self.upper, self.lower)
@@ -194,7 +196,7 @@ class Search:
             node.place.children = (_Place(node.ascent.z), _Place(node.ascent.z))
             for child, side in zip(node.place.children, (1, 0), strict=True):
                 with self._in_time():
-                    visit(halved(node.box, *node.cut, side), node.ascent, child, bound)
+                    visit(halved(node.box, *node.cut, side), node.ascent, child, bound, node.cut[0])
 
     @property
     def multipliers(self) -> FloatArray:
@@ -225,11 +227,11 @@ class Search:
             bound, priced = lagrangian.price(z, None, 0.1 * self._tol)
             self.priced += 1
             if bound >= target:
-                return Ascent(z, bound, columns, np.zeros(len(columns.y)), partition=priced.partition)
+                return Ascent(z, bound, columns, np.zeros(len(columns.y)), answer=priced)
         convex = replace(lagrangian, cone=problem.contraction)
         return ascend(convex, z, None, columns, target=target, tol=0.1 * self._tol, deadline=self.limits)
 
-    def _bound(self, box: FloatArray, parent: Ascent) -> Ascent:
+    def _bound(self, box: FloatArray, parent: Ascent, letter: int | None) -> Ascent:
         self.nodes += 1
         columns = _inside(parent.columns, box, self.lagrangian.problem)
         gap = self.upper - self.lower if math.isfinite(self.lower) else math.inf
@@ -244,7 +246,8 @@ class Search:
             tol=tol,
             steps=self.root_steps if self.nodes == 1 else 25,
             deadline=replace(self.limits, deadline=self.limits.deadline - self._reckoning),
-            partition=parent.partition,
+            answer=parent.answer,
+            letter=letter,
             laws=parent.laws,
         )
         self.priced += node.priced

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.special import rel_entr, xlogy
@@ -224,9 +225,13 @@ class Oracle:
         #: A cell whose bound is this is settled, whatever else might be proved of it.
         self.enough = np.full(len(cost_t), np.inf)
         self.nearly = convex < beta <= _NEARLY * convex
-        self.facets = facets(W)
         self.basins = Basins({})
         self._gradients: dict[int, tuple[FloatArray, FloatArray]] = {}
+
+    @cached_property
+    def facets(self) -> tuple[FloatArray, FloatArray]:
+        """Inequalities that all class posteriors meet."""
+        return facets(self.W)
 
     def value(self, y: np.ndarray, p: FloatArray) -> FloatArray:
         """φ(p)."""
@@ -243,8 +248,12 @@ class Oracle:
         high: FloatArray,
         nu: FloatArray | None = None,
         convex: float | None = None,
+        steps: int | None = None,
     ) -> _Cells:
-        """The best bound that a few Newton steps on ν give for every cell, with β₀ = ``convex``."""
+        """The best bound that a few Newton steps on ν give for every cell, with β₀ = ``convex``.
+
+        So many ``steps``, if given, all from ν.
+        """
         convex = self.convex if convex is None else convex
         rest = self.beta - convex
         a, b = _chords(low, high)
@@ -283,11 +292,12 @@ class Oracle:
 
         little = _LITTLE if rest > 0 else 0.0
         todo = np.arange(J)
-        evaluate(todo, self.starts(y, low, high) + rest * b)
+        if steps is None:
+            evaluate(todo, self.starts(y, low, high) + rest * b)
         evaluate(todo, nu)
         nu = cells.nu.copy()
         on_low, on_high = np.zeros_like(low, dtype=bool), np.zeros_like(low, dtype=bool)
-        for smooth in self.schedule(fresh, _STEPS if rest > 0 else _LONG):
+        for smooth in self.schedule(fresh, steps or (_STEPS if rest > 0 else _LONG)):
             score, tau, r, loss = evaluate(todo, nu)
             more = rough(todo, tau, loss)
             if not more.any() or clock.expired():
