@@ -10,8 +10,8 @@ import pytest
 from drcopt import Problem, information_bottleneck, min_classification_loss, min_rate, solve
 from drcopt.bounds.pricing import price
 from drcopt.engines import any_law
-from drcopt.engines.ascent import Lagrangian
 from drcopt.engines.atoms import settled
+from drcopt.engines.lagrangian import Lagrangian
 from drcopt.law_session import session_for
 from drcopt.questions import CLASSIFICATION_LOSS
 

@@ -15,10 +15,11 @@ from drcopt import Problem, closed_forms, min_classification_loss, solve
 from drcopt.bounds import Leaf, Split
 from drcopt.bounds.posterior import Node, packed, unpacked
 from drcopt.certify.certificate import certify
-from drcopt.engines.ascent import Lagrangian, ascend
+from drcopt.engines.ascent import ascend
 from drcopt.engines.base import Limits
 from drcopt.engines.branch import Global
 from drcopt.engines.descent import Descent
+from drcopt.engines.lagrangian import Lagrangian
 from drcopt.engines.points import Points
 from drcopt.formulations import SingleLetter
 from drcopt.information import binary_entropy

@@ -13,8 +13,9 @@ from drcopt.bounds import Leaf, PosteriorTree, Split
 from drcopt.bounds.posterior import Node, leaf_bound, whole_box
 from drcopt.certify import proof
 from drcopt.certify.certificate import repair
-from drcopt.engines.ascent import Lagrangian, ascend
+from drcopt.engines.ascent import ascend
 from drcopt.engines.cuts import leaf
+from drcopt.engines.lagrangian import Lagrangian
 from drcopt.engines.search import halved
 from drcopt.formulations import Part, TimeSharing
 from drcopt.questions import CLASSIFICATION_LOSS

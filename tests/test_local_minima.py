@@ -6,8 +6,8 @@ import pytest
 from benchmarks.instances import random
 from drcopt.bounds.posterior import whole_box
 from drcopt.bounds.pricing.local import local_minima
-from drcopt.engines.ascent import Lagrangian
 from drcopt.engines.cuts import Columns
+from drcopt.engines.lagrangian import Lagrangian
 from drcopt.engines.search import halved
 from drcopt.formulations import SingleLetter
 

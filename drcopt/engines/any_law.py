@@ -15,11 +15,12 @@ from scipy.optimize import linprog
 
 from drcopt.bounds import PosteriorTree
 from drcopt.bounds.pricing.unconfined import Letters
-from drcopt.engines.ascent import Ascent, Lagrangian, ascend, more_laws
+from drcopt.engines.ascent import Ascent, ascend, more_laws
 from drcopt.engines.atoms import settled
 from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.cuts import Columns, leaf
 from drcopt.engines.free_law import FreeLaw
+from drcopt.engines.lagrangian import Lagrangian
 from drcopt.engines.law_points import LawPoints, admissible, wide
 from drcopt.engines.near_law import NearLaw
 from drcopt.engines.newton import Newton

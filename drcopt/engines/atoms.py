@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from drcopt.bounds.pricing.unconfined import Letters
-from drcopt.engines.ascent import LEAST_ALPHA, Lagrangian
 from drcopt.engines.cuts import Columns
+from drcopt.engines.lagrangian import LEAST_ALPHA, Lagrangian
 from drcopt.problem import Problem
 from drcopt.support import clock
 from drcopt.support.check import FloatArray

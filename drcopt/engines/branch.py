@@ -15,13 +15,13 @@ from drcopt.bounds import Evidence, PosteriorTree
 from drcopt.bounds.posterior import Node, packed, unpacked
 from drcopt.bounds.pricing.vertices import most_candidates
 from drcopt.engines import bottleneck
-from drcopt.engines.ascent import Lagrangian
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
 from drcopt.engines.corner_search import CornerSearch
 from drcopt.engines.cuts import Columns, leaf
 from drcopt.engines.descent import Descent
 from drcopt.engines.earlier import Earlier, likely, parted, said
 from drcopt.engines.inverse_points import InversePoints
+from drcopt.engines.lagrangian import Lagrangian
 from drcopt.engines.newton import Newton
 from drcopt.engines.points import MARGIN, Points
 from drcopt.engines.search import Search

@@ -17,12 +17,13 @@ import numpy as np
 from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.bounds.posterior import Node
 from drcopt.engines.any_law import AnyLaw
-from drcopt.engines.ascent import Ascent, Lagrangian, ascend
+from drcopt.engines.ascent import Ascent, ascend
 from drcopt.engines.base import Limits, Proposal
 from drcopt.engines.columns import Columns, Duals
 from drcopt.engines.cuts import leaf
 from drcopt.engines.descent import tangent
 from drcopt.engines.free_law import FreeLaw
+from drcopt.engines.lagrangian import Lagrangian
 from drcopt.engines.law_points import LawPoints
 from drcopt.engines.search import Search
 from drcopt.engines.sharing import Pool, share

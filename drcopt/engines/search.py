@@ -19,9 +19,10 @@ import numpy as np
 from drcopt.bounds import Leaf, PosteriorTree, Split
 from drcopt.bounds.posterior import Node, whole_box
 from drcopt.bounds.pricing import Priced
-from drcopt.engines.ascent import Ascent, Lagrangian, ascend
+from drcopt.engines.ascent import Ascent, ascend
 from drcopt.engines.base import INTERRUPTED, Limits
 from drcopt.engines.cuts import Columns, leaf, multipliers
+from drcopt.engines.lagrangian import Lagrangian
 from drcopt.problem import Problem
 from drcopt.support import clock, watch
 from drcopt.support.check import FloatArray

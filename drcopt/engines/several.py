@@ -17,8 +17,8 @@ import numpy as np
 
 from drcopt.bounds import PosteriorTree
 from drcopt.coupling import round_along_support
-from drcopt.engines.ascent import Lagrangian
 from drcopt.engines.base import Limits, Proposal
+from drcopt.engines.lagrangian import Lagrangian
 from drcopt.engines.law_points import admissible, wide
 from drcopt.engines.law_programs import FEW, Program
 from drcopt.engines.search import Search

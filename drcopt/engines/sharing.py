@@ -15,11 +15,11 @@ import numpy as np
 
 from drcopt.bounds import PosteriorTree
 from drcopt.coupling import round_onto_marginals
-from drcopt.engines.ascent import LEAST_ALPHA, Lagrangian
 from drcopt.engines.base import INTERRUPTED, Limits, Proposal
 from drcopt.engines.columns import Columns, Duals, Generated, LateError, Master, Priced, generate
 from drcopt.engines.descent import reduce_loss
 from drcopt.engines.inverse_points import InversePoints
+from drcopt.engines.lagrangian import LEAST_ALPHA, Lagrangian
 from drcopt.engines.linear import optimal_transport
 from drcopt.engines.newton import Newton
 from drcopt.engines.points import Points
