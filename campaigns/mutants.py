@@ -100,6 +100,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "bounds/decisions.py": ("decisions", "map_decisions", "shared_decisions", "decision_laws"),
     "decision_session.py": ("decisions", "map_decisions"),
     "bounds/stranded.py": ("forbidden",),
+    "bounds/capped.py": ("capped",),
+    "capped_session.py": ("capped",),
     "bounds/pricing/allowed.py": ("forbidden",),
     "bounds/pricing/few_letters.py": ("classes",),
     "forbidden.py": ("forbidden",),

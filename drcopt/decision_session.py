@@ -14,6 +14,7 @@ import numpy as np
 from drcopt import forbidden, information, words
 from drcopt.bounds import Evidence, Stranded, bound_of
 from drcopt.bounds.decisions import AtNoRate
+from drcopt.capped_session import CappedSession
 from drcopt.certify import verify as _verify
 from drcopt.certify.certificate import repair
 from drcopt.certify.witness import Budgets
@@ -113,8 +114,12 @@ class DecisionCertificate:
         save(self, path)
 
 
-def session_of(problem: Problem, *, class_loss: Any = "entropy", perception: Any = None, **settings: Any) -> Session:
-    """The session for a problem and for what C limits."""
+def session_of(
+    problem: Problem, *, class_loss: Any = "entropy", perception: Any = None, upper: Any = None, **settings: Any
+) -> Session:
+    """The session for a problem, for what C limits and for bounds on entries."""
+    if upper is not None:
+        return CappedSession(problem, upper=upper, class_loss=class_loss, perception=perception, **settings)
     if isinstance(problem, Problem) and problem.classes is not None:
         return ClassSession(problem, class_loss=class_loss, perception=perception, **settings)
     if isinstance(class_loss, str):

@@ -31,6 +31,7 @@ def solve_drc(
     classifier_sees: words.ClassifierSees = "Y",
     class_loss: words.ClassLoss | ArrayLike = "entropy",
     perception: Perception | tuple[words.Divergence, float] | None = None,
+    upper: ArrayLike | None = None,
     units: words.Units = "bits",
     engine: words.Engine = "auto",
     tol: float = 1e-6,
@@ -65,6 +66,9 @@ def solve_drc(
         the actions of letters.
     perception : drcopt.Perception or (kind, budget), optional
         Y's law must lie near py instead of being it, e.g. ("tv", 0.05); in a mixture on average, as where py is None.
+    upper : (n, m) array, optional
+        Upper bounds on the entries of the coupling, p(x, y) ≤ upper[x, y]; inf: none, 0 forbids the pair.
+        Single-letter, with a given py and "entropy". Where C binds as well a gap may remain. No proof files.
     units : {"bits", "nats"}
         Of budgets, rates, losses and multipliers.
     engine : str
@@ -107,6 +111,7 @@ def solve_drc(
         classifier_sees=classifier_sees,
         class_loss=class_loss,
         perception=perception,
+        upper=upper,
         units=units,
         engine=engine,
         tol=tol,
@@ -125,6 +130,7 @@ def solve(
     classifier_sees: words.ClassifierSees = "Y",
     class_loss: words.ClassLoss | ArrayLike = "entropy",
     perception: Perception | tuple[words.Divergence, float] | None = None,
+    upper: ArrayLike | None = None,
     units: words.Units = "bits",
     engine: words.Engine = "auto",
     tol: float = 1e-6,
@@ -140,7 +146,7 @@ def solve(
         The data.
     R, C : float or None
         Rate and classification budgets in ``units``; None (or inf): none.
-    formulation, classifier_sees, class_loss, perception, units, engine, tol, time_limit, verify, on_failure
+    formulation, classifier_sees, class_loss, perception, upper, units, engine, tol, time_limit, verify, on_failure
         As in :func:`solve_drc`, and the errors too.
 
     Examples
@@ -154,6 +160,7 @@ def solve(
         problem,
         class_loss=class_loss,
         perception=perception,
+        upper=upper,
         formulation=formulation,
         classifier_sees=classifier_sees,
         units=units,
@@ -174,6 +181,7 @@ def min_rate(
     classifier_sees: words.ClassifierSees = "Y",
     class_loss: words.ClassLoss | ArrayLike = "entropy",
     perception: Perception | tuple[words.Divergence, float] | None = None,
+    upper: ArrayLike | None = None,
     units: words.Units = "bits",
     engine: words.Engine = "auto",
     tol: float = 1e-6,
@@ -193,7 +201,7 @@ def min_rate(
         Classification budget, in ``units``.
     tol : float
         Absolute gap wanted, in ``units``.
-    formulation, classifier_sees, class_loss, perception, units, engine, time_limit, verify, on_failure
+    formulation, classifier_sees, class_loss, perception, upper, units, engine, time_limit, verify, on_failure
         As in :func:`solve_drc`.
 
     Returns
@@ -218,6 +226,7 @@ def min_rate(
         problem,
         class_loss=class_loss,
         perception=perception,
+        upper=upper,
         formulation=formulation,
         classifier_sees=classifier_sees,
         units=units,
@@ -240,6 +249,7 @@ def min_classification_loss(
     classifier_sees: words.ClassifierSees = "Y",
     class_loss: words.ClassLoss | ArrayLike = "entropy",
     perception: Perception | tuple[words.Divergence, float] | None = None,
+    upper: ArrayLike | None = None,
     units: words.Units = "bits",
     engine: words.Engine = "auto",
     tol: float = 1e-6,
@@ -259,7 +269,7 @@ def min_classification_loss(
         Distortion budget, in the unit of d.
     tol : float
         Absolute gap wanted, in ``units``.
-    formulation, classifier_sees, class_loss, perception, units, engine, time_limit, verify, on_failure
+    formulation, classifier_sees, class_loss, perception, upper, units, engine, time_limit, verify, on_failure
         As in :func:`solve_drc`.
 
     Returns
@@ -288,6 +298,7 @@ def min_classification_loss(
         problem,
         class_loss=class_loss,
         perception=perception,
+        upper=upper,
         formulation=formulation,
         classifier_sees=classifier_sees,
         units=units,

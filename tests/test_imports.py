@@ -35,7 +35,7 @@ LAYERS = (
     {"failures", "forbidden", "mixtures", "other_rows"},
     {"session"},
     {"least_perception"},
-    {"law_session"},
+    {"law_session", "capped_session"},
     {"class_session"},
     {"decision_session"},
     {"solve"},

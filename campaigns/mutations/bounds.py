@@ -210,6 +210,23 @@ MUTANTS: tuple[Mutant, ...] = (
         "usable",
     ),
     Mutant("losses beyond C", "decision_session.py", "loss - question.budgets", "loss - 9 * question.budgets"),
+    # Upper bounds on entries.
+    Mutant("entries' prices unpaid", "bounds/capped.py", "rest = value - paid -", "rest = value -"),
+    Mutant("a limit without the prices", "bounds/capped.py", "else 0.0) + paid", "else 0.0)"),
+    Mutant("prices of any sign", "bounds/capped.py", "and self.cost.min() >= 0.0", ""),
+    Mutant(
+        "prices in other questions",
+        "bounds/capped.py",
+        "if not isinstance(question, Capped) or self.cost",
+        "if self.cost",
+    ),
+    Mutant(
+        "room for more than py",
+        "bounds/capped.py",
+        "np.minimum(problem.py, most)",
+        "0.5 * np.minimum(problem.py, most)",
+    ),
+    Mutant("entries beyond their bounds", "capped_session.py", "if over > _CLOSE:", "if over > 1e-2:", False),
     # Several classes.
     Mutant("the entropy of the label kept", "bounds/pricing/classes.py", "priced.lower - constant", "priced.lower"),
     Mutant(

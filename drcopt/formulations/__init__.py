@@ -14,6 +14,7 @@ one-shot        mixtures of maps f with   Σ λ_f H(f(X))               "Y": H(S
 from drcopt.formulations.base import Formulation as Formulation
 from drcopt.formulations.base import Part as Part
 from drcopt.formulations.base import Question as Question
+from drcopt.formulations.capped import Capped as Capped
 from drcopt.formulations.decisions import Decided as Decided
 from drcopt.formulations.decisions import Decisions as Decisions
 from drcopt.formulations.decisions import MapDecisions as MapDecisions
@@ -28,8 +29,9 @@ from drcopt.formulations.time_sharing import TimeSharing as TimeSharing
 from drcopt.words import FORMULATIONS, ClassifierSees
 
 __all__ = [
-    "CLASSIFIER_SEES", "NAMES", "Decided", "Decisions", "Formulation", "MapDecisions", "Message", "MessageDecisions",
-    "OneShot", "Part", "Question", "Several", "SeveralMessages", "SharedDecisions", "SingleLetter", "TimeSharing",
+    "CLASSIFIER_SEES", "NAMES", "Capped", "Decided", "Decisions", "Formulation", "MapDecisions", "Message",
+    "MessageDecisions", "OneShot", "Part", "Question", "Several", "SeveralMessages", "SharedDecisions", "SingleLetter",
+    "TimeSharing",
 ]  # fmt: skip
 
 NAMES = FORMULATIONS
