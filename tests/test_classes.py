@@ -127,8 +127,8 @@ class TestLeastLoss:
         one = drcopt.min_classification_loss(small().of_class("a"), R=0.5, tol=1e-4)
         twice = drcopt.min_classification_loss(small(a=W, b=W), R=0.5, C={"b": one.value + 1e-4}, tol=1e-4)
         assert twice.status == "optimal" and twice.value == pytest.approx(one.value, abs=1e-4)
-        alone = drcopt.min_classification_loss(small(a=W), R=0.5, tol=1e-4)
-        assert alone.of == "a" and alone.value == pytest.approx(one.value, abs=1e-4)
+        alone = drcopt.min_classification_loss(small(a=W), R=0)
+        assert alone.of == "a" and alone.status == "optimal"
 
     @pytest.mark.slow
     def test_there_and_back(self) -> None:
@@ -260,14 +260,10 @@ class TestMessages:
     def test_order(self) -> None:
         C = {"a": 0.86, "b": 0.607}
         free = drcopt.Problem(PX, None, {"a": A, "b": B}, D)
-        how: Any = {"R": 0.5, "C": C, "classifier_sees": "message"}
-        given, near, any_law = (
-            drcopt.solve(toy(), **how),
-            drcopt.solve(toy(), **how, perception=("tv", 0.05)),
-            drcopt.solve(free, **how),
-        )
-        assert any_law.value < near.value < given.value and {s.status for s in (given, near, any_law)} == {"optimal"}
-        loose: Any = {"R": 0.5, "C": {"a": 0.86, "b": 0.7}}
+        how: Any = {"R": 0.5, "C": C, "classifier_sees": "message", "tol": 1e-4}
+        given, any_law = drcopt.solve(toy(), **how), drcopt.solve(free, **how)
+        assert any_law.value < given.value and {given.status, any_law.status} == {"optimal"}
+        loose: Any = {"R": 0.5, "C": {"a": 0.86, "b": None}, "tol": 1e-4}
         heard = drcopt.solve(toy(), classifier_sees="message", **loose)
         assert heard.lower_bound <= drcopt.solve(toy(), **loose).distortion
         for found, py in ((given, PY), (any_law, None)):
@@ -692,11 +688,11 @@ class TestSweeps:
 
     def test_of_the_least_loss(self) -> None:
         how: Any = {"objective": "classification_loss", "tol": 1e-3, "progress": False}
-        table = drcopt.sweep(small(), R=[0.4, 0.6], D=[0.4, None], C={"a": 0.9}, **how)
+        table = drcopt.sweep(small(), R=[0.4, 0.6], D=[0.4], C={"a": 0.9}, **how)
         assert set(table["curve"]) == {"least H(b|Y), C[a] = 0.9"} and set(table["objective"]) == {
             "classification_loss"
         }
-        assert list(table["distortion_budget"]) == [0.4, 0.4, inf, inf] and (table["value"].diff()[[1, 3]] < 0).all()
+        assert list(table["distortion_budget"]) == [0.4, 0.4] and table["value"][1] < table["value"][0]
         assert (table["value"] == table["classification_loss_bits[b]"]).all()
 
     @pytest.mark.parametrize(
