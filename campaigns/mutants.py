@@ -72,6 +72,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "formulations/": ("one_shot", "one_shot_engine", "certificate", "engines", "soundness"),
     "certify/proof": ("proof", "proof_format", "law_proofs", "tampering"),
     "certify/exactly.py": ("exactly",),
+    "certify/writing.py": ("classes", "proof"),
     "checker/": (
         "own_shares",
         "forbidden_proofs",

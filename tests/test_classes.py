@@ -25,7 +25,7 @@ from drcopt.bounds.pricing import price_weighed
 from drcopt.certify.several import Judge, SeveralCertificate
 from drcopt.certify.witness import Budgets
 from drcopt.cli import main
-from drcopt.formulations import Part, Several, SingleLetter
+from drcopt.formulations import Part, Several, SeveralMessages, SingleLetter
 from drcopt.questions import RATE
 
 inf, LN2 = math.inf, math.log(2)
@@ -411,6 +411,15 @@ class TestEvidence:
         box = np.tile(np.array([[0.0, 0.1], [0.4, 0.5], [0.4, 0.5], [0.0, 0.1]]), (1, 1, 1))  # a is 2, b is 1
         found = price_weighed(problem, np.zeros((3, 1)), 0.1, np.array([0.1, 0.1]), box)
         assert found.lower[0] == inf and not len(found.y)
+
+    def test_of_messages_a_split_says_nothing(self) -> None:
+        leaf = Leaf(np.array(D).min(axis=1) + 0.1, 0.35, np.array([0.19, 0.01]))
+        question = SeveralMessages(toy(), 0.5 * LN2, inf, losses=(0.6, 0.5))
+        assert PosteriorTree(leaf).bound(question) > 0.0
+        assert PosteriorTree(Split(0, 0, 0.2, leaf, leaf)).bound(question) == -inf
+        assert (
+            question.most[1] == question.problem.entropy_x > Several(toy(), inf, inf, losses=(inf, inf)).most[1] - 1e-12
+        )
 
     def test_of_other_questions_it_says_nothing(self) -> None:
         problem = toy()

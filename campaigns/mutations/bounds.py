@@ -239,6 +239,15 @@ MUTANTS: tuple[Mutant, ...] = (
         "self.losses[j], objective",
         "self.losses[0], objective",
     ),
+    Mutant(
+        "H(Y) limits the rate of a message of several classes",
+        "formulations/several.py",
+        'kind = Message if self.classifier_sees == "message" else SingleLetter',
+        "kind = SingleLetter",
+    ),
+    Mutant(
+        "a sum of weights rounded up", "certify/writing.py", "math.nextafter(math.fsum(betas), 0.0)", "math.fsum(betas)"
+    ),
     Mutant("of one class Y's law is given", "formulations/several.py", "laws=self.laws", "laws=None"),
     Mutant("the least excess of all classes", "certify/several.py", "if max(s.loss_excess", "if min(s.loss_excess"),
     Mutant(
