@@ -13,7 +13,7 @@ from drcopt import Problem, solve
 from drcopt.bounds import Leaf, PosteriorTree, Split
 from drcopt.bounds.posterior import leaf_bound, packed, unpacked, whole_box
 from drcopt.bounds.pricing.corners import Known
-from drcopt.bounds.pricing.vertices import faces_inside, price_vertices
+from drcopt.bounds.pricing.vertices import face, faces_inside, price_vertices
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.base import INTERRUPTED, Limits
 from drcopt.engines.branch import Global
@@ -106,6 +106,26 @@ class TestCorners:
         W = np.array([[0.9, 0.05, 0.05], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6], [0.3, 0.3, 0.4]])
         known, faces = Known(), ((0, 1, 0.5), (1, 0, 0.3))
         assert known.corners(W, faces) is known.corners(W, faces)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_are_the_same_however_they_were_cut(self, kind: str) -> None:
+        """Along a path of faces, some of them looser than those that they replace, as a file's tree may have it."""
+        rng = np.random.default_rng([KINDS.index(kind), 11])
+        for _ in range(12):
+            W = channel(rng, kind)
+            known, box = Known(), np.stack([W.min(axis=0), W.max(axis=0)], axis=-1)
+            for _ in range(8):
+                s, side = int(rng.integers(W.shape[1])), int(rng.integers(2))
+                low, high = W[:, s].min(), W[:, s].max()
+                at = float(low + (high - low) * (rng.random() if side == 0 else rng.random() ** 0.3))
+                known.descends(faces_inside(box, W), face(s, side, at))
+                box[s, side] = at
+                faces, costs = faces_inside(box, W), rng.standard_normal((len(W), 5))
+                told, anew = known.corners(W, faces), Known().corners(W, faces)
+                assert len(told.p) == len(anew.p) == 0 or (len(told.p) and len(anew.p))
+                if len(anew.p):
+                    least = [(one.p @ costs + one.entropy[:, None]).min(axis=0) for one in (told, anew)]
+                    assert least[0] == pytest.approx(least[1], abs=1e-7)
 
 
 class TestTangents:
@@ -207,7 +227,7 @@ class TestSearch:
         points = Points(question, Limits(1e-6))
         points.start()
         limits = Limits(1e-6, node_limit=150)
-        search = CornerSearch(question, limits, points.slide, points.walk, points.explore, points.value)
+        search = CornerSearch(question, limits, points.slide, points.settle, points.explore, points.value)
         points.watch(search)
         search.run()
         assert search.lower > -math.inf
@@ -230,7 +250,7 @@ class TestSearch:
         """No point is known, and none exists: every box ends without a coupling."""
         problem = make("random", 2, 4, 4, 3)
         question = SingleLetter(problem, math.inf, tight(problem, 0.02))
-        search = CornerSearch(question, Limits(1e-6), lambda P: None, lambda P: None, lambda starts: None)
+        search = CornerSearch(question, Limits(1e-6), lambda P: None, lambda P, more: None, lambda starts: None)
         search.run()
         assert search.lower == math.inf
         assert PosteriorTree(search.tree()).bound(question) > 1.0
@@ -242,7 +262,7 @@ class TestSearch:
         def interrupt(P: np.ndarray) -> None:
             raise KeyboardInterrupt
 
-        search = CornerSearch(question, Limits(1e-6), interrupt, lambda P: None, lambda starts: None)
+        search = CornerSearch(question, Limits(1e-6), interrupt, lambda P, more: None, lambda starts: None)
         search.run()
         assert search.termination == INTERRUPTED
         assert math.isfinite(PosteriorTree(search.tree()).bound(question))

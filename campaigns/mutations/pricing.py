@@ -142,6 +142,12 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "no edge from close to a face", "bounds/pricing/corners.py", "flatnonzero(gap > 0.0)", "flatnonzero(gap > _ON)"
     ),
+    Mutant(
+        "what was cut away comes back",
+        "bounds/pricing/corners.py",
+        "return  # what was cut away does not come back",
+        "pass",
+    ),
     Mutant("corners on a face left out", "bounds/pricing/corners.py", "inside = gap >= -_ON", "inside = gap > _ON"),
     Mutant(
         "tangents above the divergence",

@@ -25,6 +25,7 @@ import numpy as np
 from drcopt.bounds.pricing import Partition, price_weighed
 from drcopt.bounds.pricing.corners import Known
 from drcopt.bounds.pricing.gibbs import softmin
+from drcopt.bounds.pricing.vertices import face, faces_inside
 from drcopt.formulations import Question
 from drcopt.problem import Problem, Standard
 from drcopt.questions import Piece, lowered
@@ -102,7 +103,7 @@ class PosteriorTree:
         # Sharp pricing is dear, and only the least bound counts: roughly first, then the least until it is a sharp one.
         heap: list[tuple[float, int, bool]] = []
         cells: list[Partition | None] = [None]
-        known = Known()
+        known = self._cuts(question.problem) if len(leaves) > 1 else Known()
         for i, (leaf, box) in enumerate(leaves):  # neighbours in the tree share the boxes of all letters but one
             if clock.expired() and i > 0:
                 return -math.inf  # a leaf without a bound: there is nothing to say of the whole
@@ -132,6 +133,22 @@ class PosteriorTree:
             piece, cells = _leaf_piece(question, leaf, box, _ROUGH, cells)
             found.append(piece)
         return found
+
+    def _cuts(self, problem: Problem) -> Known:
+        """How the boxes of single letters are cut out of each other."""
+        known, W = Known(), problem.ps_given_x
+        stack: list[tuple[Node, FloatArray]] = [(self.root, whole_box(problem))]
+        while stack:
+            node, box = stack.pop()
+            if isinstance(node, Leaf):
+                continue
+            faces = faces_inside(box[node.y], W)
+            for child, side in ((node.low, 1), (node.high, 0)):
+                known.descends(faces, face(node.s, side, node.at))
+                part = box.copy()
+                part[node.y, node.s, side] = node.at
+                stack.append((child, part))
+        return known
 
     def _proving(self, question: Question) -> list[tuple[Leaf, FloatArray]]:
         """The leaves with their boxes; none where they prove nothing of the question.

@@ -47,7 +47,7 @@ _MOST_STUCK = 10
 #: After so many boxes, and whenever there are twice as many, the gap has to shrink as if that took no more in all.
 _LOOK, _MOST_BOXES = 125, 2_000
 #: The certificate prices a box in so much of the time that the search took for it.
-_RECKONED = 0.4
+_RECKONED = 0.3
 
 
 @dataclass(eq=False)

@@ -13,6 +13,7 @@ starts costs little more than a step of one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -67,16 +68,18 @@ class _Spent:
 
 
 def local_minima(
-    problem: Problem, rate: float, budget: float, starts: list[FloatArray], steps: int = _STEPS
+    problem: Problem, rate: float, budget: float, starts: list[FloatArray], below: float = math.inf
 ) -> list[Descent]:
     """Local minima of E d with I ≤ rate and H(S|Y) ≤ budget, from joint pmfs; fewer than ``starts`` as a rule.
+
+    Those that will hardly come ``below`` a value are given up on their way.
 
     They are on the marginals but for rounding, within the budgets, and carry their multipliers.
     """
     n, m = problem.n, problem.m
     if n * m > MOST_ENTRIES or not starts or clock.expired():
         return []
-    return _Method(problem, rate, budget).run(starts, steps)
+    return _Method(problem, rate, budget).run(starts, below)
 
 
 class _Method:
@@ -91,7 +94,7 @@ class _Method:
         outer = np.einsum("xs,ws->sxw", problem.ps_given_x, problem.ps_given_x)
         self.outer = outer.reshape(problem.k, n * n)
 
-    def run(self, starts: list[FloatArray], steps: int) -> list[Descent]:
+    def run(self, starts: list[FloatArray], below: float) -> list[Descent]:
         """See :func:`local_minima`."""
         problem = self.problem
         inside = [(1 - _INSET) * np.maximum(P, 0.0) + _INSET * problem.independent for P in starts]
@@ -100,12 +103,14 @@ class _Method:
         spent = self._spent(P)
         batch = _Batch(P, mu[:, None] / P, _prices(spent.over, mu), np.zeros((len(P), len(self.sums))), mu, 0.0 * mu)
         found: list[Descent] = []
-        for _ in range(steps):
+        for _ in range(_STEPS):
             error = self._error(batch, spent)
             met = error <= _MET * batch.mu
             ended = met & (batch.mu <= _LAST)
             found += [self._descent(batch, i) for i in np.flatnonzero(ended & (spent.over.max(axis=1) <= 0.0)).tolist()]
-            on = ~(ended | (batch.vain >= _VAIN))
+            # Were it a convex program, this would be a bound.
+            least = batch.P @ self.d + _PRICE * np.maximum(spent.over, 0.0).sum(axis=1) - (len(self.d) + 4) * batch.mu
+            on = ~(ended | (batch.vain >= _VAIN) | (met & (least > below)))
             if not on.any() or clock.expired():
                 break
             batch = batch.take(on)

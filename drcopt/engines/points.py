@@ -242,7 +242,7 @@ class Points:
         if not fresh or (self._vain >= _VAIN and self._batches % _VAIN and not always):
             return None
         rate, budget = self.rate * (1 - _WITHIN), self.budget * (1 - _WITHIN)
-        found = local_minima(self.problem, rate, budget, fresh)
+        found = local_minima(self.problem, rate, budget, fresh, self.value)
         best = min(found, key=lambda one: self.problem.distortion(one.P), default=None)
         known = self.value
         if best is not None:  # it may be the only coupling within its tangent's budget: no descent from here

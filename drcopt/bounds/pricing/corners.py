@@ -71,11 +71,25 @@ class Corners:
 
 
 class Known:
-    """The corners of boxes met so far: the leaves of a tree share the boxes of all letters but a few."""
+    """The corners of boxes met so far: the leaves of a tree share the boxes of all letters but a few.
+
+    Where it was told how boxes were cut (:meth:`descends`) each is one cut of another; else one of that with all faces
+    but its last.
+    """
 
     def __init__(self) -> None:
         self._found: dict[tuple[Face, ...], Corners] = {}
+        self._from: dict[tuple[Face, ...], tuple[tuple[Face, ...], Face]] = {}
         self._room = _ROOM
+
+    def descends(self, faces: tuple[Face, ...], face: Face) -> None:
+        """A box with these faces, by class and side, is cut by one more, or by one that is tighter than its own."""
+        s, side, at = face
+        for own in faces:
+            if own[:2] == (s, side) and not (at < own[2] if side else at > own[2]):
+                return  # what was cut away does not come back
+        cut = tuple(sorted([*(own for own in faces if own[:2] != (s, side)), face]))
+        self._from.setdefault(cut, (faces, face))
 
     def corners(self, W: FloatArray, faces: tuple[Face, ...]) -> Corners:
         """Those of a box with these faces.
@@ -90,7 +104,8 @@ class Known:
         if faces in self._found:
             return self._found[faces]
         clock.check()
-        found = self.corners(W, faces[:-1]).cut(W, faces[-1])
+        parent, face = self._from.get(faces, (faces[:-1], faces[-1]))
+        found = self.corners(W, parent).cut(W, face)
         if self._room >= found.on.size:
             self._room -= found.on.size
             self._found[faces] = found

@@ -25,11 +25,16 @@ def faces_inside(box: FloatArray, W: FloatArray) -> tuple[Face, ...]:
     """The faces of one letter's box that cut the range of W."""
     low, high = W.min(axis=0), W.max(axis=0)
     return tuple(
-        (s, side, float(box[s, side]) + (4e-16 if side else -4e-16))  # the classes' sums differ in the last digit
+        face(s, side, float(box[s, side]))
         for s in range(W.shape[1])
         for side in (0, 1)
         if (box[s, 0] > low[s] if side == 0 else box[s, 1] < high[s])
     )
+
+
+def face(s: int, side: int, at: float) -> Face:
+    """τ_s at least (``side`` 0) or at most (1) ``at``, moved outwards: the classes' sums differ in the last digit."""
+    return s, side, at + (4e-16 if side else -4e-16)
 
 
 def count(box: FloatArray, W: FloatArray) -> int:
