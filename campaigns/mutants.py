@@ -54,6 +54,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "bounds/pricing/corners.py": ("corners", "pricing"),
     "bounds/pricing/convexity.py": ("convexity", "pricing"),
     "bounds/pricing/unconfined.py": ("unconfined", "pricing"),
+    "bottleneck_curve.py": ("bottleneck_curve",),
     "bounds/pricing/spatial.py": ("bottleneck", "pricing", "cells", "certificate", "global"),
     "questions/": ("questions", "pricing", "certificate", "proof", "checker", "soundness"),
     "questions/divergences.py": ("laws",),

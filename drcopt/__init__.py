@@ -15,6 +15,7 @@ if _TYPE_CHECKING:  # what type checkers and editors see; the interpreter loads 
     from drcopt import information as information
     from drcopt import sources as sources
     from drcopt import words as words
+    from drcopt.bottleneck_curve import BottleneckCurve as BottleneckCurve
     from drcopt.engines.best_map import best_map as best_map
     from drcopt.errors import CheckpointError as CheckpointError
     from drcopt.errors import DrcoptError as DrcoptError
@@ -57,6 +58,7 @@ _HOME = {
     "min_rate": "solve",
     "solve": "solve",
     "solve_drc": "solve",
+    "BottleneckCurve": "bottleneck_curve",
     "information_bottleneck": "special_cases",
     "rate_distortion": "special_cases",
     "sweep": "sweep",
@@ -66,11 +68,11 @@ _HOME = {
 
 #: What a user imports; ``dir(drcopt)`` shows this and nothing else.
 __all__ = [
-    "CheckpointError", "DrcoptError", "InfeasibleError", "InputError", "MissingExtraError", "NotSolvedError",
-    "OutputError", "Perception", "Problem", "Solution", "Surface", "best_map", "checker", "closed_forms", "distortion",
-    "explore", "export", "information", "information_bottleneck", "min_classification_loss", "min_perception",
-    "min_rate", "neural", "plotting", "proof", "rate_distortion", "solve", "solve_drc", "sources", "statistics",
-    "surface", "sweep", "tables", "theorems", "words",
+    "BottleneckCurve", "CheckpointError", "DrcoptError", "InfeasibleError", "InputError", "MissingExtraError",
+    "NotSolvedError", "OutputError", "Perception", "Problem", "Solution", "Surface", "best_map", "checker",
+    "closed_forms", "distortion", "explore", "export", "information", "information_bottleneck",
+    "min_classification_loss", "min_perception", "min_rate", "neural", "plotting", "proof", "rate_distortion",
+    "solve", "solve_drc", "sources", "statistics", "surface", "sweep", "tables", "theorems", "words",
 ]  # fmt: skip
 
 

@@ -247,6 +247,17 @@ class LawSession(Session):
             missed, least = missed_by(found.last)
         return self._of_least(found, inner, budgets, size, clock.now() - started), missed, least
 
+    def judged(
+        self, objective: Quantity, proposal: Proposal, engine: str, *, R: float | None = None, C: float | None = None
+    ) -> Solution:
+        """What the judge makes of an answer that is known already."""
+        started = clock.now()
+        given = [check.budget(q.budget, v) for q, v in zip(QUANTITIES, (None, R, C), strict=True)]
+        budgets = Budgets(given[0], given[1], given[2], self.units)
+        question = self._question(objective, budgets.nats)
+        certificate = self._certify(question, proposal, self._limits(objective, started), budgets)
+        return self._solution(certificate, proposal, engine, given, clock.now() - started)
+
     @property
     def _per_nat(self) -> float:
         """Nats, or units of the divergence, in a unit of perception."""

@@ -39,6 +39,7 @@ LAYERS = (
     {"class_session"},
     {"decision_session"},
     {"solve"},
+    {"bottleneck_curve"},
     {"special_cases"},
     {"plotting"},  # pictures of tables and solutions; nothing there solves
     {"sweeps"},

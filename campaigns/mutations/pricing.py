@@ -138,6 +138,18 @@ MUTANTS: tuple[Mutant, ...] = (
         "near = self.kappa[y] * (most - mean)",
         "near = 0.0 * (most - mean)",
     ),
+    Mutant(
+        "tangents as high as what was met",
+        "certify/bottleneck_curve.py",
+        "least, _, y, p = letters.search(tol, *near)",
+        "_, least, y, p = letters.search(tol, *near)\n                least = least + 1e-3",
+    ),
+    Mutant(
+        "a tangent that costs less than it says",
+        "bottleneck_curve.py",
+        "paid = limits[:, None] * (self.alpha",
+        "paid = 0.99 * limits[:, None] * (self.alpha",
+    ),
     Mutant("edges that few constraints hold", "bounds/pricing/corners.py", ".T >= n - 2)", ".T >= n - 1)"),
     Mutant(
         "no edge from close to a face", "bounds/pricing/corners.py", "flatnonzero(gap > 0.0)", "flatnonzero(gap > _ON)"

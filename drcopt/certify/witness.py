@@ -36,6 +36,7 @@ from typing import Any
 import numpy as np
 
 from drcopt import information, words
+from drcopt.certify import rounding
 from drcopt.coupling import leaves_first, loosest, round_onto_allowed, round_onto_marginals, send_along
 from drcopt.formulations import Part, Question
 from drcopt.support import clock
@@ -148,8 +149,7 @@ def allowances(
     p = formulation.problem
     n, m, k = p.n, p.m, p.k
     weighed, missing = _deviations(formulation, parts)
-    gamma = (n + m + min(n * m, 1024) + 32) * 2 * _UNIT
-    more = 16 * weighed + 20 * _UNIT * (rate + 2.0 + math.log(n * m)) + gamma * rate
+    gamma, more = rounding.of_sums(n, m), float(rounding.of_rate(n, m, weighed, rate))
     stochastic = float(np.abs(p.ps_given_x.sum(axis=1) - 1.0).max()) + k * _UNIT
     spread = missing * math.log(k + 1.0) + float(information.binary_entropy(min(missing, 0.5)))
     cost = (gamma + n * m * _UNIT) * distortion + missing * p.d_most

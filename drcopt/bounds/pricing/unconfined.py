@@ -40,8 +40,9 @@ from drcopt.support.check import FloatArray
 _VERTICES, _PARTS, _MOST = 4, 8, 400_000
 #: β is near α/η up to this factor: then what is missing to α may count for nothing.
 _NEARLY = 1.0 + 1e-6
-#: Rounds, which halve or quarter widths: there is nothing left to see after so many.
-_ROUNDS = 25
+#: Rounds, which halve or quarter widths: there is nothing left to see after so many, and no minimum after so many that
+#: found none.
+_ROUNDS, _IDLE = 25, 3
 #: Letters' local minima worth handing on: at most so many, apart by so much.
 _MINIMA, _APART = 4, 0.05
 #: Convex-concave and Newton steps that sharpen one, those that find the least of a convex φ, and how far one goes.
@@ -105,7 +106,7 @@ class Letters:
     @property
     def few_dimensions(self) -> bool:
         """Whether simplices are worth a try."""
-        n, k = self.W.shape
+        n, k = len(_distinct(self.W)), self.W.shape[1]
         return bool(self.kappa.min() >= 1.0) and (n <= min(k, _VERTICES) or k < _VERTICES)
 
     def gibbs(
@@ -173,7 +174,7 @@ class Letters:
         m, W = len(self.base), self.W
         first = _first(W)
         cells, y, parts = np.repeat(first[None], m, axis=0), np.arange(m), pattern(len(first))
-        lower, best, seen = np.full(m, np.inf), np.full(m, np.inf), 0
+        lower, best, seen, idle = np.full(m, np.inf), np.full(m, np.inf), 0, 0
         basins = self.basins(known, p, tol)
         found = [(known, *self.gibbs(known, np.log(np.maximum(p @ W, _TINY)))[2:5:2])]
         np.minimum.at(best, known, found[0][2])
@@ -202,12 +203,13 @@ class Letters:
             np.minimum.at(lower, y[shut], np.where(np.isnan(bound), -np.inf, bound)[shut])
             if not len(left):
                 break
-            if round_ > 0:  # a letter's lowest and farthest lead to minima
+            if round_ > 0 and idle < _IDLE:  # a letter's lowest and farthest lead to minima
                 some = left[np.concatenate([_least(y[left], value[left]), _least(y[left], -far)])]
                 low, value = self.sharpened(y[some], p[some], _DESCENTS, _STEPS)
                 found.append((y[some], low, value))
                 np.minimum.at(best, y[some], value)
-                basins = basins.joined(self.basins(y[some], low, tol))
+                before, basins = len(basins.y), basins.joined(self.basins(y[some], low, tol))
+                idle = 0 if len(basins.y) > before else idle + 1
             cells, y = cells[left], y[left]
         np.minimum.at(lower, basins.y, basins.least)
         y, p, value = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
@@ -282,11 +284,16 @@ def _least(y: np.ndarray, value: FloatArray) -> np.ndarray:
     return np.asarray(order[np.unique(y[order], return_index=True)[1]])
 
 
+def _distinct(W: FloatArray) -> FloatArray:
+    """Its rows, those that are equal once."""
+    return np.asarray(W[np.sort(np.unique(W, axis=0, return_index=True)[1])])
+
+
 def _first(W: FloatArray) -> FloatArray:
     """The vertices (v, k) of a simplex that holds all class posteriors: the rows themselves where they are few."""
-    n, k = W.shape
-    if n <= k:
-        return W
+    k, rows = W.shape[1], _distinct(W)
+    if len(rows) <= k:
+        return rows
     least = W.min(axis=0)
     return np.asarray(least + (1.0 - least.sum()) * np.eye(k))
 
