@@ -1,10 +1,11 @@
-"""``python -m benchmarks.surfaces``: whole surfaces and curves beside as many solves, in CPU seconds of one run."""
+"""``python -m benchmarks.surfaces``: surfaces, curves and sweeps beside as many solves, in CPU seconds of one run."""
 
 from __future__ import annotations
 
 import argparse
 import time
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,32 @@ def surface(letters: int, classes: int, tol: float, limit: float, every: int) ->
     )
 
 
+def rows(tol: float = 1e-3) -> None:
+    """A sweep whose rows other rows may settle, and as many solves."""
+    problem, bits = source(4, 2), drcopt.information.NATS_PER["bits"]
+    low, high = problem.entropy_s_given_x / bits, problem.entropy_s / bits
+    budgets = {"R": np.linspace(0.4, 1.0, 4).tolist(), "C": np.linspace(low + 0.55 * (high - low), high, 9).tolist()}
+    free = drcopt.Problem(problem.px, None, problem.ps_given_x, problem.d)
+    near, message = {"perception": ("tv", 0.05)}, {"classifier_sees": "message"}
+    cases: tuple[tuple[str, drcopt.Problem, dict[str, Any]], ...] = (
+        ("near a target", problem, near), ("messages", problem, message), ("a free law", free, {}),
+    )  # fmt: skip
+    for name, asked, how in cases:
+        swept = {"P": 0.05} if how is near else how
+
+        def solve(asked: drcopt.Problem = asked, how: dict[str, Any] = how) -> None:
+            for R, C in product(budgets["R"], budgets["C"]):
+                drcopt.solve(asked, R=R, C=C, tol=tol, on_failure="return", **how)
+
+        _, solves = spent(solve)
+        table, seconds = spent(lambda a=asked, s=swept: drcopt.sweep(a, **budgets, tol=tol, progress=False, **s))
+        settled = (table["engine"] == "earlier").sum()
+        print(
+            f"rows, {name}, to {tol:g}: {len(table)} solves {solves:.1f} s, a sweep {seconds:.1f} s "
+            f"({solves / seconds:.1f} times; {settled} rows settled by others)"
+        )
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.surfaces", description=__doc__)
@@ -76,6 +103,7 @@ def main() -> None:
     parser.add_argument("--tol", type=float, nargs="*", default=[1e-3])
     options = parser.parse_args()
     curve()
+    rows()
     for tol in options.tol:
         surface(8, 2, tol, options.limit, options.every)
 

@@ -214,6 +214,18 @@ class TestTheCommand:
         assert not (tmp_path / "forged.html").exists()
 
 
+def test_a_page_of_a_grid_shows_its_places() -> None:
+    grid = drcopt.surface(drcopt.sources.bernoulli(), R=(0.3, 0.8), C=(0.75, 0.9), tol=1e-2, at=(5, 4))
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', explore.page(grid), re.S)
+    data = json.loads(text)
+    table = grid.table()
+    assert data["series"][0]["a"] == pytest.approx(table["rate_budget_bits"].tolist())
+    assert data["notes"][0] == "100.0% of 5×4 budgets are known to 0.01."
+    feasible = table[table["status"] == "known"]
+    assert sorted(p["value"] for p in data["points"]) == pytest.approx(sorted(feasible["value"]))
+    assert all(v is None or v >= 0.75 for v in data["edge"]["lower"] + data["edge"]["upper"])
+
+
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to draw pages with: apt-get install chromium")
 class TestInABrowser:
@@ -252,6 +264,13 @@ class TestInABrowser:
         assert "&#39;=1+1" in dom or "'=1+1" in dom  # no formula in a spreadsheet
         assert re.search(r'data-svg="(<|&lt;)\?xml', dom)
         assert dom.count("<td>") > 100
+
+    def test_captions_say_what_is_there(self, surface: drcopt.Surface, tmp_path: Path) -> None:
+        codecs = pd.DataFrame({"rate": [0.4], "distortion": [0.2], "loss": [0.8], "name": ["mine"]})
+        for page, words in ((explore.page(surface), ""), (explore.page(surface, codecs=codecs), " Diamonds: codecs.")):
+            (said,) = re.findall(r'<figcaption id="map-caption">([^<]*)<', self.drawn(page, tmp_path))
+            assert words in said and ("Diamonds" in said) == bool(words)
+            assert said.startswith("Grey: no point meets the budgets") and "Lines: the least loss" in said
 
     def test_the_coupling_shown_meets_the_chosen_budgets(self, surface: drcopt.Surface, tmp_path: Path) -> None:
         script = (

@@ -122,6 +122,8 @@ class TestWhatIsProved:
         holds(known, drcopt.solve(problem(), R=0.5, C=0.8, perception=("tv", 0.1), **sees), 0.5, 0.8, 0.1)
         assert check(to_dict(known.refinement)).accepted
         assert len(known.table(2, 2, 2)) == 8
+        with pytest.raises(InputError, match="at most two budgets must vary for a picture"):
+            known.plot()
 
     def test_the_least_rate(self) -> None:
         known = drcopt.surface(problem(), D=(0.1, 0.3), P=(0.01, 0.2), objective="rate", tol=5e-2, resolution=1 / 8)
@@ -227,7 +229,8 @@ class TestHowItRuns:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"P": (0.0, 0.1), "target": [0.5, 0.5, 0.0]}, "P must begin above 0 where the target has letters"),
+            ({"P": (0.0, 0.1), "target": [0.5, 0.5, 0.0]}, "where the target has letters without mass"),
+            ({"P": (0.0, 0.1), "formulation": "time-sharing"}, "P must begin above 0 with formulation='time-sharing'"),
             ({"P": (1.5, 2.0)}, "P must begin below 1"),
             ({"P": (0.1, 0.2), "perception": ("tv", 0.1)}, "perception must not be given where P is"),
             ({"P": (0.1, 0.2), "kind": "near"}, "perception kind must be one of"),

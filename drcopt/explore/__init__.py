@@ -149,7 +149,9 @@ def _of_surface(surface: Surface) -> dict[str, Any]:
     def per(q: Quantity, units: words.Units) -> float:
         return inside(q, surface.settings["perception"], units)
 
-    table = surface.table(*([_LINE] if len(axes) == 1 else [_GRID] * 2))
+    grid = surface.refinement.grid
+    own = bool(grid) and math.prod(grid) <= _GRID**2
+    table = surface.table(*(grid if own else [_LINE] if len(axes) == 1 else [_GRID] * 2))
     columns = [BUDGETS[q] for q in axes]
     data = _data(objective, axes, table, columns, [surface.settings["formulation"]])
     held = [
@@ -157,7 +159,6 @@ def _of_surface(surface: Surface) -> dict[str, Any]:
         for q in BUDGETS
         if q not in (*axes, objective) and math.isfinite(surface.refinement.fixed[q.place])
     ]
-    grid = surface.refinement.grid
     data["notes"] = [
         f"{surface.share}{'' if grid else ' of the budgets'} are known to "
         f"{objective.outside(surface.refinement.tol, 'bits'):.3g}{' bits' if objective.informational else ''}"
@@ -169,7 +170,8 @@ def _of_surface(surface: Surface) -> dict[str, Any]:
     size = surface.question.problem.d.size
     count = max(2, min(_COUPLINGS, int((_NUMBERS / size) ** (1.0 / len(axes)))))
     units = [per(q, "bits") / per(q, surface.units) for q in axes]
-    for _, row in surface.table(*[count] * len(axes)).iterrows():
+    counts = [n if n <= count else count for n in grid] if own else [count] * len(axes)
+    for _, row in surface.table(*counts).iterrows():
         if not math.isfinite(row["value"]):
             continue
         P = surface.coupling(*(float(row[c]) * u for c, u in zip(columns, units, strict=True)))
@@ -184,10 +186,15 @@ def _edge(surface: Surface, axis: Quantity) -> dict[str, Any]:
     at = np.linspace(ends.low, ends.high, 80)
     lower, upper = surface.edge([axis.outside(v, surface.units) for v in at.tolist()])
     unit = CLASSIFICATION_LOSS.outside(CLASSIFICATION_LOSS.inside(1.0, surface.units), "bits")
+    least = CLASSIFICATION_LOSS.outside(surface.refinement.axes[1].low, "bits")
+
+    def shown(edge: FloatArray) -> list[float | None]:  # below the map there is nothing to draw it on
+        return [_number(float(v) * unit) if float(v) * unit >= least else None for v in edge]
+
     return {
         "a": [_number(axis.outside(v, "bits")) for v in at.tolist()],
-        "lower": [_number(float(v) * unit) for v in lower],
-        "upper": [_number(float(v) * unit) for v in upper],
+        "lower": shown(lower),
+        "upper": shown(upper),
     }
 
 

@@ -59,6 +59,10 @@ function tick(place) {
 function width(id) {
   return Math.max(280, Math.min(900, $(id).clientWidth));
 }
+// Of sentences those about what is there.
+function caption(id, sentences) {
+  $(id).textContent = sentences.filter(([there]) => there).map(([, text]) => text).join(" ");
+}
 function put(id, made, label) {
   made.setAttribute("role", "img");
   made.setAttribute("aria-label", label);
@@ -93,6 +97,12 @@ function drawMap() {
     color: { scheme: "Cividis", legend: true, label: $("fill").selectedOptions[0].textContent + unit(data.objective.unit) },
     marks,
   });
+  const grey = all.some((r) => r.status === "infeasible"), white = known.length + all.filter((r) => r.status === "infeasible").length < all.length;
+  caption("map-caption", [
+    [grey, "Grey: no point meets the budgets (proved)."], [white, "White: no point is known."],
+    [data.edge, "Lines: the least loss lies between the solid and the dashed."], [codecs.length, "Diamonds: codecs."],
+    [true, "Click to choose a point."],
+  ]);
   let under = null;
   made.addEventListener("input", () => { if (made.value) under = made.value; });
   made.addEventListener("click", () => { if (under) choose(under.a, under.b); });
@@ -103,7 +113,7 @@ function sliced() {
   if (!two) return { all: rows(), along: "a", axis: A, held: "" };
   const values = distinct(rows(), state.hold), at = values[Math.min(state.at, values.length - 1)];
   const along = state.hold === "a" ? "b" : "a", axis = along === "a" ? A : B, other = along === "a" ? B : A;
-  return { all: rows().filter((r) => r[state.hold] === at), along, axis, held: other.letter + " = " + show(at) + unit(other.unit), value: at };
+  return { all: rows().filter((r) => r[state.hold] === at), along, axis, held: other.letter + " = " + show(at, 5) + unit(other.unit), value: at };
 }
 function drawSlice() {
   const { all, along, axis, held } = sliced(), x = placed(distinct(all, along));
@@ -123,6 +133,10 @@ function drawSlice() {
       Plot.tip(both, Plot.pointer({ x: at, y: "upper", title: said })),
     ],
   });
+  caption("slice-caption", [
+    [true, "The least lies between floor (dashed) and ceiling."],
+    [codecs.length, two ? "Diamonds: codecs, wherever their other budget lies." : "Diamonds: codecs."],
+  ]);
   $("held").textContent = held;
   put("slice", made, data.objective.words + (held ? " at " + held : "") + "; the table below holds the same numbers");
 }
@@ -250,7 +264,7 @@ function controls() {
     slider.max = values.length - 1;
     $("name-" + key).textContent = axis.letter;
     const at = values[Number(slider.value)];
-    $("out-" + key).textContent = show(at) + unit(axis.unit);
+    $("out-" + key).textContent = show(at, 5) + unit(axis.unit);
     slider.setAttribute("aria-valuetext", show(at) + unit(axis.unit));
   });
 }

@@ -268,14 +268,14 @@ class Surface:
         from drcopt import plotting
 
         axes = self.refinement.axes
-        table = self.table(*[_DRAWN[len(axes)]] * len(axes))
-        if title is None:
-            unit = "" if self._quantity is DISTORTION else f" {self.units}"
-            title = f"{self.share} known within {self.tolerance:.3g}{unit}"
         if len(axes) > 2:
             raise InputError(
                 "at most two budgets must vary for a picture; here three do. Plot a surface that holds one."
             )
+        table = self.table(*(self.refinement.grid or [_DRAWN[len(axes)]] * len(axes)))
+        if title is None:
+            unit = "" if self._quantity is DISTORTION else f" {self.units}"
+            title = f"{self.share} known within {self.tolerance:.3g}{unit}"
         if len(axes) == 1:
             letter: Any = axes[0].quantity.budget
             table[MEASURED[self._quantity]] = table["value"]

@@ -157,10 +157,10 @@ def surface(
     for axis in axes:
         if axis.quantity is PERCEPTION and wanted is not None:
             laws = wanted.near(problem, axis.high)
-            if axis.low == 0.0 and not laws.target.all():
+            if axis.low == 0.0 and (formulation == "time-sharing" or not laws.target.all()):
                 raise InputError(
-                    f"P must begin above 0 where the target has letters without mass; it is {check.shown(P)}. Pass "
-                    "e.g. 1e-6."
+                    "P must begin above 0 with formulation='time-sharing', and where the target has letters without "
+                    f"mass; it is {check.shown(P)}. Pass e.g. 1e-6."
                 )
             question = replace(question, laws=laws)
             settings["perception"] = replace(wanted, budget=axis.high / unit[PERCEPTION])
