@@ -18,17 +18,26 @@ class ReadOnly:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if isinstance(value, np.ndarray) and value.flags.writeable:
-                view = value.view()
-                view.flags.writeable = False
-                object.__setattr__(self, name, view)
+                object.__setattr__(self, name, _viewed(value))
+            elif isinstance(value, ByClass):
+                object.__setattr__(self, name, ByClass({of: _viewed(each) for of, each in value.items()}))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.__post_init__()
 
 
+def _viewed(value: Any) -> Any:
+    """A view of an array that cannot be written to; anything else as it is."""
+    if not isinstance(value, np.ndarray):
+        return value
+    view = value.view()
+    view.flags.writeable = False
+    return view
+
+
 class ByClass(dict[str, float]):
-    """Numbers by the name of their class, read-only; it formats as a number does.
+    """Numbers (of a message: tables) by the name of their class, read-only; it formats as a number does.
 
     >>> f"{ByClass(digit=0.51234, even=0.25):.3g}"
     '{digit: 0.512, even: 0.25}'

@@ -24,8 +24,8 @@ from drcopt.problem import Problem, Support
 from drcopt.questions import CLASSIFICATION_LOSS, DISTORTION, PERCEPTION, QUANTITIES, Quantity
 from drcopt.questions.output import KINDS, Fixed, Free, Near, OutputLaw
 from drcopt.session import EDGE_SECONDS, Session
+from drcopt.solution import ByClass, Multipliers, Residuals, Solution
 from drcopt.solution import Message as Atoms
-from drcopt.solution import Multipliers, Residuals, Solution
 from drcopt.stakes import Stakes
 from drcopt.support import check, clock
 from drcopt.support.check import FloatArray
@@ -403,7 +403,7 @@ class LawSession(Session):
         posteriors[:, support.x] = (P / weights).T
         channels: Any = self.problem.channels
         several = self.problem.classes is not None
-        classes = {name: posteriors @ W for name, W in channels.items()} if several else posteriors @ channels
+        classes = posteriors @ channels if not several else ByClass({of: posteriors @ W for of, W in channels.items()})
         return Atoms(support.y[letters], weights, posteriors, classes)
 
     def _off(self, coupling: FloatArray) -> float:

@@ -275,6 +275,8 @@ class TestMessages:
             assert all(one[0] <= c + 1e-9 for one, c in zip(losses, C.values(), strict=True))
             assert py is None or found.output_law == pytest.approx(py, abs=1e-12)
             assert message.classes["b"] == pytest.approx(message.posteriors @ np.array(B))
+            with pytest.raises(ValueError, match="read-only"):
+                pickle.loads(pickle.dumps(found)).message.classes["b"][0, 0] = 1.0
             right = message.weights @ message.classes["a"].max(axis=1)
             assert found.accuracy["a"] == pytest.approx(right)
 
