@@ -40,8 +40,9 @@ _SPARE, _UNIT = 4e-14, 2.0**-52
 _SETTLED = 1e-2
 #: Gradients that are no reason to take a letter in.
 _FLAT = 1e-14
-#: What is missing, in nats, from where the active set goes on alone.
-_NEAR = 1e-6
+#: What is missing, in nats, from where the active set goes on alone; entries of d from which it is not tried first, and
+#: its rounds before the central path where there are fewer.
+_NEAR, _MANY, _TRIED = 1e-6, 2**14, 8
 #: What rounding may take from a bound, for d in [0, 1].
 _TAKEN = 2e-14
 #: A quadratic model is minimised to this share of the gap.
@@ -211,13 +212,14 @@ class FreeLaw:
         low: _State | None = None
         high: _State | None = None
         self.best, least, coarse = s, math.inf, 0.0
-        if aim.merit(s.seen) > _NEAR:
-            law, beta, steps = central_path(
-                self.px, self.d, s.law, s.beta, aim, lambda: limits.expired or clock.expired()
-            )
-            self.evaluations += steps
-            s = min(s, self._evaluate(law, beta), key=lambda one: aim.merit(one.seen))
+        turn = 0 if self.d.size >= _MANY else _TRIED
         for done in range(_ROUNDS):
+            if done == turn and aim.merit(s.seen) > _NEAR:
+                law, beta, steps = central_path(
+                    self.px, self.d, s.law, s.beta, aim, lambda: limits.expired or clock.expired()
+                )
+                self.evaluations += steps
+                s = min(s, self._evaluate(law, beta), key=lambda one: aim.merit(one.seen))
             self.best = max(s, self.best, key=lambda one: one.proved(aim))
             off, tol = aim.off(s.seen), max(aim.tol(s.beta), coarse)
             if (s.gap <= tol and abs(off) <= aim.fine) or limits.expired or clock.expired():
