@@ -117,7 +117,6 @@ class LawSession(Session):
 
     def _shared(self, perception: Perception | None) -> None:
         """Mixtures, whose law is that of their average."""
-        forbidden.refuse_mixed_laws(self.problem)
         if self._law is None and self.formulation == "time-sharing":
             raise InputError(
                 "perception must be more than 0 with formulation='time-sharing': its law is that of the average, and "

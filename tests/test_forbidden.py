@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from grids import couplings, free_couplings
+from scipy.optimize import linprog
 from scipy.special import rel_entr, xlogy
 
 import drcopt
@@ -266,6 +267,27 @@ class TestPieces:
     def test_a_distortion_as_a_function(self) -> None:
         d = drcopt.distortion.from_function(lambda a, b: abs(a - b) if abs(a - b) < 2 else inf, [0, 1, 2], [0, 1, 2])
         assert np.isinf(d).sum() == 2
+
+
+def test_mixtures_of_laws() -> None:
+    """Time-sharing, py free: no mixture of channels that avoid the pairs is below the bound; one alone is worse."""
+    rng = np.random.default_rng(3)
+    px, W = rng.dirichlet(np.ones(3)), 0.95 * rng.dirichlet(np.full(2, 0.5), size=3) + 0.025
+    d, f = rng.random((3, 3)), rng.random((3, 3)) < 0.3
+    f[np.arange(3), rng.integers(3, size=3)] = False
+    problem = drcopt.Problem(px, None, W, np.where(f, inf, d))
+    C = 0.5 * (problem.entropy_s_given_x + problem.entropy_s)
+    mixed = drcopt.solve(problem, C=C, units="nats", formulation="time-sharing")
+    alone = drcopt.solve(problem, C=C, units="nats")
+    assert mixed.status == alone.status == "optimal" and f.sum() == 2
+    assert mixed.distortion < alone.lower_bound - 1e-3 and not mixed.coupling[f].any()
+    K = rng.dirichlet(np.full(3, 0.3), size=(1000, 3)) * ~f
+    K = np.concatenate([K / K.sum(axis=2, keepdims=True), np.eye(3)[list(itertools.product(range(3), repeat=3))]])
+    P = px[:, None] * K[(K[:, f] == 0).all(axis=1)]
+    losses = [problem.classification_loss(each) for each in P]
+    costs = (P * np.where(f, 0.0, d)).sum(axis=(1, 2))
+    best = linprog(costs, A_ub=[losses], b_ub=[C], A_eq=np.ones((1, len(P))), b_eq=[1.0]).fun
+    assert mixed.lower_bound <= best <= mixed.distortion + 0.01
 
 
 WRONG: dict[str, tuple[Any, str]] = {
