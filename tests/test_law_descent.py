@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -78,3 +79,22 @@ def test_larger_couplings_have_points() -> None:
     distortion, _, loss = points.question.values([Part(1.0, points.best)])
     assert loss <= C and points.question.laws.share(points.best.sum(axis=0)) == 0.0
     assert distortion <= 0.25  # 0.2026 is proved, and the independent coupling has 0.5154
+
+
+@pytest.mark.parametrize("kind", ["kl", "tv", "hellinger"])
+def test_the_least_loss_is_a_matter_of_assignments(kind: str) -> None:
+    """C = H(S|X), all letters of X unlike: Y is a permutation of X, and the best one near the target is found."""
+    rng = np.random.default_rng(4)
+    px, W = rng.dirichlet(np.full(4, 2.0)), rng.dirichlet(np.full(3, 0.5), size=4)
+    target, d = 0.8 * px[[2, 0, 3, 1]] + 0.05, rng.random((4, 4))
+    problem = Problem(px, target, W, d)
+    ball = near(kind, problem.py, {"kl": 0.1, "tv": 0.2, "hellinger": 0.02}[kind])
+    points = LawPoints(SingleLetter(problem, math.inf, problem.entropy_s_given_x, laws=ball), Limits(1e-6))
+    points.explore(1)
+    best = math.inf
+    for way in itertools.permutations(range(4)):
+        law = np.zeros(4)
+        law[list(way)] = px
+        if ball.divergence(law) <= ball.budget:
+            best = min(best, float(px @ d[np.arange(4), list(way)]))
+    assert points.value == pytest.approx(best, abs=1e-9) and best > px @ d.min(axis=1) + 0.01

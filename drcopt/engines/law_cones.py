@@ -26,9 +26,11 @@ _LIGHT = 2_000
 
 
 class LawCones:
-    """The programs of one px (n,) and one set of laws."""
+    """The programs of one px (n,) and one set of laws; P is 0 where ``allowed`` (n, m) is not."""
 
-    def __init__(self, px: FloatArray, m: int, laws: OutputLaw, budget: float = math.inf) -> None:
+    def __init__(
+        self, px: FloatArray, m: int, laws: OutputLaw, budget: float = math.inf, allowed: np.ndarray | None = None
+    ) -> None:
         self.px, self.shape = px, (len(px), m)
         n = len(px)
         self.size = n * m
@@ -36,7 +38,10 @@ class LawCones:
         self._law = sparse.kron(np.ones((1, n)), sparse.eye(m)).tocsc()
         #: Rows A v + s = b of each cone, v the coupling and what comes with its law.
         self._blocks: list[tuple[Any, FloatArray, Any]] = [(rows, px, clarabel.ZeroConeT(n))]
-        self._blocks.append((-sparse.eye(n * m), np.zeros(n * m), clarabel.NonnegativeConeT(n * m)))
+        each, some = -sparse.eye(n * m).tocsr(), np.full(n * m, True) if allowed is None else allowed.ravel()
+        self._blocks.append((each[some], np.zeros(some.sum()), clarabel.NonnegativeConeT(int(some.sum()))))
+        if not some.all():
+            self._blocks.append((each[~some], np.zeros((~some).sum()), clarabel.ZeroConeT(int((~some).sum()))))
         if isinstance(laws, Near):
             self._near(laws, budget)
         width = max(A.shape[1] for A, *_ in self._blocks)

@@ -9,6 +9,7 @@ import numpy as np
 
 from drcopt.engines.base import Limits
 from drcopt.engines.inverse_points import InversePoints
+from drcopt.engines.law_cones import LawCones
 from drcopt.engines.law_descent import LawDescent
 from drcopt.engines.law_programs import FEW, Here, Program, all_over
 from drcopt.engines.points import Points
@@ -28,6 +29,8 @@ _FIRST, _MORE, _SELDOM, _SHARE = 5, 12, 8, 0.3
 _WITHIN = 1e-13
 #: What C may have beyond H(S|X) and count as equal to it, in nats; the weight of the loss there.
 _EDGE, _LARGE = 1e-12, 1e2
+#: Ways to give letters of Y kinds of letters of X that are looked through, and how far inside a ball points then aim.
+_MOST_WAYS, _ROOM = 50_000, 1e-7
 #: What counts as mass where multipliers are read off a coupling, and how near a limit binds, relative.
 _MASS, _SLACK = 1e-7, 1e-5
 
@@ -92,6 +95,8 @@ class LawPoints:
 
     def explore(self, starts: int = _FIRST) -> None:
         """From so many more couplings from all over."""
+        if self._kinds is not None and self._explored == 0:
+            self._assigned()
         for _ in range(starts):
             started = clock.now()
             if self._program is None or self.limits.expired or clock.expired():
@@ -103,6 +108,37 @@ class LawPoints:
             self._exploring += clock.now() - started
             if isinstance(self._program, LawDescent) and self._explored > 1 and self.best is None:
                 return  # such descents cost more, and where two find nothing there may be nothing
+
+    def _assigned(self) -> None:
+        """Where C is H(S|X) and no rate is limited: every way to give each letter of Y one kind of letters of X.
+
+        The nearest law with those shares of mass is proportional to the target in each kind, so that few ways are left;
+        of those the one of least E d comes first, and ends it once no other may do better.
+        """
+        question, problem, kinds = self.question, self.question.problem, self._kinds
+        assert kinds is not None
+        count, m, laws = kinds.shape[1], problem.m, question.laws
+        if count**m > _MOST_WAYS or question.objective is not DISTORTION or question.rate_budget < question.most[1]:
+            return
+        ways = np.indices((count,) * m).reshape(m, -1).T
+        ways = ways[(np.sort(ways, axis=1)[:, :, None] == np.arange(count)).any(axis=1).all(axis=1)]
+        mass = problem.px @ kinds
+        if isinstance(laws, Near) and laws.kind != "wasserstein":
+            shares = (laws.target[:, None] * (ways[:, :, None] == np.arange(count))).sum(axis=1)
+            balls = [replace(laws, target=share) for share in shares]
+            ways = ways[[ball.divergence(mass) <= ball.budget for ball in balls]]
+        least = [problem.px @ np.where(kinds[:, way] > 0, problem.d, math.inf).min(axis=1) for way in ways]
+        budget = laws.budget * (1.0 - _ROOM) if isinstance(laws, Near) else math.inf
+        assert laws is not None
+        for i in np.argsort(least, kind="stable"):
+            if least[i] >= self.value or self.limits.expired or clock.expired():
+                return
+            cells = kinds[:, ways[i]] > 0
+            found = LawCones(problem.px, m, laws, budget, cells).solve(problem.d, [], [])
+            self.descents += 1
+            if found is not None and (found * cells).sum(axis=1).all():
+                Q = found * cells
+                self._kept(Q * (problem.px / Q.sum(axis=1))[:, None])
 
     def improve(self, P: FloatArray, z: FloatArray, force: bool) -> None:
         """From a node's suggestion unless one like it was tried; from all over where a gap stays open."""
