@@ -135,8 +135,8 @@ def test_what_it_does_not_take() -> None:
     problem = Problem(PX, [0.5, 0.5], W, D)
     with pytest.raises(InputError, match="perception must be more than 0"):
         solve(problem, **BUDGETS, perception=("tv", 0.0))
-    with pytest.raises(InputError, match="d must be finite for formulation='time-sharing'"):
-        solve(Problem(PX, None, W, [[0, math.inf], [0, 1], [1, 0]]), **BUDGETS)
+    with pytest.raises(InputError, match="d must be finite with a perception budget"):
+        solve(Problem(PX, [0.5, 0.5], W, [[0, math.inf], [0, 1], [1, 0]]), **BUDGETS, perception=("tv", 0.1))
 
 
 @pytest.mark.slow
