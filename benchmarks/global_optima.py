@@ -22,7 +22,7 @@ PEERS = ("scip", "discopt", "dccp")
 #: Gap wanted of everyone, relative to max d.
 TOL = 1e-6
 #: Wall seconds for each CPU second that a peer may have, on a machine with other work.
-_PATIENCE = 15.0
+_PATIENCE = 60.0
 #: Bits of a sweep's points.
 RATES = [0.8 + 0.04 * i for i in range(11)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,29 @@ def test_laws(tmp_path: Path) -> None:
     assert set(rows["status"]) == {"optimal"}
     assert rows["gap"].max() <= 1e-9 and rows["error"].max() <= 3e-9
     assert (rows["violation"] <= 1e-12).all()
+
+
+def test_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two questions about active budgets, one of which a peer solved, and one both left open."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
+    from benchmarks import profiles, running
+
+    rows = [
+        {"instance": name, "solver": solver, "cpu_seconds": seconds, "value": 0.5, "lower_bound": 0.5 - gap, "gap": gap}
+        for name, solver, seconds, gap in (
+            ("a", "global", 2.0, 1e-7), ("a", "scip", 1.0, 1e-7), ("b", "global", 3.0, 1e-7), ("b", "scip", 5.0, 1e-2),
+            ("c", "global", 5.0, 1e-3), ("c", "scip", 5.0, 1e-2),
+        )
+    ]  # fmt: skip
+    same = {"benchmark": "global", "size": "4x4x2", "rate_bits": 1.0, "classification_bits": 0.5, "violation": 0.0}
+    table = running.frame([row | same for row in rows])
+    took = profiles.seconds(table)
+    assert took["global"].tolist() == [2.0, 3.0, math.inf] and took["scip"].tolist() == [1.0, math.inf, math.inf]
+    _, *lines = profiles.cells(table)
+    assert lines[0] == ["4x4x2 a", "2", "1", "0", "0"]
+    assert lines[2] == ["4x4x2 c", "open, 1e-03", "open, 1e-02", "0", "9e-03"]
+    profiles.draw(table, str(tmp_path / "profile.svg"))
+    assert (tmp_path / "profile.svg").read_text(encoding="utf-8").startswith("<?xml")
 
 
 @pytest.mark.parametrize("folder", ["benchmarks", "campaigns"])
