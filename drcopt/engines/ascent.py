@@ -36,6 +36,8 @@ _LIGHT = 10_000
 #: How much of the curvature is left where little is promised with all of it: in a small box, or where α is all but 0,
 #: posteriors cannot move as it says, and the cuts alone are the bound.
 _STRAIGHTER = 1e-2
+#: A bound is blunt if so many times as much is missing as was asked for; parts of the way there that are tried then.
+_BLUNT, _BACK = 10.0, (0.5, 0.25, 0.12)
 #: Cuts kept per letter besides the ones just priced.
 _KEPT = 6
 
@@ -138,9 +140,22 @@ def ascend(
             best = value
             if value > proved[1]:
                 proved = z, value, priced
+            new = Columns.of(problem, priced.y, priced.p)
+            if lagrangian.seen(z, new) - value > _BLUNT * max(sharp, tol):
+                # Cells ran out: what lies nearer to what is proved may be proved.
+                for share in _BACK:
+                    if clock.expired():
+                        break
+                    started = clock.now()
+                    trial = lagrangian.clip(proved[0] + share * (z - proved[0]))
+                    value, priced = lagrangian.price(trial, box, sharp, proved[2].partition)
+                    pricings, seconds = pricings + 1, seconds + clock.now() - started
+                    if value > proved[1]:
+                        proved = trial, value, priced
+                        break
+                break
             if less <= max(tol, 2.0 * sharp) or taken >= steps or clock.expired():
                 break
-            new = Columns.of(problem, priced.y, priced.p)
             bundle = bundle.join(new)
             weights = np.concatenate([weights, np.zeros(len(new.y))])
             continue
@@ -156,7 +171,7 @@ def ascend(
         new = Columns.of(problem, priced.y, priced.p)
         laws = more_laws(lagrangian, laws, priced.lower)
         # Where pricing proved less than it was asked to, steps lead nowhere once its posteriors agree with the model.
-        blunt = lagrangian.seen(trial, new) - value > 10.0 * sharp
+        blunt = lagrangian.seen(trial, new) - value > _BLUNT * sharp
         dull = blunt and promised - lagrangian.seen(trial, new) <= tol
         enough = best + 0.05 * (promised - best)
         if value > best:
