@@ -15,7 +15,7 @@ import pandas as pd
 from benchmarks import peers, rates
 from benchmarks.instances import FAMILIES, Instance, rate_instance
 from benchmarks.running import Row, capped, clock, since
-from drcopt import Problem
+from drcopt import Problem, information_bottleneck
 from drcopt.law_session import session_for
 from drcopt.questions import CLASSIFICATION_LOSS
 
@@ -73,6 +73,16 @@ def bottleneck() -> Iterator[Row]:
             yield head | ours | {"gap": found.gap, "status": found.status, "note": found.termination}
     for row in theirs:
         yield head | {"solver": "dit"} | row
+    for _ in range(2):  # the slopes as one question
+        started = clock()
+        curve = information_bottleneck(BOTTLENECK, beta=np.linspace(0.0, 10.0, SLOPES), tol=SHARP)
+        took = {name: value / SLOPES for name, value in since(started).items()}
+    part = {"part": "bottleneck curve", "note": "all slopes at once"}
+    for i, status in enumerate(curve.status):
+        ours = {"solver": "newton", "rate_bits": curve.rate[i], "value": curve.relevance[i], "gap": curve.gap[i]}
+        yield head | part | ours | took | {"status": status}
+    for row in theirs:
+        yield head | part | {"solver": "dit"} | row
 
 
 def perceived(instance: Instance, near: tuple[str, float], cap: float) -> Iterator[Row]:
