@@ -38,6 +38,7 @@ from drcopt.formulations import (
     SingleLetter,
     TimeSharing,
 )
+from drcopt.formulations.decisions import table_of
 from drcopt.formulations.one_shot import map_coupling
 from drcopt.law_session import LawSession, laws_of, session_for
 from drcopt.mixtures import mixture
@@ -48,29 +49,13 @@ from drcopt.questions.output import Near, OutputLaw
 from drcopt.session import Session
 from drcopt.solution import Multipliers, Residuals, Solution
 from drcopt.support import check, clock
-from drcopt.support.check import FloatArray
 
-__all__ = ["DecisionCertificate", "DecisionSession", "session_of", "table_of"]
+__all__ = ["DecisionCertificate", "DecisionSession", "session_of"]
 
 #: What a loss may be off by rounding, of the largest ℓ, for each entry summed.
 _ROUNDING = 4 * 2.0**-53
 #: A point whose loss may exceed C by no more, of the largest ℓ, is "near-feasible".
 _CLOSE = 1e-12
-
-
-def table_of(class_loss: Any, k: int) -> FloatArray:
-    """ℓ(s, a), shape (k, A): of the probability of error for "error", else the table given."""
-    if isinstance(class_loss, str):
-        check.choice("class_loss", class_loss, words.CLASS_LOSSES)
-        return 1.0 - np.eye(k)
-    table = check.real_array("class_loss", class_loss, 2)
-    if len(table) != k:
-        raise InputError(
-            f"class_loss must have a row for each of the {k} classes and a column for each action; it has shape "
-            f"{table.shape}. "
-            + ("Pass its transpose." if table.shape[1] == k else "Pass the loss of every action in every class.")
-        )
-    return table
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,10 @@ from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from drcopt import words
-from drcopt.decision_session import session_of, table_of
+from drcopt.decision_session import session_of
 from drcopt.engines.base import INTERRUPTED
 from drcopt.engines.earlier import parted, trees_of
+from drcopt.formulations.decisions import table_of
 from drcopt.information import from_nats, to_nats
 from drcopt.perception import Perception
 from drcopt.problem import Problem

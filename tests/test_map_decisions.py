@@ -191,6 +191,25 @@ class TestOrder:
             assert found.status == "optimal" and found.distortion == pytest.approx(plain.distortion, abs=2e-6)
 
 
+class TestOneMap:
+    @pytest.mark.parametrize("seed", range(6))
+    @pytest.mark.parametrize("class_loss", ["error", "table"])
+    def test_the_best_of_all(self, class_loss: str, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        W, d, table = rng.dirichlet(np.full(2, 0.5), 6), rng.random((6, 3)), rng.random((2, 3))
+        given: Any = table if class_loss == "table" else "error"
+        table = table if class_loss == "table" else 1.0 - np.eye(2)
+        problem = drcopt.Problem(np.full(6, 1 / 6), np.full(3, 1 / 3), W, d)
+        maps = [f for f in itertools.product(range(3), repeat=6) if all(f.count(y) == 2 for y in range(3))]
+        couplings = np.array([map_coupling(problem, np.array(f)) for f in maps])
+        loss = np.einsum("xa,fxy->fya", W @ table, couplings).min(axis=2).sum(axis=1)
+        cost = (couplings * d).sum(axis=(1, 2))
+        for C in (float(np.quantile(loss, 0.05)) + 1e-9, float(loss.min()) - 1e-6):
+            found = drcopt.best_map(problem, classification_budget=C, class_loss=given)
+            best = cost[loss <= C].min(initial=inf)
+            assert (inf if found is None else found[1]) == pytest.approx(best, abs=1e-12)
+
+
 class TestEdges:
     def test_no_rate(self) -> None:
         px, py, W, d, table, _ = instance(1)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import entr
 
+from drcopt import words
 from drcopt.bounds.subsets import subset_sums
 from drcopt.classes import refuse_several
 from drcopt.errors import InputError
+from drcopt.formulations.decisions import table_of
 from drcopt.problem import Problem
 from drcopt.support.check import FloatArray
 
@@ -24,7 +26,11 @@ _Front = list[tuple[float, float, int, int]]
 
 
 def best_map(
-    problem: Problem, rate_budget: float = math.inf, classification_budget: float = math.inf
+    problem: Problem,
+    rate_budget: float = math.inf,
+    classification_budget: float = math.inf,
+    *,
+    class_loss: words.ClassLoss | ArrayLike = "entropy",
 ) -> tuple[NDArray[np.int64], float] | None:
     """The map f of least E d(X, f(X)) with f(X) ~ py, H(f(X)) ≤ R and H(S|f(X)) ≤ C, and its distortion.
 
@@ -34,6 +40,8 @@ def best_map(
         With at most 20 letters of X that have mass.
     rate_budget, classification_budget : float
         In nats; inf for none. H(f(X)) = H(Y) for every map that qualifies.
+    class_loss : {"entropy", "error"} or (k, A) array
+        What the second limits, in place of H(S|f(X)) the loss of the best decision, as in :func:`drcopt.solve`.
 
     Returns
     -------
@@ -57,6 +65,9 @@ def best_map(
     >>> f, distortion = best_map(problem)
     >>> f.tolist(), round(distortion, 12)
     ([0, 1, 1], 0.2)
+    >>> f, distortion = best_map(problem, classification_budget=0.3, class_loss="error")
+    >>> f.tolist(), round(distortion, 12)
+    ([0, 1, 1], 0.2)
     """
     refuse_several(problem.classes)
     letters, outputs = problem.support.x, problem.support.y
@@ -71,7 +82,10 @@ def best_map(
         return None
     px, joint = problem.px[letters], problem.px[letters, None] * problem.ps_given_x[letters]
     mass, sums = subset_sums(px), subset_sums(joint.T).T
-    loss = entr(sums).sum(axis=1) - entr(sums.sum(axis=1))
+    if isinstance(class_loss, str) and class_loss == "entropy":
+        loss = entr(sums).sum(axis=1) - entr(sums.sum(axis=1))
+    else:
+        loss = (sums @ table_of(class_loss, problem.k)).min(axis=1)
     levels: list[dict[int, _Front]] = [{0: [(0.0, 0.0, 0, 0)]}]
     for y in outputs:
         cells = np.flatnonzero(np.abs(mass - problem.py[y]) <= MASS_TOLERANCE)

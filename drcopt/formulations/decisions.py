@@ -9,14 +9,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from drcopt import words
+from drcopt.errors import InputError
 from drcopt.formulations.base import Part, Question
 from drcopt.formulations.one_shot import OneShot
 from drcopt.formulations.single_letter import Message, SingleLetter
 from drcopt.formulations.time_sharing import TimeSharing
+from drcopt.support import check
 from drcopt.support.check import FloatArray
+
+
+def table_of(class_loss: Any, k: int) -> FloatArray:
+    """ℓ(s, a), shape (k, A): of the probability of error for "error", else the table given."""
+    if isinstance(class_loss, str):
+        check.choice("class_loss", class_loss, words.CLASS_LOSSES)
+        return 1.0 - np.eye(k)
+    table = check.real_array("class_loss", class_loss, 2)
+    if len(table) != k:
+        raise InputError(
+            f"class_loss must have a row for each of the {k} classes and a column for each action; it has shape "
+            f"{table.shape}. "
+            + ("Pass its transpose." if table.shape[1] == k else "Pass the loss of every action in every class.")
+        )
+    return table
 
 
 @dataclass(frozen=True, eq=False)
