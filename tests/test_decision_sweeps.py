@@ -66,7 +66,6 @@ class TestSweep:
         [
             ({"class_loss": "accuracy"}, "class_loss must be one of"),
             ({"class_loss": [[0.0, 1.0]]}, "a row for each of the 2 classes"),
-            ({"class_loss": "error", "P": 0.1}, "perception"),
         ],
     )
     def test_what_it_refuses(self, how: Any, match: str) -> None:
