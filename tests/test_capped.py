@@ -15,6 +15,8 @@ from scipy.special import entr, rel_entr
 import drcopt
 from drcopt.bounds import Leaf, PosteriorTree
 from drcopt.bounds.capped import Crowded, Multiplied, crowded, room
+from drcopt.capped_session import CappedSession
+from drcopt.certify.witness import Budgets
 from drcopt.errors import InfeasibleError, InputError
 from drcopt.formulations import Capped, Part, SingleLetter
 
@@ -189,3 +191,12 @@ def test_no_free_law_and_no_file(tmp_path: Any) -> None:
     found = drcopt.solve(drcopt.sources.bernoulli(), R=0.5, upper=np.full((2, 2), 0.5))
     with pytest.raises(InputError, match="upper must be left out for a proof file"):
         found.certificate.save(tmp_path / "it.json")
+
+
+def test_a_point_beyond_its_bounds_is_none() -> None:
+    problem = drcopt.Problem([0.5, 0.5], [0.5, 0.5], np.eye(2))
+    upper = np.array([[0.3, inf], [inf, inf]])
+    asked, session = Capped(problem, inf, inf, upper=upper), CappedSession(problem, upper=upper)
+    for stays, kept in ((0.25, True), (0.4, False)):
+        P = np.array([[stays, 0.5 - stays], [0.5 - stays, stays]])
+        assert (session._judged(asked, [Part(1.0, P)], (), Budgets.of(asked)).parts is not None) == kept
