@@ -9,6 +9,7 @@ import pytest
 from scipy.special import entr, rel_entr
 
 from drcopt import BottleneckCurve, InfeasibleError, InputError, Problem, information_bottleneck
+from drcopt.bottleneck_curve import _Pool
 from drcopt.certify.bottleneck_curve import levels
 from drcopt.formulations import Message
 from drcopt.information import conditional_entropy, entropy, mutual_information
@@ -160,6 +161,16 @@ def test_a_tangent_holds_whatever_its_plane() -> None:
         tau = posteriors @ problem.ps_given_x
         phi = np.multiply.outer(rel_entr(posteriors, problem.px).sum(axis=1), alpha) + entr(tau).sum(axis=1)[:, None]
         assert (level <= f @ problem.px + (phi - posteriors @ f.T).min(axis=0) + 1e-12).all()
+
+
+def test_what_tangents_say_within_a_limit() -> None:
+    """No more than Λ − αR of the loss, and no more than (Λ − C)/α of the rate."""
+    problem = Problem.from_joint(JOINT, None, d=np.zeros((3, 1)))
+    pool = _Pool(Message(problem, math.inf, math.inf, laws=Free(), objective=CLASSIFICATION_LOSS), 1e-8)
+    at = np.array([0.05, 0.1, 0.2])
+    assert (pool.bounds(0, at)[0] <= (pool.level - np.multiply.outer(at, pool.alpha)).max(axis=1)).all()
+    alpha, level = pool.alpha[1], pool.level[1]
+    assert (pool.bounds(1, level - at)[0] <= at / alpha + 1e-15).all()
 
 
 def test_refusals() -> None:

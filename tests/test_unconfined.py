@@ -91,6 +91,28 @@ def test_no_posterior_of_a_basin_is_below_it(seed: int, k: int, times: float) ->
             assert lower[at] <= float(question.phi(at, rivals(question, at, rng, count=20)).min()) + 1e-12
 
 
+def test_what_a_basin_holds() -> None:
+    """e^room κ μ ≤ 1 by singular values; of a cell that is held no p ∝ a g(q)^κ and no q is farther off than room."""
+    rng = np.random.default_rng(0)
+    px, W = np.full(3, 1 / 3), rng.dirichlet(np.ones(3), size=3)
+    letters = Letters(0.1 * rng.normal(size=(3, 1)), 0.3, 1.0, np.log(px), W)
+    y = np.zeros(1, dtype=np.intp)
+    basins = letters.basins(y, letters.sharpened(y, px[None], 5, 20)[0], 1e-6)
+    own = letters.gibbs(y, np.log(basins.q))[2][0]
+    second = np.linalg.svd(np.sqrt(own)[:, None] * W / np.sqrt(own @ W))[1][1] ** 2
+    assert len(basins.y) == 1 and np.exp(basins.room[0]) * second / 0.3 <= 1.0
+    held = 0
+    for width in np.geomspace(0.01, 1.0, 40):
+        cell = (1.0 - width) * basins.q + width * rng.dirichlet(np.ones(3), size=3)
+        if letters.within(basins, y, cell[None])[0][0]:
+            q = rng.dirichlet(np.full(3, 0.3), size=50) @ cell
+            p = letters.gibbs(np.zeros(50, dtype=np.intp), np.log(q))[2]
+            reach = np.log(p / own).max(axis=1) - np.log(q / basins.q).min(axis=1)
+            assert reach.max() <= basins.room[0]
+            held += 1
+    assert 0 < held < 40
+
+
 @pytest.mark.parametrize("k", [3, 4])
 def test_a_search_over_boxes_says_the_same(k: int) -> None:
     """What simplices settle, price_spatial bounds by the same number."""
