@@ -33,6 +33,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "problem.py": ("problem", "engines", "certificate", "soundness"),
     "session.py": ("limits", "verify", "engines", "questions", "certificate", "global", "soundness"),
     "certify/verify.py": ("verify",),
+    "certify/bottleneck_curve.py": ("bottleneck_curve",),
+    "certify/rounding.py": ("bottleneck_curve",),
     "bounds/pricing/hull.py": ("hull", "pricing", "cells", "global"),
     "bounds/pricing/classes.py": ("classes",),
     "bounds/several.py": ("classes",),

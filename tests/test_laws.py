@@ -356,7 +356,8 @@ def test_the_least_perception_leaves_a_point(kind):
     problem = toy([0.1, 0.2, 0.7])
     least = drcopt.min_perception(problem, kind=kind, D=0.05)
     answer = min_rate(problem, D=0.05, perception=(kind, least.value))
-    assert answer.status == "optimal" and answer.distortion <= 0.05 and answer.perception <= least.value
+    assert answer.status in ("optimal", "feasible") and answer.gap <= 1e-3
+    assert answer.distortion <= 0.05 and answer.perception <= least.value
 
 
 def test_infeasible():

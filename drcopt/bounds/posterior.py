@@ -80,11 +80,15 @@ class PosteriorTree:
 
     def leaves(self, problem: Problem) -> Iterator[tuple[Leaf, FloatArray]]:
         """Every leaf with its box, an array (m, k, 2) of least and greatest τ_y(s)."""
+        return ((node, box) for node, box in self._boxes(problem) if isinstance(node, Leaf))
+
+    def _boxes(self, problem: Problem) -> Iterator[tuple[Node, FloatArray]]:
+        """Every node with its box."""
         stack: list[tuple[Node, FloatArray]] = [(self.root, whole_box(problem))]
         while stack:
             node, box = stack.pop()
+            yield node, box
             if isinstance(node, Leaf):
-                yield node, box
                 continue
             if not (0 <= node.y < problem.m and 0 <= node.s < problem.k and math.isfinite(node.at)):
                 raise ValueError(f"a split must name a letter, a class and a finite place; it is {node}")
@@ -136,18 +140,13 @@ class PosteriorTree:
 
     def _cuts(self, problem: Problem) -> Known:
         """How the boxes of single letters are cut out of each other."""
-        known, W = Known(), problem.ps_given_x
-        stack: list[tuple[Node, FloatArray]] = [(self.root, whole_box(problem))]
-        while stack:
-            node, box = stack.pop()
+        known = Known()
+        for node, box in self._boxes(problem):
             if isinstance(node, Leaf):
                 continue
-            faces = faces_inside(box[node.y], W)
-            for child, side in ((node.low, 1), (node.high, 0)):
+            faces = faces_inside(box[node.y], problem.ps_given_x)
+            for side in (1, 0):
                 known.descends(faces, face(node.s, side, node.at))
-                part = box.copy()
-                part[node.y, node.s, side] = node.at
-                stack.append((child, part))
         return known
 
     def _proving(self, question: Question) -> list[tuple[Leaf, FloatArray]]:
