@@ -36,8 +36,10 @@ from drcopt.questions import ROUNDING
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
-#: Most vertices of a simplex, least parts that one is cut into, and how many terms of F at vertices a letter may cost.
-_VERTICES, _PARTS, _MOST = 4, 8, 400_000
+#: Most vertices of a simplex, and least parts that one is cut into.
+_VERTICES, _PARTS = 4, 8
+#: How many terms of F at vertices a letter may cost: flat valleys of triangles are not closed by more, tetrahedra are.
+_MOST = {1: 60_000, 2: 60_000, 3: 60_000, 4: 400_000}
 #: β is near α/η up to this factor: then what is missing to α may count for nothing.
 _NEARLY = 1.0 + 1e-6
 #: Rounds, which halve or quarter widths: there is nothing left to see after so many, and no minimum after so many that
@@ -198,7 +200,7 @@ class Letters:
             left = np.flatnonzero(~shut)
             held, far = self.within(basins, y[left], cells[left])
             left, far = left[~held], far[~held]
-            if seen > _MOST * m or round_ == _ROUNDS - 1 or clock.expired():
+            if seen > _MOST[len(first)] * m or round_ == _ROUNDS - 1 or clock.expired():
                 shut[left], left = True, left[:0]
             np.minimum.at(lower, y[shut], np.where(np.isnan(bound), -np.inf, bound)[shut])
             if not len(left):
