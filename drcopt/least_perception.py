@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from drcopt.certify.certificate import FLOORS, Certificate, best_bound, repair
 from drcopt.certify.witness import Budgets
 from drcopt.formulations import Part, Question
@@ -280,7 +282,23 @@ class Search:
         question = self._template
         if lower < math.inf:
             question = replace(question, laws=replace(self.near, budget=max(lower, 1e-300)))
-        parts = None if self.point is None else self.point.certificate.parts
+        parts = None if self.point is None else self._on_all_letters(self.point.certificate)
         evidence = last.certificate.evidence if lower == math.inf else self._evidence
         certificate = PerceptionCertificate(question, self.limit, evidence, parts, self.value, lower)
         return Found(self.point, last, self.value, lower, self.slope, certificate, why, self.asked)
+
+    def _on_all_letters(self, certificate: Certificate) -> tuple[Part, ...] | None:
+        """The parts of a point; one with the target's law may be on the target's letters only."""
+        parts, (n, m) = certificate.parts, (certificate.formulation.problem.n, len(self.near.target))
+        if parts is None or certificate.formulation.problem.m == m:
+            return parts
+        letters = np.flatnonzero(self.near.target > 0)
+        found = []
+        for part in parts:
+            if part.letters is not None:
+                found.append(replace(part, letters=letters[part.letters]))
+                continue
+            wide = np.zeros((n, m))
+            wide[:, letters] = part.coupling
+            found.append(replace(part, coupling=wide, map=None if part.map is None else letters[part.map]))
+        return tuple(found)

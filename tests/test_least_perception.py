@@ -180,3 +180,16 @@ def test_local_optima_come_first(seed, kind, D, C):
     least = min_perception(problem, kind=kind, D=D, C=C, units="nats", time_limit=60.0, tol=1e-5)
     assert least.status == "optimal" and least.gap <= 1e-5 and least.certificate.holds()
     assert least.distortion <= D and least.classification_loss <= C
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"classifier_sees": "message"}, {"formulation": "one-shot", "classifier_sees": "YU"}], ids=str
+)
+@pytest.mark.parametrize("py", [(0.0, 0.6, 0.4), (0.6, 0.0, 0.4)])
+def test_files_of_targets_without_some_letters(py, how):
+    """A point with the target's law is one on fewer letters than the question has."""
+    pytest.importorskip("flint")
+    problem = Problem(TOY[0], py, TOY[1], np.random.default_rng(1).random((3, 3)))
+    least = min_perception(problem, kind="tv", R=0.5, D=0.7, verify="interval", **how)
+    assert (least.status, least.value) == ("optimal", 0.0)
+    assert least.verified, least
