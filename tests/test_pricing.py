@@ -41,13 +41,13 @@ class TestLowerHolds:
         """min over the box ≥ lower."""
         check_bound(seed, 2)
 
-    @law(20)
+    @law(10)
     @given(st.integers(0, 2**31))
     def test_three_classes(self, seed: int) -> None:
         """min over the box ≥ lower."""
         check_bound(seed, 3)
 
-    @law(15)
+    @law(8)
     @given(st.integers(0, 2**31))
     def test_four_classes(self, seed: int) -> None:
         """min over the box ≥ lower."""
