@@ -260,6 +260,12 @@ class TestCommand:
         solution = solve()
         assert (low, high) == (solution.proved_lower_bound, solution.proved_distortion)
 
+    def test_of_a_rate_one_end_is_said(self, capsys: pytest.CaptureFixture[str]) -> None:
+        asked = ["--minimize", "rate", "--D", "0.1", "--C", "0.85", "--verify", "interval"]
+        assert main(["solve", "bernoulli", *asked]) == 0
+        said = capsys.readouterr().out
+        assert "yes: the optimum is at least 0.41229" in said and "nan" not in said
+
     def test_json(self, capsys: pytest.CaptureFixture[str]) -> None:
         for verify in ([], ["--verify", "interval"]):
             assert main(["solve", "bernoulli", "--R", "0.6", "--json", *verify]) == 0
