@@ -12,17 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from drcopt.bounds.base import Evidence, bound_of
+from drcopt.bounds.stranded import without_room
 from drcopt.formulations import Capped, Question, SingleLetter
 from drcopt.problem import Problem, Standard
 from drcopt.questions import DISTORTION
 from drcopt.support.check import FloatArray
 
-#: What rounding may come to, relative; mass that must be too much; what the flow counts in.
-_ROUNDING, _SURELY, _GRAIN = 64 * 2.0**-53, 1e-12, 2**28
+#: What rounding may come to, relative; mass that must be too much.
+_ROUNDING, _SURELY = 64 * 2.0**-53, 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,22 +104,4 @@ def room(problem: Problem, upper: FloatArray, letters: NDArray[np.intp]) -> floa
 
 def crowded(problem: Problem, upper: FloatArray) -> NDArray[np.intp] | None:
     """Letters of X, by place, whose pairs have no room for their mass, from a least cut; None if all have."""
-    n, m = problem.n, problem.m
-    source, sink = n + m, n + m + 1
-    most = np.minimum(np.where(problem.forbidden, 0.0, upper), 1.0)
-    x, y = np.nonzero(most)
-    # Masses rounded down leave, and rounded up arrive: a cut of the counts is one of the masses, but for the grain.
-    leaving = np.floor(problem.px * _GRAIN)
-    sizes = np.concatenate([leaving, np.ceil(most[x, y] * _GRAIN), np.ceil(problem.py * _GRAIN)]).astype(np.int32)
-    tails = np.concatenate([np.full(n, source), x, n + np.arange(m)])
-    heads = np.concatenate([np.arange(n), n + y, np.full(m, sink)])
-    graph = csr_array((sizes, (tails, heads)), (n + m + 2, n + m + 2))
-    flow = maximum_flow(graph, source, sink)
-    if flow.flow_value >= leaving.sum():
-        return None
-    left = graph - flow.flow
-    left.data = np.maximum(left.data, 0)
-    left.eliminate_zeros()
-    reached = breadth_first_order(left, source, return_predecessors=False)
-    found = np.sort(reached[reached < n])
-    return found if len(found) else None
+    return without_room(problem, np.minimum(np.where(problem.forbidden, 0.0, upper), 1.0))

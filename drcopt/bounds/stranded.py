@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from drcopt.formulations import Question
 from drcopt.problem import Problem, Standard
+from drcopt.support.check import FloatArray
 
 #: Mass that must be too much for letters to have nowhere to go; what the flow counts in.
 _SURELY, _GRAIN = 1e-12, 2**30
@@ -47,14 +48,19 @@ def stranded(problem: Problem, free: bool) -> NDArray[np.intp] | None:
     lost = np.flatnonzero(problem.forbidden.all(axis=1))
     if len(lost) or free:
         return lost if len(lost) else None
+    return without_room(problem, np.where(problem.forbidden, 0.0, 1.0))
+
+
+def without_room(problem: Problem, most: FloatArray) -> NDArray[np.intp] | None:
+    """Letters of X, by place, whose mass does not fit into pairs that take ``most`` (n, m) each, from a least cut."""
     n, m = problem.n, problem.m
     source, sink = n + m, n + m + 1
-    x, y = np.nonzero(~problem.forbidden)
+    x, y = np.nonzero(most)
     # Masses rounded down leave, and rounded up arrive: a cut of the counts is one of the masses, but for the grain.
     leaving, arriving = np.floor(problem.px * _GRAIN), np.ceil(problem.py * _GRAIN)
     tails = np.concatenate([np.full(n, source), x, n + np.arange(m)])
     heads = np.concatenate([np.arange(n), n + y, np.full(m, sink)])
-    sizes = np.concatenate([leaving, np.full(len(x), float(_GRAIN)), arriving]).astype(np.int32)
+    sizes = np.concatenate([leaving, np.ceil(most[x, y] * _GRAIN), arriving]).astype(np.int32)
     graph = csr_array((sizes, (tails, heads)), (n + m + 2, n + m + 2))
     flow = maximum_flow(graph, source, sink)
     if flow.flow_value >= leaving.sum():
