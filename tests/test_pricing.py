@@ -77,7 +77,7 @@ class TestLowerHolds:
             if share in (0.0, 1.0):
                 assert above.max() <= 1e-9
 
-    @pytest.mark.parametrize("seed", range(12))
+    @pytest.mark.parametrize("seed", [0, 1, pytest.param(2, marks=pytest.mark.slow), *range(3, 12)])
     @pytest.mark.parametrize("k", [2, 3])
     def test_too_many_vertices(self, seed: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
         """α = 0 by way of a little α, which D(p‖px) ≤ log 1/min px pays for."""

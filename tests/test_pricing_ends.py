@@ -159,7 +159,7 @@ class TestLowerIsTight:
 
 
 class TestCandidates:
-    @pytest.mark.parametrize("k", [2, 3, 4])
+    @pytest.mark.parametrize("k", [2, 3, pytest.param(4, marks=pytest.mark.slow)])
     def test_are_posteriors_with_the_value_they_claim(self, k: int) -> None:
         for seed in range(12):
             question = case(seed, k, alphas=(1e-3, 0.1, 1.0))
