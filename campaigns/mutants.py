@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[1]
 SHARE = 0.95
 
 
+#: The files about several classes.
+CLASSES = ("classes", "classes_in_use", "classes_of_any_law")
 #: Tests that are to notice a fault in a file (the longest prefix counts), nearest first.
 TESTS: dict[str, tuple[str, ...]] = {
     "information.py": ("information", "problem", "certificate", "engines"),
@@ -36,10 +38,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "certify/bottleneck_curve.py": ("bottleneck_curve",),
     "certify/rounding.py": ("bottleneck_curve",),
     "bounds/pricing/hull.py": ("hull", "pricing", "cells", "global"),
-    "bounds/pricing/classes.py": ("classes",),
-    "bounds/several.py": ("classes",),
-    "formulations/several.py": ("classes",),
-    "certify/several.py": ("classes",),
+    "bounds/pricing/classes.py": CLASSES,
+    "bounds/several.py": CLASSES,
+    "formulations/several.py": CLASSES,
+    "certify/several.py": CLASSES,
     "bounds/pricing/dispatch.py": ("limits", "pricing", "certificate"),
     "bounds/": (
         "pricing",
@@ -75,7 +77,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "formulations/": ("one_shot", "one_shot_engine", "certificate", "engines", "soundness"),
     "certify/proof": ("proof", "proof_format", "law_proofs", "tampering"),
     "certify/exactly.py": ("exactly",),
-    "certify/writing.py": ("classes", "proof"),
+    "certify/writing.py": (*CLASSES, "proof"),
     "checker/": (
         "own_shares",
         "forbidden_proofs",
@@ -88,7 +90,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "checker",
         "law_proofs",
         "tampering",
-        "classes",
+        *CLASSES,
     ),
     "checker/perception.py": ("law_proofs",),
     "checker/convexity.py": ("own_shares",),
@@ -107,7 +109,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "bounds/capped.py": ("capped",),
     "capped_session.py": ("capped",),
     "bounds/pricing/allowed.py": ("forbidden",),
-    "bounds/pricing/few_letters.py": ("classes",),
+    "bounds/pricing/few_letters.py": CLASSES,
     "forbidden.py": ("forbidden",),
     "sweeps/monotone.py": ("monotone",),
     "sweeps/rows.py": ("checkpoint", "sweep"),
