@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import dger
 from scipy.optimize import linprog
 from scipy.sparse import csr_array, hstack
 from scipy.sparse.csgraph import minimum_spanning_tree
 
+from drcopt.support import blocks
 from drcopt.support.check import FloatArray
 
 __all__ = ["leaves_first", "loosest", "round_along_support", "round_onto_allowed", "round_onto_marginals", "send_along"]
@@ -21,18 +23,27 @@ _NEARLY, _REST, _TURNS = 1e-7, 1e-14, 500
 
 def round_onto_marginals(P: FloatArray, px: FloatArray, py: FloatArray) -> FloatArray:
     """The coupling in Γ(px, py) near P: shrink rows, then columns, that are too heavy; add the rest rank-one."""
-    P = np.maximum(P, 0.0)
-    for axis, target in ((1, px), (0, py)):
-        sums = P.sum(axis=axis)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            factor = np.where(sums > target, target / sums, 1.0)
-        P *= factor[:, None] if axis == 1 else factor
-    missing_x = np.maximum(px - P.sum(axis=1), 0.0)
-    missing_y = np.maximum(py - P.sum(axis=0), 0.0)
+    P, columns = np.maximum(P, 0.0, order="C"), np.zeros_like(py)
+    for some in blocks.of_rows(*P.shape):
+        part = P[some]
+        part *= _shrinking(part.sum(axis=1), px[some])[:, None]
+        columns += part.sum(axis=0)
+    factor, rows, columns = _shrinking(columns, py), np.empty_like(px), np.zeros_like(py)
+    for some in blocks.of_rows(*P.shape):
+        part = P[some]
+        part *= factor
+        part.sum(axis=1, out=rows[some])
+        columns += part.sum(axis=0)
+    missing_x, missing_y = np.maximum(px - rows, 0.0), np.maximum(py - columns, 0.0)
     total = missing_y.sum()
     if total > 0:
-        P += np.outer(missing_x, missing_y / total)
+        dger(1.0, missing_y / total, missing_x, a=P.T, overwrite_a=1)
     return P
+
+
+def _shrinking(sums: FloatArray, most: FloatArray) -> FloatArray:
+    """Factors that bring sums down to ``most`` where they are more."""
+    return np.divide(most, sums, out=np.ones_like(most), where=sums > most)
 
 
 def round_onto_allowed(P: FloatArray, px: FloatArray, py: FloatArray, allowed: NDArray[np.bool_]) -> FloatArray | None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import rel_entr, xlogy
 
+from drcopt.support import blocks
 from drcopt.support.check import FloatArray, choice
 from drcopt.words import UNITS, Units
 
@@ -33,8 +34,6 @@ NATS_PER: dict[Units, float] = {"bits": math.log(2.0), "nats": 1.0}
 
 #: Pairs of rows, and entries of these, over which a contraction coefficient is searched; entries at once.
 _PAIRS, _ENTRIES, _AT_ONCE = 20_000, 10**7, 2**18
-#: Entries of arrays that stay in a processor's cache while they are gone over a few times.
-_IN_CACHE = 2**15
 
 
 def to_nats(value: float, units: Units) -> float:
@@ -106,19 +105,17 @@ def mutual_information(joint: ArrayLike) -> float:
     """
     joint = np.asarray(joint, dtype=np.float64)
     rows, columns = joint.sum(axis=1, keepdims=True), joint.sum(axis=0)
-    few = max(1, _IN_CACHE // max(1, len(columns)))
     total = 0.0
-    # Σ q [(1 + r) log(1 + r) − r] with r = P/q − 1: every term is nonnegative, so nothing cancels at small rates.
+    # Σ P log(1 + r) − (P − q) with r = P/q − 1: every term is nonnegative, so nothing cancels at small rates.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        for i in range(0, len(joint), few):
-            product = rows[i : i + few] * columns
-            r = joint[i : i + few] - product
-            r /= product
-            terms = np.maximum(r, -1.0 + 2.0**-53)  # 0 log 0 = 0
+        for some in blocks.of_rows(*joint.shape):
+            terms = rows[some] * columns
+            more = joint[some] - terms
+            np.divide(more, terms, out=terms)
+            np.maximum(terms, -1.0 + 2.0**-53, out=terms)  # 0 log 0 = 0
             np.log1p(terms, out=terms)
-            terms *= 1.0 + r
-            terms -= r
-            terms *= product
+            terms *= joint[some]
+            terms -= more
             total += float(terms.sum())
     if not math.isfinite(total):  # a product of tiny marginals underflowed: use logarithms
         safe = np.where(joint > 0, joint, 1.0)

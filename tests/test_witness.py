@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from drcopt import Problem, min_classification_loss, solve
+from drcopt.certify import rounding
 from drcopt.certify.certificate import certify
 from drcopt.certify.witness import CLOSE, Budgets, inside, spent
 from drcopt.engines.newton import Newton
@@ -361,3 +363,16 @@ def test_independence_is_no_rate_however_many_letters() -> None:
     px, py = rng.dirichlet(np.ones(100)), rng.dirichlet(np.ones(90))
     solution = solve(Problem(px, py, np.ones((100, 1)), rng.random((100, 90))), R=0.0)
     assert solution.status == "optimal" and solution.residuals.rate == 0.0
+
+
+def test_sums_of_large_arrays_are_good_to_more_digits_than_doubles_have() -> None:
+    """Against exact fractions, with masses of all sizes, none and the smallest double."""
+    rng = np.random.default_rng(0)
+    P = rng.random((100, 90)) ** 20 * 10.0 ** rng.uniform(-30, 0, (100, 1))
+    P[3], P[:, 5], P[7] = 0.0, 0.0, 5e-324
+    assert P.size > rounding._LARGE
+    for sums, lines in zip(rounding.sums(P), (P, P.T), strict=True):
+        for got, line in zip(sums, lines.tolist(), strict=True):
+            exact = sum(map(Fraction, line))
+            near = Fraction(float(got)) + Fraction(float(got - np.longdouble(float(got))))
+            assert abs(near - exact) <= 200 * Fraction(float(np.finfo(np.longdouble).eps)) * exact

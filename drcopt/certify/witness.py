@@ -159,15 +159,15 @@ def allowances(
 def _deviations(formulation: Question, parts: Sequence[Part]) -> tuple[float, float]:
     """What row and column sums are off, weighed by 2 − log of the letter's mass, and a bound on the mass added."""
     p = formulation.problem
-    wide = np.longdouble  # no more than double on some machines: its own rounding is allowed for
+    wide = rounding.WIDE
     noise = (p.n + p.m + 4) * float(np.finfo(wide).eps)
     couplings = [formulation.coupling(parts)] if formulation.name == "one-shot" else [part.coupling for part in parts]
     weighed = missing = 0.0
     given = [(1, p.px), (0, p.py)][: 1 if formulation.laws is not None else 2]
     for P in couplings:
         off = [
-            np.abs(P.sum(axis=axis, dtype=wide) - mass.astype(wide) / math.fsum(mass)) + noise * mass
-            for axis, mass in given
+            np.abs(sums - mass.astype(wide) / math.fsum(mass)) + noise * mass
+            for sums, (_, mass) in zip(rounding.sums(P), given, strict=False)
         ]
         missing = max(missing, float(2.0 * sum(o.sum() for o in off)))
         weighed = max(weighed, float(sum(o @ (2.0 - np.log(q)) for o, (_, q) in zip(off, given, strict=True))))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from drcopt.support import blocks
 from drcopt.support.check import FloatArray
 
 
@@ -104,17 +105,29 @@ def gibbs(scores: FloatArray, log_px: FloatArray, alpha: float) -> tuple[FloatAr
 
 def softmin(cost: FloatArray, log_px: FloatArray, alpha: float) -> FloatArray:
     """min over p of ⟨c, p⟩ + α D(p‖px) for each column of ``cost`` (n, m); α = 0 gives the plain minimum."""
+    low = cost.min(axis=0)
     if alpha == 0:
-        return np.asarray(cost.min(axis=0))
-    low, high = cost.min(axis=0), cost.max(axis=0)
-    if float((high - low).max()) < alpha:
-        middle = 0.5 * (low + high)
-        # Near the mean, where −α log Σ px exp(−c/α) would lose all digits of c to a large α.
-        return np.asarray(middle - alpha * np.log1p(np.exp(log_px) @ np.expm1((middle - cost) / alpha)))
-    exponent = cost * (-1.0 / alpha)
+        return np.asarray(low)
+    high, px, total = cost.max(axis=0), np.exp(log_px), np.zeros(cost.shape[1])
+    # Near the mean −α log Σ px exp(−c/α) would lose all digits of c to a large α.
+    flat = float((high - low).max()) < alpha
+    top = 0.5 * (low + high) if flat else low
+    for some in blocks.of_rows(*cost.shape):
+        exponent = top - cost[some]
+        if flat:
+            exponent /= alpha
+            np.expm1(exponent, out=exponent)
+        else:
+            exponent *= 1.0 / alpha
+            # exp is slow where it underflows; this can only raise the sum, which lowers the bound.
+            np.maximum(exponent, -600.0, out=exponent)
+            np.exp(exponent, out=exponent)
+        total += px[some] @ exponent
+    if flat:
+        return np.asarray(top - alpha * np.log1p(total))
+    if total.min() > 1e-250:
+        return np.asarray(top - alpha * np.log(total))
+    exponent = cost * (-1.0 / alpha)  # what is cheapest has almost no mass
     exponent += log_px[:, None]
     top = exponent.max(axis=0)
-    exponent -= top
-    # exp is slow where it underflows; this can only raise the sum, which lowers the bound.
-    np.maximum(exponent, -600.0, out=exponent)
-    return np.asarray(-alpha * (top + np.log(np.exp(exponent, out=exponent).sum(axis=0))))
+    return np.asarray(-alpha * (top + np.log(np.exp(exponent - top).sum(axis=0))))
