@@ -36,7 +36,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "session.py": ("limits", "verify", "engines", "questions", "certificate", "global", "soundness"),
     "certify/verify.py": ("verify",),
     "certify/bottleneck_curve.py": ("bottleneck_curve",),
-    "certify/rounding.py": ("bottleneck_curve",),
+    "certify/rounding.py": ("witness", "bottleneck_curve"),
     "bounds/pricing/hull.py": ("hull", "pricing", "cells", "global"),
     "bounds/pricing/classes.py": CLASSES,
     "bounds/several.py": CLASSES,

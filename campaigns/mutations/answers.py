@@ -71,12 +71,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "shrink = min(1.0, float(np",
         "shrink = max(1.0, float(np",
     ),
-    Mutant("negative entries kept", "coupling.py", "P = np.maximum(P, 0.0)\n", "P = np.array(P)\n"),
+    Mutant("tails of sums dropped", "certify/rounding.py", "head.astype(WIDE) + tail", "head.astype(WIDE) + 0 * tail"),
+    Mutant("negative entries kept", "coupling.py", "np.maximum(P, 0.0, order", "np.array(P, order"),
     Mutant(
         "what is missing not added",
         "coupling.py",
-        "P += np.outer(missing_x, missing_y / total)",
-        "P += 0 * np.outer(missing_x, missing_y / total)",
+        "dger(1.0, missing_y / total",
+        "dger(0.0, missing_y / total",
     ),
     # Problems, formulations, solving.
     Mutant("zero atoms kept", "problem.py", "np.flatnonzero(self.px > 0)", "np.flatnonzero(self.px >= 0)", False),

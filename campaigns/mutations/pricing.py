@@ -171,8 +171,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "soft minimum too high",
         "bounds/pricing/gibbs.py",
-        "np.asarray(-alpha * (top + np.log(",
-        "np.asarray(-alpha * (top + 0.999 * np.log(",
+        "top - alpha * np.log(total)",
+        "top - 0.999 * alpha * np.log(total)",
     ),
     # Few letters of X, several classes.
     Mutant(
