@@ -172,7 +172,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "soft minimum too high",
         "bounds/pricing/gibbs.py",
         "top - alpha * np.log(total)",
-        "top - 0.999 * alpha * np.log(total)",
+        "top - 1.001 * alpha * np.log(total)",
     ),
     # Few letters of X, several classes.
     Mutant(
