@@ -37,7 +37,7 @@ def round_onto_marginals(P: FloatArray, px: FloatArray, py: FloatArray) -> Float
     missing_x, missing_y = np.maximum(px - rows, 0.0), np.maximum(py - columns, 0.0)
     total = missing_y.sum()
     if total > 0:
-        dger(1.0, missing_y / total, missing_x, a=P.T, overwrite_a=1)
+        P = np.asarray(dger(1.0, missing_y / total, missing_x, a=P.T, overwrite_a=1)).T
     return P
 
 
