@@ -34,8 +34,8 @@ from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
 #: Cells in all before the search settles for the bound it has (fewer with more classes: a cell costs k²), of so many
-#: letters; more of them have more, at most so many times. Posteriors of cells, in numbers, at most.
-_MOST_CELLS, _LETTERS, _TIMES, _MOST_NUMBERS = 600_000, 8, 4, 1e7
+#: letters; more of them have more, as the square of their number. Posteriors of cells, in numbers, at most.
+_MOST_CELLS, _LETTERS, _MOST_NUMBERS = 60_000, 8, 2e7
 #: Newton steps a cell: by its faces; the last ones where α is all but 0; of an interior-point method where these did
 #: not do; where no chords are left, so that one cell settles it.
 _STEPS, _LAST, _INNER, _LONG = 5, 6, 12, 60
@@ -141,7 +141,7 @@ def price_spatial(
         oracle.settle(known, best_p[known])
     done: list[_Cells] = []
     count = len(cells.y)
-    share = min(1.0, 9.0 / W.shape[1] ** 2) * min(max(1.0, m / _LETTERS), _TIMES)
+    share = min(1.0, 9.0 / W.shape[1] ** 2) * max(1.0, m / _LETTERS) ** 2
     affordable = min(_MOST_CELLS * share, _MOST_NUMBERS / len(W))
     enough = most or affordable + PEELS * W.shape[1] * len(oracle.basins.boxes)
     later = cells.take(np.zeros(0, dtype=np.intp))
