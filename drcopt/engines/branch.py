@@ -43,6 +43,8 @@ _SHORT = 16
 #: Where the rate binds, linear programs, with tangents of the rate and chords of the loss, are the better search if β
 #: is so many times α/η at the best point; in larger couplings than that pricing says more.
 _MUCH, _CELLS = 4.0, 40
+#: After so many boxes, and whenever there are twice as many, that is asked again where the rate looked slack at first.
+_AGAIN = 100
 #: Starts before, as the multipliers of a poor point say little; boxes where there is no point yet.
 _EXPLORED, _BLIND = 4, 100
 #: So many candidate vertices for a letter are priced faster than by a spatial search.
@@ -161,9 +163,13 @@ def _through(search: CornerSearch, points: Points | InversePoints) -> CornerSear
     """The search, once it has come to an end; None if another does better."""
     search.upper = points.value
     points.watch(search)
-    if search.nodes <= 1 and not search.slack and _concavity(points) < _MUCH:
+    if search.nodes <= 1 and _concavity(points) < _MUCH:
         return None
-    search.run()
+    boxes = _AGAIN
+    while search.run(boxes):
+        if search.slack and _concavity(points) < _MUCH:
+            return None
+        boxes *= 2
     return None if search.gave_up else search
 
 

@@ -45,7 +45,7 @@ _RANDOM, _AT_RANDOM, _SOLUTIONS = 24, 4, 8
 #: So many boxes that only more rows for the rate could close: the search by pricing is the one for this question.
 _MOST_STUCK = 10
 #: After so many boxes, and whenever there are twice as many, the gap has to shrink as if that took no more in all.
-_LOOK, _MOST_BOXES = 125, 2_000
+_LOOK, _MOST_BOXES = 125, 1_000
 #: The certificate prices a box in so much of the time that the search took for it.
 _RECKONED = 0.3
 
@@ -237,7 +237,7 @@ class CornerSearch:
 
         def too_many() -> bool:
             gap = self.upper - self.lower
-            if gap <= _SMALL or not math.isfinite(gap) or seen == 0:
+            if gap <= 0 or not math.isfinite(gap) or seen == 0:
                 return False
             decades = math.log(gap / max(self.limits.tol, _ROUNDING))
             return decades * (self.nodes - seen) > (_MOST_BOXES - self.nodes) * math.log((self.upper - lower) / gap)
