@@ -15,6 +15,7 @@ from strategies import law, make, problems
 
 from drcopt import Problem, solve
 from drcopt.distortion import squared_error
+from drcopt.engines import transport
 from drcopt.session import Session
 
 BIT = math.log(2.0)
@@ -215,6 +216,41 @@ class TestSweep:
             assert session.solve(R, None).gap <= 1e-9
         assert session.warm is not None
         assert session.warm["points"].shape[1] == 3 + 1
+
+
+class TestSinglePrecision:
+    """From 256 letters on Newton's equations are factored in single precision; here with fewer."""
+
+    @pytest.mark.parametrize("family", [grid_problem, random_problem])
+    def test_answers_are_the_same(self, family: Callable[[int], Problem], monkeypatch: pytest.MonkeyPatch) -> None:
+        problem = family(24)
+        rates = np.linspace(0.05, 2.0, 8)
+        double = [Session(problem, engine="newton", tol=1e-9).solve(R, math.inf) for R in rates]
+        monkeypatch.setattr(transport, "_LARGE", 1)
+        used: list[bool] = []
+        rough = transport._rough_cholesky
+
+        def counted(K: np.ndarray, diagonal: np.ndarray, root: np.ndarray) -> np.ndarray | None:
+            factor = rough(K, diagonal, root)
+            used.append(factor is not None)
+            return factor
+
+        monkeypatch.setattr(transport, "_rough_cholesky", counted)
+        session = Session(problem, engine="newton", tol=1e-9)
+        single = [session.solve(R, math.inf) for R in rates]
+        assert any(used)
+        for one, other in zip(double, single, strict=True):
+            assert other.status == "optimal"
+            assert abs(one.distortion - other.distortion) <= 2e-9 * problem.d.max()
+
+    def test_what_is_nearly_singular_is_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(transport, "_LARGE", 1)
+        P = np.diag([0.2, 0.3, 0.5])  # letters decouple
+        root = np.sqrt(P.sum(axis=1))
+        K = P / root[:, None] / root
+        assert transport._rough_cholesky(K, np.ones(3), root) is None
+        assert transport._cholesky(K, np.ones(3), root).dtype == np.float64
+        assert transport._rough_cholesky(np.full((3, 3), np.nan), np.full(3, 1e300), root) is None
 
 
 class TestMemory:

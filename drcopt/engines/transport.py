@@ -20,8 +20,8 @@ from functools import cached_property
 
 import numpy as np
 from scipy.linalg import LinAlgError
-from scipy.linalg.blas import dsyr, dsyrk
-from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.linalg.blas import dsyr, dsyrk, ssyr, ssyrk
+from scipy.linalg.lapack import dpotrf, dpotrs, spotrf, spotrs
 from scipy.special import logsumexp
 
 from drcopt.support import clock
@@ -57,6 +57,10 @@ class State:
         return float(np.abs(self.row_error).sum())
 
 
+#: From so many letters on factors in single precision pay, while their least diagonal entry is no less than this.
+_LARGE, _WELL = 256, 0.01
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
     """A Newton step; ``z`` is √px Δf/ε and ``size`` a norm that does not depend on how the equations are scaled."""
@@ -89,7 +93,7 @@ class Linearised:
     def step(self, s: State, rate: float) -> Step:
         """Towards px = P1, log I = log R and ⟨ℓ, P⟩ = L from the residuals of ``s``."""
         root, epsilon = self.root, self.at.epsilon
-        z = dpotrs(self.factor, s.row_error / root, lower=1)[0]
+        z = _backsolved(self.factor, s.row_error / root)
         gradient = []
         if not self.fix_epsilon:
             gradient.append(self.at.rate * math.log(s.rate / rate) if s.rate > 0 else -rate)
@@ -184,7 +188,10 @@ class Transport:
         # Scaled by 1/√px on both sides the matrix is I − KKᵀ: tiny atoms do no harm.
         K = P / root[:, None]
         K /= np.sqrt(py)
-        factor = _cholesky(K, s.rows / self.px, root)
+        diagonal = s.rows / self.px
+        factor = _rough_cholesky(K, diagonal, root)
+        if factor is None:
+            factor = _cholesky(K, diagonal, root)
         columns = [] if fix_epsilon else [s.log_ratio]
         if not fix_beta and self.linear is not None:
             columns.append(self.linear)
@@ -197,7 +204,7 @@ class Transport:
             right[:, j] = (P @ mean - Pa.sum(axis=1)) / root
             for i in range(j + 1):
                 moments[i, j] = moments[j, i] = float(np.vdot(Pa, columns[i])) - float((py * means[i]) @ mean)
-        solved = dpotrs(factor, right, lower=1)[0] if q else right
+        solved = _backsolved(factor, right) if q else right
         return Linearised(
             root, self.linear_budget, s, factor, right, solved, moments, fix_epsilon, fix_beta or self.linear is None
         )
@@ -418,3 +425,27 @@ def _cholesky(K: FloatArray, diagonal: FloatArray, root: FloatArray) -> FloatArr
         if not failed:
             return np.asarray(factor)
     raise LinAlgError("the Newton matrix is not positive definite")
+
+
+def _rough_cholesky(K: FloatArray, diagonal: FloatArray, root: FloatArray) -> np.ndarray | None:
+    """The same in single precision, for half the work; None where letters are few or the matrix is nearly singular.
+
+    Newton's steps need not be exact, as what they lead to is measured in double precision.
+    """
+    if len(K) < _LARGE:
+        return None
+    with np.errstate(over="ignore"):
+        single, diagonal = K.astype(np.float32), diagonal.astype(np.float32)
+    H = ssyrk(-1.0, single.T, trans=1, lower=1)
+    H = ssyr(1.0, root, a=H, lower=1, overwrite_a=1)
+    H.T.flat[:: len(H) + 1] += diagonal
+    factor, failed = spotrf(H, lower=1, clean=0, overwrite_a=1)
+    if failed or not factor.diagonal().min() >= _WELL:
+        return None
+    return np.asarray(factor)
+
+
+def _backsolved(factor: np.ndarray, right: FloatArray) -> FloatArray:
+    """What the matrix of this factor takes to ``right``."""
+    solve = dpotrs if factor.dtype == np.float64 else spotrs
+    return np.asarray(solve(factor, right, lower=1)[0], dtype=np.float64)
