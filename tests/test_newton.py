@@ -15,7 +15,7 @@ from strategies import law, make, problems
 
 from drcopt import Problem, solve
 from drcopt.distortion import squared_error
-from drcopt.engines import transport
+from drcopt.engines import factors, transport
 from drcopt.session import Session
 
 BIT = math.log(2.0)
@@ -226,16 +226,16 @@ class TestSinglePrecision:
         problem = family(24)
         rates = np.linspace(0.05, 2.0, 8)
         double = [Session(problem, engine="newton", tol=1e-9).solve(R, math.inf) for R in rates]
-        monkeypatch.setattr(transport, "_LARGE", 1)
+        monkeypatch.setattr(factors, "_LARGE", 1)
         used: list[bool] = []
-        rough = transport._rough_cholesky
+        rough = factors.rough_cholesky
 
         def counted(K: np.ndarray, diagonal: np.ndarray, root: np.ndarray) -> np.ndarray | None:
             factor = rough(K, diagonal, root)
             used.append(factor is not None)
             return factor
 
-        monkeypatch.setattr(transport, "_rough_cholesky", counted)
+        monkeypatch.setattr(transport, "rough_cholesky", counted)
         session = Session(problem, engine="newton", tol=1e-9)
         single = [session.solve(R, math.inf) for R in rates]
         assert any(used)
@@ -244,13 +244,13 @@ class TestSinglePrecision:
             assert abs(one.distortion - other.distortion) <= 2e-9 * problem.d.max()
 
     def test_what_is_nearly_singular_is_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(transport, "_LARGE", 1)
+        monkeypatch.setattr(factors, "_LARGE", 1)
         P = np.diag([0.2, 0.3, 0.5])  # letters decouple
         root = np.sqrt(P.sum(axis=1))
         K = P / root[:, None] / root
-        assert transport._rough_cholesky(K, np.ones(3), root) is None
-        assert transport._cholesky(K, np.ones(3), root).dtype == np.float64
-        assert transport._rough_cholesky(np.full((3, 3), np.nan), np.full(3, 1e300), root) is None
+        assert factors.rough_cholesky(K, np.ones(3), root) is None
+        assert factors.cholesky(K, np.ones(3), root).dtype == np.float64
+        assert factors.rough_cholesky(np.full((3, 3), np.nan), np.full(3, 1e300), root) is None
 
 
 class TestMemory:

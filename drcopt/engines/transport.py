@@ -20,10 +20,9 @@ from functools import cached_property
 
 import numpy as np
 from scipy.linalg import LinAlgError
-from scipy.linalg.blas import dsyr, dsyrk, ssyr, ssyrk
-from scipy.linalg.lapack import dpotrf, dpotrs, spotrf, spotrs
 from scipy.special import logsumexp
 
+from drcopt.engines.factors import backsolved, cholesky, rough_cholesky
 from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
@@ -55,10 +54,6 @@ class State:
     def error(self) -> float:
         """Sum of absolute row errors."""
         return float(np.abs(self.row_error).sum())
-
-
-#: From so many letters on factors in single precision pay, while their least diagonal entry is no less than this.
-_LARGE, _WELL = 256, 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +88,7 @@ class Linearised:
     def step(self, s: State, rate: float) -> Step:
         """Towards px = P1, log I = log R and ⟨ℓ, P⟩ = L from the residuals of ``s``."""
         root, epsilon = self.root, self.at.epsilon
-        z = _backsolved(self.factor, s.row_error / root)
+        z = backsolved(self.factor, s.row_error / root)
         gradient = []
         if not self.fix_epsilon:
             gradient.append(self.at.rate * math.log(s.rate / rate) if s.rate > 0 else -rate)
@@ -189,9 +184,9 @@ class Transport:
         K = P / root[:, None]
         K /= np.sqrt(py)
         diagonal = s.rows / self.px
-        factor = _rough_cholesky(K, diagonal, root)
+        factor = rough_cholesky(K, diagonal, root)
         if factor is None:
-            factor = _cholesky(K, diagonal, root)
+            factor = cholesky(K, diagonal, root)
         columns = [] if fix_epsilon else [s.log_ratio]
         if not fix_beta and self.linear is not None:
             columns.append(self.linear)
@@ -204,7 +199,7 @@ class Transport:
             right[:, j] = (P @ mean - Pa.sum(axis=1)) / root
             for i in range(j + 1):
                 moments[i, j] = moments[j, i] = float(np.vdot(Pa, columns[i])) - float((py * means[i]) @ mean)
-        solved = _backsolved(factor, right) if q else right
+        solved = backsolved(factor, right) if q else right
         return Linearised(
             root, self.linear_budget, s, factor, right, solved, moments, fix_epsilon, fix_beta or self.linear is None
         )
@@ -410,42 +405,3 @@ class Transport:
             if self.linear is not None and (s.beta or s.linear > self.linear_budget):
                 merit += abs(s.linear - self.linear_budget)
         return merit
-
-
-def _cholesky(K: FloatArray, diagonal: FloatArray, root: FloatArray) -> FloatArray:
-    """Lower Cholesky factor of diag − KKᵀ + root rootᵀ, with the least shift that works.
-
-    Blocks of letters decouple when P becomes sparse. The last term fixes the gauge f → f + const.
-    """
-    for shift in (1e-15, 1e-13, 1e-11, 1e-9):
-        H = dsyrk(-1.0, K.T, trans=1, lower=1)
-        H = dsyr(1.0, root, a=H, lower=1, overwrite_a=1)
-        H.T.flat[:: len(H) + 1] += diagonal + shift
-        factor, failed = dpotrf(H, lower=1, clean=0, overwrite_a=1)  # what lies above the diagonal is not read
-        if not failed:
-            return np.asarray(factor)
-    raise LinAlgError("the Newton matrix is not positive definite")
-
-
-def _rough_cholesky(K: FloatArray, diagonal: FloatArray, root: FloatArray) -> np.ndarray | None:
-    """The same in single precision, for half the work; None where letters are few or the matrix is nearly singular.
-
-    Newton's steps need not be exact, as what they lead to is measured in double precision.
-    """
-    if len(K) < _LARGE:
-        return None
-    with np.errstate(over="ignore"):
-        single, diagonal = K.astype(np.float32), diagonal.astype(np.float32)
-    H = ssyrk(-1.0, single.T, trans=1, lower=1)
-    H = ssyr(1.0, root, a=H, lower=1, overwrite_a=1)
-    H.T.flat[:: len(H) + 1] += diagonal
-    factor, failed = spotrf(H, lower=1, clean=0, overwrite_a=1)
-    if failed or not factor.diagonal().min() >= _WELL:
-        return None
-    return np.asarray(factor)
-
-
-def _backsolved(factor: np.ndarray, right: FloatArray) -> FloatArray:
-    """What the matrix of this factor takes to ``right``."""
-    solve = dpotrs if factor.dtype == np.float64 else spotrs
-    return np.asarray(solve(factor, right, lower=1)[0], dtype=np.float64)
