@@ -44,8 +44,9 @@ _EACH, _SOME, _SELDOM, _RARELY, _SMALL = 20, 8, 64, 512, 1e-2
 _RANDOM, _AT_RANDOM, _SOLUTIONS = 24, 4, 8
 #: So many boxes that only more rows for the rate could close: the search by pricing is the one for this question.
 _MOST_STUCK = 10
-#: After so many boxes, and whenever there are twice as many, the gap has to shrink as if that took no more in all.
-_LOOK, _MOST_BOXES = 125, 1_000
+#: After so many boxes, and whenever there are twice as many, the gap has to shrink as if that took no more in all; what
+#: fewer boxes than enough foretell is less to be believed.
+_LOOK, _MOST_BOXES, _ENOUGH = 125, 1_600, 500
 #: The certificate prices a box in so much of the time that the search took for it.
 _RECKONED = 0.3
 
@@ -240,7 +241,8 @@ class CornerSearch:
             if gap <= 0 or not math.isfinite(gap) or seen == 0:
                 return False
             decades = math.log(gap / max(self.limits.tol, _ROUNDING))
-            return decades * (self.nodes - seen) > (_MOST_BOXES - self.nodes) * math.log((self.upper - lower) / gap)
+            left = _MOST_BOXES * max(1.0, _ENOUGH / self.nodes) ** 2 - self.nodes
+            return decades * (self.nodes - seen) > left * math.log((self.upper - lower) / gap)
 
         if too_many() and self._nearest:  # the point, not the bound, may be what is wrong
             self._look()
