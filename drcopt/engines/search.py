@@ -30,6 +30,9 @@ from drcopt.support.check import FloatArray
 #: How much longer pricing takes that starts anew and is sharper; the least share of the time left that stays for the
 #: certificate.
 _ANEW, _LEFT = 2.0, 0.04
+#: What an ascent may leave to be had, of the gap; its steps in couplings of up to so many pairs, where pricing is cheap
+#: and boxes are better cut sooner, and in others.
+_ROUGH, _SHORT, _SMALL, _LONG = 3e-2, 8, 40, 25
 #: Less than this (for d in [0, 1]) is rounding: with a constant d a gap relative to d's range would never close.
 _ROUNDING = 1e-12
 
@@ -236,7 +239,7 @@ class Search:
         self.nodes += 1
         columns = _inside(parent.columns, box, self.lagrangian.problem)
         gap = self.upper - self.lower if math.isfinite(self.lower) else math.inf
-        tol = max(0.02 * self._tol, min(1e-3 * gap, 1e-4)) if math.isfinite(gap) else 0.1 * self._tol
+        tol = max(0.02 * self._tol, min(_ROUGH * gap, 1e-4)) if math.isfinite(gap) else 0.1 * self._tol
         target = min(self.upper - 0.5 * self._tol, self.stop_above)
         node = ascend(
             self.lagrangian,
@@ -245,7 +248,7 @@ class Search:
             columns,
             target=target,
             tol=tol,
-            steps=self.root_steps if self.nodes == 1 else 25,
+            steps=self.root_steps if self.nodes == 1 else self._steps,
             deadline=replace(self.limits, deadline=self.limits.deadline - self._reckoning),
             answer=parent.answer,
             letter=letter,
@@ -254,6 +257,11 @@ class Search:
         self.priced += node.priced
         self._spent += node.seconds
         return node
+
+    @property
+    def _steps(self) -> int:
+        problem = self.lagrangian.problem
+        return _SHORT if problem.n * problem.m <= _SMALL else _LONG
 
     def _in_time(self) -> AbstractContextManager[None]:
         """Within it the time ends where what is left is for the certificate."""
