@@ -17,6 +17,7 @@ from drcopt.bounds.pricing.vertices import face, faces_inside, price_vertices
 from drcopt.coupling import round_onto_marginals
 from drcopt.engines.base import INTERRUPTED, Limits
 from drcopt.engines.branch import Global
+from drcopt.engines.corner_program import Program
 from drcopt.engines.corner_search import CornerSearch
 from drcopt.engines.linear import least_cost
 from drcopt.engines.points import Points
@@ -200,6 +201,23 @@ class TestPrograms:
 def tight(problem: Problem, share: float) -> float:
     """C this share of the way from H(S|X) to H(S)."""
     return problem.entropy_s_given_x + share * (problem.entropy_s - problem.entropy_s_given_x)
+
+
+class TestRate:
+    def test_a_row_counts_what_its_coupling_spends(self) -> None:
+        """Of an optimal plan, which has zeros where logarithms are infinite: a row at it is all but the rate there."""
+        problem = make("random", 0, 4, 5, 3)
+        program = Program(problem, math.inf, problem.entropy_s)
+        node = program.whole()
+        program.solve(node, math.inf, 0)
+        plan = node.P
+        assert plan is not None
+        assert (plan == 0).any()
+        program.rate = program.spent(plan) * (1.0 - 1e-9)
+        program.solve(node, math.inf, 1)
+        assert len(node.rows) == 1
+        counted = float((plan * node.rows[0]).sum())
+        assert program.spent(plan) - 1e-6 <= counted <= program.spent(plan)
 
 
 class TestSearch:
