@@ -100,7 +100,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "another leaf may be lower",
         "bounds/posterior.py",
-        "heapq.heapreplace(heap, (max(bound, question.bound(piece)), i, True))",
+        "heapq.heapreplace(heap, (max(bound, question.bound(piece)), i, left - 1))",
         "return max(bound, question.bound(piece))",
     ),
     Mutant(

@@ -34,6 +34,8 @@ from drcopt.support.check import FloatArray
 
 #: How much of a leaf's bound pricing may leave unproved, relative to the range of its costs.
 _SHARP, _ROUGH = 1e-9, 1e-6
+#: Of many leaves first the last of these, then of what is least the ones before.
+_SHARPER = (_SHARP, _ROUGH, 1e-4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,20 +107,20 @@ class PosteriorTree:
         if _mixes_laws(question, leaves):
             return question.bound(_mixed_piece(question, leaves))
         # Sharp pricing is dear, and only the least bound counts: roughly first, then the least until it is a sharp one.
-        heap: list[tuple[float, int, bool]] = []
+        heap: list[tuple[float, int, int]] = []
         cells: list[Partition | None] = [None]
         known = self._cuts(question.problem) if len(leaves) > 1 else Known()
         for i, (leaf, box) in enumerate(leaves):  # neighbours in the tree share the boxes of all letters but one
             if clock.expired() and i > 0:
                 return -math.inf  # a leaf without a bound: there is nothing to say of the whole
-            alone = len(leaves) == 1
-            piece, partition = _leaf_piece(question, leaf, box, _SHARP if alone else _ROUGH, cells[-1], known)
+            left = len(_SHARPER) - 1 if len(leaves) > 1 else 0
+            piece, partition = _leaf_piece(question, leaf, box, _SHARPER[left], cells[-1], known)
             cells.append(partition)
-            heapq.heappush(heap, (question.bound(piece), i, alone))
-        while not heap[0][2] and not clock.expired():
-            bound, i, _ = heap[0]
-            piece, _ = _leaf_piece(question, *leaves[i], _SHARP, cells[i + 1], known)
-            heapq.heapreplace(heap, (max(bound, question.bound(piece)), i, True))
+            heapq.heappush(heap, (question.bound(piece), i, left))
+        while heap[0][2] > 0 and not clock.expired():
+            bound, i, left = heap[0]
+            piece, cells[i + 1] = _leaf_piece(question, *leaves[i], _SHARPER[left - 1], cells[i + 1], known)
+            heapq.heapreplace(heap, (max(bound, question.bound(piece)), i, left - 1))
         return heap[0][0]
 
     def pieces(self, question: Question) -> list[Piece]:
