@@ -74,6 +74,17 @@ def test_derivatives(kind: str, minimised: int) -> None:
     assert np.abs(hessian + at.curvature).max() <= 1e-7
 
 
+@pytest.mark.parametrize("kind", ["kl", "chi2", "reverse-chi2"])
+def test_a_law_that_is_all_but_the_target(kind: str) -> None:
+    """A budget that rounding exceeds by a share that counts."""
+    rng = np.random.default_rng(0)
+    problem = Problem(rng.dirichlet(np.ones(4)), [0.4, 0.4, 0.2, 0.0], np.ones((4, 1)), rng.random((4, 4)).round(2))
+    for P in (1e-11, 1e-10, 1e-9):
+        found = solve(problem, R=0.3, perception=Perception(kind, P))
+        assert found.gap <= 1e-7
+        assert found.perception <= P * (1.0 + 1e-9)
+
+
 @pytest.mark.parametrize(
     "kind", ["kl", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "kl")]
 )

@@ -61,9 +61,9 @@ class NearLaw:
             return None
         P = np.zeros((problem.n, problem.m))
         P[:, use] = state.coupling
-        if edges:
-            law = P.sum(axis=0) / P.sum()
-            spent = laws.divergence(law)
+        law = P.sum(axis=0) / P.sum()
+        spent = laws.divergence(law)
+        if edges or spent > (1.0 + _ROOM) * budget:
             if (
                 abs(spent - budget) <= _SHORT * budget
             ):  # all but out to the ball's surface, along the ray from the target
