@@ -26,7 +26,7 @@ from drcopt.support import clock
 from drcopt.support.check import FloatArray
 
 #: How much of independence P₀ has, so that its logarithms are finite.
-_INSET = 1e-7
+_INSET = 1e-6
 #: A row for the rate is followed by another only if the bound rose by this share of what is missing.
 _WORTH = 0.05
 #: Places between independence and a coupling where the rate is looked at.
