@@ -45,8 +45,8 @@ def test_no_violations_of_a_newer_family(family: str) -> None:
     assert violations(soundness.campaign(16, seed=0, jobs=1, time_limit=LIMIT, families=[family])) == []
 
 
-#: An outlier of 1e25 in d: cut short by the limit, its proof file may claim more than the checker proves, which refuses
-#: it. What the writer reckons in doubles is too much there; the bound itself holds.
+#: An outlier of 1e25 in d: cut short by the limit, the cells of its proof file may prove less than its claim, which the
+#: checker refuses. The writer knows, in doubles, how much is missing, and claims the bound of the answer all the same.
 KNOWN = "outlier cost #1977: certificate rejected"
 
 
