@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ from drcopt.support.check import FloatArray
 
 #: A bound claimed is weaker than the one known by this times max d at least: room for rounding.
 ROOM = 1e-12
+#: A rate that counts for no more than this, relative to costs and multipliers, is left out.
+_NO_RATE = 1e-15
 
 
 def _normalised(leaf: Leaf, objective: Quantity) -> Leaf:
@@ -289,8 +291,11 @@ class Writer:
         """Multipliers, and for each letter cells of its class posterior unless the checker can do without."""
         problem = self.problem
         leaf = _normalised(leaf, self.formulation.objective)
+        f, largest = np.asarray(leaf.f, dtype=np.float64), float(np.where(problem.forbidden, 0.0, self.d).max())
+        if leaf.rate * -math.log(problem.px.min()) <= _NO_RATE * (leaf.distortion * largest + float(np.abs(f).max())):
+            leaf = replace(leaf, rate=0.0)  # cells then end at corners, which with so little of the rate they miss
         weights = weights_of(leaf)
-        f, alpha, betas = np.asarray(leaf.f, dtype=np.float64), float(leaf.rate), np.array(weights[2:])
+        alpha, betas = float(leaf.rate), np.array(weights[2:])
         # No more than the sum of what is written: a β₀ that exceeds it counts as 0.
         beta = math.fsum(betas) if len(betas) == 1 else math.nextafter(math.fsum(betas), 0.0)
         finite = leaf.distortion * np.where(problem.forbidden, 0.0, self.d).T - f
